@@ -1,0 +1,158 @@
+//! One error type for the whole crate: fields instead of sentences, so that a caller can match on what went wrong.
+
+use std::path::PathBuf;
+
+/// What went wrong, with the operator and argument (or file and line), what was expected and what was found.
+#[non_exhaustive]
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// An argument has a length or shape that does not fit the others.
+    #[error("{op}: `{arg}` has length {got}, expected {expected}")]
+    Shape {
+        /// The operator, such as `table/lookup`.
+        op: &'static str,
+        /// The argument's name.
+        arg: &'static str,
+        /// The length it should have.
+        expected: u64,
+        /// The length it has.
+        got: u64,
+    },
+    /// An argument has a value outside its domain.
+    #[error("{op}: `{arg}` must be {expected}, got {got}")]
+    Argument {
+        /// The operator or constructor.
+        op: &'static str,
+        /// The argument's name.
+        arg: &'static str,
+        /// The domain in words.
+        expected: String,
+        /// The value found.
+        got: String,
+    },
+    /// A row id points past the end of its table.
+    #[error("{op}: `{arg}[{position}]` is row {id}, but the table has {rows} rows")]
+    IdOutOfRange {
+        /// The operator.
+        op: &'static str,
+        /// The argument's name.
+        arg: &'static str,
+        /// Where in the argument the id stands.
+        position: usize,
+        /// The id.
+        id: u32,
+        /// Rows in the table.
+        rows: u64,
+    },
+    /// More than the device or the number format can address.
+    #[error("{op}: `{arg}` needs {requested}, the limit `{limit}` is {allowed}")]
+    Limit {
+        /// The operator.
+        op: &'static str,
+        /// The argument's name.
+        arg: &'static str,
+        /// Name of the limit.
+        limit: &'static str,
+        /// What the limit allows.
+        allowed: u64,
+        /// What was asked for.
+        requested: u64,
+    },
+    /// Two arguments live on different devices, or a buffer lacks a usage.
+    #[error("{op}: `{arg}` must be {expected}, got {got}")]
+    Buffer {
+        /// The operator.
+        op: &'static str,
+        /// The argument's name.
+        arg: &'static str,
+        /// What the operator needs of the buffer.
+        expected: &'static str,
+        /// What it is.
+        got: String,
+    },
+    /// No assignment of sizes can meet the budget: the smallest one is larger.
+    #[error("infeasible budget: {entities} entities need at least {min} {unit}, the budget is {budget}")]
+    Infeasible {
+        /// Entities that need a row.
+        entities: u64,
+        /// The least they need.
+        min: u64,
+        /// What there is.
+        budget: u64,
+        /// Unit of `min` and `budget`: `parameters` or `bytes`.
+        unit: &'static str,
+    },
+    /// A table would pass its budget; nothing was moved.
+    #[error("over budget: the change needs {needed} {unit}, the budget is {budget}")]
+    OverBudget {
+        /// What the tables on this budget would hold together.
+        needed: u64,
+        /// What they may hold.
+        budget: u64,
+        /// Unit of both: `parameters` or `bytes`.
+        unit: &'static str,
+    },
+    /// A resize plan was made for another table or an earlier state of this one.
+    #[error("stale resize plan: it starts from {expected_rows} rows and {expected_values} values, the table has {rows} and {values}")]
+    StalePlan {
+        /// Rows the plan starts from.
+        expected_rows: u64,
+        /// Values the plan starts from.
+        expected_values: u64,
+        /// Rows in the table.
+        rows: u64,
+        /// Values in the table.
+        values: u64,
+    },
+    /// No GPU adapter was found, or it gave no device.
+    #[error("no GPU: {reason}")]
+    NoGpu {
+        /// Why.
+        reason: String,
+    },
+    /// The GPU device was lost; nothing that lives on it can be read any more.
+    #[error("GPU device lost: {reason}")]
+    DeviceLost {
+        /// What the driver said.
+        reason: String,
+    },
+    /// The GPU reported an error (out of memory or validation).
+    #[error("GPU error: {message}")]
+    Gpu {
+        /// What wgpu said.
+        message: String,
+    },
+    /// A file could not be opened or read.
+    #[error("{}: {source}", file.display())]
+    Io {
+        /// The file.
+        file: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A line of an interaction file does not have the expected form.
+    #[error("{}:{line}: expected {expected}, found {found}", file.display())]
+    BadRow {
+        /// The file.
+        file: PathBuf,
+        /// Line, counted from 1.
+        line: u64,
+        /// What should stand there.
+        expected: String,
+        /// What stands there.
+        found: String,
+    },
+    /// A file as a whole is not usable: empty, or a column is missing.
+    #[error("{}: expected {expected}, found {found}", file.display())]
+    BadFile {
+        /// The file.
+        file: PathBuf,
+        /// What it should hold.
+        expected: String,
+        /// What it holds.
+        found: String,
+    },
+}
+
+/// The crate's result.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

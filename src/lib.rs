@@ -1,0 +1,4 @@
+//! x
+pub mod error;
+pub mod rng;
+pub use error::{Error, Result};
