@@ -93,7 +93,9 @@ pub enum Error {
         unit: &'static str,
     },
     /// A resize plan was made for another table or an earlier state of this one.
-    #[error("stale resize plan: it starts from {expected_rows} rows and {expected_values} values, the table has {rows} and {values}")]
+    #[error(
+        "stale resize plan: it starts from {expected_rows} rows and {expected_values} values, the table has {rows} and {values}"
+    )]
     StalePlan {
         /// Rows the plan starts from.
         expected_rows: u64,

@@ -1,4 +1,11 @@
 //! x
-pub mod error;
+
+pub mod device;
+mod error;
+pub mod kernels;
 pub mod rng;
+#[cfg(test)]
+mod testing;
+
 pub use error::{Error, Result};
+pub use wgpu;

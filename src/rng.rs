@@ -44,12 +44,7 @@ pub const fn philox(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
     while round < 10 {
         let p0 = 0xD251_1F53_u64 * c0 as u64;
         let p1 = 0xCD9E_8D57_u64 * c2 as u64;
-        (c0, c1, c2, c3) = (
-            (p1 >> 32) as u32 ^ c1 ^ k0,
-            p1 as u32,
-            (p0 >> 32) as u32 ^ c3 ^ k1,
-            p0 as u32,
-        );
+        (c0, c1, c2, c3) = ((p1 >> 32) as u32 ^ c1 ^ k0, p1 as u32, (p0 >> 32) as u32 ^ c3 ^ k1, p0 as u32);
         k0 = k0.wrapping_add(0x9E37_79B9);
         k1 = k1.wrapping_add(0xBB67_AE85);
         round += 1;
@@ -148,12 +143,7 @@ impl Philox {
 
     /// One of 2^32 independent streams of a seed and purpose, such as one a segment.
     pub fn substream(seed: u64, purpose: Purpose, index: u32) -> Self {
-        Self {
-            key: key(seed),
-            counter: [0, 0, index, purpose as u32],
-            words: [0; 4],
-            used: 4,
-        }
+        Self { key: key(seed), counter: [0, 0, index, purpose as u32], words: [0; 4], used: 4 }
     }
 }
 
@@ -193,19 +183,10 @@ mod tests {
     /// Random123's kat_vectors for philox4x32 with 10 rounds.
     #[test]
     fn philox_known_answers() {
+        assert_eq!(philox([0; 4], [0; 2]), [0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8]);
+        assert_eq!(philox([u32::MAX; 4], [u32::MAX; 2]), [0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd]);
         assert_eq!(
-            philox([0; 4], [0; 2]),
-            [0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8]
-        );
-        assert_eq!(
-            philox([u32::MAX; 4], [u32::MAX; 2]),
-            [0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd]
-        );
-        assert_eq!(
-            philox(
-                [0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344],
-                [0xa4093822, 0x299f31d0]
-            ),
+            philox([0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344], [0xa4093822, 0x299f31d0]),
             [0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1]
         );
     }
@@ -217,10 +198,7 @@ mod tests {
             let z = f64::from(normal_quantile(&NORMAL_TABLE, upper, 1.0 - upper));
             let back = 0.5 * libm::erfc(z * std::f64::consts::FRAC_1_SQRT_2);
             let density = (-0.5 * z * z).exp() / (2.0 * std::f64::consts::PI).sqrt();
-            assert!(
-                ((back - f64::from(upper)) / density).abs() < 2.5e-5,
-                "P(Z > {z}) is {back}, not {upper}"
-            );
+            assert!(((back - f64::from(upper)) / density).abs() < 2.5e-5, "P(Z > {z}) is {back}, not {upper}");
         }
         // Far tails, from published tables.
         assert!((normal_quantile(&NORMAL_TABLE, 1e-9, 1.0) - 5.997_807).abs() < 2e-5);

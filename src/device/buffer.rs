@@ -1,0 +1,337 @@
+//! Typed buffers: a vector on the CPU, a storage buffer on a GPU.
+
+use std::future::Future;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+
+use super::Device;
+use super::gpu::{Gpu, lock};
+use super::pipeline::Binding;
+use crate::{Error, Result};
+
+/// What a buffer may hold: plain old data.
+pub trait Element: bytemuck::Pod + Send + Sync + Unpin {}
+impl<T: bytemuck::Pod + Send + Sync + Unpin> Element for T {}
+
+/// `len` values of one type on one device.
+///
+/// ```
+/// use scall_gpu::device::{Buffer, Device};
+/// # fn main() -> scall_gpu::Result<()> {
+/// let device = Device::cpu();
+/// let buffer = Buffer::from_slice(&device, &[1.0f32, 2.0, 3.0])?;
+/// assert_eq!(buffer.read()?, [1.0, 2.0, 3.0]);
+/// # Ok(()) }
+/// ```
+#[derive(Debug)]
+pub struct Buffer<T> {
+    storage: Storage<T>,
+    len: usize,
+}
+
+#[derive(Debug)]
+enum Storage<T> {
+    Cpu(Vec<T>),
+    Gpu(Gpu, wgpu::Buffer, PhantomData<T>),
+}
+
+impl<T: Element> Buffer<T> {
+    /// A copy of `values` on the device.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] when the device can't bind a buffer of this size.
+    pub fn from_slice(device: &Device, values: &[T]) -> Result<Self> {
+        let storage = match device {
+            Device::Cpu => Storage::Cpu(values.to_vec()),
+            Device::Gpu(gpu) => {
+                check_size::<T>(gpu, values.len())?;
+                let buffer = gpu.create_filled("buffer", USAGE, bytemuck::cast_slice(values));
+                Storage::Gpu(gpu.clone(), buffer, PhantomData)
+            }
+        };
+        Ok(Self { storage, len: values.len() })
+    }
+
+    /// `len` zeros on the device.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] when the device can't bind a buffer of this size.
+    pub fn zeroed(device: &Device, len: usize) -> Result<Self> {
+        let storage = match device {
+            Device::Cpu => Storage::Cpu(vec![T::zeroed(); len]),
+            Device::Gpu(gpu) => {
+                check_size::<T>(gpu, len)?;
+                // wgpu zeroes fresh buffers.
+                let buffer = gpu.device().create_buffer(&wgpu::BufferDescriptor {
+                    label: Some("buffer"),
+                    size: bytes::<T>(len).next_multiple_of(4).max(4),
+                    usage: USAGE,
+                    mapped_at_creation: false,
+                });
+                Storage::Gpu(gpu.clone(), buffer, PhantomData)
+            }
+        };
+        Ok(Self { storage, len })
+    }
+
+    /// Wraps a caller's buffer; its whole length is used. The handle is shared, nothing is copied.
+    ///
+    /// # Errors
+    /// [`Error::Buffer`] when it lacks `STORAGE` usage or its size is no multiple of the element's.
+    pub fn from_wgpu(gpu: &Gpu, buffer: wgpu::Buffer) -> Result<Self> {
+        let wrong = |expected, got| Error::Buffer { op: "Buffer::from_wgpu", arg: "buffer", expected, got };
+        if !buffer.usage().contains(wgpu::BufferUsages::STORAGE) {
+            return Err(wrong("a buffer with STORAGE usage", format!("{:?}", buffer.usage())));
+        }
+        if buffer.size() % size_of::<T>() as u64 != 0 {
+            let got = format!("{} bytes for elements of {}", buffer.size(), size_of::<T>());
+            return Err(wrong("a whole number of elements", got));
+        }
+        let len = (buffer.size() / size_of::<T>() as u64) as usize;
+        check_size::<T>(gpu, len)?;
+        Ok(Self { storage: Storage::Gpu(gpu.clone(), buffer, PhantomData), len })
+    }
+
+    /// Number of elements.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// True when it holds no element.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Bytes of its elements.
+    pub fn size_bytes(&self) -> u64 {
+        bytes::<T>(self.len)
+    }
+
+    /// The device it lives on.
+    pub fn device(&self) -> Device {
+        match &self.storage {
+            Storage::Cpu(_) => Device::Cpu,
+            Storage::Gpu(gpu, ..) => Device::Gpu(gpu.clone()),
+        }
+    }
+
+    /// The elements, when it lives on the CPU.
+    pub fn as_slice(&self) -> Option<&[T]> {
+        match &self.storage {
+            Storage::Cpu(values) => Some(values),
+            Storage::Gpu(..) => None,
+        }
+    }
+
+    /// The elements for writing, when it lives on the CPU.
+    pub fn as_mut_slice(&mut self) -> Option<&mut [T]> {
+        match &mut self.storage {
+            Storage::Cpu(values) => Some(values),
+            Storage::Gpu(..) => None,
+        }
+    }
+
+    /// The wgpu buffer, when it lives on a GPU.
+    pub fn as_wgpu(&self) -> Option<&wgpu::Buffer> {
+        match &self.storage {
+            Storage::Cpu(_) => None,
+            Storage::Gpu(_, buffer, _) => Some(buffer),
+        }
+    }
+
+    /// Writes over the first elements: at once on the CPU; on a GPU before the next submission, and so before whatever
+    /// is being recorded.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when `values` is longer than the buffer.
+    pub fn write(&mut self, values: &[T]) -> Result<()> {
+        if values.len() > self.len {
+            return Err(Error::Shape {
+                op: "Buffer::write",
+                arg: "values",
+                expected: self.len as u64,
+                got: values.len() as u64,
+            });
+        }
+        match &mut self.storage {
+            Storage::Cpu(own) => own[..values.len()].copy_from_slice(values),
+            Storage::Gpu(gpu, buffer, _) => {
+                let bytes: &[u8] = bytemuck::cast_slice(values);
+                if bytes.len() % 4 == 0 {
+                    gpu.queue().write_buffer(buffer, 0, bytes);
+                } else {
+                    let mut padded = bytes.to_vec();
+                    padded.resize(bytes.len().next_multiple_of(4), 0);
+                    gpu.queue().write_buffer(buffer, 0, &padded);
+                }
+                gpu.check()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads all elements back. Blocks until the work submitted so far is done.
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`] or [`Error::Gpu`].
+    pub fn read(&self) -> Result<Vec<T>> {
+        match &self.storage {
+            Storage::Cpu(values) => Ok(values.clone()),
+            Storage::Gpu(gpu, buffer, _) => {
+                let pending = Readback::start(gpu, buffer, self.len)?;
+                gpu.wait()?;
+                pending.finish()
+            }
+        }
+    }
+
+    /// Reads all elements back without blocking: the future polls the device each time it is polled.
+    pub fn read_async(&self) -> impl Future<Output = Result<Vec<T>>> + Send + use<T> {
+        match &self.storage {
+            Storage::Cpu(values) => ReadFuture::Ready(Some(Ok(values.clone()))),
+            Storage::Gpu(gpu, buffer, _) => match Readback::start(gpu, buffer, self.len) {
+                Ok(pending) => ReadFuture::Pending(pending),
+                Err(error) => ReadFuture::Ready(Some(Err(error))),
+            },
+        }
+    }
+
+    pub(crate) fn binding(&self, arg: &'static str) -> Binding<'_> {
+        Binding {
+            arg,
+            gpu: match &self.storage {
+                Storage::Cpu(_) => None,
+                Storage::Gpu(gpu, buffer, _) => Some((gpu, buffer)),
+            },
+        }
+    }
+
+    pub(crate) fn host(&self, op: &'static str, arg: &'static str) -> Result<&[T]> {
+        self.as_slice().ok_or_else(|| not_on_cpu(op, arg))
+    }
+
+    pub(crate) fn host_mut(&mut self, op: &'static str, arg: &'static str) -> Result<&mut [T]> {
+        self.as_mut_slice().ok_or_else(|| not_on_cpu(op, arg))
+    }
+
+    pub(super) fn on(&self, gpu: &Gpu, arg: &'static str) -> Result<&wgpu::Buffer> {
+        match &self.storage {
+            Storage::Gpu(owner, buffer, _) if owner == gpu => Ok(buffer),
+            _ => Err(Error::Buffer {
+                op: "copy",
+                arg,
+                expected: "a buffer of the device that records",
+                got: self.device().describe(),
+            }),
+        }
+    }
+}
+
+const USAGE: wgpu::BufferUsages =
+    wgpu::BufferUsages::STORAGE.union(wgpu::BufferUsages::COPY_SRC).union(wgpu::BufferUsages::COPY_DST);
+
+fn bytes<T>(len: usize) -> u64 {
+    len as u64 * size_of::<T>() as u64
+}
+
+fn not_on_cpu(op: &'static str, arg: &'static str) -> Error {
+    Error::Buffer { op, arg, expected: "a buffer on the CPU", got: "a GPU buffer".to_owned() }
+}
+
+fn check_size<T>(gpu: &Gpu, len: usize) -> Result<()> {
+    let limits = gpu.limits();
+    let limit =
+        |limit, allowed| Error::Limit { op: "Buffer", arg: "bytes", limit, allowed, requested: bytes::<T>(len) };
+    let binding = limits.max_storage_buffer_binding_size;
+    if bytes::<T>(len) > binding {
+        return Err(limit("max_storage_buffer_binding_size", binding));
+    }
+    if bytes::<T>(len) > limits.max_buffer_size {
+        return Err(limit("max_buffer_size", limits.max_buffer_size));
+    }
+    Ok(())
+}
+
+/// A copy on its way to the host.
+struct Readback<T> {
+    gpu: Gpu,
+    staging: wgpu::Buffer,
+    mapped: Arc<Mutex<Option<Result<(), wgpu::BufferAsyncError>>>>,
+    len: usize,
+    element: PhantomData<fn() -> T>,
+}
+
+impl<T: Element> Readback<T> {
+    fn start(gpu: &Gpu, buffer: &wgpu::Buffer, len: usize) -> Result<Self> {
+        if !buffer.usage().contains(wgpu::BufferUsages::COPY_SRC) {
+            return Err(Error::Buffer {
+                op: "Buffer::read",
+                arg: "self",
+                expected: "a buffer with COPY_SRC usage",
+                got: format!("{:?}", buffer.usage()),
+            });
+        }
+        gpu.check()?;
+        let size = bytes::<T>(len).next_multiple_of(4).max(4);
+        let staging = gpu.device().create_buffer(&wgpu::BufferDescriptor {
+            label: Some("readback"),
+            size,
+            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        if len > 0 {
+            encoder.copy_buffer_to_buffer(buffer, 0, &staging, 0, size);
+        }
+        gpu.submit(encoder.finish())?;
+        let mapped = Arc::new(Mutex::new(None));
+        let sink = mapped.clone();
+        staging.map_async(wgpu::MapMode::Read, .., move |result| *lock(&sink) = Some(result));
+        Ok(Self { gpu: gpu.clone(), staging, mapped, len, element: PhantomData })
+    }
+
+    /// The elements, once mapping has been reported.
+    fn finish(&self) -> Result<Vec<T>> {
+        let failed = |message: String| Error::Gpu { message };
+        match lock(&self.mapped).take() {
+            Some(Ok(())) => {}
+            Some(Err(error)) => return self.gpu.check().and(Err(failed(error.to_string()))),
+            None => return self.gpu.check().and(Err(failed("readback was never mapped".to_owned()))),
+        }
+        let view = self.staging.get_mapped_range(..).map_err(|e| failed(e.to_string()))?;
+        let size = self.len * size_of::<T>();
+        Ok(bytemuck::pod_collect_to_vec(&view[..size]))
+    }
+}
+
+enum ReadFuture<T> {
+    Ready(Option<Result<Vec<T>>>),
+    Pending(Readback<T>),
+}
+
+impl<T: Element> Future for ReadFuture<T> {
+    type Output = Result<Vec<T>>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.get_mut() {
+            Self::Ready(value) => Poll::Ready(value.take().expect("a future polled after its end")),
+            Self::Pending(readback) => {
+                // Mapping is reported from inside a device poll, so ask to be polled again until it is.
+                if let Err(error) = readback.gpu.device().poll(wgpu::PollType::Poll) {
+                    return Poll::Ready(Err(Error::Gpu { message: error.to_string() }));
+                }
+                if lock(&readback.mapped).is_some() {
+                    return Poll::Ready(readback.finish());
+                }
+                if let Err(error) = readback.gpu.check() {
+                    return Poll::Ready(Err(error));
+                }
+                std::thread::yield_now();
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Kernel launches: the trait every operator implements, and a list of launches that is submitted as one.
+
+use super::{Buffer, Device, Element, Gpu};
+use crate::{Error, Result};
+
+/// An operator with its arguments: a struct with named fields, checked, then launched.
+///
+/// Three ways in: [`run`](Kernel::run) on a device, [`Commands::run`] to submit several as one, and
+/// [`record`](Kernel::record) into a compute pass of the caller's own. All give the same result and the same errors.
+pub trait Kernel: Sized {
+    /// `family/kernel`, the name of its room, shader, label and bench.
+    const NAME: &'static str;
+
+    /// Checks the arguments against each other. Every launch begins with it; after an error nothing has been written.
+    ///
+    /// # Errors
+    /// Names the operator and the argument.
+    fn check(&self) -> Result<()>;
+
+    /// The GPU side, after [`check`](Kernel::check): records dispatches and nothing else.
+    ///
+    /// # Errors
+    /// Buffers of another device, or a launch past the device's limits.
+    fn dispatch(self, gpu: &Gpu, pass: &mut wgpu::ComputePass<'_>) -> Result<()>;
+
+    /// The CPU side, after [`check`](Kernel::check).
+    ///
+    /// # Errors
+    /// Buffers that do not live on the CPU.
+    fn twin(self) -> Result<()>;
+
+    /// Records into a caller's compute pass. Never submits, polls, blocks or reads back.
+    ///
+    /// # Errors
+    /// Those of [`check`](Kernel::check) and [`dispatch`](Kernel::dispatch).
+    fn record(self, gpu: &Gpu, pass: &mut wgpu::ComputePass<'_>) -> Result<()> {
+        self.check()?;
+        self.dispatch(gpu, pass)
+    }
+
+    /// Runs on the device: at once on the CPU, as one submission on a GPU (which does not wait for its end).
+    ///
+    /// # Errors
+    /// Those of [`check`](Kernel::check), and what the device reports.
+    fn run(self, device: &Device) -> Result<()> {
+        let mut commands = device.commands();
+        commands.run(self)?;
+        commands.submit()
+    }
+}
+
+/// Launches collected for one submission. Dropped without [`submit`](Commands::submit), a GPU's launches never run.
+#[must_use = "a GPU's launches run when they are submitted"]
+pub struct Commands(Option<Recording>);
+
+struct Recording {
+    gpu: Gpu,
+    // Declared before the encoder: a pass must end before its encoder goes.
+    pass: Option<wgpu::ComputePass<'static>>,
+    encoder: wgpu::CommandEncoder,
+}
+
+impl Commands {
+    pub(super) fn new(device: &Device) -> Self {
+        Self(device.as_gpu().map(|gpu| Recording {
+            gpu: gpu.clone(),
+            pass: None,
+            encoder: gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("scall-gpu") }),
+        }))
+    }
+
+    /// Launches a kernel.
+    ///
+    /// # Errors
+    /// The kernel's own; what was launched before stays.
+    pub fn run<K: Kernel>(&mut self, kernel: K) -> Result<()> {
+        kernel.check()?;
+        match &mut self.0 {
+            None => kernel.twin(),
+            Some(recording) => {
+                let gpu = recording.gpu.clone();
+                kernel.dispatch(&gpu, recording.pass())
+            }
+        }
+    }
+
+    /// Copies the first `len` elements of `from` over those of `to`.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when one is shorter; [`Error::Buffer`] when they live elsewhere.
+    pub fn copy<T: Element>(&mut self, from: &Buffer<T>, to: &mut Buffer<T>, len: usize) -> Result<()> {
+        for (arg, has) in [("from", from.len()), ("to", to.len())] {
+            if has < len {
+                return Err(Error::Shape { op: "copy", arg, expected: len as u64, got: has as u64 });
+            }
+        }
+        match &mut self.0 {
+            None => to.host_mut("copy", "to")?[..len].copy_from_slice(&from.host("copy", "from")?[..len]),
+            Some(recording) => {
+                let bytes = ((len * size_of::<T>()) as u64).next_multiple_of(4);
+                if bytes > 0 {
+                    recording.pass = None;
+                    let (source, target) = (from.on(&recording.gpu, "from")?, to.on(&recording.gpu, "to")?);
+                    recording.encoder.copy_buffer_to_buffer(source, 0, target, 0, bytes);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Submits everything launched; does not wait.
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`] or [`Error::Gpu`] when the GPU has reported either.
+    pub fn submit(self) -> Result<()> {
+        let Some(Recording { gpu, pass, encoder }) = self.0 else {
+            return Ok(());
+        };
+        drop(pass);
+        gpu.submit(encoder.finish())
+    }
+}
+
+impl Recording {
+    fn pass(&mut self) -> &mut wgpu::ComputePass<'static> {
+        // One pass for all launches: encoders with thousands of passes slow every later submit.
+        self.pass.get_or_insert_with(|| {
+            self.encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()).forget_lifetime()
+        })
+    }
+}

@@ -1,0 +1,254 @@
+//! A GPU: adapter choice, limits, the state of its errors, and its pipelines.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use super::pipeline::Pipelines;
+use crate::{Error, Result};
+
+/// How to pick a GPU.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct GpuOptions {
+    /// Leave software adapters out (default: they are taken when there is nothing better).
+    pub hardware_only: bool,
+    /// Take only adapters whose name contains this, ignoring case (default: any).
+    pub name_contains: Option<String>,
+}
+
+/// A GPU that kernels run on. Cloning is cheap and gives the same GPU.
+#[derive(Clone)]
+pub struct Gpu(Arc<Inner>);
+
+struct Inner {
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    info: wgpu::AdapterInfo,
+    limits: wgpu::Limits,
+    faults: Arc<Faults>,
+    pipelines: Pipelines,
+    normal_table: OnceLock<wgpu::Buffer>,
+}
+
+/// What the driver reported out of band.
+#[derive(Default)]
+struct Faults {
+    lost: Mutex<Option<String>>,
+    error: Mutex<Option<String>>,
+}
+
+impl Gpu {
+    /// Starts the best adapter that fits the options. Blocks.
+    pub(crate) fn new(options: &GpuOptions) -> Result<Self> {
+        pollster::block_on(Self::new_async(options))
+    }
+
+    /// Starts the best adapter that fits the options: discrete before integrated before virtual before software.
+    ///
+    /// # Errors
+    /// [`Error::NoGpu`] with the adapters that were seen.
+    pub async fn new_async(options: &GpuOptions) -> Result<Self> {
+        let instance = wgpu::Instance::default();
+        let mut adapters = instance.enumerate_adapters(wgpu::Backends::all()).await;
+        let seen: Vec<String> = adapters.iter().map(|a| a.get_info().name).collect();
+        adapters.retain(|adapter| {
+            let info = adapter.get_info();
+            let wanted = options
+                .name_contains
+                .as_ref()
+                .is_none_or(|part| info.name.to_lowercase().contains(&part.to_lowercase()));
+            wanted && !(options.hardware_only && info.device_type == wgpu::DeviceType::Cpu)
+        });
+        adapters.sort_by_key(|adapter| match adapter.get_info().device_type {
+            wgpu::DeviceType::DiscreteGpu => 0,
+            wgpu::DeviceType::IntegratedGpu => 1,
+            wgpu::DeviceType::VirtualGpu => 2,
+            wgpu::DeviceType::Other => 3,
+            wgpu::DeviceType::Cpu => 4,
+        });
+        let Some(adapter) = adapters.first() else {
+            let reason = if seen.is_empty() {
+                "no adapter found".to_owned()
+            } else {
+                format!("no adapter fits {options:?}; found: {}", seen.join(", "))
+            };
+            return Err(Error::NoGpu { reason });
+        };
+        let (device, queue) = adapter
+            .request_device(&wgpu::DeviceDescriptor {
+                label: Some("scall-gpu"),
+                required_features: wgpu::Features::empty(),
+                required_limits: Self::required_limits(adapter),
+                ..Default::default()
+            })
+            .await
+            .map_err(|error| Error::NoGpu { reason: format!("{}: {error}", adapter.get_info().name) })?;
+        let faults = Arc::new(Faults::default());
+        let sink = faults.clone();
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+            keep_first(&sink.error, error.to_string());
+        }));
+        let sink = faults.clone();
+        device.set_device_lost_callback(move |_, reason| keep_first(&sink.lost, reason));
+        Ok(Self::assemble(device, queue, faults))
+    }
+
+    /// The limits to request for a device that is to run this crate's kernels: WebGPU's defaults, with buffers as large
+    /// as the adapter has them (the default binding of 128 MiB is small for a table).
+    pub fn required_limits(adapter: &wgpu::Adapter) -> wgpu::Limits {
+        let has = adapter.limits();
+        wgpu::Limits {
+            max_buffer_size: has.max_buffer_size,
+            max_storage_buffer_binding_size: has.max_storage_buffer_binding_size,
+            ..wgpu::Limits::default()
+        }
+    }
+
+    pub(crate) fn from_wgpu(device: wgpu::Device, queue: wgpu::Queue) -> Self {
+        Self::assemble(device, queue, Arc::default())
+    }
+
+    fn assemble(device: wgpu::Device, queue: wgpu::Queue, faults: Arc<Faults>) -> Self {
+        Self(Arc::new(Inner {
+            info: device.adapter_info(),
+            limits: device.limits(),
+            device,
+            queue,
+            faults,
+            pipelines: Pipelines::default(),
+            normal_table: OnceLock::new(),
+        }))
+    }
+
+    /// The same device with its own pipelines, built from edited WGSL: what the mutant tests run.
+    #[cfg(test)]
+    pub(crate) fn with_edit(&self, file: &str, from: &str, to: &str) -> Self {
+        Self(Arc::new(Inner {
+            device: self.0.device.clone(),
+            queue: self.0.queue.clone(),
+            info: self.0.info.clone(),
+            limits: self.0.limits.clone(),
+            faults: self.0.faults.clone(),
+            pipelines: Pipelines::edited(file, from, to),
+            normal_table: OnceLock::new(),
+        }))
+    }
+
+    /// The wgpu device.
+    pub fn device(&self) -> &wgpu::Device {
+        &self.0.device
+    }
+
+    /// The wgpu queue.
+    pub fn queue(&self) -> &wgpu::Queue {
+        &self.0.queue
+    }
+
+    /// The limits the device was created with.
+    pub fn limits(&self) -> &wgpu::Limits {
+        &self.0.limits
+    }
+
+    /// What the adapter says of itself.
+    pub fn info(&self) -> &wgpu::AdapterInfo {
+        &self.0.info
+    }
+
+    /// True for a software adapter such as lavapipe.
+    pub fn is_software(&self) -> bool {
+        self.0.info.device_type == wgpu::DeviceType::Cpu
+    }
+
+    pub(crate) fn describe(&self) -> String {
+        let info = self.info();
+        let kind = match info.device_type {
+            wgpu::DeviceType::DiscreteGpu => "discrete GPU",
+            wgpu::DeviceType::IntegratedGpu => "integrated GPU",
+            wgpu::DeviceType::VirtualGpu => "virtual GPU",
+            wgpu::DeviceType::Cpu => "software GPU",
+            wgpu::DeviceType::Other => "GPU",
+        };
+        let driver = format!("{} {}", info.driver, info.driver_info);
+        format!("{} ({kind}, {:?}, driver {})", info.name, info.backend, driver.trim())
+    }
+
+    pub(crate) fn pipelines(&self) -> &Pipelines {
+        &self.0.pipelines
+    }
+
+    /// [`crate::rng::NORMAL_TABLE`] on this GPU, uploaded once.
+    pub(crate) fn normal_table(&self) -> &wgpu::Buffer {
+        self.0.normal_table.get_or_init(|| {
+            let bytes = bytemuck::cast_slice(&crate::rng::NORMAL_TABLE);
+            self.create_filled("common/normal", wgpu::BufferUsages::STORAGE, bytes)
+        })
+    }
+
+    /// A buffer born with its contents: no queue write, so its order against recorded work is not a question.
+    pub(crate) fn create_filled(&self, label: &str, usage: wgpu::BufferUsages, bytes: &[u8]) -> wgpu::Buffer {
+        let size = (bytes.len() as u64).next_multiple_of(4).max(4);
+        let buffer = self.device().create_buffer(&wgpu::BufferDescriptor {
+            label: Some(label),
+            size,
+            usage,
+            mapped_at_creation: true,
+        });
+        if !bytes.is_empty() {
+            // A lost device refuses the view; the loss itself is reported at the next submit.
+            if let Ok(mut view) = buffer.get_mapped_range_mut(..) {
+                view.slice(..bytes.len()).copy_from_slice(bytes);
+            }
+        }
+        buffer.unmap();
+        buffer
+    }
+
+    /// What the driver has reported, if anything. A loss stays; another error is reported once.
+    pub(crate) fn check(&self) -> Result<()> {
+        let faults = &self.0.faults;
+        if let Some(reason) = lock(&faults.lost).clone() {
+            return Err(Error::DeviceLost { reason });
+        }
+        match lock(&faults.error).take() {
+            Some(message) => Err(Error::Gpu { message }),
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) fn submit(&self, commands: wgpu::CommandBuffer) -> Result<()> {
+        self.check()?;
+        self.queue().submit([commands]);
+        self.check()
+    }
+
+    pub(crate) fn wait(&self) -> Result<()> {
+        self.device()
+            .poll(wgpu::PollType::wait_indefinitely())
+            .map_err(|error| Error::Gpu { message: error.to_string() })?;
+        self.check()
+    }
+}
+
+impl PartialEq for Gpu {
+    /// Two handles of one device.
+    fn eq(&self, other: &Self) -> bool {
+        self.0.device == other.0.device
+    }
+}
+
+impl std::fmt::Debug for Gpu {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Gpu({})", self.describe())
+    }
+}
+
+fn keep_first(slot: &Mutex<Option<String>>, message: String) {
+    lock(slot).get_or_insert(message);
+}
+
+/// The state behind these locks is valid after a panic elsewhere.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub(super) type Cache<K, V> = Mutex<HashMap<K, V>>;

@@ -1,0 +1,197 @@
+//! Pipelines, built once per device, and the launch of one dispatch.
+
+use super::gpu::{Cache, Gpu, lock};
+use super::shader::{Access, Entry, Shader, resolve};
+use crate::{Error, Result};
+
+/// Threads in a workgroup of every kernel: the largest that all devices allow.
+pub(crate) const WORKGROUP: u32 = 256;
+
+type Key = (&'static str, &'static str, Vec<(&'static str, u64)>);
+
+#[derive(Default)]
+pub(crate) struct Pipelines {
+    built: Cache<Key, Pipeline>,
+    #[cfg(test)]
+    edit: Option<(String, String, String)>,
+}
+
+#[derive(Clone)]
+struct Pipeline {
+    pipeline: wgpu::ComputePipeline,
+    layout: wgpu::BindGroupLayout,
+}
+
+/// A buffer on its way into a bind group, with the argument's name for errors.
+pub(crate) struct Binding<'a> {
+    pub arg: &'static str,
+    /// `None` when the buffer lives on the CPU.
+    pub gpu: Option<(&'a Gpu, &'a wgpu::Buffer)>,
+}
+
+/// One dispatch: entry point, `override` constants, parameters, buffers in the order of the declaration, workgroups.
+pub(crate) struct Launch<'a> {
+    pub shader: &'static Shader,
+    pub entry: &'static str,
+    pub constants: &'a [(&'static str, f64)],
+    pub params: Vec<u32>,
+    pub bindings: &'a [Binding<'a>],
+    pub groups: u64,
+}
+
+impl Launch<'_> {
+    /// Records the dispatch. No groups, no dispatch.
+    pub(crate) fn record(self, gpu: &Gpu, pass: &mut wgpu::ComputePass<'_>) -> Result<()> {
+        let op = self.shader.name;
+        let entry = self.shader.entry(self.entry);
+        assert_eq!(entry.bindings.len(), self.bindings.len(), "{op}: {} declares other bindings", entry.name);
+        let (x, y) = fold(op, self.groups, gpu.limits())?;
+        if self.groups == 0 {
+            return Ok(());
+        }
+        let buffers = self.bindings.iter().map(|binding| binding.resolve(op, gpu)).collect::<Result<Vec<_>>>()?;
+        let pipeline = gpu.pipelines().get(gpu, self.shader, entry, self.constants);
+        let params = gpu.create_filled(op, wgpu::BufferUsages::UNIFORM, bytemuck::cast_slice(&self.params));
+        let mut entries = vec![wgpu::BindGroupEntry { binding: 0, resource: params.as_entire_binding() }];
+        for ((index, _), buffer) in entry.bindings.iter().zip(&buffers) {
+            entries.push(wgpu::BindGroupEntry { binding: *index, resource: buffer.as_entire_binding() });
+        }
+        let group = gpu.device().create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some(op),
+            layout: &pipeline.layout,
+            entries: &entries,
+        });
+        pass.set_pipeline(&pipeline.pipeline);
+        pass.set_bind_group(0, &group, &[]);
+        pass.dispatch_workgroups(x, y, 1);
+        Ok(())
+    }
+}
+
+impl<'a> Binding<'a> {
+    fn resolve(&self, op: &'static str, gpu: &Gpu) -> Result<&'a wgpu::Buffer> {
+        let wrong = |got: &str| Error::Buffer {
+            op,
+            arg: self.arg,
+            expected: "a buffer of the device that records",
+            got: got.to_owned(),
+        };
+        let (owner, buffer) = self.gpu.ok_or_else(|| wrong("a CPU buffer"))?;
+        if owner != gpu {
+            return Err(wrong("a buffer of another device"));
+        }
+        Ok(buffer)
+    }
+}
+
+/// Folds a 1-D grid into two dimensions; shaders undo it with `workgroup_index` of `common/grid.wgsl`.
+fn fold(op: &'static str, groups: u64, limits: &wgpu::Limits) -> Result<(u32, u32)> {
+    let max = u64::from(limits.max_compute_workgroups_per_dimension);
+    let y = groups.div_ceil(max).max(1);
+    if y > max {
+        return Err(Error::Limit {
+            op,
+            arg: "workgroups",
+            limit: "max_compute_workgroups_per_dimension squared",
+            allowed: max * max,
+            requested: groups,
+        });
+    }
+    Ok((groups.div_ceil(y) as u32, y as u32))
+}
+
+impl Pipelines {
+    #[cfg(test)]
+    pub(crate) fn edited(file: &str, from: &str, to: &str) -> Self {
+        Self { built: Cache::default(), edit: Some((file.to_owned(), from.to_owned(), to.to_owned())) }
+    }
+
+    fn get(
+        &self,
+        gpu: &Gpu,
+        shader: &'static Shader,
+        entry: &'static Entry,
+        constants: &[(&'static str, f64)],
+    ) -> Pipeline {
+        let key = (shader.name, entry.name, constants.iter().map(|(name, value)| (*name, value.to_bits())).collect());
+        lock(&self.built).entry(key).or_insert_with(|| self.build(gpu, shader, entry, constants)).clone()
+    }
+
+    fn build(&self, gpu: &Gpu, shader: &Shader, entry: &Entry, constants: &[(&'static str, f64)]) -> Pipeline {
+        let label = format!("{}/{}", shader.name, entry.name);
+        let device = gpu.device();
+        let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
+            label: Some(&label),
+            source: wgpu::ShaderSource::Wgsl(self.source(shader).into()),
+        });
+        let storage = |&(binding, access): &(u32, Access)| wgpu::BindGroupLayoutEntry {
+            binding,
+            visibility: wgpu::ShaderStages::COMPUTE,
+            ty: wgpu::BindingType::Buffer {
+                ty: wgpu::BufferBindingType::Storage { read_only: access == Access::Read },
+                has_dynamic_offset: false,
+                min_binding_size: None,
+            },
+            count: None,
+        };
+        let mut entries = vec![wgpu::BindGroupLayoutEntry {
+            binding: 0,
+            visibility: wgpu::ShaderStages::COMPUTE,
+            ty: wgpu::BindingType::Buffer {
+                ty: wgpu::BufferBindingType::Uniform,
+                has_dynamic_offset: false,
+                min_binding_size: None,
+            },
+            count: None,
+        }];
+        entries.extend(entry.bindings.iter().map(storage));
+        let layout = device
+            .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(&label), entries: &entries });
+        let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: Some(&label),
+            bind_group_layouts: &[Some(&layout)],
+            immediate_size: 0,
+        });
+        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(&label),
+            layout: Some(&pipeline_layout),
+            module: &module,
+            entry_point: Some(entry.name),
+            compilation_options: wgpu::PipelineCompilationOptions { constants, ..Default::default() },
+            cache: None,
+        });
+        Pipeline { pipeline, layout }
+    }
+
+    #[cfg(not(test))]
+    fn source(&self, shader: &Shader) -> String {
+        resolve(shader.source).into_owned()
+    }
+
+    #[cfg(test)]
+    fn source(&self, shader: &Shader) -> String {
+        let source = resolve(shader.source).into_owned();
+        match &self.edit {
+            Some((file, from, to)) if file == shader.name => {
+                assert!(source.contains(from), "{file}.wgsl has no text {from:?} to edit");
+                source.replacen(from, to, 1)
+            }
+            _ => source,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grids_fold_past_the_dimension_limit() {
+        let limits = wgpu::Limits::default();
+        assert_eq!(fold("t", 65_535, &limits).unwrap(), (65_535, 1));
+        assert_eq!(fold("t", 65_536, &limits).unwrap(), (32_768, 2));
+        let (x, y) = fold("t", 1_000_003, &limits).unwrap();
+        assert!(u64::from(x) * u64::from(y) >= 1_000_003 && x <= 65_535);
+        assert!(matches!(fold("t", 1 << 32, &limits), Err(Error::Limit { .. })));
+    }
+}

@@ -1,0 +1,113 @@
+//! What a kernel declares of its WGSL, and how `//import` lines are resolved.
+//!
+//! The declaration is the one place where Rust states an interface; the contract test parses every shader with naga
+//! and compares entry points, workgroup sizes, bindings and the layout of `Params`.
+
+use std::borrow::Cow;
+
+/// How an entry point uses a storage buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// `var<storage, read>`
+    Read,
+    /// `var<storage, read_write>`
+    Write,
+}
+
+/// One entry point: its name, threads a workgroup, and the storage bindings it touches (binding 0 is `Params`).
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub name: &'static str,
+    pub workgroup: u32,
+    pub bindings: &'static [(u32, Access)],
+}
+
+/// A WGSL file with its entry points. `name` is the kernel's, `family/kernel`, and so the file's.
+#[derive(Debug)]
+pub(crate) struct Shader {
+    pub name: &'static str,
+    pub source: &'static str,
+    pub params: &'static [&'static str],
+    pub entries: &'static [Entry],
+}
+
+impl Shader {
+    pub(crate) fn entry(&self, name: &str) -> &'static Entry {
+        self.entries
+            .iter()
+            .find(|entry| entry.name == name)
+            .unwrap_or_else(|| panic!("{}.wgsl declares no entry point {name}", self.name))
+    }
+}
+
+/// Shared WGSL, by the name that an `//import` line gives.
+const COMMON: &[(&str, &str)] = &[
+    ("common/grid.wgsl", include_str!("../../shaders/common/grid.wgsl")),
+    ("common/normal.wgsl", include_str!("../../shaders/common/normal.wgsl")),
+    ("common/philox.wgsl", include_str!("../../shaders/common/philox.wgsl")),
+    ("common/scan.wgsl", include_str!("../../shaders/common/scan.wgsl")),
+];
+
+/// Puts the shared files in place of their `//import` lines, each once.
+pub(crate) fn resolve(source: &str) -> Cow<'_, str> {
+    if !source.contains("//import ") {
+        return Cow::Borrowed(source);
+    }
+    let mut out = String::with_capacity(2 * source.len());
+    let mut done = Vec::new();
+    append(&mut out, source, &mut done);
+    Cow::Owned(out)
+}
+
+fn append(out: &mut String, source: &str, done: &mut Vec<String>) {
+    for line in source.lines() {
+        match line.strip_prefix("//import ").map(str::trim) {
+            Some(name) if done.iter().any(|d| d == name) => {}
+            Some(name) => {
+                let (_, text) = COMMON
+                    .iter()
+                    .find(|(known, _)| *known == name)
+                    .unwrap_or_else(|| panic!("no shared WGSL named {name}"));
+                done.push(name.to_owned());
+                append(out, text, done);
+            }
+            None => {
+                out.push_str(line);
+                out.push('\n');
+            }
+        }
+    }
+}
+
+/// A 32-bit scalar of a `Params` struct.
+pub(crate) trait Word {
+    fn word(self) -> u32;
+}
+
+impl Word for u32 {
+    fn word(self) -> u32 {
+        self
+    }
+}
+
+impl Word for f32 {
+    fn word(self) -> u32 {
+        self.to_bits()
+    }
+}
+
+/// Declares a kernel's parameters: 32-bit scalars, in the order of the WGSL struct `Params`.
+macro_rules! params {
+    ($(#[$meta:meta])* struct $name:ident { $($field:ident: $type:ty),* $(,)? }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug)]
+        struct $name { $($field: $type),* }
+        impl $name {
+            const FIELDS: &'static [&'static str] = &[$(stringify!($field)),*];
+            fn words(&self) -> Vec<u32> {
+                vec![$($crate::device::shader::Word::word(self.$field)),*]
+            }
+        }
+    };
+}
+pub(crate) use params;

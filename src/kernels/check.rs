@@ -1,0 +1,58 @@
+//! Argument checks that many kernels share.
+
+use crate::{Error, Result};
+
+/// `arg` must have exactly `expected` elements.
+pub(crate) fn len(op: &'static str, arg: &'static str, got: usize, expected: u64) -> Result<()> {
+    if got as u64 == expected {
+        return Ok(());
+    }
+    Err(Error::Shape { op, arg, expected, got: got as u64 })
+}
+
+/// `arg` must have at least `expected` elements.
+pub(crate) fn at_least(op: &'static str, arg: &'static str, got: usize, expected: u64) -> Result<()> {
+    if got as u64 >= expected {
+        return Ok(());
+    }
+    len(op, arg, got, expected)
+}
+
+/// Indices are u32: `requested` elements must be addressable.
+pub(crate) fn indexable(op: &'static str, arg: &'static str, requested: u64) -> Result<()> {
+    let allowed = u64::from(u32::MAX);
+    if requested <= allowed {
+        return Ok(());
+    }
+    Err(Error::Limit { op, arg, limit: "32-bit index", allowed, requested })
+}
+
+/// `value` must satisfy its domain, given in words.
+pub(crate) fn domain(
+    op: &'static str,
+    arg: &'static str,
+    value: impl std::fmt::Display,
+    ok: bool,
+    expected: &str,
+) -> Result<()> {
+    if ok {
+        return Ok(());
+    }
+    Err(Error::Argument { op, arg, expected: expected.to_owned(), got: value.to_string() })
+}
+
+/// The number of rows that an offsets buffer of `n + 1` elements describes.
+pub(crate) fn rows(op: &'static str, arg: &'static str, offsets: usize) -> Result<u32> {
+    at_least(op, arg, offsets, 1)?;
+    indexable(op, arg, offsets as u64)?;
+    Ok(offsets as u32 - 1)
+}
+
+/// An output width must leave a lane's loop within [`MAX_TRIPS`](super::MAX_TRIPS).
+pub(crate) fn dims(op: &'static str, dims: u32) -> Result<()> {
+    let allowed = 1 << 16;
+    if dims <= allowed {
+        return Ok(());
+    }
+    Err(Error::Limit { op, arg: "dims", limit: "widest row", allowed: allowed.into(), requested: dims.into() })
+}

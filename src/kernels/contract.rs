@@ -1,0 +1,97 @@
+//! Contract tests: what Rust declares of a shader is what its WGSL says, read by naga.
+
+use naga::{AddressSpace, ScalarKind, StorageAccess, TypeInner};
+
+use super::SHADERS;
+use crate::device::pipeline::WORKGROUP;
+use crate::device::shader::resolve;
+use crate::device::{Access, Shader};
+
+fn parse(shader: &Shader) -> (naga::Module, naga::valid::ModuleInfo) {
+    let source = resolve(shader.source);
+    let module = naga::front::wgsl::parse_str(&source)
+        .unwrap_or_else(|error| panic!("{}: {}", shader.name, error.emit_to_string(&source)));
+    let info = naga::valid::Validator::new(naga::valid::ValidationFlags::all(), naga::valid::Capabilities::default())
+        .validate(&module)
+        .unwrap_or_else(|error| panic!("{}: {error:?}", shader.name));
+    (module, info)
+}
+
+#[test]
+fn entry_points_workgroups_and_bindings() {
+    for shader in SHADERS {
+        let (module, info) = parse(shader);
+        assert_eq!(module.entry_points.len(), shader.entries.len(), "{}: entry points", shader.name);
+        for (index, point) in module.entry_points.iter().enumerate() {
+            let entry = shader.entry(&point.name);
+            assert_eq!(point.workgroup_size, [entry.workgroup, 1, 1], "{}/{}", shader.name, entry.name);
+            assert!(entry.workgroup <= WORKGROUP);
+            let uses = info.get_entry_point(index);
+            let mut found: Vec<(u32, Access)> = module
+                .global_variables
+                .iter()
+                .filter(|(handle, _)| !uses[*handle].is_empty())
+                .filter_map(|(_, variable)| match variable.space {
+                    AddressSpace::Storage { access } => {
+                        let access = if access.contains(StorageAccess::STORE) { Access::Write } else { Access::Read };
+                        Some((variable.binding.expect("a bound buffer").binding, access))
+                    }
+                    _ => None,
+                })
+                .collect();
+            found.sort_by_key(|(binding, _)| *binding);
+            assert_eq!(found, entry.bindings, "{}/{}: bindings", shader.name, entry.name);
+            assert!(found.len() <= 8, "{}/{}: more than 8 storage buffers", shader.name, entry.name);
+            let shared: u32 = module
+                .global_variables
+                .iter()
+                .filter(|(handle, v)| v.space == AddressSpace::WorkGroup && !uses[*handle].is_empty())
+                .map(|(_, v)| module.types[v.ty].inner.size(module.to_ctx()))
+                .sum();
+            assert!(shared <= 16 * 1024, "{}/{}: {shared} bytes shared", shader.name, entry.name);
+        }
+    }
+}
+
+#[test]
+fn params_are_32_bit_scalars_in_order() {
+    for shader in SHADERS {
+        let (module, _) = parse(shader);
+        let (_, params) = module
+            .types
+            .iter()
+            .find(|(_, ty)| ty.name.as_deref() == Some("Params"))
+            .unwrap_or_else(|| panic!("{}: no struct Params", shader.name));
+        let TypeInner::Struct { members, .. } = &params.inner else { panic!("{}: Params is no struct", shader.name) };
+        let names: Vec<&str> = members.iter().map(|m| m.name.as_deref().unwrap_or("")).collect();
+        assert_eq!(names, shader.params, "{}: fields of Params", shader.name);
+        for (i, member) in members.iter().enumerate() {
+            assert_eq!(member.offset, 4 * i as u32, "{}: Params.{}", shader.name, names[i]);
+            let TypeInner::Scalar(scalar) = module.types[member.ty].inner else {
+                panic!("{}: Params.{} is no scalar", shader.name, names[i])
+            };
+            assert!(scalar.width == 4 && matches!(scalar.kind, ScalarKind::Uint | ScalarKind::Float));
+        }
+    }
+}
+
+#[test]
+fn every_shader_file_is_declared_once() {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/shaders");
+    let mut files = Vec::new();
+    for family in std::fs::read_dir(root).unwrap() {
+        let family = family.unwrap();
+        if family.file_name() == "common" {
+            continue;
+        }
+        for file in std::fs::read_dir(family.path()).unwrap() {
+            let name = file.unwrap().file_name().into_string().unwrap();
+            let stem = name.strip_suffix(".wgsl").expect("only WGSL under shaders/");
+            files.push(format!("{}/{stem}", family.file_name().to_str().unwrap()));
+        }
+    }
+    files.sort();
+    let mut declared: Vec<_> = SHADERS.iter().map(|s| s.name.to_owned()).collect();
+    declared.sort();
+    assert_eq!(files, declared);
+}

@@ -1,0 +1,28 @@
+//! The kernels, one room each: formula, arguments, GPU dispatch and CPU twin stand in one file, the WGSL in
+//! `shaders/` under the same family and name.
+//!
+//! | family | kernels |
+//! |---|---|
+//! | [`prim`] | scan, reduce, sort, segments |
+//! | [`table`] | lookup, update, migrate |
+//! | [`sizing`] | sample, apportion, rank |
+//! | [`rank`] | bpr, triples, top_k |
+//!
+//! Every operator is a struct with named fields that implements [`Kernel`](crate::device::Kernel).
+
+pub mod prim;
+pub mod rank;
+pub mod sizing;
+pub mod table;
+
+mod check;
+#[cfg(test)]
+mod contract;
+
+/// Loop trips one invocation may make in all. Mesa's lavapipe silently ends every loop at 65,535 trips in total
+/// (`LP_MAX_TGSI_LOOP_ITERATIONS`); a quarter of it leaves room for what surrounds the counted loop.
+pub(crate) const MAX_TRIPS: u32 = 16_384;
+
+/// Every shader of the crate, for the tests that hold for all.
+#[cfg(test)]
+pub(crate) const SHADERS: &[&crate::device::Shader] = &[&prim::scan::SHADER, &table::lookup::SHADER];

@@ -1,0 +1,3 @@
+//! Building blocks: prefix sum, reduction, radix sort, runs of equal keys.
+
+pub mod scan;

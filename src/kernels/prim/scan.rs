@@ -1,0 +1,217 @@
+//! Prefix sum of u32, in place: `v[i] <- sum of v[0..i]` (exclusive) or `v[0..=i]` (inclusive), modulo 2^32.
+//!
+//! Reduce, then scan: tile sums, their own scan (recursively), each tile onto its carry. No workgroup waits for
+//! another, which a look-back scan needs and not every GPU promises.
+//!
+//! # Cost
+//! `2 * levels - 1` dispatches with tiles of 4,096; 4n bytes read twice, 4n written.
+
+use crate::Result;
+use crate::device::{Access, Buffer, Entry, Gpu, Kernel, Launch, Shader, params};
+use crate::kernels::check;
+
+pub(crate) static SHADER: Shader = Shader {
+    name: "prim/scan",
+    source: include_str!("../../../shaders/prim/scan.wgsl"),
+    params: Params::FIELDS,
+    entries: &[
+        Entry { name: "reduce_tiles", workgroup: 256, bindings: &[(1, Access::Write), (2, Access::Write)] },
+        Entry { name: "scan_tiles", workgroup: 256, bindings: &[(1, Access::Write), (2, Access::Write)] },
+    ],
+};
+
+params! {
+    struct Params {
+        count: u32,
+        values_base: u32,
+        sums_base: u32,
+        inclusive: u32,
+        carry: u32,
+    }
+}
+
+/// Elements a thread scans.
+const ITEMS: u32 = 16;
+
+/// Prefix sum in place. See the [module](self).
+#[derive(Debug)]
+pub struct Scan<'a> {
+    /// The values, replaced by their prefix sums.
+    pub values: &'a mut Buffer<u32>,
+    /// How many of them, from the first.
+    pub count: u32,
+    /// True: each sum includes its own element.
+    pub inclusive: bool,
+    /// At least [`Scan::workspace_len`] words; what it holds afterwards is not specified. The CPU does not use it.
+    pub workspace: &'a mut Buffer<u32>,
+}
+
+impl Scan<'_> {
+    /// Words of workspace that `count` values need.
+    pub fn workspace_len(count: u32) -> usize {
+        workspace_len(count, ITEMS)
+    }
+
+    fn dispatch_with(self, gpu: &Gpu, pass: &mut wgpu::ComputePass<'_>, items: u32) -> Result<()> {
+        let tile = 256 * items;
+        let mut launch = |entry, on_workspace, params: Params| {
+            let values = if on_workspace { &*self.workspace } else { &*self.values };
+            Launch {
+                shader: &SHADER,
+                entry,
+                constants: &[("items", f64::from(items))],
+                groups: u64::from(params.count.div_ceil(tile)),
+                params: params.words(),
+                bindings: &[values.binding("values"), self.workspace.binding("workspace")],
+            }
+            .record(gpu, pass)
+        };
+        // (count, base in the workspace) of each level; level 0 is `values`, whose base is not used.
+        let mut levels = vec![(self.count, 0)];
+        let mut end = 0;
+        while let (count @ 1.., _) = *levels.last().expect("level 0") {
+            let tiles = count.div_ceil(tile);
+            if tiles == 1 {
+                break;
+            }
+            levels.push((tiles, end));
+            end += tiles;
+        }
+        let params = |level: usize, inclusive: bool| Params {
+            count: levels[level].0,
+            values_base: levels[level].1,
+            sums_base: levels.get(level + 1).map_or(0, |next| next.1),
+            inclusive: u32::from(inclusive),
+            carry: u32::from(level + 1 < levels.len()),
+        };
+        for level in 0..levels.len() - 1 {
+            launch("reduce_tiles", level > 0, params(level, false))?;
+        }
+        for level in (0..levels.len()).rev() {
+            launch("scan_tiles", level > 0, params(level, level == 0 && self.inclusive))?;
+        }
+        Ok(())
+    }
+}
+
+fn workspace_len(count: u32, items: u32) -> usize {
+    let mut total = 0;
+    let mut tiles = count;
+    while tiles > 256 * items {
+        tiles = tiles.div_ceil(256 * items);
+        total += tiles as usize;
+    }
+    total.max(1)
+}
+
+impl Kernel for Scan<'_> {
+    const NAME: &'static str = "prim/scan";
+
+    fn check(&self) -> Result<()> {
+        check::at_least(Self::NAME, "values", self.values.len(), self.count.into())?;
+        if self.values.as_wgpu().is_some() {
+            let needed = Self::workspace_len(self.count) as u64;
+            check::at_least(Self::NAME, "workspace", self.workspace.len(), needed)?;
+        }
+        Ok(())
+    }
+
+    fn dispatch(self, gpu: &Gpu, pass: &mut wgpu::ComputePass<'_>) -> Result<()> {
+        self.dispatch_with(gpu, pass, ITEMS)
+    }
+
+    fn twin(self) -> Result<()> {
+        let values = self.values.host_mut(Self::NAME, "values")?;
+        scan(&mut values[..self.count as usize], self.inclusive);
+        Ok(())
+    }
+}
+
+/// The CPU twin; returns the total, modulo 2^32.
+pub fn scan(values: &mut [u32], inclusive: bool) -> u32 {
+    let mut sum = 0u32;
+    for value in values {
+        let before = sum;
+        sum = sum.wrapping_add(*value);
+        *value = if inclusive { sum } else { before };
+    }
+    sum
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Error;
+    use crate::device::Device;
+    use crate::testing::{assert_rejects, assert_same, gpu, poisoned, upload};
+
+    fn case(device: &Device, count: u32, inclusive: bool, items: u32) {
+        let input: Vec<u32> = (0..count + 3).map(|i| i.wrapping_mul(2_654_435_761) >> (i % 29)).collect();
+        let mut sum = 0u32;
+        let mut want = input.clone();
+        for value in &mut want[..count as usize] {
+            let before = sum;
+            sum = sum.wrapping_add(*value);
+            *value = if inclusive { sum } else { before };
+        }
+        let mut values = upload(device, &input);
+        let mut workspace = poisoned(device, workspace_len(count, items));
+        let scan = Scan { values: &mut values, count, inclusive, workspace: &mut workspace };
+        match device {
+            Device::Cpu => scan.run(device).unwrap(),
+            Device::Gpu(gpu) => {
+                let mut encoder = gpu.device().create_command_encoder(&Default::default());
+                let mut pass = encoder.begin_compute_pass(&Default::default());
+                scan.dispatch_with(gpu, &mut pass, items).unwrap();
+                drop(pass);
+                gpu.queue().submit([encoder.finish()]);
+            }
+        }
+        assert_same(&format!("count {count}"), &values.read().unwrap(), &want);
+    }
+
+    fn parity(device: &Device) {
+        for count in [0, 1, 255, 256, 257, 4095, 4096, 4097, 70_001] {
+            case(device, count, false, ITEMS);
+            case(device, count, true, ITEMS);
+            case(device, count, true, 1);
+        }
+    }
+
+    #[test]
+    fn sums_match_a_plain_loop() {
+        parity(&Device::cpu());
+        gpu().into_iter().for_each(|gpu| parity(&Device::Gpu(gpu)));
+    }
+
+    #[test]
+    fn three_levels_and_more_than_65535_groups() {
+        if let Some(gpu) = gpu() {
+            case(&Device::Gpu(gpu), 256 * 65_536 + 1, true, 1);
+        }
+    }
+
+    #[test]
+    fn mutants_are_rejected() {
+        assert_rejects(
+            SHADER.name,
+            &[
+                ("if thread == 255u && tile", "if thread == 254u && tile"),
+                ("running += sums[params.sums_base + tile];", "running += sums[params.sums_base];"),
+                ("let end = min(first + items, params.count);", "let end = min(first + items, params.count + 1u);"),
+                ("select(0u, value, params.inclusive == 1u)", "0u"),
+            ],
+            parity,
+        );
+    }
+
+    #[test]
+    fn short_buffers_are_errors() {
+        let device = Device::cpu();
+        let mut values = upload(&device, &[1u32, 2]);
+        let mut workspace = upload(&device, &[0u32]);
+        let scan = Scan { values: &mut values, count: 3, inclusive: true, workspace: &mut workspace };
+        assert!(matches!(scan.run(&device), Err(Error::Shape { op: "prim/scan", arg: "values", expected: 3, got: 2 })));
+        assert_eq!(values.read().unwrap(), [1, 2]);
+    }
+}

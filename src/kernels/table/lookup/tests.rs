@@ -1,0 +1,179 @@
+use super::*;
+use crate::Error;
+use crate::device::Device;
+use crate::testing::{assert_close, assert_rejects, assert_same, devices, gpu, poisoned, signed, upload};
+
+/// Row sizes: empty, one, full, all equal, and one giant among small ones.
+fn offsets_of(sizes: &[u32]) -> Vec<u32> {
+    let mut offsets = vec![0];
+    for size in sizes {
+        offsets.push(offsets.last().unwrap() + size);
+    }
+    offsets
+}
+
+fn tables() -> Vec<Vec<u32>> {
+    vec![vec![0, 1, 3, 16, 0, 7, 16], vec![4; 33], vec![1], vec![1, 1, 900, 1, 0], vec![0; 5], vec![]]
+}
+
+fn case(device: &Device, sizes: &[u32], count: usize, dims: u32) {
+    let offsets = offsets_of(sizes);
+    let arena = signed(*offsets.last().unwrap() as usize, dims);
+    // Duplicates, every row, and ids past the table.
+    let ids: Vec<u32> = (0..count as u32).map(|b| (b * 7 + b / 5) % (sizes.len() as u32 + 2)).collect();
+    let mut want = vec![0.0; count * dims as usize];
+    for (b, &id) in ids.iter().enumerate() {
+        for j in 0..dims.min(sizes.get(id as usize).copied().unwrap_or(0)) {
+            want[b * dims as usize + j as usize] = arena[(offsets[id as usize] + j) as usize];
+        }
+    }
+    let (arena_buffer, offsets_buffer) = (upload(device, &arena), upload(device, &offsets));
+    let ids_buffer = upload(device, &ids);
+    let mut out = poisoned(device, want.len());
+    Lookup { arena: &arena_buffer, offsets: &offsets_buffer, ids: &ids_buffer, dims, out: &mut out }
+        .run(device)
+        .unwrap();
+    assert_same(&format!("sizes {sizes:?} count {count} dims {dims}"), &out.read().unwrap(), &want);
+    assert_same("arena", &arena_buffer.read().unwrap(), &arena);
+}
+
+fn rows_parity(device: &Device) {
+    for sizes in tables() {
+        for dims in [0, 1, 5, 16, 64] {
+            for count in [0, 1, 255, 256, 257] {
+                case(device, &sizes, count, dims);
+            }
+        }
+    }
+    case(device, &[1, 1, 900, 1, 0], 9, 1000);
+}
+
+fn bags_case(device: &Device, lengths: &[u32], dims: u32, pooling: Pooling, weighted: bool) {
+    let sizes: Vec<u32> = (0..300).map(|i| (i * 5) % 19).collect();
+    let offsets = offsets_of(&sizes);
+    let arena = signed(*offsets.last().unwrap() as usize, 3);
+    let bags = offsets_of(lengths);
+    let total = *bags.last().unwrap();
+    let ids: Vec<u32> = (0..total).map(|i| (i * 31 + i / 7) % 301).collect();
+    let weights = signed(total as usize, 9);
+    let mut want = vec![0.0f32; lengths.len() * dims as usize];
+    let mut magnitude = want.clone();
+    for k in 0..lengths.len() {
+        for j in 0..dims as usize {
+            let mut sum = 0.0f64;
+            for i in bags[k]..bags[k + 1] {
+                let id = ids[i as usize] as usize;
+                if id < sizes.len() && j < sizes[id] as usize {
+                    let weight = if weighted { weights[i as usize] } else { 1.0 };
+                    let term = f64::from(weight) * f64::from(arena[offsets[id] as usize + j]);
+                    sum += term;
+                    magnitude[k * dims as usize + j] += term.abs() as f32;
+                }
+            }
+            if pooling == Pooling::Mean && lengths[k] > 0 {
+                sum /= f64::from(lengths[k]);
+            }
+            want[k * dims as usize + j] = sum as f32;
+        }
+    }
+    let (arena, offsets) = (upload(device, &arena), upload(device, &offsets));
+    let (ids, bags, weights) = (upload(device, &ids), upload(device, &bags), upload(device, &weights));
+    let mut out = poisoned(device, want.len());
+    LookupBags {
+        arena: &arena,
+        offsets: &offsets,
+        ids: &ids,
+        bags: &bags,
+        longest_bag: lengths.iter().copied().max().unwrap_or(0),
+        weights: weighted.then_some(&weights),
+        pooling,
+        dims,
+        out: &mut out,
+    }
+    .run(device)
+    .unwrap();
+    let longest = lengths.iter().copied().max().unwrap_or(0) as f32;
+    assert_close(&format!("bags dims {dims} {pooling:?}"), &out.read().unwrap(), &want, |i| {
+        2.0 * f32::EPSILON * magnitude[i] * longest.max(1.0).sqrt()
+    });
+}
+
+fn bags_parity(device: &Device) {
+    for lengths in [vec![], vec![0], vec![1], vec![3, 0, 1, 40, 0], vec![2; 257]] {
+        for (pooling, weighted) in [(Pooling::Sum, false), (Pooling::Mean, false), (Pooling::Mean, true)] {
+            bags_case(device, &lengths, 19, pooling, weighted);
+        }
+    }
+    bags_case(device, &[2, 3, 4], 1, Pooling::Sum, true);
+}
+
+#[test]
+fn rows_are_copied_bit_for_bit() {
+    devices().iter().for_each(rows_parity);
+}
+
+#[test]
+fn bags_match_the_f64_oracle() {
+    devices().iter().for_each(bags_parity);
+}
+
+/// lavapipe ends loops at 65,535 trips without a word: a bag past that must still count exactly.
+#[test]
+fn a_bag_of_100_000_ids_loses_none() {
+    for device in devices() {
+        bags_case(&device, &[5, 100_000, 0], 2, Pooling::Mean, false);
+    }
+}
+
+#[test]
+fn more_than_65535_groups() {
+    if let Some(gpu) = gpu() {
+        // One lane a row: 256 ids a workgroup.
+        case(&Device::Gpu(gpu), &[1, 0, 1], 256 * 65_536 + 1, 1);
+    }
+}
+
+#[test]
+fn mutants_are_rejected() {
+    assert_rejects(
+        SHADER.name,
+        &[
+            ("if j < width {", "if j <= width {"),
+            ("start = offsets[id];", "start = offsets[id + 1u];"),
+            ("if id < params.rows {\n        start", "if id + 1u < params.rows {\n        start"),
+            ("j += lanes) {\n        var value", "j += lanes + 1u) {\n        var value"),
+        ],
+        rows_parity,
+    );
+    assert_rejects(
+        SHADER.name,
+        &[
+            ("sum += weight * arena[row + j];", "sum += arena[row + j];"),
+            ("i < start + last;", "i + 1u < start + last;"),
+            ("sum /= f32(length);", "sum /= f32(length + 1u);"),
+        ],
+        bags_parity,
+    );
+}
+
+#[test]
+fn wrong_lengths_are_errors() {
+    let device = Device::cpu();
+    let (arena, offsets, ids) = (upload(&device, &[1.0]), upload(&device, &[0, 1]), upload(&device, &[0, 0]));
+    let mut out = poisoned(&device, 3);
+    let lookup = Lookup { arena: &arena, offsets: &offsets, ids: &ids, dims: 2, out: &mut out };
+    let error = lookup.run(&device).unwrap_err();
+    assert!(matches!(error, Error::Shape { arg: "out", expected: 4, got: 3, .. }), "{error}");
+    assert_eq!(error.to_string(), "table/lookup: `out` has length 3, expected 4");
+}
+
+#[test]
+fn buffers_of_another_device_are_errors() {
+    let Some(gpu) = gpu() else { return };
+    let (cpu, gpu) = (Device::cpu(), Device::Gpu(gpu));
+    let (arena, offsets, ids) = (upload(&gpu, &[1.0]), upload(&gpu, &[0, 1]), upload(&cpu, &[0]));
+    let mut out = poisoned(&gpu, 1);
+    let lookup = Lookup { arena: &arena, offsets: &offsets, ids: &ids, dims: 1, out: &mut out };
+    let error = lookup.run(&gpu).unwrap_err();
+    assert!(matches!(error, Error::Buffer { arg: "ids", .. }), "{error}");
+}

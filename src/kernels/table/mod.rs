@@ -1,0 +1,3 @@
+//! Operators on ragged rows: look up, update, move to new sizes.
+
+pub mod lookup;

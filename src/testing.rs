@@ -1,0 +1,106 @@
+//! What the kernels' tests share: devices, poison, comparisons, mutants.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::OnceLock;
+
+use crate::device::{Buffer, Device, Element, Gpu, GpuOptions};
+use crate::kernels::SHADERS;
+
+/// The GPU to test on, by the variable `SCALL_GPU`: `required` panics where there is none, `off` skips, and otherwise
+/// (`auto`) a missing one is said loudly.
+pub(crate) fn gpu() -> Option<Gpu> {
+    static GPU: OnceLock<Option<Gpu>> = OnceLock::new();
+    GPU.get_or_init(|| {
+        let mode = std::env::var("SCALL_GPU").unwrap_or_else(|_| "auto".to_owned());
+        match (mode.as_str(), Gpu::new(&GpuOptions::default())) {
+            ("off", _) => None,
+            ("auto" | "required", Ok(gpu)) => {
+                eprintln!("GPU tests run on {gpu:?}");
+                Some(gpu)
+            }
+            ("auto", Err(error)) => {
+                eprintln!("**** GPU TESTS DID NOT RUN: {error}. SCALL_GPU=required makes this a failure. ****");
+                None
+            }
+            ("required", Err(error)) => panic!("SCALL_GPU=required: {error}"),
+            (other, _) => panic!("SCALL_GPU must be auto, required or off, got {other:?}"),
+        }
+    })
+    .clone()
+}
+
+/// The CPU, and the GPU where there is one.
+pub(crate) fn devices() -> Vec<Device> {
+    let mut devices = vec![Device::cpu()];
+    devices.extend(gpu().map(Device::Gpu));
+    devices
+}
+
+/// A buffer whose every word is a value no kernel means: NaN as a float, 0xDEADBEEF-like as an integer.
+pub(crate) fn poisoned<T: Element>(device: &Device, len: usize) -> Buffer<T> {
+    // A quiet NaN with a payload.
+    let words = vec![0x7FDE_ADBEu32; len * size_of::<T>() / 4];
+    Buffer::from_slice(device, bytemuck::cast_slice(&words)).unwrap()
+}
+
+/// A buffer with these values.
+pub(crate) fn upload<T: Element>(device: &Device, values: &[T]) -> Buffer<T> {
+    Buffer::from_slice(device, values).unwrap()
+}
+
+/// Equal in every bit; the panic's text marks a mismatch for [`assert_rejects`].
+#[track_caller]
+pub(crate) fn assert_same<T: Element>(what: &str, got: &[T], want: &[T]) {
+    let (got, want): (&[u32], &[u32]) = (bytemuck::cast_slice(got), bytemuck::cast_slice(want));
+    assert_eq!(got.len(), want.len(), "mismatch: {what}: length");
+    if let Some(i) = (0..got.len()).find(|&i| got[i] != want[i]) {
+        panic!(
+            "mismatch: {what}: word {i} is {:#x} ({}), expected {:#x} ({})",
+            got[i],
+            f32::from_bits(got[i]),
+            want[i],
+            f32::from_bits(want[i])
+        );
+    }
+}
+
+/// Equal within `tolerance(i)`; NaN equals nothing.
+#[track_caller]
+pub(crate) fn assert_close(what: &str, got: &[f32], want: &[f32], tolerance: impl Fn(usize) -> f32) {
+    assert_eq!(got.len(), want.len(), "mismatch: {what}: length");
+    for i in 0..got.len() {
+        let equal = got[i] == want[i] || (got[i] - want[i]).abs() <= tolerance(i);
+        assert!(equal, "mismatch: {what}: [{i}] is {}, expected {} within {}", got[i], want[i], tolerance(i));
+    }
+}
+
+/// Position-dependent signed values, none of them equal to a neighbour.
+pub(crate) fn signed(len: usize, salt: u32) -> Vec<f32> {
+    (0..len as u32)
+        .map(|i| {
+            let word = i.wrapping_add(salt.wrapping_mul(0x9E37_79B9)).wrapping_mul(0x85EB_CA6B);
+            (((word ^ (word >> 13)) % 2001) as f32 - 1000.0) / 512.0 + i as f32 * 1e-6
+        })
+        .collect()
+}
+
+/// Each edit of the shader must make `parity` find a mismatch; a parity test that passes them is blind.
+/// `parity` first passes on the shader as it is.
+pub(crate) fn assert_rejects(shader: &str, edits: &[(&str, &str)], parity: impl Fn(&Device)) {
+    assert!(edits.len() >= 2, "{shader}: at least two mutants");
+    assert!(SHADERS.iter().any(|s| s.name == shader), "{shader} is not in SHADERS");
+    let Some(gpu) = gpu() else { return };
+    parity(&Device::Gpu(gpu.clone()));
+    for (from, to) in edits {
+        let mutant = Device::Gpu(gpu.with_edit(shader, from, to));
+        let text = match catch_unwind(AssertUnwindSafe(|| parity(&mutant))) {
+            Ok(()) => panic!("{shader}: parity passes with `{from}` edited to `{to}`"),
+            Err(panic) => panic
+                .downcast_ref::<String>()
+                .cloned()
+                .or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()))
+                .unwrap_or_default(),
+        };
+        assert!(text.contains("mismatch"), "{shader}: `{from}` edited to `{to}` fails otherwise: {text}");
+    }
+}
