@@ -25,4 +25,9 @@ pub(crate) const MAX_TRIPS: u32 = 16_384;
 
 /// Every shader of the crate, for the tests that hold for all.
 #[cfg(test)]
-pub(crate) const SHADERS: &[&crate::device::Shader] = &[&prim::scan::SHADER, &table::lookup::SHADER];
+#[rustfmt::skip]
+pub(crate) const SHADERS: &[&crate::device::Shader] = &[
+    &prim::scan::SHADER,
+    &prim::sort::SHADER,
+    &table::lookup::SHADER,
+];

@@ -1,3 +1,4 @@
 //! Building blocks: prefix sum, reduction, radix sort, runs of equal keys.
 
 pub mod scan;
+pub mod sort;
