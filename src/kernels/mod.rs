@@ -30,4 +30,5 @@ pub(crate) const SHADERS: &[&crate::device::Shader] = &[
     &prim::scan::SHADER,
     &prim::sort::SHADER,
     &table::lookup::SHADER,
+    &table::update::SHADER,
 ];

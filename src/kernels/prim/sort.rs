@@ -40,7 +40,7 @@ params! {
 }
 
 /// Elements a thread handles.
-const ITEMS: u32 = 16;
+pub(crate) const ITEMS: u32 = 16;
 
 /// Sorts in place. See the [module](self).
 #[derive(Debug)]
@@ -89,7 +89,9 @@ impl Kernel for Sort<'_> {
     }
 
     fn dispatch(self, gpu: &Gpu, pass: &mut wgpu::ComputePass<'_>) -> Result<()> {
-        record_sort(gpu, pass, self, ITEMS)
+        let home = [Region { buffer: self.keys, base: 0 }, Region { buffer: self.payload, base: 0 }];
+        let space = Region { buffer: self.workspace, base: 0 };
+        record_sort(gpu, pass, home, space, (self.count, self.bits, ITEMS))
     }
 
     fn twin(self) -> Result<()> {
@@ -101,16 +103,21 @@ impl Kernel for Sort<'_> {
     }
 }
 
-fn record_sort(gpu: &Gpu, pass: &mut wgpu::ComputePass<'_>, sort: Sort<'_>, items: u32) -> Result<()> {
-    let count = sort.count;
+/// Records the sort of `count` keys below `2^bits`, with `items` of them a thread. The regions may share a buffer.
+pub(crate) fn record_sort(
+    gpu: &Gpu,
+    pass: &mut wgpu::ComputePass<'_>,
+    home: [Region<'_>; 2],
+    space: Region<'_>,
+    (count, bits, items): (u32, u32, u32),
+) -> Result<()> {
     let tiles = count.div_ceil(256 * items);
-    let passes = 2 * sort.bits.div_ceil(8);
-    let width = sort.bits.div_ceil(passes.max(1));
-    let workspace = &*sort.workspace;
-    let home = [Region { buffer: sort.keys, base: 0 }, Region { buffer: sort.payload, base: 0 }];
-    let away = [Region { buffer: workspace, base: 0 }, Region { buffer: workspace, base: count }];
-    let counts = Region { buffer: workspace, base: 2 * count };
-    let scan_space = Region { buffer: workspace, base: 2 * count + 16 * tiles };
+    let passes = 2 * bits.div_ceil(8);
+    let width = bits.div_ceil(passes.max(1));
+    let workspace = space.buffer;
+    let part = |skip| Region { buffer: workspace, base: space.base + skip };
+    let away = [part(0), part(count)];
+    let (counts, scan_space) = (part(2 * count), part(2 * count + 16 * tiles));
     for index in 0..passes {
         let (from, to) = if index % 2 == 0 { (home, away) } else { (away, home) };
         let params = Params {
@@ -195,16 +202,20 @@ mod tests {
         let (want_keys, want_payload) = (want(&keys), want(&payload));
         let (mut keys, mut payload) = (upload(device, &keys), upload(device, &payload));
         let mut workspace = poisoned(device, workspace_len(count, items));
-        let sort = Sort { keys: &mut keys, payload: &mut payload, count, bits, workspace: &mut workspace };
         match device {
             Device::Gpu(gpu) if items != ITEMS => {
                 let mut encoder = gpu.device().create_command_encoder(&Default::default());
                 let mut pass = encoder.begin_compute_pass(&Default::default());
-                record_sort(gpu, &mut pass, sort, items).unwrap();
+                let home = [Region { buffer: &keys, base: 0 }, Region { buffer: &payload, base: 0 }];
+                let space = Region { buffer: &workspace, base: 0 };
+                record_sort(gpu, &mut pass, home, space, (count, bits, items)).unwrap();
                 drop(pass);
                 gpu.queue().submit([encoder.finish()]);
             }
-            _ => sort.run(device).unwrap(),
+            _ => {
+                let workspace = &mut workspace;
+                Sort { keys: &mut keys, payload: &mut payload, count, bits, workspace }.run(device).unwrap();
+            }
         }
         assert_same(&format!("keys, count {count} bits {bits}"), &keys.read().unwrap(), &want_keys);
         assert_same(&format!("payload, count {count} bits {bits}"), &payload.read().unwrap(), &want_payload);

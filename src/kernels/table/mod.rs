@@ -1,3 +1,4 @@
 //! Operators on ragged rows: look up, update, move to new sizes.
 
 pub mod lookup;
+pub mod update;
