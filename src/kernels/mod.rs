@@ -30,5 +30,6 @@ pub(crate) const SHADERS: &[&crate::device::Shader] = &[
     &prim::scan::SHADER,
     &prim::sort::SHADER,
     &table::lookup::SHADER,
+    &table::migrate::SHADER,
     &table::update::SHADER,
 ];
