@@ -4,6 +4,7 @@ pub mod device;
 mod error;
 pub mod kernels;
 pub mod rng;
+pub mod table;
 #[cfg(test)]
 mod testing;
 

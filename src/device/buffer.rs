@@ -54,6 +54,17 @@ impl<T: Element> Buffer<T> {
         Ok(Self { storage, len: values.len() })
     }
 
+    /// `values` on the device; on the CPU they are moved, not copied.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] when the device can't bind a buffer of this size.
+    pub fn from_vec(device: &Device, values: Vec<T>) -> Result<Self> {
+        match device {
+            Device::Cpu => Ok(Self { len: values.len(), storage: Storage::Cpu(values) }),
+            Device::Gpu(_) => Self::from_slice(device, &values),
+        }
+    }
+
     /// `len` zeros on the device.
     ///
     /// # Errors
