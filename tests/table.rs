@@ -106,7 +106,7 @@ fn resize_keeps_bits(device: &Device, from: &[u32], to: &[u32]) {
     for (r, &size) in to.iter().enumerate() {
         let kept = from.get(r).copied().unwrap_or(0).min(size) as usize;
         for (before, after) in before.iter().zip(&after) {
-            assert_eq!(after[r][..kept], before.get(r).map_or(&[][..], |row| &row[..kept]), "row {r} of {to:?}");
+            assert_eq!(after[r][..kept], *before.get(r).map_or(&[][..], |row| &row[..kept]), "row {r} of {to:?}");
         }
         // What is new does not depend on the way: it is what a fresh table has there, and fresh state.
         assert_eq!(after[0][r][kept..], fresh[r][kept..], "row {r} of {to:?}");

@@ -3,64 +3,49 @@
 
 struct Params {
     count: u32,  // elements
-    from: u32,   // where they begin
+    base: u32,   // where they begin in the workspace, for `reduce_tiles`
     to: u32,     // where the results of the tiles go
 }
 
 override items: u32 = 16u;     // elements a thread
-override operator: u32 = 0u;   // 0 sum, 1 min, 2 max
+override operation: u32 = 0u;   // 0 sum, 1 min, 2 max of u32; 3 sum of f32
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> floats: array<f32>;
-@group(0) @binding(2) var<storage, read> words: array<u32>;
-// Both sides of the upper levels: words, or the bits of floats.
-@group(0) @binding(3) var<storage, read_write> workspace: array<u32>;
+// Elements, or the bits of floats.
+@group(0) @binding(1) var<storage, read> input: array<u32>;
+@group(0) @binding(2) var<storage, read_write> workspace: array<u32>;
 
-var<workgroup> partial_words: array<u32, 256>;
-var<workgroup> partial_floats: array<f32, 256>;
+var<workgroup> partial: array<u32, 256>;
 
 fn combine(a: u32, b: u32) -> u32 {
-    if operator == 1u {
-        return min(a, b);
+    switch operation {
+        case 1u: { return min(a, b); }
+        case 2u: { return max(a, b); }
+        case 3u: { return bitcast<u32>(bitcast<f32>(a) + bitcast<f32>(b)); }
+        default: { return a + b; }
     }
-    if operator == 2u {
-        return max(a, b);
-    }
-    return a + b;
 }
 
 fn neutral() -> u32 {
-    return select(0u, 0xffffffffu, operator == 1u);
+    return select(0u, 0xffffffffu, operation == 1u);
 }
 
-fn tree_words(thread: u32, value: u32, tile: u32) {
-    partial_words[thread] = value;
+fn tree(thread: u32, value: u32, tile: u32) {
+    partial[thread] = value;
     for (var half = 128u; half > 0u; half >>= 1u) {
         workgroupBarrier();
         if thread < half {
-            partial_words[thread] = combine(partial_words[thread], partial_words[thread + half]);
+            partial[thread] = combine(partial[thread], partial[thread + half]);
         }
     }
-    if thread == 0u && tile * 256u * items < params.count {
-        workspace[params.to + tile] = partial_words[0];
-    }
-}
-
-fn tree_floats(thread: u32, value: f32, tile: u32) {
-    partial_floats[thread] = value;
-    for (var half = 128u; half > 0u; half >>= 1u) {
-        workgroupBarrier();
-        if thread < half {
-            partial_floats[thread] += partial_floats[thread + half];
-        }
-    }
-    if thread == 0u && tile * 256u * items < params.count {
-        workspace[params.to + tile] = bitcast<u32>(partial_floats[0]);
+    // The first tile writes even for an empty input: the neutral element.
+    if thread == 0u && (tile == 0u || tile * 256u * items < params.count) {
+        workspace[params.to + tile] = partial[0];
     }
 }
 
 @compute @workgroup_size(256)
-fn reduce_words(
+fn reduce_input(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
@@ -69,28 +54,13 @@ fn reduce_words(
     let first = (tile * 256u + thread) * items;
     var value = neutral();
     for (var i = first; i < min(first + items, params.count); i++) {
-        value = combine(value, words[params.from + i]);
+        value = combine(value, input[i]);
     }
-    tree_words(thread, value, tile);
+    tree(thread, value, tile);
 }
 
 @compute @workgroup_size(256)
-fn reduce_floats(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) thread: u32,
-) {
-    let tile = workgroup_index(group, groups);
-    let first = (tile * 256u + thread) * items;
-    var value = 0.0;
-    for (var i = first; i < min(first + items, params.count); i++) {
-        value += floats[params.from + i];
-    }
-    tree_floats(thread, value, tile);
-}
-
-@compute @workgroup_size(256)
-fn reduce_word_tiles(
+fn reduce_tiles(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
@@ -99,22 +69,7 @@ fn reduce_word_tiles(
     let first = (tile * 256u + thread) * items;
     var value = neutral();
     for (var i = first; i < min(first + items, params.count); i++) {
-        value = combine(value, workspace[params.from + i]);
+        value = combine(value, workspace[params.base + i]);
     }
-    tree_words(thread, value, tile);
-}
-
-@compute @workgroup_size(256)
-fn reduce_float_tiles(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) thread: u32,
-) {
-    let tile = workgroup_index(group, groups);
-    let first = (tile * 256u + thread) * items;
-    var value = 0.0;
-    for (var i = first; i < min(first + items, params.count); i++) {
-        value += bitcast<f32>(workspace[params.from + i]);
-    }
-    tree_floats(thread, value, tile);
+    tree(thread, value, tile);
 }

@@ -27,7 +27,9 @@ pub(crate) const MAX_TRIPS: u32 = 16_384;
 #[cfg(test)]
 #[rustfmt::skip]
 pub(crate) const SHADERS: &[&crate::device::Shader] = &[
+    &prim::reduce::SHADER,
     &prim::scan::SHADER,
+    &prim::segments::SHADER,
     &prim::sort::SHADER,
     &table::lookup::SHADER,
     &table::migrate::SHADER,

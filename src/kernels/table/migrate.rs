@@ -11,7 +11,6 @@
 //! # Cost
 //! One dispatch; reads what is kept, writes `4 * (sum of d')` bytes.
 
-
 use crate::Result;
 use crate::device::{Access, Binding, Buffer, Entry, Gpu, Kernel, Launch, Shader, params};
 use crate::kernels::check;
