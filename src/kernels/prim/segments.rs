@@ -127,6 +127,8 @@ pub struct SegmentedSum<'a> {
     pub values: &'a Buffer<f32>,
     /// `segments + 1` offsets into the values, monotone.
     pub offsets: &'a Buffer<u32>,
+    /// Values in the longest segment, or more. Longer segments would lose what lies beyond.
+    pub longest: u32,
     /// One sum a segment; every one is written.
     pub sums: &'a mut Buffer<f32>,
 }
@@ -148,8 +150,7 @@ impl Kernel for SegmentedSum<'_> {
     fn dispatch(self, gpu: &Gpu, pass: &mut wgpu::ComputePass<'_>) -> Result<()> {
         let segments = self.offsets.len() as u32 - 1;
         let lanes = lanes(self.values.len(), segments);
-        // One segment may hold all values.
-        let strides = (self.values.len() as u32).div_ceil(lanes).max(1);
+        let strides = self.longest.div_ceil(lanes).max(1);
         for first in (0..strides).step_by(MAX_TRIPS as usize) {
             Launch {
                 shader: &SHADER,
@@ -228,7 +229,8 @@ mod tests {
         lengths.iter().for_each(|length| offsets.push(offsets.last().unwrap() + length));
         let values = signed(*offsets.last().unwrap() as usize, 8);
         let mut sums = poisoned(device, lengths.len());
-        SegmentedSum { values: &upload(device, &values), offsets: &upload(device, &offsets), sums: &mut sums }
+        let longest = lengths.iter().copied().max().unwrap_or(0);
+        SegmentedSum { values: &upload(device, &values), offsets: &upload(device, &offsets), longest, sums: &mut sums }
             .run(device)
             .unwrap();
         let segment = |s: usize| &values[offsets[s] as usize..offsets[s + 1] as usize];
@@ -266,7 +268,7 @@ mod tests {
             .map(|device| {
                 let mut sums = poisoned(device, 3);
                 let offsets = upload(device, &[0u32, 17, 9000, 10_000]);
-                SegmentedSum { values: &upload(device, &values), offsets: &offsets, sums: &mut sums }
+                SegmentedSum { values: &upload(device, &values), offsets: &offsets, longest: 8983, sums: &mut sums }
                     .run(device)
                     .unwrap();
                 sums.read().unwrap()
@@ -313,7 +315,8 @@ mod tests {
         let device = Device::cpu();
         let (values, offsets) = (upload(&device, &[1.0f32]), upload(&device, &[0u32, 1]));
         let mut sums = poisoned(&device, 0);
-        let error = SegmentedSum { values: &values, offsets: &offsets, sums: &mut sums }.run(&device).unwrap_err();
+        let error =
+            SegmentedSum { values: &values, offsets: &offsets, longest: 1, sums: &mut sums }.run(&device).unwrap_err();
         assert!(matches!(error, Error::Shape { arg: "sums", expected: 1, got: 0, .. }));
     }
 }
