@@ -31,4 +31,5 @@ pub(crate) const SHADERS: &[&crate::device::Shader] = &[
     &prim::sort::SHADER,
     &table::lookup::SHADER,
     &table::update::SHADER,
+    &rank::bpr::SHADER,
 ];

@@ -1,1 +1,3 @@
-//! Rank
+//! Training and ranking: sample triples, their loss and gradients, the best items of each user.
+
+pub mod bpr;
