@@ -32,4 +32,5 @@ pub(crate) const SHADERS: &[&crate::device::Shader] = &[
     &table::lookup::SHADER,
     &table::update::SHADER,
     &rank::bpr::SHADER,
+    &rank::triples::SHADER,
 ];

@@ -1,3 +1,4 @@
 //! Training and ranking: sample triples, their loss and gradients, the best items of each user.
 
 pub mod bpr;
+pub mod triples;
