@@ -32,5 +32,6 @@ pub(crate) const SHADERS: &[&crate::device::Shader] = &[
     &table::lookup::SHADER,
     &table::update::SHADER,
     &rank::bpr::SHADER,
+    &rank::top_k::SHADER,
     &rank::triples::SHADER,
 ];

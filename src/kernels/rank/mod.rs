@@ -1,4 +1,5 @@
 //! Training and ranking: sample triples, their loss and gradients, the best items of each user.
 
 pub mod bpr;
+pub mod top_k;
 pub mod triples;
