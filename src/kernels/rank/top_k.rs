@@ -96,6 +96,16 @@ impl TopK<'_> {
     fn stride(&self) -> u32 {
         self.dims + u32::from(self.item_bias)
     }
+
+    pub(crate) fn check_sizes(k: u32, dims: u32) -> Result<()> {
+        let op = Self::NAME;
+        check::domain(op, "k", k, (1..=MAX_K).contains(&k), "from 1 to 100")?;
+        if dims > MAX_DIMS {
+            let (allowed, requested) = (MAX_DIMS.into(), dims.into());
+            return Err(Error::Limit { op, arg: "dims", limit: "widest query", allowed, requested });
+        }
+        Ok(())
+    }
 }
 
 impl Kernel for TopK<'_> {
@@ -103,11 +113,7 @@ impl Kernel for TopK<'_> {
 
     fn check(&self) -> Result<()> {
         let op = Self::NAME;
-        check::domain(op, "k", self.k, (1..=MAX_K).contains(&self.k), "from 1 to 100")?;
-        if self.dims > MAX_DIMS {
-            let (allowed, requested) = (MAX_DIMS.into(), self.dims.into());
-            return Err(Error::Limit { op, arg: "dims", limit: "widest query", allowed, requested });
-        }
+        Self::check_sizes(self.k, self.dims)?;
         let queries = u64::from(self.query_count) * u64::from(self.dims);
         let candidates = u64::from(self.candidate_count) * u64::from(self.stride());
         let best = u64::from(self.query_count) * u64::from(self.k);
