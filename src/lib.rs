@@ -2,6 +2,7 @@
 
 pub mod device;
 mod error;
+pub mod eval;
 pub mod kernels;
 pub mod rng;
 pub mod stream;

@@ -34,4 +34,7 @@ pub(crate) const SHADERS: &[&crate::device::Shader] = &[
     &table::lookup::SHADER,
     &table::migrate::SHADER,
     &table::update::SHADER,
+    &rank::bpr::SHADER,
+    &rank::top_k::SHADER,
+    &rank::triples::SHADER,
 ];
