@@ -224,6 +224,11 @@ impl RaggedTable {
         })
     }
 
+    /// The values, and the offsets that say where rows are: for kernels that change values beside the optimizer.
+    pub fn values_mut(&mut self) -> (&mut Buffer<f32>, &Buffer<u32>) {
+        (&mut self.storage.values, &self.storage.offsets)
+    }
+
     /// Plans a resize to these sizes; sizes past the table's rows are new rows.
     ///
     /// # Errors
