@@ -6,7 +6,7 @@
 mod buffer;
 mod commands;
 mod gpu;
-pub(crate) mod pipeline;
+mod pipeline;
 pub(crate) mod shader;
 
 pub use buffer::{Buffer, Element};

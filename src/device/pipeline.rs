@@ -4,9 +4,6 @@ use super::gpu::{Cache, Gpu, lock};
 use super::shader::{Access, Entry, Shader, resolve};
 use crate::{Error, Result};
 
-/// Threads in a workgroup of every kernel: the largest that all devices allow.
-pub(crate) const WORKGROUP: u32 = 256;
-
 type Key = (&'static str, &'static str, Vec<(&'static str, u64)>);
 
 #[derive(Default)]
@@ -45,6 +42,17 @@ impl Launch<'_> {
         let op = self.shader.name;
         let entry = self.shader.entry(self.entry);
         assert_eq!(entry.bindings.len(), self.bindings.len(), "{op}: {} declares other bindings", entry.name);
+        assert_eq!(self.params.len(), self.shader.params.len(), "{op}: {} gets other parameters", entry.name);
+        let threads = gpu.limits().max_compute_invocations_per_workgroup;
+        if entry.workgroup > threads {
+            return Err(Error::Limit {
+                op,
+                arg: "workgroup",
+                limit: "max_compute_invocations_per_workgroup",
+                allowed: threads.into(),
+                requested: entry.workgroup.into(),
+            });
+        }
         let (x, y) = fold(op, self.groups, gpu.limits())?;
         if self.groups == 0 {
             return Ok(());
