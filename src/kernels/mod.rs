@@ -16,6 +16,7 @@ pub mod sizing;
 pub mod table;
 
 mod check;
+pub(crate) mod elementary;
 #[cfg(test)]
 mod contract;
 
@@ -25,4 +26,4 @@ pub(crate) const MAX_TRIPS: u32 = 16_384;
 
 /// Every shader of the crate, for the tests that hold for all.
 #[cfg(test)]
-pub(crate) const SHADERS: &[&crate::device::Shader] = &[&prim::scan::SHADER, &table::lookup::SHADER];
+pub(crate) const SHADERS: &[&crate::device::Shader] = &[&prim::scan::SHADER, &table::lookup::SHADER, &sizing::sample::SHADER];
