@@ -42,6 +42,7 @@ impl Shader {
 
 /// Shared WGSL, by the name that an `//import` line gives.
 const COMMON: &[(&str, &str)] = &[
+    ("common/elementary.wgsl", include_str!("../../shaders/common/elementary.wgsl")),
     ("common/grid.wgsl", include_str!("../../shaders/common/grid.wgsl")),
     ("common/normal.wgsl", include_str!("../../shaders/common/normal.wgsl")),
     ("common/philox.wgsl", include_str!("../../shaders/common/philox.wgsl")),

@@ -16,6 +16,7 @@ pub mod sizing;
 pub mod table;
 
 mod check;
+pub(crate) mod elementary;
 #[cfg(test)]
 mod contract;
 
@@ -37,4 +38,5 @@ pub(crate) const SHADERS: &[&crate::device::Shader] = &[
     &rank::bpr::SHADER,
     &rank::top_k::SHADER,
     &rank::triples::SHADER,
+    &sizing::sample::SHADER,
 ];

@@ -1,0 +1,265 @@
+//! The CPU twin: each draw in one buffer of a thread, tile by tile, in vectors of [`LANES`] ranks.
+
+use rayon::prelude::*;
+
+use super::super::distribution::{Constants, Distribution, Profile};
+use crate::kernels::elementary::{exp, ln, ln_1p_core};
+use crate::rng::{self, NORMAL_TABLE, Purpose, normal_quantile};
+
+/// Ranks that advance together, each through its own run of [`STEPS`] neighbours: prefix sums without shuffles.
+const LANES: usize = 8;
+const STEPS: usize = 32;
+const TILE: usize = LANES * STEPS;
+
+/// Values of 256 ranks: entry `step * LANES + lane` is rank `lane * STEPS + step`.
+type Tile = [f32; TILE];
+
+/// Elements that the draws of a wave hold at least, so that short draws do not pay a thread's wake-up each.
+const WAVE_ELEMENTS: usize = 1 << 17;
+
+/// Which draws, of what.
+#[derive(Clone, Copy, Debug)]
+pub struct Draws {
+    /// Entities `n` of each profile.
+    pub entities: u32,
+    /// Draws `R` to average.
+    pub draws: u32,
+    /// Seed of the random stream.
+    pub seed: u64,
+    /// Index of the first profile in the stream.
+    pub first_action: u32,
+}
+
+/// The CPU twin of [`Sample`](super::Sample) on slices: `out` is `[profiles, entities]`.
+///
+/// # Panics
+/// When `out` has another length.
+pub fn sample(profiles: &[Profile], draws: Draws, out: &mut [f32]) {
+    let n = draws.entities as usize;
+    assert_eq!(out.len(), profiles.len() * n, "out is [profiles, entities]");
+    if out.is_empty() {
+        return;
+    }
+    let threads = rayon::current_num_threads();
+    let rows = out.par_chunks_exact_mut(n).zip(profiles).enumerate();
+    // Enough profiles to go round: a thread each. Else the draws of a profile are shared out. The order of every sum is
+    // the same either way.
+    if profiles.len() >= 2 * threads {
+        rows.for_each(|(k, (row, profile))| average(profile, k, draws, 1, row));
+    } else {
+        let wave = (WAVE_ELEMENTS / n).max(2 * threads);
+        for (k, (row, profile)) in out.chunks_exact_mut(n).zip(profiles).enumerate() {
+            average(profile, k, draws, wave, row);
+        }
+    }
+}
+
+/// The mean of all draws of one profile, `wave` of them at a time.
+fn average(profile: &Profile, k: usize, draws: Draws, wave: usize, row: &mut [f32]) {
+    let Draws { entities, draws, seed, first_action } = draws;
+    let action = first_action.wrapping_add(k as u32);
+    let constants = profile.constants(entities);
+    // One spacing more than ranks.
+    let tiles = entities as usize / TILE + 1;
+    let wave = wave.min(draws as usize);
+    let mut slots: Vec<(Vec<Tile>, f32)> = (0..wave).map(|_| (vec![[0.0; TILE]; tiles], 0.0)).collect();
+    let mut sums: Vec<Tile> = vec![[0.0; TILE]; tiles];
+    let draw = |index: u32, (tiles, scale): &mut (Vec<Tile>, f32)| {
+        let sum = draw(constants, Stream { key: rng::key(seed), action, draw: index }, entities, tiles);
+        *scale = (1.0 / (sum * f64::from(draws))) as f32;
+    };
+    let add = |slots: &[(Vec<Tile>, f32)], t: usize, sum: &mut Tile| {
+        for (tiles, scale) in slots {
+            for (sum, x) in sum.iter_mut().zip(&tiles[t]) {
+                *sum += x * scale;
+            }
+        }
+    };
+    for first in (0..draws).step_by(wave.max(1)) {
+        let slots = &mut slots[..wave.min((draws - first) as usize)];
+        if slots.len() == 1 {
+            draw(first, &mut slots[0]);
+            sums.iter_mut().enumerate().for_each(|(t, sum)| add(slots, t, sum));
+        } else {
+            slots.par_iter_mut().enumerate().for_each(|(i, slot)| draw(first + i as u32, slot));
+            sums.par_iter_mut().with_min_len(64).enumerate().for_each(|(t, sum)| add(slots, t, sum));
+        }
+    }
+    let mut least = f32::INFINITY;
+    for (ranks, sum) in row.chunks_mut(TILE).zip(&sums) {
+        for (i, weight) in ranks.iter_mut().enumerate() {
+            least = least.min(sum[i % STEPS * LANES + i / STEPS]);
+            *weight = least;
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Stream {
+    key: [u32; 2],
+    action: u32,
+    draw: u32,
+}
+
+/// One draw, sorted, not normalised; returns its sum.
+fn draw(constants: Constants, stream: Stream, n: u32, tiles: &mut [Tile]) -> f64 {
+    let last = tiles.len() - 1;
+    let rank = |i: usize| last * TILE + i % LANES * STEPS + i / LANES;
+    let mut total = 0.0;
+    for (t, tile) in tiles.iter_mut().enumerate() {
+        spacings(stream, t as u32, tile);
+        if t == last {
+            (0..TILE).filter(|&i| rank(i) > n as usize).for_each(|i| tile[i] = 0.0);
+        }
+        total = lane_sums(tile).iter().fold(total, |total, &sum| total + f64::from(sum));
+    }
+    let first = f64::from(tiles[0][0]);
+    let map = Map {
+        constants,
+        per_total: (1.0 / total) as f32,
+        per_first: (1.0 / first) as f32,
+        per_rest: (1.0 / (total - first).max(1e-6 * total)) as f32,
+        normal_table: &NORMAL_TABLE,
+    };
+    let (mut before, mut sum) = (0.0, 0.0);
+    for (t, tile) in tiles.iter_mut().enumerate() {
+        let (mut prefix, mut suffix) = ([0.0; LANES], [0.0; LANES]);
+        // The carries in f64: prefix and suffix both keep their relative accuracy, however small.
+        for ((lane, prefix), suffix) in lane_sums(tile).into_iter().zip(&mut prefix).zip(&mut suffix) {
+            *prefix = before as f32;
+            before += f64::from(lane);
+            *suffix = (total - before) as f32;
+        }
+        map.tile(tile, prefix, suffix);
+        if t == last {
+            (0..TILE).filter(|&i| rank(i) >= n as usize).for_each(|i| tile[i] = 0.0);
+        }
+        sum = lane_sums(tile).iter().fold(sum, |sum, &x| sum + f64::from(x));
+    }
+    sum
+}
+
+fn lane_sums(tile: &Tile) -> [f32; LANES] {
+    let mut sums = [0.0; LANES];
+    for step in tile.as_chunks::<LANES>().0 {
+        for lane in 0..LANES {
+            sums[lane] += step[lane];
+        }
+    }
+    sums
+}
+
+/// Philox calls of a tile, four ranks each.
+const CALLS: usize = TILE / 4;
+
+/// The tile's spacings, -ln U.
+fn spacings(stream: Stream, tile: u32, out: &mut Tile) {
+    let mut planes = [[0u32; CALLS]; 4];
+    philox(tile * CALLS as u32, stream, &mut planes);
+    let mut values = [[0.0; CALLS]; 4];
+    for (value, word) in values.as_flattened_mut().iter_mut().zip(planes.as_flattened()) {
+        *value = -ln(((word >> 9) as i32 as f32 + 0.5) * (1.0 / 8_388_608.0));
+    }
+    for (step, out) in out.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
+        *out = values[step % 4].as_chunks::<LANES>().0[step / 4];
+    }
+}
+
+/// [`rng::philox`] for all counters of a tile: word w of call c of lane l lands at `out[w][c * LANES + l]`.
+#[inline(always)]
+fn philox(first: u32, stream: Stream, out: &mut [[u32; CALLS]; 4]) {
+    let [out0, out1, out2, out3] = out;
+    for i in 0..CALLS {
+        let counter = first + (i % LANES * (STEPS / 4) + i / LANES) as u32;
+        let words = rng::philox([counter, stream.draw, stream.action, Purpose::Sizes as u32], stream.key);
+        [out0[i], out1[i], out2[i], out3[i]] = words;
+    }
+}
+
+/// The inverse distribution function of one draw.
+struct Map<'a> {
+    constants: Constants,
+    per_total: f32,
+    per_first: f32,
+    per_rest: f32,
+    normal_table: &'a [i32],
+}
+
+impl Map<'_> {
+    /// Spacings to draws, given the sums before and after each lane's run.
+    fn tile(&self, tile: &mut Tile, prefix: [f32; LANES], suffix: [f32; LANES]) {
+        let Constants { kind, a, b, c, d, e } = self.constants;
+        let (total, table) = (self.per_total, self.normal_table);
+        match Distribution::ALL[kind as usize] {
+            Distribution::PowerLaw => {
+                let rest = after(tile, suffix);
+                map(tile, &rest, |_, t| exp((ln(t * self.per_rest) * a).max(super::LEAST_EXPONENT)));
+            }
+            Distribution::Pareto => {
+                before(tile, prefix);
+                let unused = *tile;
+                map(tile, &unused, |s, _| exp((ln(s * self.per_first) * -a).max(super::LEAST_EXPONENT)));
+            }
+            Distribution::TruncatedNormal => {
+                let rest = after(tile, suffix);
+                before(tile, prefix);
+                map(tile, &rest, |s, t| {
+                    let z = normal_quantile(table, s * total * c + d, t * total * c + e);
+                    (a + b * z).clamp(super::LEAST, 1.0)
+                });
+            }
+            Distribution::TruncatedExponential => {
+                let rest = after(tile, suffix);
+                before(tile, prefix);
+                map(tile, &rest, |s, t| {
+                    let (v, u) = (s * total, t * total);
+                    let w = u * a;
+                    let near = -ln_1p_core(-w.min(0.25));
+                    let far = -ln(v + u * b);
+                    (if w < 0.25 { near } else { far }).max(super::LEAST)
+                });
+            }
+            Distribution::LogNormal => {
+                let rest = after(tile, suffix);
+                before(tile, prefix);
+                // Apart, so that only the table's part stays scalar.
+                map(tile, &rest, |s, t| normal_quantile(table, s * total, t * total));
+                map(tile, &rest, |z, _| exp(a * z));
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn map(tile: &mut Tile, rest: &Tile, f: impl Fn(f32, f32) -> f32) {
+    for (x, &t) in tile.iter_mut().zip(rest) {
+        *x = f(*x, t);
+    }
+}
+
+/// Inclusive prefix sums, in place.
+#[inline(always)]
+fn before(tile: &mut Tile, carry: [f32; LANES]) {
+    let mut running = [0.0; LANES];
+    for step in tile.as_chunks_mut::<LANES>().0 {
+        for l in 0..LANES {
+            running[l] += step[l];
+            step[l] = running[l] + carry[l];
+        }
+    }
+}
+
+/// Exclusive suffix sums.
+#[inline(always)]
+fn after(tile: &Tile, carry: [f32; LANES]) -> Tile {
+    let mut rest = [0.0; TILE];
+    let mut running = [0.0; LANES];
+    let steps = tile.as_chunks::<LANES>().0.iter().zip(rest.as_chunks_mut::<LANES>().0);
+    for (step, rest) in steps.rev() {
+        for l in 0..LANES {
+            rest[l] = running[l] + carry[l];
+            running[l] += step[l];
+        }
+    }
+    rest
+}
