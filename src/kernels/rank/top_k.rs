@@ -58,7 +58,7 @@ params! {
 /// The longest list: with a round of 256 candidates it fits the shader's 512 places.
 pub const MAX_K: u32 = 100;
 
-/// The widest query: several rounds of candidates fit in [`MAX_TRIPS`].
+/// The widest query: a dispatch then still makes several rounds of 256 candidates.
 pub const MAX_DIMS: u32 = 8192;
 
 /// Merges a tile of candidates into each query's list. See the [module](self).

@@ -92,7 +92,8 @@ impl Tile<'_> {
     }
 }
 
-#[inline(always)]
+// Not inlined: what the caller does with the sums would keep them in memory instead of registers.
+#[inline(never)]
 fn products(
     queries: &[[f32; QUERIES]],
     panel: &[[f32; CANDIDATES]],
