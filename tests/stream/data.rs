@@ -19,7 +19,8 @@ fn find(path: &str) -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
     if !path.exists() {
         // Past the test harness, which would swallow it.
-        writeln!(stderr(), "SKIPPED: no file {}", path.display()).unwrap();
+        let note = format!("SKIPPED: no file {}\n", path.display());
+        stderr().write_all(note.as_bytes()).unwrap();
         return None;
     }
     Some(path)
