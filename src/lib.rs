@@ -6,10 +6,13 @@ pub mod eval;
 pub mod kernels;
 pub mod models;
 pub mod rng;
+mod scall;
+pub mod sizing;
 pub mod stream;
 pub mod table;
 #[cfg(test)]
 mod testing;
 
 pub use error::{Error, Result};
+pub use scall::{Phase, Scall, ScallOptions, Seconds, SegmentReport};
 pub use wgpu;

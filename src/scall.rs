@@ -208,7 +208,7 @@ impl<'a> Scall<'a> {
             seed: self.options.seed,
             users: &user_frequencies,
             items: &item_frequencies,
-            params: budget.dims,
+            dims: budget.dims,
             d_min: self.options.budget.d_min,
             d_max: self.options.budget.d_max,
         };

@@ -1,0 +1,191 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, ValueEnum};
+use scall_gpu::sizing::{Amount, Distribution, FrequencyRanked, Random, SizePolicy, Uniform};
+use scall_gpu::stream::{Column, Columns, Cut, Format};
+use scall_gpu::{Error, Result};
+
+/// Streams interactions through a recommender whose embeddings live in ragged tables inside a fixed budget, and prints
+/// for each segment what is held and how well it ranks.
+#[derive(Parser, Debug)]
+#[command(version)]
+pub struct Args {
+    /// Interactions to stream [default: the embedded sample, a year of grocery purchases]
+    #[arg(long, value_name = "FILE")]
+    pub data: Option<PathBuf>,
+
+    /// How the file is written: `dat` for user::item::rating::seconds, `csv` or `tsv` with a header [default: by the
+    /// file's extension]
+    #[arg(long, value_name = "dat|csv|tsv")]
+    pub format: Option<String>,
+
+    /// Columns of a CSV or TSV file as user,item,timestamp: names, or positions from 0 [default: the usual names]
+    #[arg(long, value_name = "U,I,T", value_delimiter = ',', num_args = 3)]
+    pub columns: Option<Vec<String>>,
+
+    /// The file has no header line (columns by position)
+    #[arg(long, requires = "columns")]
+    pub no_header: bool,
+
+    /// Where to run: a hardware GPU or else the CPU, the best GPU there is (software included), or the CPU
+    #[arg(long, value_enum, default_value = "auto")]
+    pub device: DeviceChoice,
+
+    /// Who gets which size
+    #[arg(long, value_enum, default_value = "ranked")]
+    pub policy: Policy,
+
+    /// What both tables may hold together: mean=8 (parameters an entity), params=N, bytes=10MB
+    #[arg(long, default_value = "mean=8", value_parser = |text: &str| text.parse::<Amount>().map_err(|e| e.to_string()))]
+    pub budget: Amount,
+
+    /// A budget in bytes counts the optimizer's state too
+    #[arg(long)]
+    pub count_optimizer: bool,
+
+    /// A budget in bytes leaves the row directory out
+    #[arg(long)]
+    pub ignore_metadata: bool,
+
+    /// Largest row
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=65_535))]
+    pub max_size: u32,
+
+    /// Smallest row; 0 lets a fixed budget survive any number of entities
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(0..=1))]
+    pub min_size: u32,
+
+    /// Where to cut: equal=10 (so many segments of one length) or new=15000 (after so many new users and items)
+    #[arg(long, default_value = "equal=10", value_parser = parse_cut)]
+    pub segments: Cut,
+
+    /// Family of size profiles, for `ranked` and `random`
+    #[arg(long, default_value = "power-law", value_parser = |text: &str| text.parse::<Distribution>().map_err(|e| e.to_string()))]
+    pub distribution: Distribution,
+
+    /// Shape of the profile [default: 0.1 for the power law, else the middle of the published range]
+    #[arg(long)]
+    pub alpha: Option<f32>,
+
+    /// Part of the parameters that goes to the users [default: their part of the entities]
+    #[arg(long, value_parser = parse_share)]
+    pub user_share: Option<f64>,
+
+    /// Training steps a segment
+    #[arg(long, default_value_t = 300)]
+    pub steps: u32,
+
+    /// Triples a step
+    #[arg(long, default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..))]
+    pub batch: u32,
+
+    /// Adagrad's step size
+    #[arg(long, default_value_t = 0.1)]
+    pub learning_rate: f32,
+
+    /// Weight of the squared embeddings
+    #[arg(long, default_value_t = 0.01)]
+    pub l2: f32,
+
+    /// What is left of the item biases when a segment begins, 0 to 1
+    #[arg(long, default_value_t = 0.0)]
+    pub keep_bias: f32,
+
+    /// Item rows without a bias
+    #[arg(long)]
+    pub no_bias: bool,
+
+    /// Seed of everything that is drawn
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+
+    /// Where to write the JSON report
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum DeviceChoice {
+    Auto,
+    Gpu,
+    Cpu,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Policy {
+    /// Every row the same size
+    Uniform,
+    /// A profile of sizes in random order
+    Random,
+    /// A profile of sizes, the most frequent entity gets the largest
+    Ranked,
+}
+
+impl Args {
+    /// How the data file is written.
+    pub fn format(&self) -> Result<Format> {
+        let mut format = match (&self.format, &self.data) {
+            (Some(name), _) => Format::from_name(name)?,
+            (None, Some(path)) => Format::guess(path)?,
+            (None, None) => Format::Csv(Columns::default()),
+        };
+        if let Some(names) = &self.columns {
+            let [user, item, timestamp] = [0, 1, 2].map(|i| match names[i].parse() {
+                Ok(position) => Column::Position(position),
+                Err(_) => Column::Name(names[i].clone()),
+            });
+            match &mut format {
+                Format::Csv(columns) | Format::Tsv(columns) => {
+                    *columns = Columns { user, item, timestamp, header: !self.no_header };
+                }
+                Format::DoubleColon => {
+                    return Err(Error::Argument {
+                        op: "stream",
+                        arg: "--columns",
+                        expected: "left out for a :: file, whose columns are fixed".into(),
+                        got: names.join(","),
+                    });
+                }
+            }
+        }
+        Ok(format)
+    }
+
+    /// The policy with its profile.
+    pub fn policy(&self) -> Box<dyn SizePolicy> {
+        let default_alpha = match self.distribution {
+            Distribution::PowerLaw => FrequencyRanked::default().alpha,
+            other => other.alpha(0.5),
+        };
+        let ranked = FrequencyRanked {
+            distribution: self.distribution,
+            alpha: self.alpha.unwrap_or(default_alpha),
+            user_share: self.user_share,
+            ..FrequencyRanked::default()
+        };
+        match self.policy {
+            Policy::Uniform => Box::new(Uniform),
+            Policy::Random => Box::new(Random(ranked)),
+            Policy::Ranked => Box::new(ranked),
+        }
+    }
+}
+
+fn parse_cut(text: &str) -> Result<Cut, String> {
+    let wrong = || format!("expected equal=COUNT or new=COUNT, found {text:?}");
+    let (kind, count) = text.split_once('=').ok_or_else(wrong)?;
+    match kind {
+        "equal" => count.parse().map(|segments| Cut::Equal { segments }).map_err(|_| wrong()),
+        "new" => count.parse().map(|entities| Cut::NewEntities { entities }).map_err(|_| wrong()),
+        _ => Err(wrong()),
+    }
+}
+
+fn parse_share(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => Err(format!("expected a number from 0 to 1, found {text:?}")),
+    }
+}

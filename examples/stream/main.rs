@@ -1,0 +1,125 @@
+//! Streams real interactions through a recommender that lives inside a memory budget.
+//!
+//! ```text
+//! cargo run --release --example stream
+//! cargo run --release --example stream -- --data ratings.dat --budget bytes=1MB --report out.json
+//! ```
+
+mod args;
+mod output;
+mod report;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use args::{Args, DeviceChoice};
+use clap::Parser;
+use scall_gpu::device::{Device, GpuOptions};
+use scall_gpu::kernels::table::update::Optimizer;
+use scall_gpu::models::BprMfOptions;
+use scall_gpu::sizing::Budget;
+use scall_gpu::stream::{self, Interactions};
+use scall_gpu::table::Counts;
+use scall_gpu::{Error, Result, Scall, ScallOptions};
+
+/// A year of grocery purchases; see `examples/data/README.md`.
+const SAMPLE: &[u8] = include_bytes!("../data/completejourney.csv.zst");
+const SAMPLE_NAME: &str = "completejourney.csv.zst (embedded)";
+
+fn main() -> ExitCode {
+    match run(&Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<()> {
+    let (name, data) = load(args)?;
+    let device = match args.device {
+        DeviceChoice::Auto => Device::auto(),
+        DeviceChoice::Gpu => Device::gpu(&GpuOptions::default())?,
+        DeviceChoice::Cpu => Device::cpu(),
+    };
+    let segments = stream::cut(&data, args.segments)?;
+    let options = options(args);
+    let policy = args.policy();
+    let policy_name = policy.name();
+    println!("device   {}", device.describe());
+    let (users, items) = (data.user_count(), data.item_count());
+    println!("data     {name}: {} interactions, {users} users, {items} items", data.len());
+    println!(
+        "policy   {policy_name}, budget {}, sizes {} to {}, seed {}",
+        args.budget, args.min_size, args.max_size, args.seed
+    );
+    println!("\n{}", output::HEAD);
+
+    let progress = output::Progress::new(segments.len(), options.steps);
+    let steps = options.steps;
+    let mut scall = Scall::new(&device, &data, segments, policy, options)?;
+    let mut reports = Vec::new();
+    loop {
+        let (t, _) = scall.progress();
+        let Some(report) = scall.step(|phase| progress.show(t, steps, phase))? else { break };
+        progress.line(&output::row(&report));
+        reports.push(report::Segment::from(&report));
+    }
+    progress.finish();
+
+    let mean = report::Quality::mean(&reports);
+    if let Some([recall, ndcg, recall_all, ndcg_all]) = mean.at_20() {
+        println!("\nmean of t >= 1: Recall@20 {recall:.4}, NDCG@20 {ndcg:.4} among the items of the test part,");
+        println!("                Recall@20 {recall_all:.4}, NDCG@20 {ndcg_all:.4} among all items (R@20*, N@20*)");
+    }
+    if let Some(path) = &args.report {
+        report::Report {
+            device: device.describe(),
+            data: name,
+            policy: policy_name.to_owned(),
+            budget: args.budget.to_string(),
+            max_size: args.max_size,
+            min_size: args.min_size,
+            steps,
+            seed: args.seed,
+            segments: reports,
+            mean,
+        }
+        .write(path)?;
+    }
+    Ok(())
+}
+
+/// The user's file, or the embedded sample.
+fn load(args: &Args) -> Result<(String, Interactions)> {
+    let format = args.format()?;
+    match &args.data {
+        Some(path) => Ok((path.display().to_string(), stream::read(path, &format)?)),
+        None => {
+            let name = Path::new(SAMPLE_NAME);
+            let unreadable = |source| Error::Io { file: name.to_owned(), source };
+            let unpacked = zstd::Decoder::new(SAMPLE).map_err(unreadable)?;
+            Ok((SAMPLE_NAME.to_owned(), stream::read_from(unpacked, name, &format)?))
+        }
+    }
+}
+
+fn options(args: &Args) -> ScallOptions {
+    let model = BprMfOptions {
+        optimizer: Optimizer::Adagrad { learning_rate: args.learning_rate, epsilon: 1e-8 },
+        batch: args.batch,
+        l2: args.l2,
+        item_bias: !args.no_bias,
+        ..BprMfOptions::default()
+    };
+    let budget = Budget {
+        counts: Counts { optimizer: args.count_optimizer, metadata: !args.ignore_metadata },
+        state_per_value: model.optimizer.state_per_value(),
+        item_bias: model.item_bias,
+        d_min: args.min_size,
+        d_max: args.max_size,
+        ..Budget::new(args.budget)
+    };
+    ScallOptions { model, steps: args.steps, keep_bias: args.keep_bias, seed: args.seed, ..ScallOptions::new(budget) }
+}

@@ -1,0 +1,78 @@
+//! What a person sees: a table on standard output, progress on a terminal's standard error.
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use scall_gpu::{Phase, SegmentReport};
+
+/// Progress within a segment. Hidden when standard error is no terminal; the table's lines are progress enough there.
+pub struct Progress {
+    bar: ProgressBar,
+}
+
+impl Progress {
+    pub fn new(segments: usize, steps: u32) -> Self {
+        // Every segment counts its steps, and one each for sizes, resize and evaluation.
+        let length = segments as u64 * (u64::from(steps) + 3);
+        let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr());
+        let style = ProgressStyle::with_template("{bar:30} {percent:>3} %  {msg}  {elapsed} gone, about {eta} left");
+        bar.set_style(style.expect("a valid template"));
+        Self { bar }
+    }
+
+    /// Shows where segment `t` is.
+    pub fn show(&self, t: usize, steps: u32, phase: Phase) {
+        let start = t as u64 * (u64::from(steps) + 3);
+        let (done, what) = match phase {
+            Phase::Size => (0, "sizes".to_owned()),
+            Phase::Resize => (1, "resize".to_owned()),
+            Phase::Train { done, steps } => (2 + u64::from(done), format!("step {done} of {steps}")),
+            Phase::Evaluate => (2 + u64::from(steps), "evaluate".to_owned()),
+            _ => return,
+        };
+        self.bar.set_message(format!("segment {t}: {what}"));
+        self.bar.set_position(start + done);
+    }
+
+    /// Prints a line of the table without tearing the bar.
+    pub fn line(&self, line: &str) {
+        self.bar.suspend(|| println!("{line}"));
+    }
+
+    pub fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// Column heads of [`row`].
+pub const HEAD: &str = "  t   users   items     params of budget          held     grown  shrunk     new  R@20   N@20   R@20*  N@20*  seconds";
+
+/// A segment as a line of the table.
+pub fn row(report: &SegmentReport) -> String {
+    let (test, all) = (&report.test_candidates, &report.all_candidates);
+    format!(
+        "{:>3} {:>7} {:>7} {:>10} of {:<10} {:>9} {:>9} {:>7} {:>7}  {:.4} {:.4} {:.4} {:.4} {:>7.2}",
+        report.t,
+        report.users,
+        report.items,
+        report.params,
+        report.budget_params,
+        bytes(report.memory.total_bytes()),
+        report.resized.grown_rows,
+        report.resized.shrunk_rows,
+        report.resized.new_rows,
+        test.recall[2],
+        test.ndcg[2],
+        all.recall[2],
+        all.ndcg[2],
+        report.seconds.total(),
+    )
+}
+
+/// Bytes for a person, by 1000.
+pub fn bytes(bytes: u64) -> String {
+    match bytes {
+        0..10_000 => format!("{bytes} B"),
+        10_000..10_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
+        10_000_000..10_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
+        _ => format!("{:.1} GB", bytes as f64 / 1e9),
+    }
+}

@@ -1,0 +1,163 @@
+//! The JSON report.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use scall_gpu::eval::{CUTOFFS, Metrics};
+use scall_gpu::{Error, Result, SegmentReport};
+use serde::Serialize;
+
+/// Metrics by cutoff: `{"5": .., "10": .., "20": ..}`.
+type ByCutoff = BTreeMap<usize, f64>;
+
+#[derive(Serialize)]
+pub struct Report {
+    pub device: String,
+    pub data: String,
+    pub policy: String,
+    pub budget: String,
+    pub max_size: u32,
+    pub min_size: u32,
+    pub steps: u32,
+    pub seed: u64,
+    pub segments: Vec<Segment>,
+    /// The metrics averaged over t >= 1.
+    pub mean: Quality,
+}
+
+#[derive(Serialize)]
+pub struct Segment {
+    t: usize,
+    users: u32,
+    items: u32,
+    interactions: usize,
+    action: Option<Action>,
+    params: u64,
+    budget_params: u64,
+    budget_bytes: u64,
+    counted_bytes: u64,
+    table_bytes: u64,
+    optimizer_bytes: u64,
+    metadata_bytes: u64,
+    peak_bytes: u64,
+    grown_rows: u32,
+    shrunk_rows: u32,
+    new_rows: u64,
+    loss: f32,
+    test_users: usize,
+    #[serde(flatten)]
+    quality: Quality,
+    seconds: Seconds,
+}
+
+#[derive(Serialize)]
+struct Action {
+    distribution: String,
+    user_share: f64,
+    alpha_users: f32,
+    alpha_items: f32,
+}
+
+/// `recall` and `ndcg` rank the items of the test part, `recall_all` and `ndcg_all` all items with a row.
+#[derive(Serialize, Default)]
+pub struct Quality {
+    recall: ByCutoff,
+    ndcg: ByCutoff,
+    recall_all: ByCutoff,
+    ndcg_all: ByCutoff,
+}
+
+#[derive(Serialize)]
+struct Seconds {
+    size: f64,
+    resize: f64,
+    train: f64,
+    evaluate: f64,
+    total: f64,
+}
+
+fn by_cutoff(values: [f64; 3]) -> ByCutoff {
+    CUTOFFS.into_iter().zip(values).collect()
+}
+
+impl Quality {
+    fn new(test: &Metrics, all: &Metrics) -> Self {
+        Self {
+            recall: by_cutoff(test.recall),
+            ndcg: by_cutoff(test.ndcg),
+            recall_all: by_cutoff(all.recall),
+            ndcg_all: by_cutoff(all.ndcg),
+        }
+    }
+
+    /// The mean over segments t >= 1.
+    pub fn mean(segments: &[Segment]) -> Self {
+        let later = segments.get(1..).unwrap_or_default();
+        let mean = |part: fn(&Quality) -> &ByCutoff| -> ByCutoff {
+            if later.is_empty() {
+                return ByCutoff::new();
+            }
+            let of = |cutoff| later.iter().map(|s| part(&s.quality)[&cutoff]).sum::<f64>() / later.len() as f64;
+            CUTOFFS.into_iter().map(|cutoff| (cutoff, of(cutoff))).collect()
+        };
+        Self {
+            recall: mean(|q| &q.recall),
+            ndcg: mean(|q| &q.ndcg),
+            recall_all: mean(|q| &q.recall_all),
+            ndcg_all: mean(|q| &q.ndcg_all),
+        }
+    }
+
+    /// Recall@20 and NDCG@20 by both protocols, test candidates first; none before segment 1.
+    pub fn at_20(&self) -> Option<[f64; 4]> {
+        let at = |values: &ByCutoff| values.get(&20).copied();
+        Some([at(&self.recall)?, at(&self.ndcg)?, at(&self.recall_all)?, at(&self.ndcg_all)?])
+    }
+}
+
+impl From<&SegmentReport> for Segment {
+    fn from(report: &SegmentReport) -> Self {
+        let seconds = report.seconds;
+        Self {
+            t: report.t,
+            users: report.users,
+            items: report.items,
+            interactions: report.interactions,
+            action: report.action.map(|action| Action {
+                distribution: action.distribution.to_string(),
+                user_share: action.user_share,
+                alpha_users: action.alpha_users,
+                alpha_items: action.alpha_items,
+            }),
+            params: report.params,
+            budget_params: report.budget_params,
+            budget_bytes: report.budget_bytes,
+            counted_bytes: report.counted_bytes,
+            table_bytes: report.memory.values_bytes,
+            optimizer_bytes: report.memory.optimizer_bytes,
+            metadata_bytes: report.memory.metadata_bytes,
+            peak_bytes: report.memory.peak_bytes,
+            grown_rows: report.resized.grown_rows,
+            shrunk_rows: report.resized.shrunk_rows,
+            new_rows: report.resized.new_rows,
+            loss: report.loss,
+            test_users: report.test_candidates.users,
+            quality: Quality::new(&report.test_candidates, &report.all_candidates),
+            seconds: Seconds {
+                size: seconds.size,
+                resize: seconds.resize,
+                train: seconds.train,
+                evaluate: seconds.evaluate,
+                total: seconds.total(),
+            },
+        }
+    }
+}
+
+impl Report {
+    /// Writes the report; an error names the file.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        let text = serde_json::to_string_pretty(self).expect("numbers and strings only");
+        std::fs::write(path, text + "\n").map_err(|source| Error::Io { file: path.to_owned(), source })
+    }
+}

@@ -1,0 +1,221 @@
+//! What the embedding tables of users and items may hold together.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::table::Counts;
+use crate::{Error, Result};
+
+/// The size of a budget.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Amount {
+    /// So many parameters (values), for ever.
+    Params(u64),
+    /// So many parameters an entity, on average: grows with the entities (SCALL's budget mode c).
+    MeanSize(f64),
+    /// So many bytes, for ever (SCALL's budget mode B), of what the budget counts.
+    Bytes(u64),
+}
+
+/// How many entities need a row.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Population {
+    /// Users.
+    pub users: u32,
+    /// Items.
+    pub items: u32,
+}
+
+impl Population {
+    /// Users and items together.
+    pub fn entities(&self) -> u64 {
+        u64::from(self.users) + u64::from(self.items)
+    }
+}
+
+/// A budget, what it counts, and the bounds of a row's size.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Budget {
+    /// How much.
+    pub amount: Amount,
+    /// What counts besides the values, where the amount is in bytes.
+    pub counts: Counts,
+    /// f32 numbers of optimizer state a value, for a budget that counts them.
+    pub state_per_value: u32,
+    /// One parameter of each item row is a bias, beside its dims.
+    pub item_bias: bool,
+    /// Least size of a row (default 1, as in the paper; 0 lets a fixed budget survive any number of entities).
+    pub d_min: u32,
+    /// Largest size of a row (default 64).
+    pub d_max: u32,
+}
+
+/// A budget for a population.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Resolved {
+    /// Parameters that the tables may hold.
+    pub params: u64,
+    /// Those of them that are dims to divide among the rows; the rest are biases.
+    pub dims: u64,
+    /// The budget in bytes of what it counts.
+    pub bytes: u64,
+}
+
+impl Budget {
+    /// A budget with the defaults: values and row directory counted, a bias an item, sizes 1 to 64.
+    pub fn new(amount: Amount) -> Self {
+        Self { amount, counts: Counts::default(), state_per_value: 0, item_bias: true, d_min: 1, d_max: 64 }
+    }
+
+    /// What the budget is for this population.
+    ///
+    /// # Errors
+    /// [`Error::Infeasible`] when it has no room for rows of the least size; [`Error::Argument`] for bounds or a mean
+    /// size outside their domain.
+    ///
+    /// # Example
+    /// ```
+    /// use scall_gpu::sizing::{Amount, Budget, Population};
+    /// let budget = Budget::new(Amount::MeanSize(8.0));
+    /// let resolved = budget.resolve(Population { users: 100, items: 50 })?;
+    /// assert_eq!((resolved.params, resolved.dims), (1200, 1150));
+    /// // 4 bytes a parameter, 4 for each row, and 4 for the end of each table.
+    /// assert_eq!(resolved.bytes, 4 * 1200 + 4 * 150 + 8);
+    /// # Ok::<(), scall_gpu::Error>(())
+    /// ```
+    pub fn resolve(&self, population: Population) -> Result<Resolved> {
+        let wrong = |arg, expected: &str, got: String| Error::Argument {
+            op: "Budget::resolve",
+            arg,
+            expected: expected.to_owned(),
+            got,
+        };
+        if self.d_min > self.d_max || self.d_max == 0 {
+            return Err(wrong("d_max", "at least 1 and at least d_min", self.d_max.to_string()));
+        }
+        let entities = population.entities();
+        let numbers = if self.counts.optimizer { 1 + u64::from(self.state_per_value) } else { 1 };
+        let directory = if self.counts.metadata { 4 * (entities + 2) } else { 0 };
+        let biases = if self.item_bias { u64::from(population.items) } else { 0 };
+        let least = entities * u64::from(self.d_min) + biases;
+        let params = match self.amount {
+            Amount::Params(params) => params,
+            Amount::MeanSize(mean) if mean.is_finite() && mean >= 0.0 => (mean * entities as f64).floor() as u64,
+            Amount::MeanSize(mean) => return Err(wrong("mean", "finite and not negative", mean.to_string())),
+            Amount::Bytes(bytes) => {
+                let min = directory + 4 * numbers * least;
+                if bytes < min {
+                    return Err(Error::Infeasible { entities, min, budget: bytes, unit: "bytes" });
+                }
+                (bytes - directory) / (4 * numbers)
+            }
+        };
+        if params < least {
+            return Err(Error::Infeasible { entities, min: least, budget: params, unit: "parameters" });
+        }
+        let bytes = match self.amount {
+            Amount::Bytes(bytes) => bytes,
+            _ => 4 * numbers * params + directory,
+        };
+        Ok(Resolved { params, dims: params - biases, bytes })
+    }
+}
+
+impl FromStr for Amount {
+    type Err = Error;
+
+    /// Reads `mean=8`, `params=100000`, or `bytes=10MB` (B, kB, MB, GB by 1000; KiB, MiB, GiB by 1024).
+    fn from_str(text: &str) -> Result<Self> {
+        let wrong = || Error::Argument {
+            op: "Amount",
+            arg: "budget",
+            expected: "mean=NUMBER, params=COUNT or bytes=SIZE such as 10MB or 512KiB".to_owned(),
+            got: format!("{text:?}"),
+        };
+        let (kind, value) = text.split_once('=').ok_or_else(wrong)?;
+        match kind {
+            "mean" => match value.parse::<f64>() {
+                Ok(mean) if mean.is_finite() && mean > 0.0 => Ok(Self::MeanSize(mean)),
+                _ => Err(wrong()),
+            },
+            "params" => value.parse().map(Self::Params).map_err(|_| wrong()),
+            "bytes" => {
+                let digits = value.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(value.len());
+                let (number, unit) = value.split_at(digits);
+                let scale: u64 = match unit.to_ascii_lowercase().as_str() {
+                    "" | "b" => 1,
+                    "kb" => 1000,
+                    "mb" => 1_000_000,
+                    "gb" => 1_000_000_000,
+                    "kib" => 1 << 10,
+                    "mib" => 1 << 20,
+                    "gib" => 1 << 30,
+                    _ => return Err(wrong()),
+                };
+                let number: f64 = number.parse().map_err(|_| wrong())?;
+                Ok(Self::Bytes((number * scale as f64).floor() as u64))
+            }
+            _ => Err(wrong()),
+        }
+    }
+}
+
+impl fmt::Display for Amount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Params(params) => write!(f, "params={params}"),
+            Self::MeanSize(mean) => write!(f, "mean={mean}"),
+            Self::Bytes(bytes) => write!(f, "bytes={bytes}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POPULATION: Population = Population { users: 10, items: 6 };
+
+    fn bytes(amount: u64, counts: Counts, d_min: u32) -> Budget {
+        Budget { counts, d_min, state_per_value: 1, ..Budget::new(Amount::Bytes(amount)) }
+    }
+
+    #[test]
+    fn what_counts_comes_off_the_bytes() {
+        for (optimizer, metadata, params) in [(false, false, 250), (true, false, 125), (false, true, 232), (true, true, 116)]
+        {
+            let resolved = bytes(1000, Counts { optimizer, metadata }, 1).resolve(POPULATION).unwrap();
+            assert_eq!((resolved.params, resolved.dims, resolved.bytes), (params, params - 6, 1000));
+        }
+    }
+
+    #[test]
+    fn no_room_is_infeasible() {
+        // 4 * 18 of directory, and 4 for each of 16 rows and 6 biases.
+        let tight = bytes(72 + 88, Counts::default(), 1);
+        assert_eq!(tight.resolve(POPULATION).unwrap().dims, 16);
+        let error = bytes(72 + 87, Counts::default(), 1).resolve(POPULATION).unwrap_err();
+        assert_eq!(error.to_string(), "infeasible budget: 16 entities need at least 160 bytes, the budget is 159");
+        assert_eq!(bytes(72 + 24, Counts::default(), 0).resolve(POPULATION).unwrap().dims, 0);
+        let error = Budget::new(Amount::MeanSize(1.0)).resolve(POPULATION).unwrap_err();
+        assert!(matches!(error, Error::Infeasible { entities: 16, min: 22, budget: 16, unit: "parameters" }));
+    }
+
+    #[test]
+    fn amounts_are_read() {
+        for (text, amount) in [
+            ("mean=8", Amount::MeanSize(8.0)),
+            ("mean=0.5", Amount::MeanSize(0.5)),
+            ("params=123", Amount::Params(123)),
+            ("bytes=10MB", Amount::Bytes(10_000_000)),
+            ("bytes=1.5MiB", Amount::Bytes(1_572_864)),
+            ("bytes=77", Amount::Bytes(77)),
+        ] {
+            assert_eq!(text.parse::<Amount>().unwrap(), amount);
+        }
+        for text in ["", "8", "mean=", "mean=-1", "mean=nan", "params=1.5", "bytes=10XB", "bytes=MB", "rows=3"] {
+            let error = text.parse::<Amount>().unwrap_err().to_string();
+            assert!(error.contains("10MB") && error.contains(&format!("{text:?}")), "{error}");
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! How large each row is: a budget, a profile of sizes scaled to it exactly, and a policy that says who gets which.
+//!
+//! A [`Budget`] resolves to a number of dims for the entities there are. A [`SizePolicy`] divides them: the number of
+//! dims handed out is exactly the number there is, whatever the policy ([`crate::kernels::sizing::apportion`]).
+//!
+//! Source: SCALL section 3.
+
+mod budget;
+mod policy;
+mod profile;
+mod random;
+mod ranked;
+mod uniform;
+
+pub use crate::kernels::sizing::sample::{Distribution, Profile};
+pub use budget::{Amount, Budget, Population, Resolved};
+pub use policy::{Action, SizePolicy, Sizes, SizingContext};
+pub use random::Random;
+pub use ranked::FrequencyRanked;
+pub use uniform::Uniform;

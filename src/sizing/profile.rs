@@ -1,0 +1,79 @@
+//! From an action to sizes: sample the profile, scale it to the budget, hand it out by rank.
+
+use super::{Action, Profile, SizingContext};
+use crate::Result;
+use crate::device::{Buffer, Device};
+use crate::kernels::sizing::apportion::{self, Apportion};
+use crate::kernels::sizing::rank::Rank;
+use crate::kernels::sizing::sample::Sample;
+
+/// Both sides' sizes by rank, largest first, for an action: SCALL section 3, steps 1 to 3.
+pub(super) fn profiles(context: &SizingContext<'_>, action: &Action, draws: u32) -> Result<[Vec<u32>; 2]> {
+    let (users, items) = context.split(action.user_share);
+    let side = |index: u32, entities: usize, alpha: f32, dims: u64| {
+        let (device, entities) = (context.device, entities as u32);
+        let profiles = [Profile { distribution: action.distribution, alpha }];
+        let mut weights = Buffer::zeroed(device, entities as usize)?;
+        let mut workspace = scratch(device, || Sample::workspace_len(1, entities, draws))?;
+        let mut commands = device.commands();
+        commands.run(Sample {
+            profiles: &profiles,
+            entities,
+            draws,
+            seed: context.seed,
+            // A stream of its own for each segment and side.
+            first_action: 2 * context.segment as u32 + index,
+            out: &mut weights,
+            workspace: &mut workspace,
+        })?;
+        let mut sizes = Buffer::zeroed(device, entities as usize)?;
+        let mut workspace = scratch(device, || Apportion::workspace_len(entities))?;
+        commands.run(Apportion {
+            weights: &weights,
+            first: 0,
+            budget: budget(context, dims),
+            sizes: &mut sizes,
+            workspace: &mut workspace,
+        })?;
+        commands.submit()?;
+        sizes.read()
+    };
+    Ok([
+        side(0, context.users.len(), action.alpha_users, users)?,
+        side(1, context.items.len(), action.alpha_items, items)?,
+    ])
+}
+
+/// Gives the k-th largest size to the k-th most frequent entity, ties by index: SCALL section 3, step 4.
+pub(super) fn by_frequency(context: &SizingContext<'_>, frequencies: &[u32], by_rank: &[u32]) -> Result<Vec<u32>> {
+    let device = context.device;
+    let mut order = Buffer::zeroed(device, frequencies.len())?;
+    let mut workspace = scratch(device, || Rank::workspace_len(frequencies.len() as u32))?;
+    let mut commands = device.commands();
+    let frequencies = Buffer::from_slice(device, frequencies)?;
+    commands.run(Rank { frequencies: &frequencies, order: &mut order, workspace: &mut workspace })?;
+    commands.submit()?;
+    let mut sizes = vec![0; by_rank.len()];
+    for (&entity, &size) in order.read()?.iter().zip(by_rank) {
+        sizes[entity as usize] = size;
+    }
+    Ok(sizes)
+}
+
+/// `dims` over `entities` rows evenly, the lowest ids first.
+pub(super) fn even(context: &SizingContext<'_>, entities: usize, dims: u64) -> Result<Vec<u32>> {
+    let mut sizes = vec![0; entities];
+    apportion::apportion(&vec![1.0; entities], budget(context, dims), &mut sizes)?;
+    Ok(sizes)
+}
+
+fn budget(context: &SizingContext<'_>, dims: u64) -> apportion::Budget {
+    // Offsets are u32, so a side never holds more.
+    let total = dims.min(u32::MAX.into()) as u32;
+    apportion::Budget { total, d_min: context.d_min, d_max: context.d_max }
+}
+
+/// Workspace on a GPU; the CPU twins need none.
+fn scratch<T: crate::device::Element>(device: &Device, len: impl Fn() -> usize) -> Result<Buffer<T>> {
+    Buffer::zeroed(device, device.as_gpu().map_or(0, |_| len()))
+}

@@ -1,0 +1,51 @@
+//! Sizes by frequency.
+
+use super::profile::{by_frequency, profiles};
+use super::{Action, Distribution, SizePolicy, Sizes, SizingContext};
+use crate::Result;
+
+/// The k-th most frequent entity gets the k-th largest size of a profile: one fixed action of SCALL (section 3).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct FrequencyRanked {
+    /// Family of both profiles (default: power law).
+    pub distribution: Distribution,
+    /// Shape of both profiles (default 0.1, the steep end of the published range: sizes that differ are the point).
+    pub alpha: f32,
+    /// Part of the dims that goes to the users (default: their part of the entities).
+    pub user_share: Option<f64>,
+    /// Draws that a profile is averaged over (default 100, as in the paper).
+    pub draws: u32,
+}
+
+impl Default for FrequencyRanked {
+    fn default() -> Self {
+        Self { distribution: Distribution::PowerLaw, alpha: 0.1, user_share: None, draws: 100 }
+    }
+}
+
+impl FrequencyRanked {
+    pub(super) fn action(&self, context: &SizingContext<'_>) -> Action {
+        Action {
+            distribution: self.distribution,
+            user_share: self.user_share.unwrap_or_else(|| context.even_share()),
+            alpha_users: self.alpha,
+            alpha_items: self.alpha,
+        }
+    }
+}
+
+impl SizePolicy for FrequencyRanked {
+    fn name(&self) -> &'static str {
+        "ranked"
+    }
+
+    fn decide(&mut self, context: &SizingContext<'_>) -> Result<Sizes> {
+        let action = self.action(context);
+        let [users, items] = profiles(context, &action, self.draws)?;
+        Ok(Sizes {
+            users: by_frequency(context, context.users, &users)?,
+            items: by_frequency(context, context.items, &items)?,
+            action: Some(action),
+        })
+    }
+}
