@@ -6,7 +6,7 @@
 use std::time::Instant;
 
 use crate::device::Device;
-use crate::eval::{CUTOFFS, Metrics};
+use crate::eval::{CUTOFFS, Metrics, Rankings};
 use crate::models::{BprMf, BprMfOptions, Resized, TrainingSet};
 use crate::rng::{Philox, Purpose};
 use crate::sizing::{Action, Budget, Population, SizePolicy, SizingContext, Uniform};
@@ -50,6 +50,7 @@ impl ScallOptions {
 
 /// Where the loop is within a segment, for whoever shows progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Phase {
     /// The policy chooses sizes.
     Size,
@@ -306,12 +307,14 @@ impl<'a> Scall<'a> {
         let users: Vec<u32> = (0..population.users).filter(|&user| !relevant.row(user).is_empty()).collect();
         let everything: Vec<u32> = (0..population.items).collect();
         let excluded = |user: u32| self.history.row(user);
-        let rank = |candidates: &[u32]| {
-            let longest = CUTOFFS[CUTOFFS.len() - 1] as u32;
-            let rankings = self.model.rank(&users, candidates, &excluded, longest)?;
-            Ok(Metrics::mean(rankings.iter().zip(&users).map(|(ranked, &user)| (ranked, relevant.row(user)))))
+        let longest = CUTOFFS[CUTOFFS.len() - 1] as u32;
+        let metrics = |rankings: Rankings| {
+            Metrics::mean(rankings.iter().zip(&users).map(|(ranked, &user)| (ranked, relevant.row(user))))
         };
-        Ok([rank(&candidates)?, rank(&everything)?])
+        Ok([
+            metrics(self.model.rank(&users, &candidates, &excluded, longest)?),
+            metrics(self.model.rank(&users, &everything, &excluded, longest)?),
+        ])
     }
 }
 

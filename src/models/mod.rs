@@ -3,5 +3,5 @@
 mod bpr_mf;
 mod training_set;
 
-pub use bpr_mf::{BprMf, BprMfOptions};
+pub use bpr_mf::{BprMf, BprMfOptions, Resized};
 pub use training_set::TrainingSet;

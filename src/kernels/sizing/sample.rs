@@ -28,8 +28,7 @@
 //! Liu et al., SCALL; order statistics by spacings: Devroye, "Non-Uniform Random Variate Generation" (1986), V.3.
 
 use crate::Result;
-use crate::device::pipeline::Binding;
-use crate::device::{Access, Buffer, Entry, Gpu, Kernel, Launch, Shader, params};
+use crate::device::{Access, Binding, Buffer, Entry, Gpu, Kernel, Launch, Shader, params};
 use crate::kernels::{MAX_TRIPS, check};
 
 pub use super::distribution::{Distribution, Profile};
