@@ -3,11 +3,11 @@
 use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::task::{Context, Poll};
 
 use super::Device;
-use super::gpu::{Gpu, lock};
+use super::gpu::Gpu;
 use super::pipeline::Binding;
 use crate::{Error, Result};
 
@@ -52,6 +52,17 @@ impl<T: Element> Buffer<T> {
             }
         };
         Ok(Self { storage, len: values.len() })
+    }
+
+    /// `values` on the device; on the CPU they are moved, not copied.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] when the device can't bind a buffer of this size.
+    pub fn from_vec(device: &Device, values: Vec<T>) -> Result<Self> {
+        match device {
+            Device::Cpu => Ok(Self { len: values.len(), storage: Storage::Cpu(values) }),
+            Device::Gpu(_) => Self::from_slice(device, &values),
+        }
     }
 
     /// `len` zeros on the device.
@@ -182,7 +193,8 @@ impl<T: Element> Buffer<T> {
             Storage::Gpu(gpu, buffer, _) => {
                 let pending = Readback::start(gpu, buffer, self.len)?;
                 gpu.wait()?;
-                pending.finish()
+                // Another thread's poll may still be running the callback.
+                pending.finish(pending.mapped.recv().ok())
             }
         }
     }
@@ -258,7 +270,7 @@ fn check_size<T>(gpu: &Gpu, len: usize) -> Result<()> {
 struct Readback<T> {
     gpu: Gpu,
     staging: wgpu::Buffer,
-    mapped: Arc<Mutex<Option<Result<(), wgpu::BufferAsyncError>>>>,
+    mapped: Receiver<Result<(), wgpu::BufferAsyncError>>,
     len: usize,
     element: PhantomData<fn() -> T>,
 }
@@ -286,19 +298,19 @@ impl<T: Element> Readback<T> {
             encoder.copy_buffer_to_buffer(buffer, 0, &staging, 0, size);
         }
         gpu.submit(encoder.finish())?;
-        let mapped = Arc::new(Mutex::new(None));
-        let sink = mapped.clone();
-        staging.map_async(wgpu::MapMode::Read, .., move |result| *lock(&sink) = Some(result));
+        let (sender, mapped) = mpsc::channel();
+        // The receiver is gone when the read was given up; then nobody wants to know.
+        staging.map_async(wgpu::MapMode::Read, .., move |result| drop(sender.send(result)));
         Ok(Self { gpu: gpu.clone(), staging, mapped, len, element: PhantomData })
     }
 
-    /// The elements, once mapping has been reported.
-    fn finish(&self) -> Result<Vec<T>> {
+    /// The elements, after the map's outcome: `None` when its callback was dropped.
+    fn finish(&self, outcome: Option<Result<(), wgpu::BufferAsyncError>>) -> Result<Vec<T>> {
         let failed = |message: String| Error::Gpu { message };
-        match lock(&self.mapped).take() {
+        match outcome {
             Some(Ok(())) => {}
             Some(Err(error)) => return self.gpu.check().and(Err(failed(error.to_string()))),
-            None => return self.gpu.check().and(Err(failed("readback was never mapped".to_owned()))),
+            None => return self.gpu.check().and(Err(failed("the readback was given up".to_owned()))),
         }
         let view = self.staging.get_mapped_range(..).map_err(|e| failed(e.to_string()))?;
         let size = self.len * size_of::<T>();
@@ -322,11 +334,10 @@ impl<T: Element> Future for ReadFuture<T> {
                 if let Err(error) = readback.gpu.device().poll(wgpu::PollType::Poll) {
                     return Poll::Ready(Err(Error::Gpu { message: error.to_string() }));
                 }
-                if lock(&readback.mapped).is_some() {
-                    return Poll::Ready(readback.finish());
-                }
-                if let Err(error) = readback.gpu.check() {
-                    return Poll::Ready(Err(error));
+                match readback.mapped.try_recv() {
+                    Ok(outcome) => return Poll::Ready(readback.finish(Some(outcome))),
+                    Err(TryRecvError::Disconnected) => return Poll::Ready(readback.finish(None)),
+                    Err(TryRecvError::Empty) => {}
                 }
                 std::thread::yield_now();
                 context.waker().wake_by_ref();

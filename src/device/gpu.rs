@@ -123,13 +123,25 @@ impl Gpu {
     /// The same device with its own pipelines, built from edited WGSL: what the mutant tests run.
     #[cfg(test)]
     pub(crate) fn with_edit(&self, file: &str, from: &str, to: &str) -> Self {
+        self.variant(self.0.limits.clone(), Pipelines::edited(file, from, to))
+    }
+
+    /// The same device that claims to allow fewer workgroups a dimension, so that small grids fold too.
+    #[cfg(test)]
+    pub(crate) fn with_max_groups(&self, max_groups: u32) -> Self {
+        let limits = wgpu::Limits { max_compute_workgroups_per_dimension: max_groups, ..self.0.limits.clone() };
+        self.variant(limits, Pipelines::default())
+    }
+
+    #[cfg(test)]
+    fn variant(&self, limits: wgpu::Limits, pipelines: Pipelines) -> Self {
         Self(Arc::new(Inner {
             device: self.0.device.clone(),
             queue: self.0.queue.clone(),
             info: self.0.info.clone(),
-            limits: self.0.limits.clone(),
+            limits,
             faults: self.0.faults.clone(),
-            pipelines: Pipelines::edited(file, from, to),
+            pipelines,
             normal_table: OnceLock::new(),
         }))
     }

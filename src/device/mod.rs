@@ -12,7 +12,7 @@ pub(crate) mod shader;
 pub use buffer::{Buffer, Element};
 pub use commands::{Commands, Kernel};
 pub use gpu::{Gpu, GpuOptions};
-pub(crate) use pipeline::Launch;
+pub(crate) use pipeline::{Binding, Launch};
 pub(crate) use shader::{Access, Entry, Shader, params};
 
 use crate::Result;

@@ -16,9 +16,9 @@ pub mod sizing;
 pub mod table;
 
 mod check;
-pub(crate) mod elementary;
 #[cfg(test)]
 mod contract;
+pub(crate) mod elementary;
 
 /// Loop trips one invocation may make in all. Mesa's lavapipe silently ends every loop at 65,535 trips in total
 /// (`LP_MAX_TGSI_LOOP_ITERATIONS`); a quarter of it leaves room for what surrounds the counted loop.
@@ -26,4 +26,19 @@ pub(crate) const MAX_TRIPS: u32 = 16_384;
 
 /// Every shader of the crate, for the tests that hold for all.
 #[cfg(test)]
-pub(crate) const SHADERS: &[&crate::device::Shader] = &[&prim::scan::SHADER, &table::lookup::SHADER, &sizing::sample::SHADER];
+#[rustfmt::skip]
+pub(crate) const SHADERS: &[&crate::device::Shader] = &[
+    &prim::reduce::SHADER,
+    &prim::scan::SHADER,
+    &prim::segments::SHADER,
+    &prim::sort::SHADER,
+    &table::lookup::SHADER,
+    &table::migrate::SHADER,
+    &table::update::SHADER,
+    &sizing::apportion::SHADER,
+    &sizing::rank::SHADER,
+    &sizing::sample::SHADER,
+    &rank::bpr::SHADER,
+    &rank::top_k::SHADER,
+    &rank::triples::SHADER,
+];

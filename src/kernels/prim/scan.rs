@@ -31,7 +31,7 @@ params! {
 }
 
 /// Elements a thread scans.
-const ITEMS: u32 = 16;
+pub(crate) const ITEMS: u32 = 16;
 
 /// Prefix sum in place. See the [module](self).
 #[derive(Debug)]
@@ -51,47 +51,57 @@ impl Scan<'_> {
     pub fn workspace_len(count: u32) -> usize {
         workspace_len(count, ITEMS)
     }
+}
 
-    fn dispatch_with(self, gpu: &Gpu, pass: &mut wgpu::ComputePass<'_>, items: u32) -> Result<()> {
-        let tile = 256 * items;
-        let mut launch = |entry, on_workspace, params: Params| {
-            let values = if on_workspace { &*self.workspace } else { &*self.values };
-            Launch {
-                shader: &SHADER,
-                entry,
-                constants: &[("items", f64::from(items))],
-                groups: u64::from(params.count.div_ceil(tile)),
-                params: params.words(),
-                bindings: &[values.binding("values"), self.workspace.binding("workspace")],
-            }
-            .record(gpu, pass)
-        };
-        // (count, base in the workspace) of each level; level 0 is `values`, whose base is not used.
-        let mut levels = vec![(self.count, 0)];
-        let mut end = 0;
-        while let (count @ 1.., _) = *levels.last().expect("level 0") {
-            let tiles = count.div_ceil(tile);
-            if tiles == 1 {
-                break;
-            }
-            levels.push((tiles, end));
-            end += tiles;
-        }
-        let params = |level: usize, inclusive: bool| Params {
-            count: levels[level].0,
-            values_base: levels[level].1,
-            sums_base: levels.get(level + 1).map_or(0, |next| next.1),
-            inclusive: u32::from(inclusive),
-            carry: u32::from(level + 1 < levels.len()),
-        };
-        for level in 0..levels.len() - 1 {
-            launch("reduce_tiles", level > 0, params(level, false))?;
-        }
-        for level in (0..levels.len()).rev() {
-            launch("scan_tiles", level > 0, params(level, level == 0 && self.inclusive))?;
-        }
-        Ok(())
+/// A stretch of a buffer, from `base`.
+#[derive(Clone, Copy)]
+pub(crate) struct Region<'a> {
+    pub buffer: &'a Buffer<u32>,
+    pub base: u32,
+}
+
+/// Records the scan of `count` words, with `items` of them a thread.
+pub(crate) fn record_scan(
+    gpu: &Gpu,
+    pass: &mut wgpu::ComputePass<'_>,
+    values: Region<'_>,
+    workspace: Region<'_>,
+    (count, inclusive, items): (u32, bool, u32),
+) -> Result<()> {
+    let tile = 256 * items;
+    // (words, where they stand) of each level.
+    let mut levels = vec![(count, values)];
+    let mut end = workspace.base;
+    while levels[levels.len() - 1].0 > tile {
+        let tiles = levels[levels.len() - 1].0.div_ceil(tile);
+        levels.push((tiles, Region { base: end, ..workspace }));
+        end += tiles;
     }
+    let mut launch = |entry, level: usize| {
+        let (count, values) = levels[level];
+        let carry = levels.get(level + 1);
+        let sums = carry.map_or(workspace, |(_, region)| *region);
+        Launch {
+            shader: &SHADER,
+            entry,
+            constants: &[("items", f64::from(items))],
+            params: Params {
+                count,
+                values_base: values.base,
+                sums_base: sums.base,
+                inclusive: u32::from(inclusive && level == 0),
+                carry: u32::from(carry.is_some()),
+            }
+            .words(),
+            bindings: &[values.buffer.binding("values"), sums.buffer.binding("workspace")],
+            groups: u64::from(count.div_ceil(tile)),
+        }
+        .record(gpu, pass)
+    };
+    for level in 0..levels.len() - 1 {
+        launch("reduce_tiles", level)?;
+    }
+    (0..levels.len()).rev().try_for_each(|level| launch("scan_tiles", level))
 }
 
 fn workspace_len(count: u32, items: u32) -> usize {
@@ -117,7 +127,9 @@ impl Kernel for Scan<'_> {
     }
 
     fn dispatch(self, gpu: &Gpu, pass: &mut wgpu::ComputePass<'_>) -> Result<()> {
-        self.dispatch_with(gpu, pass, ITEMS)
+        let values = Region { buffer: self.values, base: 0 };
+        let workspace = Region { buffer: self.workspace, base: 0 };
+        record_scan(gpu, pass, values, workspace, (self.count, self.inclusive, ITEMS))
     }
 
     fn twin(self) -> Result<()> {
@@ -156,15 +168,18 @@ mod tests {
         }
         let mut values = upload(device, &input);
         let mut workspace = poisoned(device, workspace_len(count, items));
-        let scan = Scan { values: &mut values, count, inclusive, workspace: &mut workspace };
         match device {
-            Device::Cpu => scan.run(device).unwrap(),
-            Device::Gpu(gpu) => {
+            Device::Gpu(gpu) if items != ITEMS => {
                 let mut encoder = gpu.device().create_command_encoder(&Default::default());
                 let mut pass = encoder.begin_compute_pass(&Default::default());
-                scan.dispatch_with(gpu, &mut pass, items).unwrap();
+                let (values, workspace) = (Region { buffer: &values, base: 0 }, Region { buffer: &workspace, base: 0 });
+                record_scan(gpu, &mut pass, values, workspace, (count, inclusive, items)).unwrap();
                 drop(pass);
                 gpu.queue().submit([encoder.finish()]);
+            }
+            _ => {
+                let workspace = &mut workspace;
+                Scan { values: &mut values, count, inclusive, workspace }.run(device).unwrap();
             }
         }
         assert_same(&format!("count {count}"), &values.read().unwrap(), &want);

@@ -1,1 +1,5 @@
-//! Rank
+//! Training and ranking: sample triples, their loss and gradients, the best items of each user.
+
+pub mod bpr;
+pub mod top_k;
+pub mod triples;

@@ -55,9 +55,11 @@ params! {
     }
 }
 
-/// Lanes that share a row of `dims` values: enough for neighbouring loads, few enough that short rows waste none.
+/// Lanes that share a row of `dims` values: enough for neighbouring loads, few enough that short rows waste none, and
+/// for very wide rows so many that a lane visits at most 256 values.
 pub(crate) fn lanes(dims: u32) -> u32 {
-    dims.next_power_of_two().clamp(1, 32)
+    let wide = (dims / 256).next_power_of_two();
+    dims.next_power_of_two().clamp(1, 32).max(wide)
 }
 
 /// Output elements a CPU task writes: about an L1 cache.

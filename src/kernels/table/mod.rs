@@ -1,3 +1,5 @@
 //! Operators on ragged rows: look up, update, move to new sizes.
 
 pub mod lookup;
+pub mod migrate;
+pub mod update;

@@ -1,0 +1,142 @@
+// BPR on ragged rows: loss and gradients of (user, positive, negative) triples.
+//import common/grid.wgsl
+
+struct Params {
+    count: u32,      // triples
+    users: u32,      // rows in the user table
+    items: u32,      // rows in the item table
+    user_dims: u32,  // width of a user's gradient
+    item_dims: u32,  // width of an item's gradient
+    bias: u32,       // 1 when item rows begin with their bias
+    l2: f32,
+    l2_bias: f32,
+}
+
+override lanes: u32 = 8u;  // threads that share a triple
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> triples: array<u32>;
+@group(0) @binding(2) var<storage, read> user_arena: array<f32>;
+@group(0) @binding(3) var<storage, read> user_offsets: array<u32>;
+@group(0) @binding(4) var<storage, read> item_arena: array<f32>;
+@group(0) @binding(5) var<storage, read> item_offsets: array<u32>;
+@group(0) @binding(6) var<storage, read_write> loss: array<f32>;
+@group(0) @binding(7) var<storage, read_write> user_gradients: array<f32>;
+@group(0) @binding(8) var<storage, read_write> item_gradients: array<f32>;
+
+var<workgroup> partial: array<f32, 256>;
+
+struct Item {
+    start: u32,  // of the embedding, past the bias
+    size: u32,
+    bias: f32,
+    has_bias: bool,
+}
+
+fn item_row(id: u32) -> Item {
+    let start = item_offsets[id];
+    let size = min(item_offsets[id + 1u] - start, params.item_dims);
+    if params.bias == 0u || size == 0u {
+        return Item(start, size, 0.0, false);
+    }
+    return Item(start + 1u, size - 1u, item_arena[start], true);
+}
+
+fn embedding(item: Item, j: u32) -> f32 {
+    if j < item.size {
+        return item_arena[item.start + j];
+    }
+    return 0.0;
+}
+
+@compute @workgroup_size(256)
+fn gradients(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let lane = thread % lanes;
+    let b = workgroup_index(group, groups) * (256u / lanes) + thread / lanes;
+    var user_id = params.users;
+    var positive_id = params.items;
+    var negative_id = params.items;
+    if b < params.count {
+        user_id = triples[b];
+        positive_id = triples[params.count + b];
+        negative_id = triples[2u * params.count + b];
+    }
+    // Dead lanes stay for the barriers below.
+    let live = user_id < params.users && positive_id < params.items && negative_id < params.items;
+    var user_start = 0u;
+    var user_size = 0u;
+    var positive = Item(0u, 0u, 0.0, false);
+    var negative = positive;
+    if live {
+        user_start = user_offsets[user_id];
+        user_size = min(user_offsets[user_id + 1u] - user_start, params.user_dims);
+        positive = item_row(positive_id);
+        negative = item_row(negative_id);
+    }
+
+    var sum = 0.0;
+    for (var j = lane; j < min(user_size, max(positive.size, negative.size)); j += lanes) {
+        sum += user_arena[user_start + j] * (embedding(positive, j) - embedding(negative, j));
+    }
+    partial[thread] = sum;
+    for (var step = lanes / 2u; step > 0u; step /= 2u) {
+        workgroupBarrier();
+        if lane < step {
+            partial[thread] += partial[thread + step];
+        }
+    }
+    workgroupBarrier();
+    let x = partial[thread - lane] + (positive.bias - negative.bias);
+    // exp of a number that is never positive can't overflow.
+    let e = exp(-abs(x));
+    let coefficient = select(1.0, e, x >= 0.0) / (1.0 + e);
+
+    if b >= params.count {
+        return;
+    }
+    if lane == 0u {
+        loss[b] = select(0.0, max(-x, 0.0) + log(1.0 + e), live);
+    }
+    let scale = 1.0 / f32(params.count);
+    let pull = coefficient * scale;
+    let decay = 2.0 * params.l2 * scale;
+    for (var j = lane; j < params.user_dims; j += lanes) {
+        var gradient = 0.0;
+        if j < user_size {
+            let difference = embedding(positive, j) - embedding(negative, j);
+            gradient = decay * user_arena[user_start + j] - pull * difference;
+        }
+        user_gradients[b * params.user_dims + j] = gradient;
+    }
+    let decay_bias = 2.0 * params.l2_bias * scale;
+    for (var column = lane; column < params.item_dims; column += lanes) {
+        var of_positive = 0.0;
+        var of_negative = 0.0;
+        if column < params.bias {
+            if positive.has_bias {
+                of_positive = decay_bias * positive.bias - pull;
+            }
+            if negative.has_bias {
+                of_negative = decay_bias * negative.bias + pull;
+            }
+        } else {
+            let j = column - params.bias;
+            var value = 0.0;
+            if j < user_size {
+                value = pull * user_arena[user_start + j];
+            }
+            if j < positive.size {
+                of_positive = decay * embedding(positive, j) - value;
+            }
+            if j < negative.size {
+                of_negative = decay * embedding(negative, j) + value;
+            }
+        }
+        item_gradients[b * params.item_dims + column] = of_positive;
+        item_gradients[(params.count + b) * params.item_dims + column] = of_negative;
+    }
+}

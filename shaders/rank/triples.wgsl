@@ -1,0 +1,68 @@
+// Training triples: a user, one of his positives, and an item that he never touched, each by one random word.
+//import common/grid.wgsl
+//import common/philox.wgsl
+
+struct Params {
+    batch: u32,     // triples
+    users: u32,     // users to draw from
+    items: u32,     // items to draw negatives from
+    step: u32,
+    seed_low: u32,
+    seed_high: u32,
+    purpose: u32,
+}
+
+const NONE: u32 = 0xffffffffu;
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> users: array<u32>;
+@group(0) @binding(2) var<storage, read> positive_offsets: array<u32>;
+@group(0) @binding(3) var<storage, read> positives: array<u32>;
+@group(0) @binding(4) var<storage, read> items: array<u32>;
+@group(0) @binding(5) var<storage, read> touched_offsets: array<u32>;
+@group(0) @binding(6) var<storage, read> touched: array<u32>;
+@group(0) @binding(7) var<storage, read_write> triples: array<u32>;
+
+@compute @workgroup_size(64)
+fn sample(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let b = workgroup_index(group, groups) * 64u + thread;
+    if b >= params.batch {
+        return;
+    }
+    let words = philox(vec4<u32>(b, params.step, 0u, params.purpose), vec2<u32>(params.seed_low, params.seed_high));
+    let slot = below(words.x, params.users);
+
+    var positive = NONE;
+    let first = positive_offsets[slot];
+    let count = positive_offsets[slot + 1u] - first;
+    if count > 0u {
+        positive = positives[first + below(words.y, count)];
+    }
+
+    var negative = NONE;
+    let start = touched_offsets[slot];
+    let held = touched_offsets[slot + 1u] - start;
+    if held < params.items {
+        // The r-th untouched position is r plus the touched ones before it: those with touched[i] - i <= r.
+        let r = below(words.z, params.items - held);
+        var low = 0u;
+        var high = held;
+        while low < high {
+            let middle = (low + high) / 2u;
+            if touched[start + middle] - middle <= r {
+                low = middle + 1u;
+            } else {
+                high = middle;
+            }
+        }
+        negative = items[r + low];
+    }
+
+    triples[b] = users[slot];
+    triples[params.batch + b] = positive;
+    triples[2u * params.batch + b] = negative;
+}

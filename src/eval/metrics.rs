@@ -1,0 +1,92 @@
+//! Recall and NDCG with binary relevance.
+
+/// The list lengths that metrics are reported at.
+pub const CUTOFFS: [usize; 3] = [5, 10, 20];
+
+/// Ranking quality, averaged over the users who have a relevant item, at each of [`CUTOFFS`].
+///
+/// `Recall@k` is hits over the number of relevant items. `NDCG@k` is the sum of `1 / log2(rank + 1)` over the hits'
+/// ranks, counted from 1, over the same sum for a list that begins with `min(k, relevant)` hits.
+///
+/// Users are added in their order in f64 and the logarithm is software's, so a report has the same bits everywhere.
+///
+/// ```
+/// use scall_gpu::eval::Metrics;
+/// // The user's one relevant item stands second.
+/// let metrics = Metrics::mean([(&[4, 7, 1][..], &[7][..])]);
+/// assert_eq!(metrics.recall, [1.0; 3]);
+/// assert!((metrics.ndcg[0] - 1.0 / 3f64.log2()).abs() < 1e-12);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Metrics {
+    /// Recall at each cutoff.
+    pub recall: [f64; 3],
+    /// NDCG at each cutoff.
+    pub ndcg: [f64; 3],
+    /// Users who count. Without any, all metrics are 0.
+    pub users: usize,
+}
+
+impl Metrics {
+    /// The mean over users, each given as `(ranked, relevant)`: item ids best first, and the relevant ids ascending and
+    /// distinct. Users without a relevant item are left out. A place that holds u32::MAX is no hit.
+    pub fn mean<'a>(users: impl IntoIterator<Item = (&'a [u32], &'a [u32])>) -> Self {
+        const LONGEST: usize = CUTOFFS[CUTOFFS.len() - 1];
+        let discounts: [f64; LONGEST] = std::array::from_fn(|rank| 1.0 / libm::log2((rank + 2) as f64));
+        let mut sums = Self::default();
+        for (ranked, relevant) in users.into_iter().filter(|(_, relevant)| !relevant.is_empty()) {
+            let hit: Vec<bool> = ranked.iter().take(LONGEST).map(|id| relevant.binary_search(id).is_ok()).collect();
+            for (c, cutoff) in CUTOFFS.into_iter().enumerate() {
+                let hits = hit.iter().zip(&discounts).take(cutoff).filter(|(hit, _)| **hit);
+                let (count, gain) = hits.fold((0, 0.0), |(count, gain), (_, discount)| (count + 1, gain + discount));
+                sums.recall[c] += f64::from(count) / relevant.len() as f64;
+                sums.ndcg[c] += gain / discounts[..cutoff.min(relevant.len())].iter().sum::<f64>();
+            }
+            sums.users += 1;
+        }
+        let mean = |sum: f64| sum / sums.users.max(1) as f64;
+        Self { recall: sums.recall.map(mean), ndcg: sums.ndcg.map(mean), users: sums.users }
+    }
+
+    /// The quality that training and search compare: the mean of Recall@20 and NDCG@20.
+    pub fn quality(&self) -> f64 {
+        (self.recall[2] + self.ndcg[2]) / 2.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn by_hand() {
+        let discount = |rank: f64| 1.0 / (rank + 1.0).log2();
+        // Hits at ranks 2 and 7; one relevant item is not in the list.
+        let ranked = [10, 4, 11, 12, 13, 14, 2, u32::MAX];
+        let metrics = Metrics::mean([(&ranked[..], &[2, 4, 99][..])]);
+        let ideal = discount(1.0) + discount(2.0) + discount(3.0);
+        for (c, hits, gain) in [(0, 1.0, discount(2.0)), (1, 2.0, discount(2.0) + discount(7.0))] {
+            assert!((metrics.recall[c] - hits / 3.0).abs() < 1e-12);
+            assert!((metrics.ndcg[c] - gain / ideal).abs() < 1e-12);
+        }
+        assert_eq!((metrics.recall[1], metrics.ndcg[1]), (metrics.recall[2], metrics.ndcg[2]));
+        assert!((metrics.quality() - (metrics.recall[2] + metrics.ndcg[2]) / 2.0).abs() < 1e-15);
+    }
+
+    #[test]
+    fn the_ideal_list_is_cut_too() {
+        // More relevant items than places: a list of hits only is perfect by NDCG, not by Recall.
+        let all: Vec<u32> = (0..40).collect();
+        let metrics = Metrics::mean([(&all[..20], &all[..])]);
+        assert_eq!(metrics.recall, [5.0 / 40.0, 10.0 / 40.0, 20.0 / 40.0]);
+        metrics.ndcg.iter().for_each(|ndcg| assert!((ndcg - 1.0).abs() < 1e-12));
+    }
+
+    #[test]
+    fn users_without_relevant_items_do_not_count() {
+        let lists: [(&[u32], &[u32]); 3] = [(&[1], &[1]), (&[1], &[]), (&[], &[1])];
+        let metrics = Metrics::mean(lists);
+        assert_eq!(metrics, Metrics { recall: [0.5; 3], ndcg: [0.5; 3], users: 2 });
+        assert_eq!(Metrics::mean([]), Metrics::default());
+    }
+}

@@ -1,0 +1,201 @@
+//! The best candidates of each user, in bounded memory.
+
+use crate::device::{Buffer, Device};
+use crate::kernels::rank::top_k::TopK;
+use crate::kernels::table::lookup::Lookup;
+use crate::{Error, Result};
+
+/// What [`RankCandidates::working_bytes`] is when nothing speaks against it: large enough that launches cost nothing
+/// beside the products, small beside any table that needs a budget.
+pub const DEFAULT_WORKING_BYTES: usize = 16 << 20;
+
+/// Candidate tiles in one submission: long enough to hide its cost, short enough that no driver's watchdog minds.
+const SUBMISSION_TILES: usize = 16;
+
+const OP: &str = "eval/rank_candidates";
+
+/// Ranks candidate items for users by `b_i + <e_u, e_i>` over the common dims, ties to the smaller id.
+///
+/// Users are taken in blocks and candidates in tiles; each tile's rows are looked up and merged into the block's lists
+/// ([`TopK`]), which are read back once a block.
+///
+/// # Cost
+/// On the device: [`working_bytes`](Self::working_bytes), plus 4 bytes a candidate, plus 4 bytes for each user and each
+/// exclusion of one block. On the host: 4 bytes for each place of the result, and the exclusions of one block. Candidates
+/// are looked up once for each block of users.
+///
+/// # Errors
+/// An id past its table, candidates out of order, `k` or `dims` past what [`TopK`] allows.
+#[derive(Clone, Copy)]
+pub struct RankCandidates<'a> {
+    /// Values of all user rows.
+    pub user_arena: &'a Buffer<f32>,
+    /// `n + 1` element offsets into the user arena.
+    pub user_offsets: &'a Buffer<u32>,
+    /// Values of all item rows.
+    pub item_arena: &'a Buffer<f32>,
+    /// `m + 1` element offsets into the item arena.
+    pub item_offsets: &'a Buffer<u32>,
+    /// True: the first value of an item row is its bias.
+    pub item_bias: bool,
+    /// How many dims of an embedding, its bias not counted, enter the product: the widest row's, to use all.
+    pub dims: u32,
+    /// Ids of the users to rank for.
+    pub users: &'a [u32],
+    /// Ids of the items to rank, ascending and distinct.
+    pub candidates: &'a [u32],
+    /// The item ids that a user's list leaves out, in any order; others than candidates may be among them.
+    pub excluded: &'a dyn Fn(u32) -> &'a [u32],
+    /// Length of a list, 1 to [`MAX_K`](crate::kernels::rank::top_k::MAX_K).
+    pub k: u32,
+    /// Bytes for dense rows and lists: one half holds a tile of candidates, the other a block of users with their lists.
+    /// At least one of each is held, however few bytes are given.
+    pub working_bytes: usize,
+}
+
+/// The best items of each user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rankings {
+    k: usize,
+    items: Vec<u32>,
+}
+
+impl Rankings {
+    /// Item ids of the i-th user's list, best first; shorter than k when there were fewer candidates.
+    ///
+    /// # Panics
+    /// When there is no i-th user.
+    pub fn user(&self, i: usize) -> &[u32] {
+        let list = &self.items[i * self.k..(i + 1) * self.k];
+        &list[..list.iter().position(|id| *id == u32::MAX).unwrap_or(self.k)]
+    }
+
+    /// The lists in the order of the users.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &[u32]> {
+        (0..self.len()).map(|i| self.user(i))
+    }
+
+    /// Number of users.
+    pub fn len(&self) -> usize {
+        self.items.len() / self.k
+    }
+
+    /// True when there was no user.
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+}
+
+impl RankCandidates<'_> {
+    /// Ranks. Blocks until the lists are read back.
+    ///
+    /// # Errors
+    /// See [`RankCandidates`].
+    pub fn run(&self, device: &Device) -> Result<Rankings> {
+        self.check()?;
+        let (k, dims) = (self.k as usize, self.dims as usize);
+        let stride = dims + usize::from(self.item_bias);
+        let half = self.working_bytes / (2 * size_of::<f32>());
+        let tile = (half / stride.max(1)).clamp(1, self.candidates.len().max(1));
+        let block = (half / (dims + 2 * k).max(1)).clamp(1, self.users.len().max(1));
+        let tiles = self.candidates.chunks(tile).map(|ids| padded(device, ids, tile)).collect::<Result<Vec<_>>>()?;
+        let mut candidates = Buffer::zeroed(device, tile * stride)?;
+        let mut queries = Buffer::zeroed(device, block * dims)?;
+        let mut best_scores = Buffer::zeroed(device, block * k)?;
+        let mut best_positions = Buffer::zeroed(device, block * k)?;
+        let mut items = Vec::with_capacity(self.users.len() * k);
+        for users in self.users.chunks(block) {
+            let (excluded_offsets, excluded) = self.excluded_positions(users);
+            let excluded_offsets = Buffer::from_slice(device, &excluded_offsets)?;
+            let excluded = Buffer::from_slice(device, &excluded)?;
+            let ids = padded(device, users, block)?;
+            let mut commands = device.commands();
+            commands.run(Lookup {
+                arena: self.user_arena,
+                offsets: self.user_offsets,
+                ids: &ids,
+                dims: self.dims,
+                out: &mut queries,
+            })?;
+            for (i, ids) in tiles.iter().enumerate() {
+                if i > 0 && i % SUBMISSION_TILES == 0 {
+                    std::mem::replace(&mut commands, device.commands()).submit()?;
+                }
+                commands.run(Lookup {
+                    arena: self.item_arena,
+                    offsets: self.item_offsets,
+                    ids,
+                    dims: stride as u32,
+                    out: &mut candidates,
+                })?;
+                commands.run(TopK {
+                    queries: &queries,
+                    query_count: users.len() as u32,
+                    candidates: &candidates,
+                    candidate_count: tile.min(self.candidates.len() - i * tile) as u32,
+                    candidate_base: (i * tile) as u32,
+                    dims: self.dims,
+                    item_bias: self.item_bias,
+                    excluded_offsets: &excluded_offsets,
+                    excluded: &excluded,
+                    k: self.k,
+                    fresh: i == 0,
+                    best_scores: &mut best_scores,
+                    best_positions: &mut best_positions,
+                })?;
+            }
+            commands.submit()?;
+            let id = |position: u32| self.candidates.get(position as usize).copied().unwrap_or(u32::MAX);
+            match tiles.is_empty() {
+                true => items.resize(items.len() + users.len() * k, u32::MAX),
+                false => items.extend(best_positions.read()?[..users.len() * k].iter().map(|p| id(*p))),
+            }
+        }
+        Ok(Rankings { k, items })
+    }
+
+    fn check(&self) -> Result<()> {
+        TopK::check_sizes(self.k, self.dims)?;
+        for (arg, ids, offsets) in
+            [("users", self.users, self.user_offsets), ("candidates", self.candidates, self.item_offsets)]
+        {
+            let rows = (offsets.len() as u64).saturating_sub(1);
+            if let Some((position, &id)) = ids.iter().enumerate().find(|(_, id)| u64::from(**id) >= rows) {
+                return Err(Error::IdOutOfRange { op: OP, arg, position, id, rows });
+            }
+        }
+        match self.candidates.windows(2).find(|pair| pair[0] >= pair[1]) {
+            None => Ok(()),
+            Some(pair) => Err(Error::Argument {
+                op: OP,
+                arg: "candidates",
+                expected: "ascending and distinct".to_owned(),
+                got: format!("{} before {}", pair[0], pair[1]),
+            }),
+        }
+    }
+
+    /// Offsets and ascending positions in the candidate list of what the users' lists leave out.
+    fn excluded_positions(&self, users: &[u32]) -> (Vec<u32>, Vec<u32>) {
+        let (mut offsets, mut positions) = (vec![0], Vec::new());
+        for &user in users {
+            let start = positions.len();
+            let found = (self.excluded)(user).iter().filter_map(|id| self.candidates.binary_search(id).ok());
+            positions.extend(found.map(|position| position as u32));
+            positions[start..].sort_unstable();
+            offsets.push(positions.len() as u32);
+        }
+        (offsets, positions)
+    }
+}
+
+/// Ids filled up to `len` with u32::MAX, which a lookup takes for an empty row: every block and tile then fits the same
+/// buffers.
+fn padded(device: &Device, ids: &[u32], len: usize) -> Result<Buffer<u32>> {
+    let mut padded = ids.to_vec();
+    padded.resize(len, u32::MAX);
+    Buffer::from_slice(device, &padded)
+}
+
+#[cfg(test)]
+mod tests;

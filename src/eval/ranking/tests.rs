@@ -1,0 +1,113 @@
+use super::*;
+use crate::testing::{devices, signed, upload};
+
+/// Ragged tables of small integers, so that every score is exact and many are tied.
+struct Model {
+    users: Vec<Vec<f32>>,
+    items: Vec<Vec<f32>>,
+    excluded: Vec<Vec<u32>>,
+}
+
+impl Model {
+    fn new(users: usize, items: usize) -> Self {
+        let row = |size: usize, salt: u32| signed(size, salt).iter().map(|v| v.round()).collect::<Vec<f32>>();
+        Self {
+            users: (0..users).map(|u| row(u * 7 % 12, u as u32)).collect(),
+            items: (0..items).map(|i| row(i * 5 % 14, 1000 + i as u32)).collect(),
+            // Descending, and with ids that are no candidates.
+            excluded: (0..users as u32)
+                .map(|u| (0..items as u32).rev().filter(|i| (i + u) % 5 < u % 3).collect())
+                .collect(),
+        }
+    }
+
+    fn rank(&self, device: &Device, users: &[u32], candidates: &[u32], settings: Settings) -> Result<Rankings> {
+        let table = |rows: &[Vec<f32>]| {
+            let mut offsets = vec![0u32];
+            rows.iter().for_each(|row| offsets.push(offsets.last().unwrap() + row.len() as u32));
+            (upload(device, &rows.concat()), upload(device, &offsets))
+        };
+        let ((user_arena, user_offsets), (item_arena, item_offsets)) = (table(&self.users), table(&self.items));
+        RankCandidates {
+            user_arena: &user_arena,
+            user_offsets: &user_offsets,
+            item_arena: &item_arena,
+            item_offsets: &item_offsets,
+            item_bias: settings.item_bias,
+            dims: settings.dims,
+            users,
+            candidates,
+            excluded: &|user| &self.excluded[user as usize],
+            k: settings.k,
+            working_bytes: settings.working_bytes,
+        }
+        .run(device)
+    }
+
+    /// All scores in f64, sorted.
+    fn oracle(&self, user: u32, candidates: &[u32], settings: Settings) -> Vec<u32> {
+        let score = |item: u32| -> f64 {
+            let (bias, embedding) = match &self.items[item as usize][..] {
+                [bias, rest @ ..] if settings.item_bias => (*bias, rest),
+                row => (0.0, row),
+            };
+            let products = self.users[user as usize].iter().zip(embedding).take(settings.dims as usize);
+            f64::from(bias) + products.map(|(u, i)| f64::from(*u) * f64::from(*i)).sum::<f64>()
+        };
+        let mut ranked: Vec<u32> =
+            candidates.iter().copied().filter(|item| !self.excluded[user as usize].contains(item)).collect();
+        ranked.sort_by(|a, b| score(*b).partial_cmp(&score(*a)).unwrap().then(a.cmp(b)));
+        ranked.truncate(settings.k as usize);
+        ranked
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Settings {
+    item_bias: bool,
+    dims: u32,
+    k: u32,
+    working_bytes: usize,
+}
+
+#[test]
+fn matches_a_naive_ranking() {
+    let model = Model::new(30, 700);
+    let all: Vec<u32> = (0..700).collect();
+    let some: Vec<u32> = (0..700).filter(|i| i % 11 < 4).collect();
+    let users: Vec<u32> = (0..30).rev().chain([3, 3]).collect();
+    for device in devices() {
+        for candidates in [&all[..], &some, &all[..1], &[]] {
+            for (item_bias, dims, k) in [(true, 12, 20), (false, 12, 100), (true, 3, 1), (false, 0, 5)] {
+                // One tile and block; many; one candidate and one user each.
+                for working_bytes in [DEFAULT_WORKING_BYTES, 10_000, 0] {
+                    if working_bytes == 0 && candidates.len() > 300 {
+                        continue;
+                    }
+                    let settings = Settings { item_bias, dims, k, working_bytes };
+                    let rankings = model.rank(&device, &users, candidates, settings).unwrap();
+                    assert_eq!(rankings.len(), users.len());
+                    for (list, &user) in rankings.iter().zip(&users) {
+                        assert_eq!(list, model.oracle(user, candidates, settings), "user {user} {settings:?}");
+                    }
+                }
+            }
+        }
+        let settings = Settings { item_bias: true, dims: 4, k: 5, working_bytes: 100 };
+        assert!(model.rank(&device, &[], &all, settings).unwrap().is_empty());
+    }
+}
+
+#[test]
+fn bad_arguments_are_errors() {
+    let model = Model::new(3, 5);
+    let settings = Settings { item_bias: true, dims: 4, k: 5, working_bytes: 100 };
+    let rank = |users: &[u32], candidates: &[u32], settings| {
+        model.rank(&Device::cpu(), users, candidates, settings).unwrap_err()
+    };
+    assert!(matches!(rank(&[0, 3], &[0], settings), Error::IdOutOfRange { arg: "users", position: 1, id: 3, .. }));
+    assert!(matches!(rank(&[0], &[0, 5], settings), Error::IdOutOfRange { arg: "candidates", id: 5, rows: 5, .. }));
+    assert!(matches!(rank(&[0], &[2, 1], settings), Error::Argument { arg: "candidates", .. }));
+    assert!(matches!(rank(&[0], &[1], Settings { k: 101, ..settings }), Error::Argument { arg: "k", .. }));
+    assert!(matches!(rank(&[0], &[1], Settings { dims: 9000, ..settings }), Error::Limit { arg: "dims", .. }));
+}

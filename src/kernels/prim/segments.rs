@@ -1,0 +1,322 @@
+//! Segments: runs of equal keys in a sorted list, and f32 sums over segments.
+//!
+//! [`Runs`]: of `keys = [4, 4, 7, 9, 9, 9]` the runs are `[4, 7, 9]` and they start at `[0, 2, 3]`, with the end 6 after
+//! the last. [`SegmentedSum`]: `sums[s] = sum of values[offsets[s]..offsets[s + 1]]`.
+//!
+//! # Numerics
+//! A segment is summed by `k` lanes, each every k-th value in order, then the lanes by halves, `k` from the mean length;
+//! both devices add in this order and agree in every bit. The error is within `eps * (length / k + log2(k)) * sum |v|`.
+//!
+//! # Cost
+//! `Runs`: two dispatches and a scan, 20n bytes. `SegmentedSum`: one dispatch for every 16,384 k values, 4n bytes.
+
+use rayon::prelude::*;
+
+use super::scan::{self, Region, Scan, record_scan};
+use crate::Result;
+use crate::device::{Access, Buffer, Entry, Gpu, Kernel, Launch, Shader, params};
+use crate::kernels::{MAX_TRIPS, check};
+
+pub(crate) static SHADER: Shader = Shader {
+    name: "prim/segments",
+    source: include_str!("../../../shaders/prim/segments.wgsl"),
+    params: Params::FIELDS,
+    entries: &[
+        Entry { name: "mark_runs", workgroup: 256, bindings: &[(1, Access::Read), (2, Access::Write)] },
+        Entry {
+            name: "collect_runs",
+            workgroup: 256,
+            bindings: &[(1, Access::Read), (2, Access::Write), (3, Access::Write), (4, Access::Write)],
+        },
+        Entry {
+            name: "sum_segments",
+            workgroup: 256,
+            bindings: &[(5, Access::Read), (6, Access::Read), (7, Access::Write)],
+        },
+    ],
+};
+
+params! {
+    struct Params {
+        count: u32,
+        first: u32,
+        last: u32,
+    }
+}
+
+/// Finds the runs of equal keys. See the [module](self).
+#[derive(Debug)]
+pub struct Runs<'a> {
+    /// `n` keys, equal ones side by side.
+    pub keys: &'a Buffer<u32>,
+    /// `n + 1` words: the number of runs, then the key of each. The rest is not written.
+    pub runs: &'a mut Buffer<u32>,
+    /// `n + 1` words: where each run starts, then `n`. The rest is not written.
+    pub starts: &'a mut Buffer<u32>,
+    /// At least [`Runs::workspace_len`] words; what it holds afterwards is not specified. The CPU does not use it.
+    pub workspace: &'a mut Buffer<u32>,
+}
+
+impl Runs<'_> {
+    /// Words of workspace that `count` keys need.
+    pub fn workspace_len(count: u32) -> usize {
+        count as usize + Scan::workspace_len(count)
+    }
+}
+
+impl Kernel for Runs<'_> {
+    const NAME: &'static str = "prim/segments";
+
+    fn check(&self) -> Result<()> {
+        let count = self.keys.len() as u64;
+        check::indexable(Self::NAME, "keys", count + 1)?;
+        check::at_least(Self::NAME, "runs", self.runs.len(), count + 1)?;
+        check::at_least(Self::NAME, "starts", self.starts.len(), count + 1)?;
+        let needed = if self.keys.as_wgpu().is_some() { Self::workspace_len(count as u32) } else { 0 };
+        check::at_least(Self::NAME, "workspace", self.workspace.len(), needed as u64)
+    }
+
+    fn dispatch(self, gpu: &Gpu, pass: &mut wgpu::ComputePass<'_>) -> Result<()> {
+        let count = self.keys.len() as u32;
+        let workspace = &*self.workspace;
+        let launch = |pass: &mut wgpu::ComputePass<'_>, entry, bindings: &[_]| {
+            Launch {
+                shader: &SHADER,
+                entry,
+                constants: &[],
+                params: Params { count, first: 0, last: 0 }.words(),
+                bindings,
+                groups: u64::from(count.div_ceil(256).max(1)),
+            }
+            .record(gpu, pass)
+        };
+        launch(pass, "mark_runs", &[self.keys.binding("keys"), workspace.binding("workspace")])?;
+        let region = |base| Region { buffer: workspace, base };
+        record_scan(gpu, pass, region(0), region(count), (count, true, scan::ITEMS))?;
+        let buffers = [
+            self.keys.binding("keys"),
+            workspace.binding("workspace"),
+            self.runs.binding("runs"),
+            self.starts.binding("starts"),
+        ];
+        launch(pass, "collect_runs", &buffers)
+    }
+
+    fn twin(self) -> Result<()> {
+        let keys = self.keys.host(Self::NAME, "keys")?;
+        let runs = self.runs.host_mut(Self::NAME, "runs")?;
+        let starts = self.starts.host_mut(Self::NAME, "starts")?;
+        let mut total = 0;
+        for (i, key) in keys.iter().enumerate() {
+            if i == 0 || *key != keys[i - 1] {
+                starts[total] = i as u32;
+                total += 1;
+                runs[total] = *key;
+            }
+        }
+        runs[0] = total as u32;
+        starts[total] = keys.len() as u32;
+        Ok(())
+    }
+}
+
+/// Sums over segments. See the [module](self).
+#[derive(Debug)]
+pub struct SegmentedSum<'a> {
+    /// The values, segment after segment.
+    pub values: &'a Buffer<f32>,
+    /// `segments + 1` offsets into the values, monotone.
+    pub offsets: &'a Buffer<u32>,
+    /// Values in the longest segment, or more. Longer segments would lose what lies beyond.
+    pub longest: u32,
+    /// One sum a segment; every one is written.
+    pub sums: &'a mut Buffer<f32>,
+}
+
+/// Lanes that share a segment: its mean length, up to a workgroup.
+fn lanes(values: usize, segments: u32) -> u32 {
+    ((values as u64 / u64::from(segments.max(1))).min(256) as u32).next_power_of_two()
+}
+
+impl Kernel for SegmentedSum<'_> {
+    const NAME: &'static str = "prim/segments";
+
+    fn check(&self) -> Result<()> {
+        check::indexable(Self::NAME, "values", self.values.len() as u64)?;
+        let segments = check::rows(Self::NAME, "offsets", self.offsets.len())?;
+        check::len(Self::NAME, "sums", self.sums.len(), segments.into())
+    }
+
+    fn dispatch(self, gpu: &Gpu, pass: &mut wgpu::ComputePass<'_>) -> Result<()> {
+        let segments = self.offsets.len() as u32 - 1;
+        let lanes = lanes(self.values.len(), segments);
+        let strides = self.longest.div_ceil(lanes).max(1);
+        for first in (0..strides).step_by(MAX_TRIPS as usize) {
+            Launch {
+                shader: &SHADER,
+                entry: "sum_segments",
+                constants: &[("lanes", f64::from(lanes))],
+                params: Params { count: segments, first, last: first.saturating_add(MAX_TRIPS) }.words(),
+                bindings: &[self.values.binding("values"), self.offsets.binding("offsets"), self.sums.binding("sums")],
+                groups: u64::from(segments).div_ceil(u64::from(256 / lanes)),
+            }
+            .record(gpu, pass)?;
+        }
+        Ok(())
+    }
+
+    fn twin(self) -> Result<()> {
+        let values = self.values.host(Self::NAME, "values")?;
+        let offsets = self.offsets.host(Self::NAME, "offsets")?;
+        let sums = self.sums.host_mut(Self::NAME, "sums")?;
+        let lanes = lanes(values.len(), sums.len() as u32) as usize;
+        sums.par_iter_mut().with_min_len(1024).enumerate().for_each(|(s, sum)| {
+            let segment = &values[offsets[s] as usize..offsets[s + 1] as usize];
+            let mut windows = segment.chunks(lanes * MAX_TRIPS as usize);
+            *sum = windows.next().map_or(0.0, |window| sum_lanes(window, lanes));
+            windows.for_each(|window| *sum += sum_lanes(window, lanes));
+        });
+        Ok(())
+    }
+}
+
+/// Every lane its strides in order, then the lanes by halves.
+fn sum_lanes(values: &[f32], lanes: usize) -> f32 {
+    let mut partial = [0.0f32; 256];
+    for stride in values.chunks(lanes) {
+        partial.iter_mut().zip(stride).for_each(|(sum, value)| *sum += value);
+    }
+    let mut half = lanes / 2;
+    while half > 0 {
+        for i in 0..half {
+            partial[i] += partial[i + half];
+        }
+        half /= 2;
+    }
+    partial[0]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Error;
+    use crate::device::Device;
+    use crate::testing::{assert_close, assert_rejects, assert_same, devices, gpu, poisoned, signed, upload};
+
+    fn runs_case(device: &Device, keys: &[u32]) {
+        let n = keys.len();
+        let keys_buffer = upload(device, keys);
+        let (mut runs, mut starts) = (poisoned(device, n + 1), poisoned(device, n + 1));
+        let mut workspace = poisoned(device, Runs::workspace_len(n as u32));
+        Runs { keys: &keys_buffer, runs: &mut runs, starts: &mut starts, workspace: &mut workspace }
+            .run(device)
+            .unwrap();
+        let mut want = (vec![0], Vec::new());
+        for i in (0..n).filter(|&i| i == 0 || keys[i] != keys[i - 1]) {
+            want.0.push(keys[i]);
+            want.1.push(i as u32);
+        }
+        want.0[0] = want.1.len() as u32;
+        want.1.push(n as u32);
+        let what = format!("{n} keys");
+        assert_same(&what, &runs.read().unwrap()[..want.0.len()], &want.0);
+        assert_same(&what, &starts.read().unwrap()[..want.1.len()], &want.1);
+        assert_same(&what, &keys_buffer.read().unwrap(), keys);
+    }
+
+    fn sums_case(device: &Device, lengths: &[u32]) {
+        let mut offsets = vec![0u32];
+        lengths.iter().for_each(|length| offsets.push(offsets.last().unwrap() + length));
+        let values = signed(*offsets.last().unwrap() as usize, 8);
+        let mut sums = poisoned(device, lengths.len());
+        let longest = lengths.iter().copied().max().unwrap_or(0);
+        SegmentedSum { values: &upload(device, &values), offsets: &upload(device, &offsets), longest, sums: &mut sums }
+            .run(device)
+            .unwrap();
+        let segment = |s: usize| &values[offsets[s] as usize..offsets[s + 1] as usize];
+        let want: Vec<f32> =
+            (0..lengths.len()).map(|s| segment(s).iter().map(|&v| f64::from(v)).sum::<f64>() as f32).collect();
+        let k = lanes(values.len(), lengths.len() as u32) as f32;
+        let what = format!("{} segments", lengths.len());
+        assert_close(&what, &sums.read().unwrap(), &want, |s| {
+            let magnitude: f32 = segment(s).iter().map(|v| v.abs()).sum();
+            f32::EPSILON * (1.0 + lengths[s] as f32 / k + k.log2()) * magnitude
+        });
+    }
+
+    fn parity(device: &Device) {
+        for n in [0u32, 1, 255, 256, 257, 5000] {
+            runs_case(device, &(0..n).map(|i| i / 3 + (i / 50) * 2).collect::<Vec<_>>());
+            runs_case(device, &vec![7; n as usize]);
+            runs_case(device, &(0..n).collect::<Vec<_>>());
+            sums_case(device, &(0..n).map(|i| i % 5).collect::<Vec<_>>());
+        }
+        sums_case(device, &[100, 0, 1, 900, 3]);
+        sums_case(device, &[3000; 5]);
+    }
+
+    #[test]
+    fn runs_and_sums_match_a_plain_loop() {
+        devices().iter().for_each(parity);
+    }
+
+    #[test]
+    fn segment_sums_are_the_same_bits_on_every_device() {
+        let values = signed(10_000, 3);
+        let sums: Vec<Vec<f32>> = devices()
+            .iter()
+            .map(|device| {
+                let mut sums = poisoned(device, 3);
+                let offsets = upload(device, &[0u32, 17, 9000, 10_000]);
+                SegmentedSum { values: &upload(device, &values), offsets: &offsets, longest: 8983, sums: &mut sums }
+                    .run(device)
+                    .unwrap();
+                sums.read().unwrap()
+            })
+            .collect();
+        sums.iter().for_each(|sum| assert_same("sums", sum, &sums[0]));
+    }
+
+    /// One segment of everything takes more strides than one invocation may loop.
+    #[test]
+    fn a_giant_segment_is_summed_in_windows() {
+        let mut lengths = vec![0; 5000];
+        lengths[4000] = 300_000;
+        devices().iter().for_each(|device| sums_case(device, &lengths));
+    }
+
+    #[test]
+    fn more_than_65535_groups() {
+        if let Some(gpu) = gpu() {
+            let device = Device::Gpu(gpu);
+            let n = 256 * 65_536 + 3;
+            runs_case(&device, &(0..n).map(|i| i / 5).collect::<Vec<_>>());
+            sums_case(&device, &vec![1; n as usize]);
+        }
+    }
+
+    #[test]
+    fn mutants_are_rejected() {
+        assert_rejects(
+            SHADER.name,
+            &[
+                ("return keys[i] != keys[i - 1u];", "return keys[i] > keys[i - 1u] + 1u;"),
+                ("starts[places[i] - 1u] = i;", "starts[places[i] - 1u] = i + 1u;"),
+                ("starts[total] = params.count;", "starts[total] = 0u;"),
+                ("var half = lanes >> 1u;", "var half = lanes >> 2u;"),
+                ("if i >= length {", "if i + 1u >= length {"),
+            ],
+            parity,
+        );
+    }
+
+    #[test]
+    fn a_short_output_is_an_error() {
+        let device = Device::cpu();
+        let (values, offsets) = (upload(&device, &[1.0f32]), upload(&device, &[0u32, 1]));
+        let mut sums = poisoned(&device, 0);
+        let error =
+            SegmentedSum { values: &values, offsets: &offsets, longest: 1, sums: &mut sums }.run(&device).unwrap_err();
+        assert!(matches!(error, Error::Shape { arg: "sums", expected: 1, got: 0, .. }));
+    }
+}

@@ -1,0 +1,275 @@
+//! Stable sort of u32 keys, ascending, each with a u32 payload.
+//!
+//! Radix sort, least significant digit first. Only the lowest `bits` of a key are compared: row ids below 2^17 take
+//! 17. The GPU takes digits of up to 4 bits and an even number of passes, so that the result lies where the input lay.
+//!
+//! # Cost
+//! `p = 2 * ceil(bits / 8)` passes of a count, a scan and a scatter; about `28 * n * p` bytes.
+
+use crate::Result;
+use crate::device::{Access, Buffer, Entry, Gpu, Kernel, Launch, Shader, params};
+use crate::kernels::check;
+
+use super::scan::{self, Region, Scan, record_scan};
+
+const BINDINGS: &[(u32, Access)] =
+    &[(1, Access::Write), (2, Access::Write), (3, Access::Write), (4, Access::Write), (5, Access::Write)];
+
+pub(crate) static SHADER: Shader = Shader {
+    name: "prim/sort",
+    source: include_str!("../../../shaders/prim/sort.wgsl"),
+    params: Params::FIELDS,
+    entries: &[
+        Entry { name: "count_tiles", workgroup: 256, bindings: &[(1, Access::Write), (5, Access::Write)] },
+        Entry { name: "scatter_tiles", workgroup: 256, bindings: BINDINGS },
+    ],
+};
+
+params! {
+    struct Params {
+        count: u32,
+        tiles: u32,
+        shift: u32,
+        mask: u32,
+        keys_in: u32,
+        payload_in: u32,
+        keys_out: u32,
+        payload_out: u32,
+        counts: u32,
+    }
+}
+
+/// Elements a thread handles.
+pub(crate) const ITEMS: u32 = 16;
+
+/// Sorts in place. See the [module](self).
+#[derive(Debug)]
+pub struct Sort<'a> {
+    /// The keys, sorted afterwards.
+    pub keys: &'a mut Buffer<u32>,
+    /// What travels with each key.
+    pub payload: &'a mut Buffer<u32>,
+    /// How many elements, from the first.
+    pub count: u32,
+    /// Bits that differ between keys: all keys are below `2^bits`.
+    pub bits: u32,
+    /// At least [`Sort::workspace_len`] words; what it holds afterwards is not specified. The CPU does not use it.
+    pub workspace: &'a mut Buffer<u32>,
+}
+
+impl Sort<'_> {
+    /// Words of workspace that `count` elements need.
+    pub fn workspace_len(count: u32) -> usize {
+        workspace_len(count, ITEMS)
+    }
+}
+
+fn workspace_len(count: u32, items: u32) -> usize {
+    let tiles = count.div_ceil(256 * items);
+    2 * count as usize + 16 * tiles as usize + Scan::workspace_len(16 * tiles)
+}
+
+/// Bits that keys below `bound` need.
+pub(crate) fn bits_below(bound: u32) -> u32 {
+    u32::BITS - bound.saturating_sub(1).leading_zeros()
+}
+
+impl Kernel for Sort<'_> {
+    const NAME: &'static str = "prim/sort";
+
+    fn check(&self) -> Result<()> {
+        check::at_least(Self::NAME, "keys", self.keys.len(), self.count.into())?;
+        check::at_least(Self::NAME, "payload", self.payload.len(), self.count.into())?;
+        check::domain(Self::NAME, "bits", self.bits, self.bits <= 32, "at most 32")?;
+        if self.keys.as_wgpu().is_some() {
+            check::indexable(Self::NAME, "count", 2 * u64::from(self.count) + 16)?;
+            check::at_least(Self::NAME, "workspace", self.workspace.len(), Self::workspace_len(self.count) as u64)?;
+        }
+        Ok(())
+    }
+
+    fn dispatch(self, gpu: &Gpu, pass: &mut wgpu::ComputePass<'_>) -> Result<()> {
+        let home = [Region { buffer: self.keys, base: 0 }, Region { buffer: self.payload, base: 0 }];
+        let space = Region { buffer: self.workspace, base: 0 };
+        record_sort(gpu, pass, home, space, (self.count, self.bits, ITEMS))
+    }
+
+    fn twin(self) -> Result<()> {
+        let count = self.count as usize;
+        let keys = &mut self.keys.host_mut(Self::NAME, "keys")?[..count];
+        let payload = &mut self.payload.host_mut(Self::NAME, "payload")?[..count];
+        sort(keys, payload, self.bits);
+        Ok(())
+    }
+}
+
+/// Records the sort of `count` keys below `2^bits`, with `items` of them a thread. The regions may share a buffer.
+pub(crate) fn record_sort(
+    gpu: &Gpu,
+    pass: &mut wgpu::ComputePass<'_>,
+    home: [Region<'_>; 2],
+    space: Region<'_>,
+    (count, bits, items): (u32, u32, u32),
+) -> Result<()> {
+    let tiles = count.div_ceil(256 * items);
+    let passes = 2 * bits.div_ceil(8);
+    let width = bits.div_ceil(passes.max(1));
+    let workspace = space.buffer;
+    let part = |skip| Region { buffer: workspace, base: space.base + skip };
+    let away = [part(0), part(count)];
+    let (counts, scan_space) = (part(2 * count), part(2 * count + 16 * tiles));
+    for index in 0..passes {
+        let (from, to) = if index % 2 == 0 { (home, away) } else { (away, home) };
+        let params = Params {
+            count,
+            tiles,
+            shift: index * width,
+            mask: (1 << width) - 1,
+            keys_in: from[0].base,
+            payload_in: from[1].base,
+            keys_out: to[0].base,
+            payload_out: to[1].base,
+            counts: counts.base,
+        };
+        let constants = &[("items", f64::from(items))];
+        let [keys_from, payload_from] = [from[0].buffer.binding("keys"), from[1].buffer.binding("payload")];
+        let [keys_to, payload_to] = [to[0].buffer.binding("keys"), to[1].buffer.binding("payload")];
+        Launch {
+            shader: &SHADER,
+            entry: "count_tiles",
+            constants,
+            params: params.words(),
+            bindings: &[from[0].buffer.binding("keys"), workspace.binding("workspace")],
+            groups: tiles.into(),
+        }
+        .record(gpu, pass)?;
+        record_scan(gpu, pass, counts, scan_space, (16 * tiles, false, scan::ITEMS))?;
+        Launch {
+            shader: &SHADER,
+            entry: "scatter_tiles",
+            constants,
+            params: params.words(),
+            bindings: &[keys_from, payload_from, keys_to, payload_to, workspace.binding("workspace")],
+            groups: tiles.into(),
+        }
+        .record(gpu, pass)?;
+    }
+    Ok(())
+}
+
+/// The CPU twin: radix sort with digits of up to 11 bits.
+pub fn sort(keys: &mut [u32], payload: &mut [u32], bits: u32) {
+    let passes = bits.div_ceil(11);
+    let width = bits.div_ceil(passes.max(1));
+    let mask = (1usize << width) - 1;
+    let mut from: Vec<(u32, u32)> = keys.iter().copied().zip(payload.iter().copied()).collect();
+    let mut to = from.clone();
+    for pass in 0..passes {
+        let digit = |key: u32| (key >> (pass * width)) as usize & mask;
+        let mut places = vec![0u32; mask + 1];
+        from.iter().for_each(|&(key, _)| places[digit(key)] += 1);
+        scan::scan(&mut places, false);
+        for &pair in &from {
+            let place = &mut places[digit(pair.0)];
+            to[*place as usize] = pair;
+            *place += 1;
+        }
+        std::mem::swap(&mut from, &mut to);
+    }
+    for (i, (key, value)) in from.into_iter().enumerate() {
+        (keys[i], payload[i]) = (key, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Error;
+    use crate::device::Device;
+    use crate::testing::{assert_rejects, assert_same, devices, gpu, poisoned, upload};
+
+    fn case(device: &Device, count: u32, bits: u32, items: u32) {
+        let mask = if bits == 32 { u32::MAX } else { (1 << bits) - 1 };
+        // Many duplicates for few bits; a tail beyond `count` that must stay.
+        let keys: Vec<u32> = (0..count + 2).map(|i| (i.wrapping_mul(2_654_435_761) >> 3) & mask).collect();
+        let payload: Vec<u32> = (0..count + 2).map(|i| i ^ 0x5555).collect();
+        let mut order: Vec<usize> = (0..count as usize).collect();
+        order.sort_by_key(|&i| keys[i]);
+        let tail = count as usize..count as usize + 2;
+        let want = |from: &[u32]| -> Vec<u32> {
+            order.iter().map(|&i| from[i]).chain(tail.clone().map(|i| from[i])).collect()
+        };
+        let (want_keys, want_payload) = (want(&keys), want(&payload));
+        let (mut keys, mut payload) = (upload(device, &keys), upload(device, &payload));
+        let mut workspace = poisoned(device, workspace_len(count, items));
+        match device {
+            Device::Gpu(gpu) if items != ITEMS => {
+                let mut encoder = gpu.device().create_command_encoder(&Default::default());
+                let mut pass = encoder.begin_compute_pass(&Default::default());
+                let home = [Region { buffer: &keys, base: 0 }, Region { buffer: &payload, base: 0 }];
+                let space = Region { buffer: &workspace, base: 0 };
+                record_sort(gpu, &mut pass, home, space, (count, bits, items)).unwrap();
+                drop(pass);
+                gpu.queue().submit([encoder.finish()]);
+            }
+            _ => {
+                let workspace = &mut workspace;
+                Sort { keys: &mut keys, payload: &mut payload, count, bits, workspace }.run(device).unwrap();
+            }
+        }
+        assert_same(&format!("keys, count {count} bits {bits}"), &keys.read().unwrap(), &want_keys);
+        assert_same(&format!("payload, count {count} bits {bits}"), &payload.read().unwrap(), &want_payload);
+    }
+
+    fn parity(device: &Device) {
+        for count in [0, 1, 255, 256, 257, 4096, 4097, 30_001] {
+            for bits in [0, 1, 5, 17, 32] {
+                case(device, count, bits, ITEMS);
+            }
+        }
+        case(device, 1000, 9, 1);
+    }
+
+    #[test]
+    fn sorts_stably() {
+        devices().iter().for_each(parity);
+    }
+
+    /// 65,536 tiles of keys with their workspace pass lavapipe's largest binding, so the fold is provoked by the limit.
+    #[test]
+    fn folded_grids() {
+        if let Some(gpu) = gpu() {
+            case(&Device::Gpu(gpu.with_max_groups(41)), 400_000, 12, 1);
+        }
+    }
+
+    #[test]
+    fn mutants_are_rejected() {
+        assert_rejects(
+            SHADER.name,
+            &[
+                ("counters[word] += 1u <<", "counters[word] += 2u <<"),
+                ("thread * params.tiles + tile] = half_of(next", "thread * params.tiles + tile] = half_of(next + 1u"),
+                ("payload_from[params.payload_in + i];", "payload_from[params.payload_in + first];"),
+                ("counters[(thread & 7u) * 256u], thread);\n        places", "counters[0], thread);\n        places"),
+            ],
+            parity,
+        );
+    }
+
+    #[test]
+    fn bad_arguments_are_errors() {
+        let device = Device::cpu();
+        let (mut keys, mut payload) = (upload(&device, &[3u32, 1]), upload(&device, &[0u32]));
+        let mut workspace = upload(&device, &[0u32]);
+        let sort = Sort { keys: &mut keys, payload: &mut payload, count: 2, bits: 2, workspace: &mut workspace };
+        assert!(matches!(sort.run(&device), Err(Error::Shape { arg: "payload", expected: 2, got: 1, .. })));
+        let sort = Sort { keys: &mut keys, payload: &mut payload, count: 1, bits: 33, workspace: &mut workspace };
+        assert_eq!(sort.run(&device).unwrap_err().to_string(), "prim/sort: `bits` must be at most 32, got 33");
+    }
+
+    #[test]
+    fn bits_below_a_bound() {
+        assert_eq!([0, 1, 2, 3, 256, 257, u32::MAX].map(bits_below), [0, 0, 1, 2, 8, 9, 32]);
+    }
+}

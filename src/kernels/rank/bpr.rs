@@ -1,0 +1,293 @@
+//! Bayesian personalised ranking (BPR) on ragged rows: loss and gradients of (user, positive, negative) triples.
+//!
+//! `x = <e_u, e_p - e_n> + b_p - b_n` over the common dims, `loss_b = softplus(-x)`. The gradients are those of
+//! `mean over b of softplus(-x_b) + (l2 * (|e_u|^2 + |e_p|^2 + |e_n|^2) + l2_bias * (b_p^2 + b_n^2)) / B`, summed over
+//! the triples, one gradient for each occurrence: with `c = sigmoid(-x)`,
+//! `-c (e_p - e_n) + 2 l2 e_u`, `-c e_u + 2 l2 e_p` and `c e_u + 2 l2 e_n`, all over `B`; biases `-c + 2 l2_bias b_p`
+//! and `c + 2 l2_bias b_n`, over `B`.
+//!
+//! # Shapes
+//! `triples` is three blocks of `B` ids: users, positives, negatives. With `item_bias` an item row of size s is
+//! `[bias, e_0 .. e_(s-2)]`, and an empty one has bias 0. A row longer than its output width counts as cut to it.
+//! A triple with an id past its table (u32::MAX: there is no such item) has loss 0 and gradients 0; it counts in `B`.
+//! A gradient is 0 past its row's size.
+//!
+//! # Numerics
+//! The terms of x are summed in an order fixed by the widths. Each device is within `eps * (dims + 4) * m` of x, `m`
+//! the sum of the terms' sizes; c and the loss follow, plus `20 * eps` for exp and log. `|x|` may be as large as f32 goes.
+//!
+//! # Cost
+//! One dispatch; the rows are read twice (the second time from cache), `4 * B * (1 + user_dims + 2 * item_dims)` bytes
+//! written.
+//!
+//! Source: Rendle et al., "BPR: Bayesian personalized ranking from implicit feedback", UAI 2009.
+
+use rayon::prelude::*;
+
+use crate::Result;
+use crate::device::{Access, Buffer, Entry, Gpu, Kernel, Launch, Shader, params};
+use crate::kernels::check;
+use crate::kernels::table::lookup::{lanes, row};
+
+pub(crate) static SHADER: Shader = Shader {
+    name: "rank/bpr",
+    source: include_str!("../../../shaders/rank/bpr.wgsl"),
+    params: Params::FIELDS,
+    entries: &[Entry {
+        name: "gradients",
+        workgroup: 256,
+        bindings: &[
+            (1, Access::Read),
+            (2, Access::Read),
+            (3, Access::Read),
+            (4, Access::Read),
+            (5, Access::Read),
+            (6, Access::Write),
+            (7, Access::Write),
+            (8, Access::Write),
+        ],
+    }],
+};
+
+params! {
+    struct Params {
+        count: u32,
+        users: u32,
+        items: u32,
+        user_dims: u32,
+        item_dims: u32,
+        bias: u32,
+        l2: f32,
+        l2_bias: f32,
+    }
+}
+
+/// Output elements a CPU task writes: about an L1 cache.
+const TASK_ELEMENTS: usize = 8 * 1024;
+
+/// Loss and gradients of a batch of triples. See the [module](self).
+#[derive(Debug)]
+pub struct Bpr<'a> {
+    /// `3 * B` ids: users, then positives, then negatives.
+    pub triples: &'a Buffer<u32>,
+    /// Values of all user rows.
+    pub user_arena: &'a Buffer<f32>,
+    /// `users + 1` element offsets into the user arena.
+    pub user_offsets: &'a Buffer<u32>,
+    /// Values of all item rows.
+    pub item_arena: &'a Buffer<f32>,
+    /// `items + 1` element offsets into the item arena.
+    pub item_offsets: &'a Buffer<u32>,
+    /// True: the first value of an item row is its bias.
+    pub item_bias: bool,
+    /// Weight of the squared embeddings.
+    pub l2: f32,
+    /// Weight of the squared biases.
+    pub l2_bias: f32,
+    /// Width of a user's gradient; longer rows are cut to it.
+    pub user_dims: u32,
+    /// Width of an item's gradient, its bias included; longer rows are cut to it.
+    pub item_dims: u32,
+    /// `B` losses; every one is written.
+    pub loss: &'a mut Buffer<f32>,
+    /// `B * user_dims` values; every one is written.
+    pub user_gradients: &'a mut Buffer<f32>,
+    /// `2 * B * item_dims` values, positives first; every one is written.
+    pub item_gradients: &'a mut Buffer<f32>,
+}
+
+impl Kernel for Bpr<'_> {
+    const NAME: &'static str = "rank/bpr";
+
+    fn check(&self) -> Result<()> {
+        let op = Self::NAME;
+        let batch = self.triples.len() as u64 / 3;
+        check::len(op, "triples", self.triples.len(), 3 * batch)?;
+        check::indexable(op, "triples", self.triples.len() as u64)?;
+        check::rows(op, "user_offsets", self.user_offsets.len())?;
+        check::rows(op, "item_offsets", self.item_offsets.len())?;
+        check::dims(op, self.user_dims)?;
+        check::dims(op, self.item_dims)?;
+        for (arg, value) in [("l2", self.l2), ("l2_bias", self.l2_bias)] {
+            check::domain(op, arg, value, value.is_finite() && value >= 0.0, "finite and not negative")?;
+        }
+        let (users, items) = (batch * u64::from(self.user_dims), 2 * batch * u64::from(self.item_dims));
+        check::indexable(op, "user_gradients", users)?;
+        check::indexable(op, "item_gradients", items)?;
+        check::len(op, "loss", self.loss.len(), batch)?;
+        check::len(op, "user_gradients", self.user_gradients.len(), users)?;
+        check::len(op, "item_gradients", self.item_gradients.len(), items)
+    }
+
+    fn dispatch(self, gpu: &Gpu, pass: &mut wgpu::ComputePass<'_>) -> Result<()> {
+        let lanes = lanes(self.user_dims.max(self.item_dims));
+        let count = self.loss.len() as u32;
+        Launch {
+            shader: &SHADER,
+            entry: "gradients",
+            constants: &[("lanes", f64::from(lanes))],
+            params: Params {
+                count,
+                users: self.user_offsets.len() as u32 - 1,
+                items: self.item_offsets.len() as u32 - 1,
+                user_dims: self.user_dims,
+                item_dims: self.item_dims,
+                bias: u32::from(self.item_bias),
+                l2: self.l2,
+                l2_bias: self.l2_bias,
+            }
+            .words(),
+            bindings: &[
+                self.triples.binding("triples"),
+                self.user_arena.binding("user_arena"),
+                self.user_offsets.binding("user_offsets"),
+                self.item_arena.binding("item_arena"),
+                self.item_offsets.binding("item_offsets"),
+                self.loss.binding("loss"),
+                self.user_gradients.binding("user_gradients"),
+                self.item_gradients.binding("item_gradients"),
+            ],
+            groups: u64::from(count).div_ceil(u64::from(256 / lanes)),
+        }
+        .record(gpu, pass)
+    }
+
+    fn twin(self) -> Result<()> {
+        let op = Self::NAME;
+        let tables = Tables {
+            triples: self.triples.host(op, "triples")?,
+            user_arena: self.user_arena.host(op, "user_arena")?,
+            user_offsets: self.user_offsets.host(op, "user_offsets")?,
+            item_arena: self.item_arena.host(op, "item_arena")?,
+            item_offsets: self.item_offsets.host(op, "item_offsets")?,
+            dims: [self.user_dims as usize, self.item_dims as usize],
+            bias: usize::from(self.item_bias),
+            decay: [2.0 * self.l2, 2.0 * self.l2_bias],
+        };
+        let loss = self.loss.host_mut(op, "loss")?;
+        let batch = loss.len();
+        let [user_dims, item_dims] = tables.dims;
+        let (positives, negatives) =
+            self.item_gradients.host_mut(op, "item_gradients")?.split_at_mut(batch * item_dims);
+        let mut rest =
+            Block { first: 0, loss, users: self.user_gradients.host_mut(op, "user_gradients")?, positives, negatives };
+        // Cut by hand: a width of 0 leaves nothing to zip over.
+        let task = (TASK_ELEMENTS / (user_dims + 2 * item_dims).max(1)).clamp(1, 1024);
+        let mut blocks = Vec::with_capacity(batch.div_ceil(task));
+        while rest.loss.len() > task {
+            let (block, tail) = rest.split(task, tables.dims);
+            blocks.push(block);
+            rest = tail;
+        }
+        blocks.push(rest);
+        blocks.into_par_iter().for_each(|block| block.fill(&tables, batch));
+        Ok(())
+    }
+}
+
+struct Tables<'a> {
+    triples: &'a [u32],
+    user_arena: &'a [f32],
+    user_offsets: &'a [u32],
+    item_arena: &'a [f32],
+    item_offsets: &'a [u32],
+    dims: [usize; 2],
+    bias: usize,
+    decay: [f32; 2],
+}
+
+/// The outputs of neighbouring triples.
+struct Block<'a> {
+    first: usize,
+    loss: &'a mut [f32],
+    users: &'a mut [f32],
+    positives: &'a mut [f32],
+    negatives: &'a mut [f32],
+}
+
+impl Block<'_> {
+    fn split(self, count: usize, [user_dims, item_dims]: [usize; 2]) -> (Self, Self) {
+        let (loss, loss_tail) = self.loss.split_at_mut(count);
+        let (users, users_tail) = self.users.split_at_mut(count * user_dims);
+        let (positives, positives_tail) = self.positives.split_at_mut(count * item_dims);
+        let (negatives, negatives_tail) = self.negatives.split_at_mut(count * item_dims);
+        let tail = Self {
+            first: self.first + count,
+            loss: loss_tail,
+            users: users_tail,
+            positives: positives_tail,
+            negatives: negatives_tail,
+        };
+        (Self { first: self.first, loss, users, positives, negatives }, tail)
+    }
+
+    fn fill(self, tables: &Tables<'_>, batch: usize) {
+        let [user_dims, item_dims] = tables.dims;
+        let scale = 1.0 / batch as f32;
+        let [decay, decay_bias] = tables.decay.map(|decay| decay * scale);
+        let (users, items) = (tables.user_offsets.len() as u32 - 1, tables.item_offsets.len() as u32 - 1);
+        self.users.fill(0.0);
+        self.positives.fill(0.0);
+        self.negatives.fill(0.0);
+        let mut difference = vec![0.0f32; user_dims];
+        for (k, loss) in self.loss.iter_mut().enumerate() {
+            let [u, p, n] = [0, 1, 2].map(|block| tables.triples[block * batch + self.first + k]);
+            if u >= users || p >= items || n >= items {
+                *loss = 0.0;
+                continue;
+            }
+            let user = cut(row(tables.user_arena, tables.user_offsets, u), user_dims);
+            let [positive, negative] = [p, n].map(|id| {
+                let row = cut(row(tables.item_arena, tables.item_offsets, id), item_dims);
+                row.split_at(tables.bias.min(row.len()))
+            });
+            let difference = &mut difference[..user.len()];
+            difference.fill(0.0);
+            difference.iter_mut().zip(positive.1).for_each(|(d, p)| *d = *p);
+            difference.iter_mut().zip(negative.1).for_each(|(d, n)| *d -= *n);
+            let bias = |item: (&[f32], &[f32])| item.0.first().copied().unwrap_or(0.0);
+            let x = dot(user, difference) + (bias(positive) - bias(negative));
+            let e = (-x.abs()).exp();
+            *loss = (-x).max(0.0) + e.ln_1p();
+            let pull = if x >= 0.0 { e } else { 1.0 } / (1.0 + e) * scale;
+
+            let gradient = &mut self.users[k * user_dims..][..user.len()];
+            for ((g, u), d) in gradient.iter_mut().zip(user).zip(&*difference) {
+                *g = decay * u - pull * d;
+            }
+            let outputs = [(&mut *self.positives, positive, -pull), (&mut *self.negatives, negative, pull)];
+            for (gradients, (bias, embedding), pull) in outputs {
+                let gradient = &mut gradients[k * item_dims..][..bias.len() + embedding.len()];
+                let (of_bias, gradient) = gradient.split_at_mut(bias.len());
+                of_bias.iter_mut().zip(bias).for_each(|(g, b)| *g = decay_bias * b + pull);
+                gradient.iter_mut().zip(embedding).for_each(|(g, e)| *g = decay * e);
+                gradient.iter_mut().zip(user).for_each(|(g, u)| *g += pull * u);
+            }
+        }
+    }
+}
+
+fn cut(row: &[f32], dims: usize) -> &[f32] {
+    &row[..row.len().min(dims)]
+}
+
+/// Inner product over the common length in eight partial sums, which the compiler turns into vectors.
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let common = a.len().min(b.len());
+    let (a, a_tail) = a[..common].as_chunks::<8>();
+    let (b, b_tail) = b[..common].as_chunks::<8>();
+    let mut sums = [0.0f32; 8];
+    for (a, b) in a.iter().zip(b) {
+        for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
+            *sum += a * b;
+        }
+    }
+    for ((sum, a), b) in sums.iter_mut().zip(a_tail).zip(b_tail) {
+        *sum += a * b;
+    }
+    let [s0, s1, s2, s3, s4, s5, s6, s7] = sums;
+    ((s0 + s4) + (s2 + s6)) + ((s1 + s5) + (s3 + s7))
+}
+
+#[cfg(test)]
+mod tests;

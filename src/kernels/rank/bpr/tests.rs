@@ -1,0 +1,382 @@
+use super::*;
+use crate::Error;
+use crate::device::Device;
+use crate::testing::{assert_close, assert_rejects, assert_same, devices, gpu, poisoned, signed, upload};
+
+const EPS: f64 = f32::EPSILON as f64;
+
+/// A batch with its tables, on the host.
+#[derive(Clone)]
+struct Case {
+    triples: Vec<u32>,
+    user_sizes: Vec<u32>,
+    item_sizes: Vec<u32>,
+    user_arena: Vec<f32>,
+    item_arena: Vec<f32>,
+    item_bias: bool,
+    l2: f32,
+    l2_bias: f32,
+    user_dims: u32,
+    item_dims: u32,
+}
+
+/// Per triple or gradient element: the value in f64, and how far f32 may be off.
+#[derive(Default)]
+struct Oracle {
+    loss: Vec<(f64, f64)>,
+    users: Vec<(f64, f64)>,
+    items: Vec<(f64, f64)>,
+}
+
+fn offsets_of(sizes: &[u32]) -> Vec<u32> {
+    let mut offsets = vec![0];
+    for size in sizes {
+        offsets.push(offsets.last().unwrap() + size);
+    }
+    offsets
+}
+
+impl Case {
+    /// Ids with duplicates, equal positives and negatives, ids past the tables and missing negatives.
+    fn new(batch: u32, user_sizes: &[u32], item_sizes: &[u32], dims: [u32; 2], item_bias: bool) -> Self {
+        let (users, items) = (user_sizes.len() as u32, item_sizes.len() as u32);
+        let mut triples: Vec<u32> = (0..batch).map(|b| (b * 7 + b / 5) % (users + 1)).collect();
+        triples.extend((0..batch).map(|b| (b * 5 + b / 3) % (items + 1)));
+        triples.extend((0..batch).map(|b| if b % 13 == 12 { u32::MAX } else { (b * 11 + b / 7) % items.max(1) }));
+        let len = |sizes: &[u32]| *offsets_of(sizes).last().unwrap() as usize;
+        Self {
+            triples,
+            user_sizes: user_sizes.to_vec(),
+            item_sizes: item_sizes.to_vec(),
+            user_arena: signed(len(user_sizes), 1),
+            item_arena: signed(len(item_sizes), 2),
+            item_bias,
+            l2: 0.03,
+            l2_bias: 0.2,
+            user_dims: dims[0],
+            item_dims: dims[1],
+        }
+    }
+
+    fn batch(&self) -> usize {
+        self.triples.len() / 3
+    }
+
+    fn run(&self, device: &Device) -> [Vec<f32>; 3] {
+        let (triples, user_arena) = (upload(device, &self.triples), upload(device, &self.user_arena));
+        let item_arena = upload(device, &self.item_arena);
+        let user_offsets = upload(device, &offsets_of(&self.user_sizes));
+        let item_offsets = upload(device, &offsets_of(&self.item_sizes));
+        let mut loss = poisoned(device, self.batch());
+        let mut user_gradients = poisoned(device, self.batch() * self.user_dims as usize);
+        let mut item_gradients = poisoned(device, 2 * self.batch() * self.item_dims as usize);
+        Bpr {
+            triples: &triples,
+            user_arena: &user_arena,
+            user_offsets: &user_offsets,
+            item_arena: &item_arena,
+            item_offsets: &item_offsets,
+            item_bias: self.item_bias,
+            l2: self.l2,
+            l2_bias: self.l2_bias,
+            user_dims: self.user_dims,
+            item_dims: self.item_dims,
+            loss: &mut loss,
+            user_gradients: &mut user_gradients,
+            item_gradients: &mut item_gradients,
+        }
+        .run(device)
+        .unwrap();
+        assert_same("user_arena", &user_arena.read().unwrap(), &self.user_arena);
+        assert_same("item_arena", &item_arena.read().unwrap(), &self.item_arena);
+        [loss, user_gradients, item_gradients].map(|b| b.read().unwrap())
+    }
+
+    /// The ids of triple b, where all three exist.
+    fn ids(&self, b: usize) -> Option<[usize; 3]> {
+        let [u, p, n] = [0, 1, 2].map(|block| self.triples[block * self.batch() + b] as usize);
+        (u < self.user_sizes.len() && p < self.item_sizes.len() && n < self.item_sizes.len()).then_some([u, p, n])
+    }
+
+    /// Row `id` of a table as bias and embedding in f64.
+    fn row(&self, item: bool, id: usize, arena: &[f64]) -> (Option<f64>, Vec<f64>) {
+        let (sizes, dims) = if item { (&self.item_sizes, self.item_dims) } else { (&self.user_sizes, self.user_dims) };
+        let start = sizes[..id].iter().sum::<u32>() as usize;
+        let row = &arena[start..start + sizes[id].min(dims) as usize];
+        match row {
+            [bias, rest @ ..] if item && self.item_bias => (Some(*bias), rest.to_vec()),
+            _ => (None, row.to_vec()),
+        }
+    }
+
+    /// x of a triple and the sum of its terms' sizes.
+    fn x(&self, [u, p, n]: [usize; 3], users: &[f64], items: &[f64]) -> (f64, f64) {
+        let user = self.row(false, u, users).1;
+        let (bp, p) = self.row(true, p, items);
+        let (bn, n) = self.row(true, n, items);
+        let mut x = bp.unwrap_or(0.0) - bn.unwrap_or(0.0);
+        let mut size = bp.unwrap_or(0.0).abs() + bn.unwrap_or(0.0).abs();
+        for (j, u) in user.iter().enumerate() {
+            let [p, n] = [&p, &n].map(|e| e.get(j).copied().unwrap_or(0.0));
+            x += u * p - u * n;
+            size += (u * p).abs() + (u * n).abs();
+        }
+        (x, size)
+    }
+
+    /// The batch objective, from its definition.
+    fn objective(&self, users: &[f64], items: &[f64]) -> f64 {
+        let mut sum = 0.0;
+        for ids in (0..self.batch()).filter_map(|b| self.ids(b)) {
+            let (x, _) = self.x(ids, users, items);
+            sum += softplus(-x);
+            let rows = [self.row(false, ids[0], users), self.row(true, ids[1], items), self.row(true, ids[2], items)];
+            for (bias, embedding) in rows {
+                sum += f64::from(self.l2_bias) * bias.unwrap_or(0.0).powi(2);
+                sum += f64::from(self.l2) * embedding.iter().map(|e| e * e).sum::<f64>();
+            }
+        }
+        sum / self.batch() as f64
+    }
+
+    fn oracle(&self) -> Oracle {
+        let (users, items) = (wide(&self.user_arena), wide(&self.item_arena));
+        let scale = 1.0 / self.batch() as f64;
+        let [user_dims, item_dims] = [self.user_dims as usize, self.item_dims as usize];
+        let mut out = Oracle::default();
+        out.users.resize(self.batch() * user_dims, (0.0, 0.0));
+        out.items.resize(2 * self.batch() * item_dims, (0.0, 0.0));
+        for b in 0..self.batch() {
+            let Some(ids) = self.ids(b) else {
+                out.loss.push((0.0, 0.0));
+                continue;
+            };
+            let (x, size) = self.x(ids, &users, &items);
+            let x_off = EPS * (f64::from(self.user_dims.min(self.item_dims)) + 4.0) * size;
+            let c = 1.0 / (1.0 + x.exp());
+            let c_off = (x_off * 0.25).min(1.0) + 20.0 * EPS * c;
+            out.loss.push((softplus(-x), x_off + 20.0 * EPS * (1.0 + softplus(-x))));
+            let element = |pull: f64, factor: f64, value: f64, l2: f32| {
+                let decay = 2.0 * f64::from(l2) * value;
+                let off = pull.abs() * c_off + 4.0 * EPS * ((c * pull * factor).abs() + decay.abs());
+                (scale * (factor * c * pull + decay), scale * off + 1e-38)
+            };
+            let user = self.row(false, ids[0], &users).1;
+            let rows = [self.row(true, ids[1], &items), self.row(true, ids[2], &items)];
+            for (j, &u) in user.iter().enumerate() {
+                let [p, n] = [0, 1].map(|k| rows[k].1.get(j).copied().unwrap_or(0.0));
+                out.users[b * user_dims + j] = element(p - n, -1.0, u, self.l2);
+                // p - n is rounded before it is multiplied.
+                out.users[b * user_dims + j].1 += scale * EPS * (p.abs() + n.abs());
+            }
+            for (k, (bias, embedding)) in rows.iter().enumerate() {
+                let sign = [-1.0, 1.0][k];
+                let base = (k * self.batch() + b) * item_dims;
+                if let Some(bias) = bias {
+                    out.items[base] = element(1.0, sign, *bias, self.l2_bias);
+                }
+                for (j, &e) in embedding.iter().enumerate() {
+                    let u = user.get(j).copied().unwrap_or(0.0);
+                    out.items[base + bias.iter().len() + j] = element(u, sign, e, self.l2);
+                }
+            }
+        }
+        out
+    }
+
+    fn check(&self, device: &Device, what: &str) {
+        let [loss, users, items] = self.run(device);
+        let want = self.oracle();
+        let pairs = [("loss", &loss, &want.loss), ("users", &users, &want.users), ("items", &items, &want.items)];
+        for (name, got, want) in pairs {
+            let values: Vec<f32> = want.iter().map(|w| w.0 as f32).collect();
+            assert_close(&format!("{what} {name}"), got, &values, |i| want[i].1 as f32);
+        }
+    }
+}
+
+fn wide(values: &[f32]) -> Vec<f64> {
+    values.iter().copied().map(f64::from).collect()
+}
+
+fn softplus(x: f64) -> f64 {
+    x.max(0.0) + (-x.abs()).exp().ln_1p()
+}
+
+/// Empty rows, single values, full rows, all equal, one giant.
+fn tables() -> Vec<[Vec<u32>; 2]> {
+    vec![
+        [vec![0, 1, 3, 16, 7], vec![16, 0, 1, 5, 2, 16, 9]],
+        [vec![4; 9], vec![4; 11]],
+        [vec![1], vec![1]],
+        [vec![0; 3], vec![0; 2]],
+        [vec![2, 700, 1], vec![700, 3, 0, 650]],
+        [vec![], vec![3]],
+    ]
+}
+
+fn parity(device: &Device) {
+    for [users, items] in tables() {
+        for dims in [[0, 0], [1, 1], [16, 17], [40, 3], [5, 16]] {
+            for batch in [0, 1, 7, 8, 9, 255, 256, 257] {
+                let case = Case::new(batch, &users, &items, dims, batch % 2 == 1);
+                case.check(device, &format!("users {users:?} items {items:?} dims {dims:?} batch {batch}"));
+            }
+        }
+    }
+    Case::new(20, &[2, 700, 1], &[700, 3, 0, 650], [700, 700], true).check(device, "giant rows");
+    Case::new(20, &[2, 700, 1], &[700, 3, 0, 650], [700, 700], false).check(device, "giant rows");
+}
+
+#[test]
+fn matches_the_f64_oracle() {
+    devices().iter().for_each(parity);
+}
+
+/// Every coordinate of both tables, biases included, against central differences of the objective.
+#[test]
+fn gradients_match_finite_differences() {
+    let sizes = [vec![0, 1, 3, 6, 4], vec![7, 0, 1, 5, 2, 4]];
+    for device in devices() {
+        for item_bias in [false, true] {
+            let case = Case::new(64, &sizes[0], &sizes[1], [6, 7], item_bias);
+            let [_, user_gradients, item_gradients] = case.run(&device);
+            let tables = [wide(&case.user_arena), wide(&case.item_arena)];
+            let mut sums = [vec![0.0f64; tables[0].len()], vec![0.0f64; tables[1].len()]];
+            let offsets = [offsets_of(&sizes[0]), offsets_of(&sizes[1])];
+            for (i, &id) in case.triples.iter().enumerate() {
+                let side = usize::from(i >= 64);
+                let (gradients, dims, i) =
+                    if side == 0 { (&user_gradients, 6, i) } else { (&item_gradients, 7, i - 64) };
+                if (id as usize) < sizes[side].len() {
+                    for j in 0..sizes[side][id as usize] as usize {
+                        sums[side][offsets[side][id as usize] as usize + j] += f64::from(gradients[i * dims + j]);
+                    }
+                }
+            }
+            for side in 0..2 {
+                for at in 0..tables[side].len() {
+                    let shifted = |step: f64| {
+                        let mut tables = tables.clone();
+                        tables[side][at] += step;
+                        case.objective(&tables[0], &tables[1])
+                    };
+                    let slope = (shifted(1e-5) - shifted(-1e-5)) / 2e-5;
+                    let got = sums[side][at];
+                    assert!((got - slope).abs() < 2e-6, "bias {item_bias} table {side} at {at}: {got}, not {slope}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn scores_of_ten_thousand_stay_finite() {
+    for device in devices() {
+        let mut case = Case::new(2, &[1], &[1, 1], [1, 1], false);
+        case.triples = vec![0, 0, 0, 1, 1, 0];
+        case.user_arena = vec![100.0];
+        case.item_arena = vec![50.0, -50.0];
+        let [loss, users, items] = case.run(&device);
+        assert_eq!(loss, [0.0, 10_000.0]);
+        assert!(users.iter().chain(&items).all(|g| g.is_finite()));
+        case.check(&device, "large scores");
+    }
+}
+
+#[test]
+fn missing_items_have_no_gradient() {
+    for device in devices() {
+        let mut case = Case::new(3, &[2], &[2, 2], [2, 2], true);
+        case.triples = vec![0, 0, 1, 0, u32::MAX, 0, u32::MAX, 1, 1];
+        for output in case.run(&device) {
+            assert_eq!(output, vec![0.0; output.len()]);
+        }
+    }
+}
+
+#[test]
+fn an_equal_positive_and_negative_pull_apart() {
+    for device in devices() {
+        let mut case = Case::new(1, &[2], &[2], [2, 2], false);
+        case.triples = vec![0, 0, 0];
+        (case.l2, case.user_arena) = (0.0, vec![1.0, -2.0]);
+        let [loss, users, items] = case.run(&device);
+        assert!((loss[0] - 2.0f32.ln()).abs() < 1e-6);
+        assert_eq!((users, items), (vec![0.0, 0.0], vec![-0.5, 1.0, 0.5, -1.0]));
+    }
+}
+
+#[test]
+fn the_same_bits_twice() {
+    for device in devices() {
+        let case = Case::new(999, &[0, 30, 64, 5], &[64, 1, 17], [64, 64], true);
+        let (first, second) = (case.run(&device), case.run(&device));
+        for (first, second) in first.iter().zip(&second) {
+            assert_same("second run", second, first);
+        }
+    }
+}
+
+/// 32 lanes a triple: 8 triples a workgroup.
+#[test]
+fn more_than_65535_groups() {
+    if let Some(gpu) = gpu() {
+        Case::new(8 * 65_536 + 1, &[1, 0, 1], &[17, 2], [1, 17], true).check(&Device::Gpu(gpu), "folded");
+    }
+}
+
+#[test]
+fn mutants_are_rejected() {
+    assert_rejects(
+        SHADER.name,
+        &[
+            ("step > 0u; step /= 2u", "step > 1u; step /= 2u"),
+            ("select(1.0, e, x >= 0.0)", "select(e, 1.0, x >= 0.0)"),
+            ("+ (positive.bias - negative.bias)", ""),
+            ("if j < item.size {", "if j <= item.size {"),
+            ("(params.count + b) * params.item_dims", "b * params.item_dims"),
+            ("let decay_bias = 2.0 * params.l2_bias", "let decay_bias = 2.0 * params.l2"),
+            ("&& negative_id < params.items", ""),
+            (
+                "if j < negative.size {\n                of_negative",
+                "if j < params.item_dims {\n                of_negative",
+            ),
+        ],
+        parity,
+    );
+}
+
+#[test]
+fn bad_arguments_are_errors() {
+    let device = Device::cpu();
+    let (triples, offsets) = (upload(&device, &[0u32, 0, 0]), upload(&device, &[0u32, 1]));
+    let arena = upload(&device, &[1.0f32]);
+    let run = |triples: &Buffer<u32>, l2: f32, dims: u32, loss: usize| {
+        let mut outputs = [poisoned(&device, loss), poisoned(&device, 1), poisoned(&device, 2)];
+        let [loss, user_gradients, item_gradients] = &mut outputs;
+        Bpr {
+            triples,
+            user_arena: &arena,
+            user_offsets: &offsets,
+            item_arena: &arena,
+            item_offsets: &offsets,
+            item_bias: false,
+            l2,
+            l2_bias: 0.0,
+            user_dims: 1,
+            item_dims: dims,
+            loss,
+            user_gradients,
+            item_gradients,
+        }
+        .run(&device)
+    };
+    assert!(run(&triples, 0.0, 1, 1).is_ok());
+    assert!(matches!(run(&triples, f32::NAN, 1, 1), Err(Error::Argument { arg: "l2", .. })));
+    assert!(matches!(run(&triples, 0.0, 2, 1), Err(Error::Shape { arg: "item_gradients", expected: 4, got: 2, .. })));
+    assert!(matches!(run(&triples, 0.0, 1 << 20, 1), Err(Error::Limit { arg: "dims", .. })));
+    assert!(matches!(run(&triples, 0.0, 1, 2), Err(Error::Shape { arg: "loss", expected: 1, got: 2, .. })));
+    let odd = upload(&device, &[0u32, 0]);
+    assert!(matches!(run(&odd, 0.0, 1, 1), Err(Error::Shape { arg: "triples", expected: 0, got: 2, .. })));
+}

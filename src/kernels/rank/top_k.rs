@@ -1,0 +1,195 @@
+//! The k best candidates of each query by inner product, over a list that is never dense in memory.
+//!
+//! `score = b_c + <q, e_c>`, best first, ties to the smaller position. Candidates come tile by tile: each call merges
+//! a tile into the lists that earlier ones left, in any order of tiles, with the same result as one large tile. So a
+//! caller holds the queries, one tile and the lists, never all candidates at full width.
+//!
+//! # Shapes
+//! `queries [U, D]`, `candidates [M, S]` with `S = D`, or `D + 1` with `item_bias` (the bias stands first); `best_scores`
+//! and `best_positions` `[U, k]`. Positions count from the whole list's start: the tile's candidate c has
+//! `candidate_base + c`. A place that no candidate fills has position u32::MAX and score -inf.
+//! A NaN score is never listed; -inf is, after all others. A zero score is stored as +0.
+//!
+//! # Numerics
+//! The bias first, then the products in order (possibly fused): scores that are exact in f32 give the same positions
+//! on both devices; others agree within `eps * (D + 2) * (sum of the terms' sizes)`.
+//!
+//! # Cost
+//! One dispatch for about `4 * 10^6 / (D / 4 + 100)` candidates of a tile, `U` workgroups each; every workgroup reads the
+//! whole tile.
+
+mod cpu;
+
+use crate::device::{Access, Buffer, Entry, Gpu, Kernel, Launch, Shader, params};
+use crate::kernels::{MAX_TRIPS, check};
+use crate::{Error, Result};
+
+pub(crate) static SHADER: Shader = Shader {
+    name: "rank/top_k",
+    source: include_str!("../../../shaders/rank/top_k.wgsl"),
+    params: Params::FIELDS,
+    entries: &[Entry {
+        name: "merge",
+        workgroup: 256,
+        bindings: &[
+            (1, Access::Read),
+            (2, Access::Read),
+            (3, Access::Read),
+            (4, Access::Read),
+            (5, Access::Write),
+            (6, Access::Write),
+        ],
+    }],
+};
+
+params! {
+    struct Params {
+        queries: u32,
+        dims: u32,
+        stride: u32,
+        k: u32,
+        base: u32,
+        first: u32,
+        last: u32,
+        fresh: u32,
+    }
+}
+
+/// The longest list: with a round of 256 candidates it fits the shader's 512 places.
+pub const MAX_K: u32 = 100;
+
+/// The widest query: several rounds of candidates fit in [`MAX_TRIPS`].
+pub const MAX_DIMS: u32 = 8192;
+
+/// Merges a tile of candidates into each query's list. See the [module](self).
+#[derive(Debug)]
+pub struct TopK<'a> {
+    /// At least `query_count * D` values.
+    pub queries: &'a Buffer<f32>,
+    /// How many of them are queries, `U`.
+    pub query_count: u32,
+    /// At least `candidate_count * S` values.
+    pub candidates: &'a Buffer<f32>,
+    /// How many candidates the tile has, `M`.
+    pub candidate_count: u32,
+    /// Position of the tile's first candidate in the whole list.
+    pub candidate_base: u32,
+    /// Values of a query, `D`, at most [`MAX_DIMS`].
+    pub dims: u32,
+    /// True: the first value of a candidate is its bias.
+    pub item_bias: bool,
+    /// At least `U + 1` offsets into `excluded`, monotone, the last at most its length.
+    pub excluded_offsets: &'a Buffer<u32>,
+    /// POSITIONS in the whole list that a query's list leaves out, ascending for each query.
+    pub excluded: &'a Buffer<u32>,
+    /// Length of a list, 1 to [`MAX_K`].
+    pub k: u32,
+    /// True: the lists begin empty. False: as an earlier call left them.
+    pub fresh: bool,
+    /// At least `U * k` scores, best first.
+    pub best_scores: &'a mut Buffer<f32>,
+    /// At least `U * k` positions.
+    pub best_positions: &'a mut Buffer<u32>,
+}
+
+impl TopK<'_> {
+    fn stride(&self) -> u32 {
+        self.dims + u32::from(self.item_bias)
+    }
+
+    pub(crate) fn check_sizes(k: u32, dims: u32) -> Result<()> {
+        let op = Self::NAME;
+        check::domain(op, "k", k, (1..=MAX_K).contains(&k), "from 1 to 100")?;
+        if dims > MAX_DIMS {
+            let (allowed, requested) = (MAX_DIMS.into(), dims.into());
+            return Err(Error::Limit { op, arg: "dims", limit: "widest query", allowed, requested });
+        }
+        Ok(())
+    }
+}
+
+impl Kernel for TopK<'_> {
+    const NAME: &'static str = "rank/top_k";
+
+    fn check(&self) -> Result<()> {
+        let op = Self::NAME;
+        Self::check_sizes(self.k, self.dims)?;
+        let queries = u64::from(self.query_count) * u64::from(self.dims);
+        let candidates = u64::from(self.candidate_count) * u64::from(self.stride());
+        let best = u64::from(self.query_count) * u64::from(self.k);
+        check::indexable(op, "queries", queries)?;
+        check::indexable(op, "candidates", candidates)?;
+        check::indexable(op, "best_scores", best)?;
+        // The last position, u32::MAX, means none.
+        check::indexable(op, "candidate_base", u64::from(self.candidate_base) + u64::from(self.candidate_count))?;
+        check::at_least(op, "queries", self.queries.len(), queries)?;
+        check::at_least(op, "candidates", self.candidates.len(), candidates)?;
+        check::at_least(op, "excluded_offsets", self.excluded_offsets.len(), u64::from(self.query_count) + 1)?;
+        check::at_least(op, "best_scores", self.best_scores.len(), best)?;
+        check::at_least(op, "best_positions", self.best_positions.len(), best)
+    }
+
+    fn dispatch(self, gpu: &Gpu, pass: &mut wgpu::ComputePass<'_>) -> Result<()> {
+        // A round's trips: the products, a search in the exclusions, a sort of 512.
+        let window = MAX_TRIPS / (self.dims / 4 + 104) * 256;
+        let mut first = 0u32;
+        loop {
+            let last = first.saturating_add(window).min(self.candidate_count);
+            Launch {
+                shader: &SHADER,
+                entry: "merge",
+                constants: &[],
+                params: Params {
+                    queries: self.query_count,
+                    dims: self.dims,
+                    stride: self.stride(),
+                    k: self.k,
+                    base: self.candidate_base,
+                    first,
+                    last,
+                    fresh: u32::from(self.fresh && first == 0),
+                }
+                .words(),
+                bindings: &[
+                    self.queries.binding("queries"),
+                    self.candidates.binding("candidates"),
+                    self.excluded_offsets.binding("excluded_offsets"),
+                    self.excluded.binding("excluded"),
+                    self.best_scores.binding("best_scores"),
+                    self.best_positions.binding("best_positions"),
+                ],
+                groups: self.query_count.into(),
+            }
+            .record(gpu, pass)?;
+            first = last;
+            // An empty tile still empties fresh lists.
+            if first == self.candidate_count {
+                return Ok(());
+            }
+        }
+    }
+
+    fn twin(self) -> Result<()> {
+        let op = Self::NAME;
+        let tile = cpu::Tile {
+            queries: self.queries.host(op, "queries")?,
+            candidates: self.candidates.host(op, "candidates")?,
+            candidate_count: self.candidate_count as usize,
+            candidate_base: self.candidate_base,
+            dims: self.dims as usize,
+            bias: usize::from(self.item_bias),
+            excluded_offsets: self.excluded_offsets.host(op, "excluded_offsets")?,
+            excluded: self.excluded.host(op, "excluded")?,
+            k: self.k as usize,
+            fresh: self.fresh,
+        };
+        let len = self.query_count as usize * self.k as usize;
+        let scores = &mut self.best_scores.host_mut(op, "best_scores")?[..len];
+        let positions = &mut self.best_positions.host_mut(op, "best_positions")?[..len];
+        tile.merge(scores, positions);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

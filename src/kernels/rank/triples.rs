@@ -1,0 +1,189 @@
+//! Training triples drawn on the device: a user, one of the user's positives, a negative the user never touched.
+//!
+//! Triple `b` of step `s` takes the words `philox((b, s, 0, Purpose::Triples), seed)`: word 0 picks a user of the list,
+//! word 1 one of that user's positives, word 2 the r-th of the `m - h` items that the user, who touched h of m, did
+//! not: with touched positions `t_0 < t_1 < ..` it stands at `r + #{i : t_i - i <= r}`, found by bisection since
+//! `t_i - i` does not fall.
+//!
+//! Why not draw until an untouched item comes: a user who touched nearly everything would need thousands of tries,
+//! a bound on them would bias the draw or end in a scan, and neighbouring threads would wait. This is one draw for
+//! everyone, and uniform.
+//!
+//! # Shapes
+//! `triples` is three blocks of `batch` ids: users, positives, negatives. u32::MAX stands for a positive when the user
+//! has none, and for a negative when the user touched every item; [`Bpr`](super::bpr::Bpr) skips such triples.
+//!
+//! # Numerics
+//! Integers, the same on both devices. An index below n is off uniform by less than `n / 2^32`.
+//!
+//! # Cost
+//! One dispatch, one thread a triple, `log2(h)` dependent reads; 12 bytes a triple written.
+
+use rayon::prelude::*;
+
+use crate::Result;
+use crate::device::{Access, Buffer, Entry, Gpu, Kernel, Launch, Shader, params};
+use crate::kernels::check;
+use crate::rng::{Purpose, below, key, philox};
+
+pub(crate) static SHADER: Shader = Shader {
+    name: "rank/triples",
+    source: include_str!("../../../shaders/rank/triples.wgsl"),
+    params: Params::FIELDS,
+    entries: &[Entry {
+        name: "sample",
+        // Nothing is shared, so small groups: they are placed and retired sooner.
+        workgroup: WORKGROUP,
+        bindings: &[
+            (1, Access::Read),
+            (2, Access::Read),
+            (3, Access::Read),
+            (4, Access::Read),
+            (5, Access::Read),
+            (6, Access::Read),
+            (7, Access::Write),
+        ],
+    }],
+};
+
+params! {
+    struct Params {
+        batch: u32,
+        users: u32,
+        items: u32,
+        step: u32,
+        seed_low: u32,
+        seed_high: u32,
+        purpose: u32,
+    }
+}
+
+const WORKGROUP: u32 = 64;
+
+/// Triples a CPU task draws.
+const TASK_TRIPLES: usize = 1024;
+
+/// Draws a batch of triples. See the [module](self).
+#[derive(Debug)]
+pub struct SampleTriples<'a> {
+    /// Ids of the `nu` users to draw from, at least one.
+    pub users: &'a Buffer<u32>,
+    /// `nu + 1` offsets into the positives, row i for `users[i]`; monotone, the last at most their length.
+    pub positive_offsets: &'a Buffer<u32>,
+    /// Item ids. One that stands twice is drawn twice as often.
+    pub positives: &'a Buffer<u32>,
+    /// Ids of the items to draw negatives from, at least one, distinct.
+    pub items: &'a Buffer<u32>,
+    /// `nu + 1` offsets into `touched`, row i for `users[i]`; monotone, the last at most its length.
+    pub touched_offsets: &'a Buffer<u32>,
+    /// POSITIONS in `items` of what each user ever touched, ascending and distinct within a row.
+    pub touched: &'a Buffer<u32>,
+    /// Training step: every step draws anew.
+    pub step: u32,
+    /// Seed of the stream.
+    pub seed: u64,
+    /// Triples to draw.
+    pub batch: u32,
+    /// `3 * batch` ids; every one is written.
+    pub triples: &'a mut Buffer<u32>,
+}
+
+impl Kernel for SampleTriples<'_> {
+    const NAME: &'static str = "rank/triples";
+
+    fn check(&self) -> Result<()> {
+        let op = Self::NAME;
+        check::at_least(op, "users", self.users.len(), 1)?;
+        check::at_least(op, "items", self.items.len(), 1)?;
+        let rows = self.users.len() as u64 + 1;
+        check::indexable(op, "users", rows)?;
+        check::indexable(op, "items", self.items.len() as u64)?;
+        check::len(op, "positive_offsets", self.positive_offsets.len(), rows)?;
+        check::len(op, "touched_offsets", self.touched_offsets.len(), rows)?;
+        let expected = 3 * u64::from(self.batch);
+        check::indexable(op, "triples", expected)?;
+        check::len(op, "triples", self.triples.len(), expected)
+    }
+
+    fn dispatch(self, gpu: &Gpu, pass: &mut wgpu::ComputePass<'_>) -> Result<()> {
+        let [seed_low, seed_high] = key(self.seed);
+        Launch {
+            shader: &SHADER,
+            entry: "sample",
+            constants: &[],
+            params: Params {
+                batch: self.batch,
+                users: self.users.len() as u32,
+                items: self.items.len() as u32,
+                step: self.step,
+                seed_low,
+                seed_high,
+                purpose: Purpose::Triples as u32,
+            }
+            .words(),
+            bindings: &[
+                self.users.binding("users"),
+                self.positive_offsets.binding("positive_offsets"),
+                self.positives.binding("positives"),
+                self.items.binding("items"),
+                self.touched_offsets.binding("touched_offsets"),
+                self.touched.binding("touched"),
+                self.triples.binding("triples"),
+            ],
+            groups: u64::from(self.batch.div_ceil(WORKGROUP)),
+        }
+        .record(gpu, pass)
+    }
+
+    fn twin(self) -> Result<()> {
+        let op = Self::NAME;
+        let (users, items) = (self.users.host(op, "users")?, self.items.host(op, "items")?);
+        let positive_offsets = self.positive_offsets.host(op, "positive_offsets")?;
+        let positives = self.positives.host(op, "positives")?;
+        let touched_offsets = self.touched_offsets.host(op, "touched_offsets")?;
+        let touched = self.touched.host(op, "touched")?;
+        let key = key(self.seed);
+        let draw = |b: u32| {
+            let words = philox([b, self.step, 0, Purpose::Triples as u32], key);
+            let slot = below(words[0], users.len() as u32) as usize;
+            let positives = &positives[positive_offsets[slot] as usize..positive_offsets[slot + 1] as usize];
+            let positive = positives.get(below(words[1], positives.len() as u32) as usize);
+            let touched = &touched[touched_offsets[slot] as usize..touched_offsets[slot + 1] as usize];
+            let negative = untouched(touched, items.len() as u32, words[2]).map(|position| items[position as usize]);
+            [users[slot], positive.copied().unwrap_or(u32::MAX), negative.unwrap_or(u32::MAX)]
+        };
+        let (of_users, rest) = self.triples.host_mut(op, "triples")?.split_at_mut(self.batch as usize);
+        let (of_positives, of_negatives) = rest.split_at_mut(self.batch as usize);
+        of_users
+            .par_chunks_mut(TASK_TRIPLES)
+            .zip(of_positives.par_chunks_mut(TASK_TRIPLES))
+            .zip(of_negatives.par_chunks_mut(TASK_TRIPLES))
+            .enumerate()
+            .for_each(|(task, ((users, positives), negatives))| {
+                let first = (task * TASK_TRIPLES) as u32;
+                for (b, ((user, positive), negative)) in (first..).zip(users.iter_mut().zip(positives).zip(negatives)) {
+                    [*user, *positive, *negative] = draw(b);
+                }
+            });
+        Ok(())
+    }
+}
+
+/// The position that `word` picks among the untouched ones of `items`; none when all are touched.
+fn untouched(touched: &[u32], items: u32, word: u32) -> Option<u32> {
+    let free = items.checked_sub(touched.len() as u32).filter(|free| *free > 0)?;
+    let r = below(word, free);
+    let (mut low, mut high) = (0, touched.len() as u32);
+    while low < high {
+        let middle = (low + high) / 2;
+        if touched[middle as usize] - middle <= r {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    Some(r + low)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,190 @@
+//! Integer sizes from weights: the sum is exact, every size within bounds, and larger weights never get less.
+//!
+//! ```text
+//! y_k     = clamp(lambda * q_k, d_min, d_max)     lambda as large as sum y_k <= b allows
+//! sizes_k = floor(y_k) + one more for the r largest fractions, ties to the lower rank
+//! sum     = min(b, n * d_max)
+//! ```
+//! where `q_k` are the weights as integers: the largest is shifted to 32 bits, exactly; weights below 2^-32 of it count
+//! as that much, so that a zero weight can saturate too, and all-zero weights are equal ones.
+//!
+//! # Why it is exact
+//! `L = lambda * 2^64` is the largest integer in `[0, d_max * 2^64]` with `S(L) <= b * 2^64`, where `S` sums the clamped
+//! `L * q_k`. Because the weights fall, the rows at `d_max` are a prefix and those at `d_min` a suffix, found by binary
+//! search; the rows between sum to `L` times a difference of prefix sums. Each has `L * q_k < d_max * 2^64 < 2^80`, and
+//! there are below 2^32 of them, so that product stays below 2^112.
+//!
+//! The remainder has room. Say `u` rows are strictly between the bounds. Unless all are at `d_max`,
+//! `b * 2^64 - S(L) < S(L+1) - S(L) <= sum q_k < 2^64` since `n < 2^32` and `q_k < 2^32`. So
+//! `r = (b * 2^64 - S(L)) / 2^64 + sum of fractions < 1 + u`, and `r <= u`: the rows at a bound, with key 0, get nothing,
+//! and a row between them is below `d_max` before it gets one.
+//!
+//! The sizes fall. Take ranks `i < j`, hence `y_i >= y_j`. With equal floors, either `i` is at a bound, then `j` is at
+//! `d_min` too and gets nothing (a floor of `d_max` has only rows at `d_max`), or `i` has the larger key or the same one and
+//! the lower rank, so it is served first. With different floors one more for `j` at most levels them.
+//!
+//! # Numerics
+//! Integers only: every device gives the same bits. The fractions are compared by their upper 32 bits.
+//!
+//! Weights must be finite, not negative and must not rise: the CPU checks them. The GPU takes the absolute value of what
+//! it finds and no more than the first weight; if they rise the sizes are deterministic but the sum may miss the target.
+//!
+//! # Cost
+//! 7 dispatches and a [sort](crate::kernels::prim::sort) of `n` fractions. The search is one invocation with
+//! `160 * log2(n)` steps. The CPU selects instead of sorting.
+
+use crate::device::{Access, Buffer, Entry, Gpu, Kernel, Launch, Shader, params};
+use crate::kernels::check;
+use crate::kernels::prim::scan::Region;
+use crate::kernels::prim::sort::{self, Sort, record_sort};
+use crate::{Error, Result};
+
+pub use cpu::{Allotment, apportion};
+
+mod cpu;
+
+const ROWS: &[(u32, Access)] = &[(1, Access::Read), (2, Access::Write)];
+const SCRATCH: &[(u32, Access)] = &[(2, Access::Write)];
+
+pub(crate) static SHADER: Shader = Shader {
+    name: "sizing/apportion",
+    source: include_str!("../../../shaders/sizing/apportion.wgsl"),
+    params: Params::FIELDS,
+    entries: &[
+        Entry { name: "tile_sums", workgroup: 256, bindings: ROWS },
+        Entry { name: "carries", workgroup: 256, bindings: SCRATCH },
+        Entry { name: "prefixes", workgroup: 256, bindings: ROWS },
+        Entry { name: "solve", workgroup: 1, bindings: ROWS },
+        Entry {
+            name: "floors",
+            workgroup: 256,
+            bindings: &[(1, Access::Read), (2, Access::Write), (3, Access::Write)],
+        },
+        Entry { name: "remainder", workgroup: 256, bindings: SCRATCH },
+        Entry { name: "round_up", workgroup: 256, bindings: &[(2, Access::Write), (3, Access::Write)] },
+    ],
+};
+
+params! {
+    struct Params {
+        count: u32,
+        first: u32,
+        total: u32,
+        d_min: u32,
+        d_max: u32,
+        tiles: u32,
+    }
+}
+
+/// Rows of a workgroup, and words before the tiles' in the workspace.
+const TILE: u32 = 256 * 16;
+const HEADER: u32 = 4;
+
+/// Apportions a budget. See the [module](self).
+#[derive(Debug)]
+pub struct Apportion<'a> {
+    /// Weights that do not rise, such as rows of [`Sample`](super::sample::Sample).
+    pub weights: &'a Buffer<f32>,
+    /// Where the `n` weights to use begin.
+    pub first: u32,
+    /// What to give out, and the bounds of each size.
+    pub allotment: Allotment,
+    /// `n` sizes; every one is written.
+    pub sizes: &'a mut Buffer<u32>,
+    /// At least [`Apportion::workspace_len`] words; what it holds afterwards is not specified. The CPU does not use it.
+    pub workspace: &'a mut Buffer<u32>,
+}
+
+impl Apportion<'_> {
+    /// Words of workspace that `count` sizes need.
+    pub fn workspace_len(count: u32) -> usize {
+        let tiles = count.div_ceil(TILE) as usize;
+        HEADER as usize + 2 * tiles + 2 * count as usize + Sort::workspace_len(count)
+    }
+}
+
+impl Kernel for Apportion<'_> {
+    const NAME: &'static str = "sizing/apportion";
+
+    fn check(&self) -> Result<()> {
+        check::indexable(Self::NAME, "sizes", self.sizes.len() as u64)?;
+        let end = u64::from(self.first) + self.sizes.len() as u64;
+        check::indexable(Self::NAME, "weights", end)?;
+        check::at_least(Self::NAME, "weights", self.weights.len(), end)?;
+        self.allotment.check(self.sizes.len() as u64)?;
+        if self.sizes.as_wgpu().is_some() {
+            let needed = Self::workspace_len(self.sizes.len() as u32) as u64;
+            check::indexable(Self::NAME, "workspace", needed)?;
+            check::at_least(Self::NAME, "workspace", self.workspace.len(), needed)?;
+        }
+        Ok(())
+    }
+
+    fn dispatch(self, gpu: &Gpu, pass: &mut wgpu::ComputePass<'_>) -> Result<()> {
+        let count = self.sizes.len() as u32;
+        if count == 0 {
+            return Ok(());
+        }
+        let tiles = count.div_ceil(TILE);
+        let params = Params {
+            count,
+            first: self.first,
+            total: self.allotment.target(count.into()),
+            d_min: self.allotment.d_min,
+            d_max: self.allotment.d_max,
+            tiles,
+        };
+        let mut launch = |entry, groups: u32| {
+            let bindings = SHADER.entry(entry).bindings.iter().map(|(binding, _)| match binding {
+                1 => self.weights.binding("weights"),
+                2 => self.workspace.binding("workspace"),
+                _ => self.sizes.binding("sizes"),
+            });
+            Launch {
+                shader: &SHADER,
+                entry,
+                constants: &[],
+                params: params.words(),
+                bindings: &bindings.collect::<Vec<_>>(),
+                groups: groups.into(),
+            }
+            .record(gpu, pass)
+        };
+        launch("tile_sums", tiles)?;
+        launch("carries", 1)?;
+        launch("prefixes", tiles)?;
+        launch("solve", 1)?;
+        launch("floors", tiles)?;
+        launch("remainder", 1)?;
+        let part = |base| Region { buffer: &*self.workspace, base };
+        let keys = HEADER + 2 * tiles;
+        let home = [part(keys), part(keys + count)];
+        record_sort(gpu, pass, home, part(keys + 2 * count), (count, 32, sort::ITEMS))?;
+        let mut launch_last = |entry, groups: u32| {
+            Launch {
+                shader: &SHADER,
+                entry,
+                constants: &[],
+                params: params.words(),
+                bindings: &[self.workspace.binding("workspace"), self.sizes.binding("sizes")],
+                groups: groups.into(),
+            }
+            .record(gpu, pass)
+        };
+        launch_last("round_up", count.div_ceil(256))
+    }
+
+    fn twin(self) -> Result<()> {
+        let sizes = self.sizes.host_mut(Self::NAME, "sizes")?;
+        let first = self.first as usize;
+        let weights = &self.weights.host(Self::NAME, "weights")?[first..first + sizes.len()];
+        apportion(weights, self.allotment, sizes)
+    }
+}
+
+fn infeasible(entities: u64, min: u64, budget: u64) -> Error {
+    Error::Infeasible { entities, min, budget, unit: "parameters" }
+}
+
+#[cfg(test)]
+mod tests;

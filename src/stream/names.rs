@@ -1,0 +1,140 @@
+//! The text ids of users or items, and the dictionary that numbers them.
+
+use std::hash::{BuildHasher, RandomState};
+
+use crate::{Error, Result};
+
+/// Texts numbered from 0, laid end to end in one string: their bytes plus eight each.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names {
+    text: String,
+    ends: Vec<usize>,
+}
+
+impl Names {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// The text of an id, if the id exists.
+    pub fn get(&self, id: u32) -> Option<&str> {
+        let id = id as usize;
+        let end = *self.ends.get(id)?;
+        let start = if id == 0 { 0 } else { self.ends[id - 1] };
+        Some(&self.text[start..end])
+    }
+
+    /// All texts by ascending id.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        let starts = std::iter::once(&0).chain(&self.ends);
+        starts.zip(&self.ends).map(|(&start, &end)| &self.text[start..end])
+    }
+
+    pub(super) fn push(&mut self, name: &str) {
+        self.text.push_str(name);
+        self.ends.push(self.text.len());
+    }
+}
+
+/// Marks a slot without an entry; so the ids end one below it.
+const VACANT: u32 = u32::MAX;
+
+/// Gives each new text the next id: an open-addressing table of ids over [`Names`], which keeps each text once.
+#[derive(Default)]
+pub(super) struct Dictionary {
+    names: Names,
+    /// A power of two in length and at most half full, so that probing ends soon.
+    slots: Vec<u32>,
+    hasher: RandomState,
+}
+
+impl Dictionary {
+    /// The id of a text, a new one if it was not seen before.
+    ///
+    /// Errors: [`Error::Limit`] at 2^32 texts; `arg` names what they are.
+    pub fn id(&mut self, name: &str, arg: &'static str) -> Result<u32> {
+        if self.slots.len() <= 2 * self.names.len() {
+            self.grow();
+        }
+        let slot = self.find(name);
+        if self.slots[slot] == VACANT {
+            self.slots[slot] = next_u32(self.names.len(), arg)?;
+            self.names.push(name);
+        }
+        Ok(self.slots[slot])
+    }
+
+    pub fn into_names(self) -> Names {
+        self.names
+    }
+
+    /// The slot that holds a text, or the vacant one where it belongs.
+    fn find(&self, name: &str) -> usize {
+        let mask = self.slots.len() - 1;
+        let mut slot = self.hasher.hash_one(name) as usize & mask;
+        while self.slots[slot] != VACANT && self.names.get(self.slots[slot]) != Some(name) {
+            slot = (slot + 1) & mask;
+        }
+        slot
+    }
+
+    fn grow(&mut self) {
+        self.slots = vec![VACANT; (2 * self.slots.len()).max(16)];
+        for id in 0..self.names.len() as u32 {
+            let slot = self.find(self.names.get(id).unwrap_or_default());
+            self.slots[slot] = id;
+        }
+    }
+}
+
+/// The number of the next row or entity after `count`, kept below 2^32 - 1 so that counts fit a u32 too.
+pub(super) fn next_u32(count: usize, arg: &'static str) -> Result<u32> {
+    match u32::try_from(count) {
+        Ok(id) if id < u32::MAX => Ok(id),
+        _ => Err(Error::Limit {
+            op: "stream",
+            arg,
+            limit: "numbers in u32",
+            allowed: u64::from(u32::MAX),
+            requested: count as u64 + 1,
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_dense_and_stable() {
+        let mut dictionary = Dictionary::default();
+        for round in 0..2 {
+            for i in 0..5_000u32 {
+                assert_eq!(dictionary.id(&format!("n{i}"), "users").unwrap(), i, "round {round}");
+            }
+        }
+        assert_eq!(dictionary.id("", "users").unwrap(), 5_000);
+        let names = dictionary.into_names();
+        assert_eq!(names.len(), 5_001);
+        assert_eq!(names.get(0), Some("n0"));
+        assert_eq!(names.get(4_999), Some("n4999"));
+        assert_eq!(names.get(5_000), Some(""));
+        assert_eq!(names.get(5_001), None);
+        assert!(names.iter().take(5_000).enumerate().all(|(i, name)| name == format!("n{i}")));
+    }
+
+    #[test]
+    fn numbers_end_below_the_largest_u32() {
+        assert_eq!(next_u32(0xFFFF_FFFE, "rows").unwrap(), 0xFFFF_FFFE);
+        assert_eq!(
+            next_u32(0xFFFF_FFFF, "rows").unwrap_err().to_string(),
+            "stream: `rows` needs 4294967296, the limit `numbers in u32` is 4294967295"
+        );
+    }
+}

@@ -1,0 +1,107 @@
+//! The budget as an account that tables draw their bytes from.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::{Error, Result};
+
+/// What the budget counts besides the values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counts {
+    /// The optimizer's state (default: no, it is gone once training ends).
+    pub optimizer: bool,
+    /// The row directory, 4 bytes a row and 4 a table (default: yes, no row is found without it).
+    pub metadata: bool,
+}
+
+impl Default for Counts {
+    fn default() -> Self {
+        Self { optimizer: false, metadata: true }
+    }
+}
+
+/// A number of bytes that all tables holding a clone of it share. What they hold together never passes the capacity.
+///
+/// ```
+/// use scall_gpu::device::Device;
+/// use scall_gpu::table::{Account, Counts, RaggedTable, TableOptions};
+/// # fn main() -> scall_gpu::Result<()> {
+/// let account = Account::new(4 * 10 + 4 * 4, Counts::default());
+/// let mut table = RaggedTable::new(&Device::cpu(), &[4, 4, 2], TableOptions::default(), &account)?;
+/// let larger = table.plan(&[4, 4, 3])?;
+/// assert!(table.resize(&larger).is_err());
+/// assert_eq!(table.size(2), 2);
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Account {
+    ledger: Arc<Mutex<Ledger>>,
+    counts: Counts,
+}
+
+#[derive(Debug)]
+struct Ledger {
+    capacity: u64,
+    used: u64,
+}
+
+impl Account {
+    /// An account of `capacity` bytes.
+    pub fn new(capacity: u64, counts: Counts) -> Self {
+        Self { ledger: Arc::new(Mutex::new(Ledger { capacity, used: 0 })), counts }
+    }
+
+    /// An account that never refuses.
+    pub fn unlimited() -> Self {
+        Self::new(u64::MAX, Counts::default())
+    }
+
+    /// What it counts.
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// Bytes it may hold.
+    pub fn capacity_bytes(&self) -> u64 {
+        self.lock().capacity
+    }
+
+    /// Bytes it holds.
+    pub fn used_bytes(&self) -> u64 {
+        self.lock().used
+    }
+
+    /// Changes the capacity, such as when a budget of so many parameters an entity grows with the entities.
+    ///
+    /// # Errors
+    /// [`Error::OverBudget`] when the tables hold more; the capacity stays.
+    pub fn set_capacity(&self, capacity: u64) -> Result<()> {
+        let mut ledger = self.lock();
+        if ledger.used > capacity {
+            return Err(Error::OverBudget { needed: ledger.used, budget: capacity, unit: "bytes" });
+        }
+        ledger.capacity = capacity;
+        Ok(())
+    }
+
+    /// Bytes counted for a table of `rows` rows and `values` values with `state` numbers of state each.
+    pub fn counted_bytes(&self, rows: u64, values: u64, state: u32) -> u64 {
+        let numbers = if self.counts.optimizer { 1 + u64::from(state) } else { 1 };
+        let directory = if self.counts.metadata { 4 * (rows + 1) } else { 0 };
+        4 * values * numbers + directory
+    }
+
+    /// Gives back `old` bytes and takes `new`, or neither.
+    pub(super) fn exchange(&self, old: u64, new: u64) -> Result<()> {
+        let mut ledger = self.lock();
+        let needed = ledger.used - old + new;
+        if needed > ledger.capacity {
+            return Err(Error::OverBudget { needed, budget: ledger.capacity, unit: "bytes" });
+        }
+        ledger.used = needed;
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,341 @@
+//! The table itself.
+
+use super::plan::Fingerprint;
+use super::{Account, Offsets, ResizePlan};
+use crate::device::{Buffer, Commands, Device, Kernel};
+use crate::kernels::table::lookup::Lookup;
+use crate::kernels::table::migrate::{Fill, Migrate};
+use crate::kernels::table::update::{Optimizer, Update};
+use crate::{Error, Result};
+
+/// How a table starts its rows and moves them.
+#[derive(Clone, Copy, Debug)]
+pub struct TableOptions {
+    /// Optimizer (default: SGD at 0.01, which needs no state).
+    pub optimizer: Optimizer,
+    /// Standard deviation of new values (default 0.01, SCALL section 8).
+    pub init_std: f32,
+    /// Leading dims of a row that start at zero, such as a bias (default 0).
+    pub zero_dims: u32,
+    /// Key of the draw; another one for each table (default 0).
+    pub seed: u64,
+}
+
+impl Default for TableOptions {
+    fn default() -> Self {
+        Self { optimizer: Optimizer::Sgd { learning_rate: 0.01 }, init_std: 0.01, zero_dims: 0, seed: 0 }
+    }
+}
+
+/// Bytes that a table holds on its device.
+///
+/// The table of a GPU keeps a mirror of its row directory on the host besides, as large as `metadata_bytes`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemoryReport {
+    /// Embedding values.
+    pub values_bytes: u64,
+    /// Optimizer state.
+    pub optimizer_bytes: u64,
+    /// Row directory.
+    pub metadata_bytes: u64,
+    /// The most held at once, reached while the last resize moved rows from the old arena to the new.
+    pub peak_bytes: u64,
+}
+
+impl MemoryReport {
+    /// Values, optimizer state and row directory together.
+    pub fn total_bytes(&self) -> u64 {
+        self.values_bytes + self.optimizer_bytes + self.metadata_bytes
+    }
+}
+
+/// Rows of different sizes on one device. See the [module](super).
+#[derive(Debug)]
+pub struct RaggedTable {
+    device: Device,
+    options: TableOptions,
+    account: Account,
+    storage: Storage,
+    peak_bytes: u64,
+}
+
+/// What a resize replaces as a whole.
+#[derive(Debug)]
+struct Storage {
+    offsets: Buffer<u32>,
+    /// The offsets on the host, when the buffer is not there itself.
+    mirror: Option<Vec<u32>>,
+    values: Buffer<f32>,
+    state: Option<Buffer<f32>>,
+}
+
+impl Storage {
+    /// Room for rows at these offsets, everything zero.
+    fn new(device: &Device, offsets: Offsets, state_per_value: u32) -> Result<Self> {
+        let values = offsets.values();
+        let offsets = offsets.into_vec();
+        Ok(Self {
+            values: Buffer::zeroed(device, values)?,
+            state: match state_per_value {
+                0 => None,
+                per_value => Some(Buffer::zeroed(device, values * per_value as usize)?),
+            },
+            mirror: device.as_gpu().map(|_| offsets.clone()),
+            offsets: Buffer::from_vec(device, offsets)?,
+        })
+    }
+
+    fn offsets(&self) -> &[u32] {
+        match &self.mirror {
+            Some(mirror) => mirror,
+            None => self.offsets.as_slice().expect("a mirror for a GPU's offsets"),
+        }
+    }
+
+    fn bytes(&self) -> u64 {
+        let state = self.state.as_ref().map_or(0, Buffer::size_bytes);
+        self.values.size_bytes() + state + self.offsets.size_bytes()
+    }
+}
+
+impl RaggedTable {
+    /// A table of rows of the given sizes, values at `N(0, init_std^2)`.
+    ///
+    /// # Errors
+    /// [`Error::OverBudget`] when the account has no room; [`Error::Limit`] past the device's largest binding.
+    pub fn new(device: &Device, sizes: &[u32], options: TableOptions, account: &Account) -> Result<Self> {
+        options.optimizer.check("RaggedTable::new")?;
+        let empty = Storage::new(device, Offsets::from_sizes(&[])?, options.optimizer.state_per_value())?;
+        account.exchange(0, account.counted_bytes(0, 0, 0))?;
+        let (device, account) = (device.clone(), account.clone());
+        let mut table = Self { device, options, account, storage: empty, peak_bytes: 0 };
+        table.append_rows(sizes)?;
+        Ok(table)
+    }
+
+    /// The device it lives on.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// The account it draws from.
+    pub fn account(&self) -> &Account {
+        &self.account
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> u32 {
+        self.storage.offsets().len() as u32 - 1
+    }
+
+    /// Number of values of all rows.
+    pub fn len(&self) -> u64 {
+        self.storage.values.len() as u64
+    }
+
+    /// True when no row holds a value.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Size of one row.
+    ///
+    /// # Panics
+    /// When `row` is not below [`rows`](Self::rows).
+    pub fn size(&self, row: u32) -> u32 {
+        let offsets = self.storage.offsets();
+        offsets[row as usize + 1] - offsets[row as usize]
+    }
+
+    /// The sizes of all rows.
+    pub fn sizes(&self) -> impl ExactSizeIterator<Item = u32> + '_ {
+        self.storage.offsets().windows(2).map(|pair| pair[1] - pair[0])
+    }
+
+    /// The values on the device, row after row: what kernels read.
+    pub fn values(&self) -> &Buffer<f32> {
+        &self.storage.values
+    }
+
+    /// The `rows + 1` offsets on the device.
+    pub fn offsets(&self) -> &Buffer<u32> {
+        &self.storage.offsets
+    }
+
+    /// The optimizer's state on the device, of the values' shape, if it has any.
+    pub fn optimizer_state(&self) -> Option<&Buffer<f32>> {
+        self.storage.state.as_ref()
+    }
+
+    /// The first `dims` values of some rows, zero-padded: `[ids, dims]`.
+    ///
+    /// # Errors
+    /// [`Error::IdOutOfRange`] for an id past the table.
+    pub fn lookup(&self, ids: &[u32], dims: u32) -> Result<Buffer<f32>> {
+        let ids = self.upload_ids("table/lookup", ids)?;
+        let mut out = Buffer::zeroed(&self.device, ids.len() * dims as usize)?;
+        let Storage { values, offsets, .. } = &self.storage;
+        Lookup { arena: values, offsets, ids: &ids, dims, out: &mut out }.run(&self.device)?;
+        Ok(out)
+    }
+
+    /// Sums the gradients `[ids, dims]` of each row and steps its optimizer once; duplicates in `ids` are exact.
+    ///
+    /// # Errors
+    /// [`Error::IdOutOfRange`] for an id past the table; [`Error::Shape`] for gradients of another shape.
+    pub fn apply_gradients(&mut self, ids: &[u32], gradients: &Buffer<f32>, dims: u32) -> Result<()> {
+        let ids = self.upload_ids("table/update", ids)?;
+        let count = ids.len() as u32;
+        let mut workspace = Buffer::zeroed(&self.device, self.update_workspace_len(count, dims))?;
+        let mut commands = self.device.commands();
+        self.record_update(&mut commands, (&ids, 0, count), gradients, dims, &mut workspace)?;
+        commands.submit()
+    }
+
+    /// Words of workspace that [`record_update`](Self::record_update) needs; none on the CPU.
+    pub fn update_workspace_len(&self, count: u32, dims: u32) -> usize {
+        self.device.as_gpu().map_or(0, |_| Update::workspace_len(count, dims))
+    }
+
+    /// [`apply_gradients`](Self::apply_gradients) for ids that are on the device, `count` of them from `first`, as a
+    /// part of the caller's commands. Ids past the table are left out.
+    ///
+    /// # Errors
+    /// Those of [`Update`].
+    pub fn record_update(
+        &mut self,
+        commands: &mut Commands,
+        (ids, first, count): (&Buffer<u32>, u32, u32),
+        gradients: &Buffer<f32>,
+        dims: u32,
+        workspace: &mut Buffer<u32>,
+    ) -> Result<()> {
+        commands.run(Update {
+            arena: &mut self.storage.values,
+            offsets: &self.storage.offsets,
+            state: self.storage.state.as_mut(),
+            ids,
+            first,
+            count,
+            gradients,
+            dims,
+            optimizer: self.options.optimizer,
+            workspace,
+        })
+    }
+
+    /// Plans a resize to these sizes; sizes past the table's rows are new rows.
+    ///
+    /// # Errors
+    /// Those of [`ResizePlan::new`].
+    pub fn plan(&self, sizes: &[u32]) -> Result<ResizePlan> {
+        ResizePlan::between(self.storage.offsets(), sizes)
+    }
+
+    /// Bytes that the account would count for this table after the plan.
+    pub fn counted_bytes_after(&self, plan: &ResizePlan) -> u64 {
+        self.counted_bytes(plan.to().rows() as u64, plan.to().values() as u64)
+    }
+
+    /// Bytes that the account counts for this table.
+    pub fn used_bytes(&self) -> u64 {
+        self.counted_bytes(self.rows().into(), self.len())
+    }
+
+    /// Carries out a plan: what survives keeps its bits, new values are drawn, new state is zero. Blocks until the old
+    /// arena is free.
+    ///
+    /// # Errors
+    /// [`Error::StalePlan`], [`Error::OverBudget`], or what the device reports. The table is then as before.
+    pub fn resize(&mut self, plan: &ResizePlan) -> Result<()> {
+        let (wanted, own) = (plan.from(), Fingerprint::of(self.storage.offsets()));
+        if wanted != own {
+            return Err(Error::StalePlan {
+                expected_rows: wanted.rows,
+                expected_values: wanted.values,
+                rows: own.rows,
+                values: own.values,
+            });
+        }
+        let (old, new) = (self.used_bytes(), self.counted_bytes_after(plan));
+        self.account.exchange(old, new)?;
+        match self.moved(plan) {
+            Ok(storage) => {
+                self.peak_bytes = self.storage.bytes() + storage.bytes();
+                self.storage = storage;
+                self.device.wait()
+            }
+            Err(error) => {
+                self.account.exchange(new, old).expect("room for what was held before");
+                Err(error)
+            }
+        }
+    }
+
+    /// Adds rows of the given sizes behind the last.
+    ///
+    /// # Errors
+    /// Those of [`resize`](Self::resize).
+    pub fn append_rows(&mut self, sizes: &[u32]) -> Result<()> {
+        let all: Vec<u32> = self.sizes().chain(sizes.iter().copied()).collect();
+        let plan = self.plan(&all)?;
+        self.resize(&plan)
+    }
+
+    /// Bytes held, by what for.
+    pub fn memory(&self) -> MemoryReport {
+        MemoryReport {
+            values_bytes: self.storage.values.size_bytes(),
+            optimizer_bytes: self.storage.state.as_ref().map_or(0, Buffer::size_bytes),
+            metadata_bytes: self.storage.offsets.size_bytes(),
+            peak_bytes: self.peak_bytes.max(self.storage.bytes()),
+        }
+    }
+
+    fn moved(&self, plan: &ResizePlan) -> Result<Storage> {
+        let from = &self.storage;
+        let mut to = Storage::new(&self.device, plan.to().clone(), self.options.optimizer.state_per_value())?;
+        let TableOptions { init_std: std, zero_dims, seed, .. } = self.options;
+        let mut commands = self.device.commands();
+        commands.run(Migrate {
+            from_arena: &from.values,
+            from_offsets: &from.offsets,
+            to_arena: &mut to.values,
+            to_offsets: &to.offsets,
+            widest: plan.widest(),
+            fill: Fill::Normal { seed, std, zero_dims },
+        })?;
+        if let (Some(from_state), Some(to_state)) = (&from.state, &mut to.state) {
+            commands.run(Migrate {
+                from_arena: from_state,
+                from_offsets: &from.offsets,
+                to_arena: to_state,
+                to_offsets: &to.offsets,
+                widest: plan.widest(),
+                fill: Fill::Zero,
+            })?;
+        }
+        commands.submit()?;
+        self.device.wait()?;
+        Ok(to)
+    }
+
+    fn counted_bytes(&self, rows: u64, values: u64) -> u64 {
+        self.account.counted_bytes(rows, values, self.options.optimizer.state_per_value())
+    }
+
+    fn upload_ids(&self, op: &'static str, ids: &[u32]) -> Result<Buffer<u32>> {
+        let rows = self.rows();
+        if let Some(position) = ids.iter().position(|&id| id >= rows) {
+            return Err(Error::IdOutOfRange { op, arg: "ids", position, id: ids[position], rows: rows.into() });
+        }
+        Buffer::from_slice(&self.device, ids)
+    }
+}
+
+impl Drop for RaggedTable {
+    fn drop(&mut self) {
+        // Giving back cannot overdraw.
+        let _ = self.account.exchange(self.used_bytes(), 0);
+    }
+}

@@ -1,0 +1,83 @@
+//! The figures that accompany real data sets, where these are at hand.
+
+use std::fs::File;
+use std::io::{Write, stderr};
+use std::path::{Path, PathBuf};
+
+use scall_gpu::stream::{Cut, Format, Interactions, cut, read, read_from};
+
+struct Figures {
+    rows: usize,
+    times: (i64, i64),
+    /// Users and items seen at the end of each tenth.
+    users: [u32; 10],
+    items: [u32; 10],
+}
+
+/// The file under the repository's root, if it is there.
+fn find(path: &str) -> Option<PathBuf> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    if !path.exists() {
+        // Past the test harness, which would swallow it.
+        writeln!(stderr(), "SKIPPED: no file {}", path.display()).unwrap();
+        return None;
+    }
+    Some(path)
+}
+
+fn check(data: &Interactions, figures: &Figures) {
+    assert_eq!(data.len(), figures.rows);
+    assert_eq!((data.timestamps()[0], data.timestamps()[figures.rows - 1]), figures.times);
+    let tenths = cut(data, Cut::Equal { segments: 10 }).unwrap();
+    let ends = tenths.iter().map(|tenth| tenth.rows.end);
+    assert_eq!(ends.clone().map(|end| data.users_seen(end)).collect::<Vec<_>>(), figures.users);
+    assert_eq!(ends.map(|end| data.items_seen(end)).collect::<Vec<_>>(), figures.items);
+}
+
+#[test]
+fn movietweetings() {
+    let Some(path) = find("../shared/data/movietweetings-100k/ratings.dat") else { return };
+    let data = read(&path, &Format::guess(&path).unwrap()).unwrap();
+    check(
+        &data,
+        &Figures {
+            rows: 100_000,
+            times: (1_362_062_307, 1_378_067_265),
+            users: [3794, 5788, 7474, 9063, 10455, 11834, 12973, 14178, 15031, 16554],
+            items: [3096, 4730, 5970, 6798, 7505, 8136, 8794, 9417, 9925, 10506],
+        },
+    );
+    let longest = data.user_names().iter().map(str::len).max();
+    assert_eq!(longest, Some(5));
+}
+
+#[test]
+fn online_retail() {
+    let Some(path) = find("../shared/data/online-retail/interactions.csv") else { return };
+    let data = read(&path, &Format::guess(&path).unwrap()).unwrap();
+    check(
+        &data,
+        &Figures {
+            rows: 266_226,
+            times: (1_291_191_960, 1_323_435_000),
+            users: [949, 1585, 2171, 2623, 2987, 3280, 3587, 3892, 4151, 4335],
+            items: [2463, 2740, 2882, 3090, 3273, 3379, 3493, 3597, 3631, 3659],
+        },
+    );
+}
+
+#[test]
+fn embedded_sample() {
+    let Some(path) = find("examples/data/completejourney.csv.zst") else { return };
+    let unpacked = zstd::Decoder::new(File::open(&path).unwrap()).unwrap();
+    let data = read_from(unpacked, &path, &Format::from_name("csv").unwrap()).unwrap();
+    check(
+        &data,
+        &Figures {
+            rows: 197_456,
+            times: (1_483_271_606, 1_514_778_458),
+            users: [1762, 2033, 2172, 2255, 2326, 2359, 2390, 2416, 2435, 2447],
+            items: [5297, 7479, 8962, 10261, 11393, 12397, 13426, 14497, 15423, 16390],
+        },
+    );
+}

@@ -1,0 +1,225 @@
+//! The ragged table as a whole: plans, resizes, budgets, memory.
+
+mod common;
+
+use common::devices;
+use proptest::prelude::*;
+use scall_gpu::Error;
+use scall_gpu::device::{Buffer, Device};
+use scall_gpu::kernels::table::update::Optimizer;
+use scall_gpu::table::{Account, Counts, Offsets, RaggedTable, ResizePlan, TableOptions};
+
+const OPTIONS: TableOptions = TableOptions {
+    optimizer: Optimizer::Adagrad { learning_rate: 0.1, epsilon: 1e-8 },
+    init_std: 0.01,
+    zero_dims: 1,
+    seed: 42,
+};
+
+/// A table whose values and state both differ everywhere.
+fn trained(device: &Device, sizes: &[u32], account: &Account) -> RaggedTable {
+    let mut table = RaggedTable::new(device, sizes, OPTIONS, account).unwrap();
+    let ids: Vec<u32> = (0..table.rows()).collect();
+    let dims = sizes.iter().copied().max().unwrap_or(0);
+    let gradients: Vec<f32> = (0..ids.len() as u32 * dims).map(|i| (i % 97) as f32 / 31.0 - 1.5).collect();
+    let gradients = Buffer::from_slice(device, &gradients).unwrap();
+    table.apply_gradients(&ids, &gradients, dims).unwrap();
+    table
+}
+
+/// Row after row, as bits.
+fn rows(buffer: &Buffer<f32>, sizes: &[u32]) -> Vec<Vec<u32>> {
+    let bits: Vec<u32> = buffer.read().unwrap().iter().map(|v| v.to_bits()).collect();
+    let mut rest = bits.as_slice();
+    let take = |&size: &u32| {
+        let (row, tail) = rest.split_at(size as usize);
+        rest = tail;
+        row.to_vec()
+    };
+    sizes.iter().map(take).collect()
+}
+
+/// Values and state of a table, row after row.
+fn contents(table: &RaggedTable) -> [Vec<Vec<u32>>; 2] {
+    let sizes: Vec<u32> = table.sizes().collect();
+    [rows(table.values(), &sizes), rows(table.optimizer_state().unwrap(), &sizes)]
+}
+
+fn sizes() -> impl Strategy<Value = Vec<u32>> {
+    prop::collection::vec(prop_oneof![0u32..9, Just(0), 60u32..70], 0..40)
+}
+
+/// Sizes of some rows, and of as many or more afterwards.
+fn resizes() -> impl Strategy<Value = (Vec<u32>, Vec<u32>)> {
+    (sizes(), sizes(), sizes()).prop_map(|(from, mut to, more)| {
+        to.resize(from.len(), 3);
+        to.extend(more);
+        (from, to)
+    })
+}
+
+proptest! {
+    #[test]
+    fn offsets_are_the_running_sum(sizes in sizes()) {
+        let offsets = Offsets::from_sizes(&sizes).unwrap();
+        prop_assert_eq!(offsets.rows(), sizes.len());
+        prop_assert_eq!(offsets.values() as u32, sizes.iter().sum::<u32>());
+        prop_assert_eq!(offsets.sizes().collect::<Vec<_>>(), sizes);
+        prop_assert_eq!(&Offsets::new(offsets.as_slice().to_vec(), offsets.values() as u64).unwrap(), &offsets);
+    }
+
+    #[test]
+    fn offsets_from_elsewhere_are_checked(raw in prop::collection::vec(0u32..20, 0..10), values in 0u64..25) {
+        let valid = raw.first() == Some(&0)
+            && raw.windows(2).all(|p| p[0] <= p[1])
+            && raw.last().map(|&l| u64::from(l)) == Some(values);
+        prop_assert_eq!(Offsets::new(raw, values).is_ok(), valid);
+    }
+
+    #[test]
+    fn plans_account_for_every_value((from, to) in resizes()) {
+        let offsets = Offsets::from_sizes(&from).unwrap();
+        let plan = ResizePlan::new(&offsets, &to).unwrap();
+        prop_assert_eq!(plan.kept_values() + plan.dropped_values(), offsets.values() as u64);
+        prop_assert_eq!(plan.kept_values() + plan.new_values(), plan.to().values() as u64);
+        let kept: u64 = from.iter().zip(&to).map(|(a, b)| u64::from(*a.min(b))).sum();
+        prop_assert_eq!(plan.kept_values(), kept);
+        prop_assert_eq!(plan.new_rows(), (to.len() - from.len()) as u64);
+        prop_assert_eq!(plan.grown_rows() as usize, from.iter().zip(&to).filter(|(a, b)| b > a).count());
+        prop_assert_eq!(plan.shrunk_rows() as usize, from.iter().zip(&to).filter(|(a, b)| b < a).count());
+    }
+
+    #[test]
+    fn a_resize_keeps_every_surviving_bit_on_the_cpu((from, to) in resizes()) {
+        resize_keeps_bits(&Device::cpu(), &from, &to);
+    }
+}
+
+fn resize_keeps_bits(device: &Device, from: &[u32], to: &[u32]) {
+    let mut table = trained(device, from, &Account::unlimited());
+    let before = contents(&table);
+    let plan = table.plan(to).unwrap();
+    table.resize(&plan).unwrap();
+    let after = contents(&table);
+    let fresh = RaggedTable::new(device, to, OPTIONS, &Account::unlimited()).unwrap();
+    let fresh = rows(fresh.values(), to);
+    for (r, &size) in to.iter().enumerate() {
+        let kept = from.get(r).copied().unwrap_or(0).min(size) as usize;
+        for (before, after) in before.iter().zip(&after) {
+            assert_eq!(after[r][..kept], *before.get(r).map_or(&[][..], |row| &row[..kept]), "row {r} of {to:?}");
+        }
+        // What is new does not depend on the way: it is what a fresh table has there, and fresh state.
+        assert_eq!(after[0][r][kept..], fresh[r][kept..], "row {r} of {to:?}");
+        assert!(after[1][r][kept..].iter().all(|&bits| bits == 0), "state of row {r}");
+    }
+}
+
+#[test]
+fn a_resize_keeps_every_surviving_bit_on_every_device() {
+    let from: Vec<u32> = (0..700).map(|i| (i * 7) % 33).collect();
+    let to: Vec<u32> = (0..900).map(|i| (i * 11) % 29).collect();
+    for device in devices() {
+        resize_keeps_bits(&device, &from, &to);
+        resize_keeps_bits(&device, &[], &[2, 0, 5]);
+        resize_keeps_bits(&device, &[2, 0, 5], &[0, 0, 0]);
+    }
+}
+
+#[test]
+fn fresh_tables_are_the_same_bits_on_every_device() {
+    let sizes: Vec<u32> = (0..500).map(|i| (i * 3) % 17).collect();
+    let tables: Vec<Vec<f32>> = devices()
+        .iter()
+        .map(|device| {
+            RaggedTable::new(device, &sizes, OPTIONS, &Account::unlimited()).unwrap().values().read().unwrap()
+        })
+        .collect();
+    for table in &tables {
+        assert_eq!(
+            table.iter().map(|v| v.to_bits()).collect::<Vec<_>>(),
+            tables[0].iter().map(|v| v.to_bits()).collect::<Vec<_>>()
+        );
+    }
+    // Standard deviation near 0.01, the leading dim zero.
+    let offsets = Offsets::from_sizes(&sizes).unwrap();
+    let mut square = 0.0;
+    for r in 0..sizes.len() {
+        let row = &tables[0][offsets.as_slice()[r] as usize..offsets.as_slice()[r + 1] as usize];
+        assert!(row.first().is_none_or(|v| *v == 0.0));
+        square += row.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>();
+    }
+    let std = (square / (offsets.values() - sizes.iter().filter(|&&s| s > 0).count()) as f64).sqrt();
+    assert!((std - 0.01).abs() < 5e-4, "{std}");
+}
+
+#[test]
+fn lookup_pads_and_refuses_ids_past_the_table() {
+    for device in devices() {
+        let table = RaggedTable::new(&device, &[2, 0, 3], OPTIONS, &Account::unlimited()).unwrap();
+        let values = table.values().read().unwrap();
+        let out = table.lookup(&[2, 1, 0], 3).unwrap().read().unwrap();
+        assert_eq!(out, [values[2], values[3], values[4], 0.0, 0.0, 0.0, values[0], values[1], 0.0]);
+        let error = table.lookup(&[0, 3], 1).unwrap_err();
+        assert_eq!(error.to_string(), "table/lookup: `ids[1]` is row 3, but the table has 3 rows");
+    }
+}
+
+#[test]
+fn the_budget_cannot_be_passed() {
+    for device in devices() {
+        // Two tables on one account: 4 bytes a value, 4 a row and 4 a table.
+        let account = Account::new(4 * 100 + 4 * (10 + 1) + 4 * (5 + 1), Counts::default());
+        let mut users = trained(&device, &[6; 10], &account);
+        let items = trained(&device, &[8; 5], &account);
+        assert_eq!(account.used_bytes(), account.capacity_bytes());
+        let before = contents(&users);
+        let mut larger = vec![6; 10];
+        larger[3] = 7;
+        let plan = users.plan(&larger).unwrap();
+        let error = users.resize(&plan).unwrap_err();
+        assert_eq!(error.to_string(), "over budget: the change needs 472 bytes, the budget is 468");
+        assert_eq!(contents(&users), before);
+        assert!(matches!(users.append_rows(&[0]), Err(Error::OverBudget { .. })));
+        // Room made by one row is room for another.
+        larger[0] = 5;
+        let plan = users.plan(&larger).unwrap();
+        users.resize(&plan).unwrap();
+        assert!(matches!(account.set_capacity(467), Err(Error::OverBudget { .. })));
+        drop(items);
+        assert_eq!(account.used_bytes(), users.used_bytes());
+    }
+}
+
+#[test]
+fn the_optimizer_counts_when_it_is_asked_to() {
+    let account = Account::new(u64::MAX, Counts { optimizer: true, metadata: false });
+    let table = trained(&Device::cpu(), &[6; 10], &account);
+    assert_eq!(account.used_bytes(), 2 * 4 * 60);
+    assert_eq!(table.memory().optimizer_bytes, 240);
+}
+
+#[test]
+fn the_memory_report_is_what_the_buffers_hold() {
+    for device in devices() {
+        let mut table = trained(&device, &[3, 4], &Account::unlimited());
+        let plan = table.plan(&[3, 4, 10]).unwrap();
+        let before = table.memory().total_bytes();
+        table.resize(&plan).unwrap();
+        let memory = table.memory();
+        assert_eq!(memory.values_bytes, 4 * 17);
+        assert_eq!(memory.optimizer_bytes, 4 * 17);
+        assert_eq!(memory.metadata_bytes, 4 * 4);
+        assert_eq!(memory.peak_bytes, before + memory.total_bytes());
+    }
+}
+
+#[test]
+fn a_plan_for_another_state_is_refused() {
+    let mut table = trained(&Device::cpu(), &[3, 4], &Account::unlimited());
+    let stale = table.plan(&[4, 4]).unwrap();
+    let other = table.plan(&[4, 3]).unwrap();
+    table.resize(&other).unwrap();
+    // As many rows and values as the plan starts from, but not the same rows.
+    assert!(matches!(table.resize(&stale), Err(Error::StalePlan { .. })));
+    assert!(matches!(table.plan(&[1]), Err(Error::Argument { arg: "sizes", .. })));
+}
