@@ -193,10 +193,8 @@ impl<'a> Scall<'a> {
         };
         let (train, test) = segment.split(self.options.train_share)?;
         let rows = self.training_rows(&segment, &train);
-        let population = Population {
-            users: self.data.users_seen(train.rows.end),
-            items: self.data.items_seen(train.rows.end),
-        };
+        let population =
+            Population { users: self.data.users_seen(train.rows.end), items: self.data.items_seen(train.rows.end) };
         let mut clock = Clock::start();
         let mut seconds = Seconds::default();
 

@@ -85,6 +85,10 @@ pub struct Args {
     #[arg(long, default_value_t = 0.1)]
     pub learning_rate: f32,
 
+    /// Adagrad's epsilon
+    #[arg(long, default_value_t = 1e-8)]
+    pub epsilon: f32,
+
     /// Weight of the squared embeddings
     #[arg(long, default_value_t = 0.01)]
     pub l2: f32,
@@ -156,18 +160,20 @@ impl Args {
     /// The policy with its profile.
     pub fn policy(&self) -> Box<dyn SizePolicy> {
         let default_alpha = match self.distribution {
-            Distribution::PowerLaw => FrequencyRanked::default().alpha,
+            Distribution::PowerLaw => FrequencyRanked::default().alpha_users,
             other => other.alpha(0.5),
         };
+        let alpha = self.alpha.unwrap_or(default_alpha);
         let ranked = FrequencyRanked {
             distribution: self.distribution,
-            alpha: self.alpha.unwrap_or(default_alpha),
+            alpha_users: alpha,
+            alpha_items: alpha,
             user_share: self.user_share,
             ..FrequencyRanked::default()
         };
         match self.policy {
             Policy::Uniform => Box::new(Uniform),
-            Policy::Random => Box::new(Random(ranked)),
+            Policy::Random => Box::new(Random { profile: ranked }),
             Policy::Ranked => Box::new(ranked),
         }
     }

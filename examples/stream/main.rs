@@ -107,7 +107,7 @@ fn load(args: &Args) -> Result<(String, Interactions)> {
 
 fn options(args: &Args) -> ScallOptions {
     let model = BprMfOptions {
-        optimizer: Optimizer::Adagrad { learning_rate: args.learning_rate, epsilon: 1e-8 },
+        optimizer: Optimizer::Adagrad { learning_rate: args.learning_rate, epsilon: args.epsilon },
         batch: args.batch,
         l2: args.l2,
         item_bias: !args.no_bias,

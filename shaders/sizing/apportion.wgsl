@@ -5,7 +5,7 @@
 struct Params {
     count: u32,   // rows
     first: u32,   // where the weights begin
-    target: u32,  // what the sizes sum to
+    total: u32,   // what the sizes sum to
     d_min: u32,
     d_max: u32,
     tiles: u32,
@@ -191,7 +191,7 @@ fn fits(l: vec3<u32>) -> bool {
         }
     }
     let clamped = add64(mul_wide(full, params.d_max), mul_wide(params.count - free, params.d_min));
-    if clamped.y > 0u || clamped.x > params.target {
+    if clamped.y > 0u || clamped.x > params.total {
         return false;
     }
     let sum = sub64(prefix(free), prefix(full));
@@ -202,7 +202,7 @@ fn fits(l: vec3<u32>) -> bool {
     let w2 = add64(add64(vec2<u32>(low.z, 0u), vec2<u32>(high.y, 0u)), vec2<u32>(w1.y, 0u));
     let w3 = add64(add64(vec2<u32>(low.w, 0u), vec2<u32>(high.z, 0u)), vec2<u32>(w2.y, 0u));
     let over = w3.x | w3.y | high.w;
-    return at_most(vec4<u32>(low.x, w1.x, w2.x, over), params.target - clamped.x);
+    return at_most(vec4<u32>(low.x, w1.x, w2.x, over), params.total - clamped.x);
 }
 
 // One invocation: the largest multiplier up to d_max that fits, bit by bit. 80 * 2 * 32 loop trips at most.
@@ -263,7 +263,7 @@ fn remainder(@builtin(local_invocation_index) thread: u32) {
     }
     let end = scan_threads64(thread, vec2<u32>(sum, 0u)).x + sum;
     if thread == 255u {
-        workspace[3] = params.target - end;
+        workspace[3] = params.total - end;
     }
 }
 

@@ -189,12 +189,12 @@ fn tile_spacings(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let active = workgroup_index(group, groups) < pairs() * params.tiles;
+    let inside = workgroup_index(group, groups) < pairs() * params.tiles;
     let index = min(workgroup_index(group, groups), pairs() * params.tiles - 1u);
     let pair = index / params.tiles;
     let rank = index % params.tiles * TILE + thread * ITEMS;
     let sum = sum_threads(thread, generate(rank, pair % params.draws, pair / params.draws));
-    if active && thread == 0u {
+    if inside && thread == 0u {
         workspace[index] = sum;
     }
 }
@@ -206,11 +206,11 @@ fn carries(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let active = workgroup_index(group, groups) < pairs();
+    let inside = workgroup_index(group, groups) < pairs();
     let pair = min(workgroup_index(group, groups), pairs() - 1u);
     let chunk = (params.tiles + 255u) / 256u;
     let first = pair * params.tiles + min(thread * chunk, params.tiles);
-    let end = select(first, pair * params.tiles + min(thread * chunk + chunk, params.tiles), active);
+    let end = select(first, pair * params.tiles + min(thread * chunk + chunk, params.tiles), inside);
     var sum = 0.0;
     for (var i = first; i < end; i++) {
         sum += workspace[i];
@@ -228,7 +228,7 @@ fn carries(
         workspace[i] = before;
         before += tile_sum;
     }
-    if active && thread == 0u {
+    if inside && thread == 0u {
         workspace[pair_base() + 3u * pair] = total;
         workspace[pair_base() + 3u * pair + 1u] = spacings(0u, pair % params.draws, pair / params.draws).x;
     }
@@ -241,7 +241,7 @@ fn tile_draws(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let active = workgroup_index(group, groups) < pairs() * params.tiles;
+    let inside = workgroup_index(group, groups) < pairs() * params.tiles;
     let index = min(workgroup_index(group, groups), pairs() * params.tiles - 1u);
     let pair = index / params.tiles;
     draw_tile(thread, index % params.tiles, pair % params.draws, pair / params.draws);
@@ -250,7 +250,7 @@ fn tile_draws(
         sum += value[i];
     }
     let total = sum_threads(thread, sum);
-    if active && thread == 0u {
+    if inside && thread == 0u {
         workspace[tile_base() + index] = total;
     }
 }
@@ -262,7 +262,7 @@ fn factors(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let active = workgroup_index(group, groups) < pairs();
+    let inside = workgroup_index(group, groups) < pairs();
     let pair = min(workgroup_index(group, groups), pairs() - 1u);
     let base = tile_base() + pair * params.tiles;
     var sum = 0.0;
@@ -270,7 +270,7 @@ fn factors(
         sum += workspace[base + i];
     }
     let total = sum_threads(thread, sum);
-    if active && thread == 0u {
+    if inside && thread == 0u {
         workspace[pair_base() + 3u * pair + 2u] = 1.0 / (total * f32(params.draws));
     }
 }
@@ -282,7 +282,7 @@ fn average(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let active = workgroup_index(group, groups) < params.profiles * params.tiles;
+    let inside = workgroup_index(group, groups) < params.profiles * params.tiles;
     let index = min(workgroup_index(group, groups), params.profiles * params.tiles - 1u);
     let profile = index / params.tiles;
     let tile = index % params.tiles;
@@ -303,7 +303,7 @@ fn average(
         }
     }
     for (var i = 0u; i < ITEMS; i++) {
-        if active && rank + i < params.entities {
+        if inside && rank + i < params.entities {
             weights[base + i] = sums[i];
         }
     }
@@ -340,7 +340,7 @@ fn tile_minima(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let active = workgroup_index(group, groups) < params.profiles * params.tiles;
+    let inside = workgroup_index(group, groups) < params.profiles * params.tiles;
     let index = min(workgroup_index(group, groups), params.profiles * params.tiles - 1u);
     let base = index / params.tiles * params.entities;
     let rank = index % params.tiles * TILE + thread * ITEMS;
@@ -349,7 +349,7 @@ fn tile_minima(
         least = min(least, weights[base + i]);
     }
     let before = scan_min(thread, least);
-    if active && thread == 255u {
+    if inside && thread == 255u {
         workspace[index] = min(before, least);
     }
 }
@@ -361,11 +361,11 @@ fn minima(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let active = workgroup_index(group, groups) < params.profiles;
+    let inside = workgroup_index(group, groups) < params.profiles;
     let profile = min(workgroup_index(group, groups), params.profiles - 1u);
     let chunk = (params.tiles + 255u) / 256u;
     let first = profile * params.tiles + min(thread * chunk, params.tiles);
-    let end = select(first, profile * params.tiles + min(thread * chunk + chunk, params.tiles), active);
+    let end = select(first, profile * params.tiles + min(thread * chunk + chunk, params.tiles), inside);
     var least = least_of_none();
     for (var i = first; i < end; i++) {
         least = min(least, workspace[i]);
@@ -385,11 +385,11 @@ fn descend(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let active = workgroup_index(group, groups) < params.profiles * params.tiles;
+    let inside = workgroup_index(group, groups) < params.profiles * params.tiles;
     let index = min(workgroup_index(group, groups), params.profiles * params.tiles - 1u);
     let base = index / params.tiles * params.entities;
     let rank = index % params.tiles * TILE + thread * ITEMS;
-    let end = select(rank, min(rank + ITEMS, params.entities), active);
+    let end = select(rank, min(rank + ITEMS, params.entities), inside);
     var least = least_of_none();
     for (var i = rank; i < end; i++) {
         least = min(least, weights[base + i]);

@@ -16,9 +16,9 @@ pub mod sizing;
 pub mod table;
 
 mod check;
-pub(crate) mod elementary;
 #[cfg(test)]
 mod contract;
+pub(crate) mod elementary;
 
 /// Loop trips one invocation may make in all. Mesa's lavapipe silently ends every loop at 65,535 trips in total
 /// (`LP_MAX_TGSI_LOOP_ITERATIONS`); a quarter of it leaves room for what surrounds the counted loop.
@@ -35,8 +35,10 @@ pub(crate) const SHADERS: &[&crate::device::Shader] = &[
     &table::lookup::SHADER,
     &table::migrate::SHADER,
     &table::update::SHADER,
+    &sizing::apportion::SHADER,
+    &sizing::rank::SHADER,
+    &sizing::sample::SHADER,
     &rank::bpr::SHADER,
     &rank::top_k::SHADER,
     &rank::triples::SHADER,
-    &sizing::sample::SHADER,
 ];

@@ -182,7 +182,8 @@ mod tests {
 
     #[test]
     fn what_counts_comes_off_the_bytes() {
-        for (optimizer, metadata, params) in [(false, false, 250), (true, false, 125), (false, true, 232), (true, true, 116)]
+        for (optimizer, metadata, params) in
+            [(false, false, 250), (true, false, 125), (false, true, 232), (true, true, 116)]
         {
             let resolved = bytes(1000, Counts { optimizer, metadata }, 1).resolve(POPULATION).unwrap();
             assert_eq!((resolved.params, resolved.dims, resolved.bytes), (params, params - 6, 1000));

@@ -1,8 +1,8 @@
 //! The policy: who gets how many dims.
 
 use super::Distribution;
-use crate::Result;
 use crate::device::Device;
+use crate::{Error, Result};
 
 /// What a policy decides on.
 #[derive(Clone, Copy, Debug)]
@@ -28,15 +28,40 @@ pub struct SizingContext<'a> {
 impl SizingContext<'_> {
     /// Dims of users and of items for a share of them that goes to the users: exactly all dims (or as many as the rows
     /// can take), as near to the share as the bounds of both sides allow.
-    pub fn split(&self, user_share: f64) -> (u64, u64) {
+    ///
+    /// # Errors
+    /// [`Error::Infeasible`] for fewer dims than rows of the least size need; [`Error::Argument`] for a share outside
+    /// 0..=1; [`Error::Limit`] past 2^32 dims a side.
+    pub fn split(&self, user_share: f64) -> Result<(u64, u64)> {
         let (users, items) = (self.users.len() as u64, self.items.len() as u64);
         let (d_min, d_max) = (u64::from(self.d_min), u64::from(self.d_max));
-        let total = self.dims.min((users + items) * d_max);
+        let (entities, min) = (users + items, (users + items) * d_min);
+        if d_min > d_max || min > self.dims {
+            return Err(Error::Infeasible { entities, min, budget: self.dims, unit: "parameters" });
+        }
+        if !(0.0..=1.0).contains(&user_share) {
+            return Err(Error::Argument {
+                op: "SizingContext::split",
+                arg: "user_share",
+                expected: "from 0 to 1".to_owned(),
+                got: user_share.to_string(),
+            });
+        }
+        let total = self.dims.min(entities * d_max);
         let least = (users * d_min).max(total.saturating_sub(items * d_max));
-        let most = (users * d_max).min(total.saturating_sub(items * d_min)).max(least);
-        let wanted = (user_share * total as f64).round() as u64;
-        let users = wanted.clamp(least, most);
-        (users, total - users)
+        let most = (users * d_max).min(total - items * d_min);
+        let user_dims = ((user_share * total as f64).round() as u64).clamp(least, most);
+        let requested = user_dims.max(total - user_dims);
+        if requested > u64::from(u32::MAX) {
+            return Err(Error::Limit {
+                op: "SizingContext::split",
+                arg: "dims",
+                limit: "32-bit sum of one side",
+                allowed: u32::MAX.into(),
+                requested,
+            });
+        }
+        Ok((user_dims, total - user_dims))
     }
 
     /// The users' part of the entities: the share of uniform sizes.

@@ -3,13 +3,13 @@
 use super::{Action, Profile, SizingContext};
 use crate::Result;
 use crate::device::{Buffer, Device};
-use crate::kernels::sizing::apportion::{self, Apportion};
+use crate::kernels::sizing::apportion::{Allotment, Apportion, apportion};
 use crate::kernels::sizing::rank::Rank;
 use crate::kernels::sizing::sample::Sample;
 
 /// Both sides' sizes by rank, largest first, for an action: SCALL section 3, steps 1 to 3.
 pub(super) fn profiles(context: &SizingContext<'_>, action: &Action, draws: u32) -> Result<[Vec<u32>; 2]> {
-    let (users, items) = context.split(action.user_share);
+    let (users, items) = context.split(action.user_share)?;
     let side = |index: u32, entities: usize, alpha: f32, dims: u64| {
         let (device, entities) = (context.device, entities as u32);
         let profiles = [Profile { distribution: action.distribution, alpha }];
@@ -31,7 +31,7 @@ pub(super) fn profiles(context: &SizingContext<'_>, action: &Action, draws: u32)
         commands.run(Apportion {
             weights: &weights,
             first: 0,
-            budget: budget(context, dims),
+            allotment: allotment(context, dims),
             sizes: &mut sizes,
             workspace: &mut workspace,
         })?;
@@ -63,14 +63,13 @@ pub(super) fn by_frequency(context: &SizingContext<'_>, frequencies: &[u32], by_
 /// `dims` over `entities` rows evenly, the lowest ids first.
 pub(super) fn even(context: &SizingContext<'_>, entities: usize, dims: u64) -> Result<Vec<u32>> {
     let mut sizes = vec![0; entities];
-    apportion::apportion(&vec![1.0; entities], budget(context, dims), &mut sizes)?;
+    apportion(&vec![1.0; entities], allotment(context, dims), &mut sizes)?;
     Ok(sizes)
 }
 
-fn budget(context: &SizingContext<'_>, dims: u64) -> apportion::Budget {
-    // Offsets are u32, so a side never holds more.
-    let total = dims.min(u32::MAX.into()) as u32;
-    apportion::Budget { total, d_min: context.d_min, d_max: context.d_max }
+fn allotment(context: &SizingContext<'_>, dims: u64) -> Allotment {
+    // `split` has checked that a side fits 32 bits.
+    Allotment { total: dims as u32, d_min: context.d_min, d_max: context.d_max }
 }
 
 /// Workspace on a GPU; the CPU twins need none.

@@ -10,10 +10,10 @@ use crate::rng::{Philox, Purpose};
 /// The profile of [`FrequencyRanked`], given to entities in a random order, drawn anew in each segment: what frequency is
 /// worth is the difference between the two.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Random(
+pub struct Random {
     /// Family, shape and share of the profiles.
-    pub FrequencyRanked,
-);
+    pub profile: FrequencyRanked,
+}
 
 impl SizePolicy for Random {
     fn name(&self) -> &'static str {
@@ -21,8 +21,8 @@ impl SizePolicy for Random {
     }
 
     fn decide(&mut self, context: &SizingContext<'_>) -> Result<Sizes> {
-        let action = self.0.action(context);
-        let [mut users, mut items] = profiles(context, &action, self.0.draws)?;
+        let action = self.profile.action(context);
+        let [mut users, mut items] = profiles(context, &action, self.profile.draws)?;
         let mut rng = Philox::substream(context.seed, Purpose::Shuffle, context.segment as u32);
         users.shuffle(&mut rng);
         items.shuffle(&mut rng);

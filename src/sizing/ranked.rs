@@ -9,8 +9,10 @@ use crate::Result;
 pub struct FrequencyRanked {
     /// Family of both profiles (default: power law).
     pub distribution: Distribution,
-    /// Shape of both profiles (default 0.1, the steep end of the published range: sizes that differ are the point).
-    pub alpha: f32,
+    /// Shape of the users' profile (default 0.1, the steep end of the published range: sizes that differ are the point).
+    pub alpha_users: f32,
+    /// Shape of the items' profile (default 0.1).
+    pub alpha_items: f32,
     /// Part of the dims that goes to the users (default: their part of the entities).
     pub user_share: Option<f64>,
     /// Draws that a profile is averaged over (default 100, as in the paper).
@@ -19,7 +21,7 @@ pub struct FrequencyRanked {
 
 impl Default for FrequencyRanked {
     fn default() -> Self {
-        Self { distribution: Distribution::PowerLaw, alpha: 0.1, user_share: None, draws: 100 }
+        Self { distribution: Distribution::PowerLaw, alpha_users: 0.1, alpha_items: 0.1, user_share: None, draws: 100 }
     }
 }
 
@@ -28,8 +30,8 @@ impl FrequencyRanked {
         Action {
             distribution: self.distribution,
             user_share: self.user_share.unwrap_or_else(|| context.even_share()),
-            alpha_users: self.alpha,
-            alpha_items: self.alpha,
+            alpha_users: self.alpha_users,
+            alpha_items: self.alpha_items,
         }
     }
 }

@@ -14,7 +14,7 @@ impl SizePolicy for Uniform {
     }
 
     fn decide(&mut self, context: &SizingContext<'_>) -> Result<Sizes> {
-        let (users, items) = context.split(context.even_share());
+        let (users, items) = context.split(context.even_share())?;
         Ok(Sizes {
             users: even(context, context.users.len(), users)?,
             items: even(context, context.items.len(), items)?,

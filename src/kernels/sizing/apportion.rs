@@ -39,7 +39,7 @@ use crate::kernels::prim::scan::Region;
 use crate::kernels::prim::sort::{self, Sort, record_sort};
 use crate::{Error, Result};
 
-pub use cpu::{Budget, apportion};
+pub use cpu::{Allotment, apportion};
 
 mod cpu;
 
@@ -69,7 +69,7 @@ params! {
     struct Params {
         count: u32,
         first: u32,
-        target: u32,
+        total: u32,
         d_min: u32,
         d_max: u32,
         tiles: u32,
@@ -88,7 +88,7 @@ pub struct Apportion<'a> {
     /// Where the `n` weights to use begin.
     pub first: u32,
     /// What to give out, and the bounds of each size.
-    pub budget: Budget,
+    pub allotment: Allotment,
     /// `n` sizes; every one is written.
     pub sizes: &'a mut Buffer<u32>,
     /// At least [`Apportion::workspace_len`] words; what it holds afterwards is not specified. The CPU does not use it.
@@ -111,7 +111,7 @@ impl Kernel for Apportion<'_> {
         let end = u64::from(self.first) + self.sizes.len() as u64;
         check::indexable(Self::NAME, "weights", end)?;
         check::at_least(Self::NAME, "weights", self.weights.len(), end)?;
-        self.budget.check(self.sizes.len() as u64)?;
+        self.allotment.check(self.sizes.len() as u64)?;
         if self.sizes.as_wgpu().is_some() {
             let needed = Self::workspace_len(self.sizes.len() as u32) as u64;
             check::indexable(Self::NAME, "workspace", needed)?;
@@ -129,9 +129,9 @@ impl Kernel for Apportion<'_> {
         let params = Params {
             count,
             first: self.first,
-            target: self.budget.target(count.into()),
-            d_min: self.budget.d_min,
-            d_max: self.budget.d_max,
+            total: self.allotment.target(count.into()),
+            d_min: self.allotment.d_min,
+            d_max: self.allotment.d_max,
             tiles,
         };
         let mut launch = |entry, groups: u32| {
@@ -178,7 +178,7 @@ impl Kernel for Apportion<'_> {
         let sizes = self.sizes.host_mut(Self::NAME, "sizes")?;
         let first = self.first as usize;
         let weights = &self.weights.host(Self::NAME, "weights")?[first..first + sizes.len()];
-        apportion(weights, self.budget, sizes)
+        apportion(weights, self.allotment, sizes)
     }
 }
 

@@ -124,14 +124,7 @@ impl Profile {
             }
             Distribution::LogNormal => [alpha, 0.0, 0.0, 0.0, 0.0],
         };
-        Constants {
-            kind: self.distribution as u32,
-            a: a as f32,
-            b: b as f32,
-            c: c as f32,
-            d: d as f32,
-            e: e as f32,
-        }
+        Constants { kind: self.distribution as u32, a: a as f32, b: b as f32, c: c as f32, d: d as f32, e: e as f32 }
     }
 }
 

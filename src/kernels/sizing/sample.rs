@@ -180,12 +180,8 @@ impl Kernel for Sample<'_> {
     }
 
     fn twin(self) -> Result<()> {
-        let draws = Draws {
-            entities: self.entities,
-            draws: self.draws,
-            seed: self.seed,
-            first_action: self.first_action,
-        };
+        let draws =
+            Draws { entities: self.entities, draws: self.draws, seed: self.seed, first_action: self.first_action };
         sample(self.profiles, draws, self.out.host_mut(Self::NAME, "out")?);
         Ok(())
     }

@@ -14,7 +14,7 @@ const TASK: usize = 64 * BLOCK;
 
 /// What to give out, and the bounds of each size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Budget {
+pub struct Allotment {
     /// What the sizes sum to, unless all are at `d_max` before that.
     pub total: u32,
     /// Least size.
@@ -23,7 +23,7 @@ pub struct Budget {
     pub d_max: u32,
 }
 
-impl Budget {
+impl Allotment {
     pub(super) fn check(&self, entities: u64) -> Result<()> {
         check::domain(NAME, "d_max", self.d_max, self.d_max <= 65_535, "at most 65,535")?;
         check::domain(NAME, "d_min", self.d_min, self.d_min <= self.d_max, "at most d_max")?;
@@ -47,16 +47,16 @@ impl Budget {
 ///
 /// # Panics
 /// When the lengths differ.
-pub fn apportion(weights: &[f32], budget: Budget, sizes: &mut [u32]) -> Result<()> {
+pub fn apportion(weights: &[f32], allotment: Allotment, sizes: &mut [u32]) -> Result<()> {
     assert_eq!(weights.len(), sizes.len(), "a size for each weight");
     let n = weights.len() as u64;
     check::indexable(NAME, "weights", n)?;
-    budget.check(n)?;
+    allotment.check(n)?;
     validate(weights)?;
     if weights.is_empty() {
         return Ok(());
     }
-    let target = budget.target(n);
+    let target = allotment.target(n);
     let scale = Scale::new(weights[0]);
     // The quantised weights wait where the sizes will be.
     let sums: Vec<u64> = sizes
@@ -68,14 +68,14 @@ pub fn apportion(weights: &[f32], budget: Budget, sizes: &mut [u32]) -> Result<(
             sizes.iter().map(|&q| u64::from(q)).sum()
         })
         .collect();
-    let multiplier = Search::new(sizes, &sums, budget, target).multiplier();
+    let multiplier = Search::new(sizes, &sums, allotment, target).multiplier();
     let mut keys = vec![0u32; sizes.len()];
     let whole: u64 = sizes
         .par_chunks_mut(TASK)
         .zip(keys.par_chunks_mut(TASK))
         .map(|(sizes, keys)| {
             sizes.iter_mut().zip(keys).fold(0, |sum, (size, key)| {
-                (*size, *key) = round_down(multiplier * u128::from(*size), budget);
+                (*size, *key) = round_down(multiplier * u128::from(*size), allotment);
                 sum + u64::from(*size)
             })
         })
@@ -85,9 +85,8 @@ pub fn apportion(weights: &[f32], budget: Budget, sizes: &mut [u32]) -> Result<(
 }
 
 fn validate(weights: &[f32]) -> Result<()> {
-    let falls = |(i, &weight): (usize, &f32)| {
-        weight.is_finite() && weight >= 0.0 && (i == 0 || weight <= weights[i - 1])
-    };
+    let falls =
+        |(i, &weight): (usize, &f32)| weight.is_finite() && weight >= 0.0 && (i == 0 || weight <= weights[i - 1]);
     let bad = weights.par_iter().enumerate().with_min_len(TASK).find_first(|&item| !falls(item));
     match bad {
         None => Ok(()),
@@ -135,21 +134,25 @@ struct Search<'a> {
     q: &'a [u32],
     /// Sum before each block.
     before: Vec<u64>,
-    budget: Budget,
+    allotment: Allotment,
     target: u32,
 }
 
 impl<'a> Search<'a> {
-    fn new(q: &'a [u32], sums: &[u64], budget: Budget, target: u32) -> Self {
+    fn new(q: &'a [u32], sums: &[u64], allotment: Allotment, target: u32) -> Self {
         let mut running = 0;
-        let mut before: Vec<u64> = sums.iter().map(|sum| { running += sum; running - sum }).collect();
+        let mut before = Vec::with_capacity(sums.len() + 1);
+        for sum in sums {
+            before.push(running);
+            running += sum;
+        }
         before.push(running);
-        Self { q, before, budget, target }
+        Self { q, before, allotment, target }
     }
 
     /// The largest `L` up to `d_max * 2^64` that fits.
     fn multiplier(&self) -> u128 {
-        let most = u128::from(self.budget.d_max) << 64;
+        let most = u128::from(self.allotment.d_max) << 64;
         (0..80).rev().fold(0, |l, bit| {
             let trial = l | 1 << bit;
             if trial <= most && self.fits(trial) { trial } else { l }
@@ -158,7 +161,7 @@ impl<'a> Search<'a> {
 
     /// Whether the clamped `l * q` sum to at most the target.
     fn fits(&self, l: u128) -> bool {
-        let [d_min, d_max] = [self.budget.d_min, self.budget.d_max].map(|d| u128::from(d) << 64);
+        let [d_min, d_max] = [self.allotment.d_min, self.allotment.d_max].map(|d| u128::from(d) << 64);
         let full = self.q.partition_point(|&q| l * u128::from(q) >= d_max);
         let free = full + self.q[full..].partition_point(|&q| l * u128::from(q) > d_min);
         let clamped = full as u128 * d_max + (self.q.len() - free) as u128 * d_min;
@@ -174,12 +177,12 @@ impl<'a> Search<'a> {
 
 /// Whole part and key of the fraction.
 #[inline(always)]
-fn round_down(y: u128, budget: Budget) -> (u32, u32) {
+fn round_down(y: u128, allotment: Allotment) -> (u32, u32) {
     let (whole, fraction) = ((y >> 64) as u64, y as u64);
-    if whole >= u64::from(budget.d_max) {
-        (budget.d_max, 0)
-    } else if whole < u64::from(budget.d_min) || (whole == u64::from(budget.d_min) && fraction == 0) {
-        (budget.d_min, 0)
+    if whole >= u64::from(allotment.d_max) {
+        (allotment.d_max, 0)
+    } else if whole < u64::from(allotment.d_min) || (whole == u64::from(allotment.d_min) && fraction == 0) {
+        (allotment.d_min, 0)
     } else {
         (whole as u32, ((fraction >> 32) as u32).max(1))
     }
