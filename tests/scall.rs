@@ -1,0 +1,154 @@
+//! The streaming loop as a whole, on a small stream whose taste moves.
+
+mod common;
+
+use common::devices;
+use rand::Rng;
+use scall_gpu::device::Device;
+use scall_gpu::eval::CUTOFFS;
+use scall_gpu::models::BprMfOptions;
+use scall_gpu::rng::{Philox, Purpose};
+use scall_gpu::sizing::{Amount, Budget, FrequencyRanked, Random, SizePolicy, Uniform};
+use scall_gpu::stream::{Cut, Interactions, cut};
+use scall_gpu::{Error, Scall, ScallOptions, SegmentReport};
+
+/// Interactions of users and items that keep arriving; in each of four seasons other items are in fashion, and half of
+/// the users like even items, half odd ones.
+fn stream(rows: u32) -> Interactions {
+    let mut rng = Philox::new(11, Purpose::User);
+    let mut draw = |n: u32| rng.next_u32() % n.max(1);
+    let rows = (0..rows).map(|row| {
+        let (season, known) = (row * 4 / rows, 40 + row / 8);
+        let user = draw(known);
+        let fashion = season * 25 + draw(25);
+        let item = if draw(3) == 0 { draw(100 + row / 10) } else { fashion };
+        (format!("u{user}"), format!("i{}", item / 2 * 2 + user % 2), i64::from(row))
+    });
+    Interactions::from_rows(rows.collect::<Vec<_>>()).unwrap()
+}
+
+fn options(amount: Amount) -> ScallOptions {
+    let budget = Budget { d_min: 0, d_max: 16, ..Budget::new(amount) };
+    let model = BprMfOptions { batch: 256, ..BprMfOptions::default() };
+    ScallOptions { model, steps: 40, seed: 5, ..ScallOptions::new(budget) }
+}
+
+fn run(device: &Device, policy: Box<dyn SizePolicy>, options: ScallOptions) -> Vec<SegmentReport> {
+    let data = stream(4000);
+    let segments = cut(&data, Cut::Equal { segments: 4 }).unwrap();
+    let mut scall = Scall::new(device, &data, segments, policy, options).unwrap();
+    let mut reports = Vec::new();
+    while let Some(report) = scall.step(|_| {}).unwrap() {
+        assert_eq!(scall.model().users().rows(), report.users);
+        assert_eq!(scall.model().items().rows(), report.items);
+        reports.push(report);
+    }
+    reports
+}
+
+#[test]
+fn the_counted_bytes_never_pass_the_budget_while_entities_arrive() {
+    for device in devices() {
+        let reports = run(&device, Box::new(FrequencyRanked::default()), options(Amount::Bytes(9000)));
+        assert_eq!(reports.len(), 4);
+        for (report, next) in reports.iter().zip(&reports[1..]) {
+            assert!(next.users > report.users && next.items > report.items);
+            assert!(next.params < report.params, "a larger directory leaves less for values");
+        }
+        for report in &reports {
+            assert!(report.counted_bytes <= 9000 && report.budget_bytes == 9000, "{report:?}");
+            assert_eq!(report.params, report.budget_params);
+            let memory = report.memory;
+            assert_eq!(report.counted_bytes, memory.values_bytes + memory.metadata_bytes);
+            assert!(memory.peak_bytes >= memory.total_bytes());
+        }
+        assert!(reports[1..].iter().all(|r| r.resized.grown_rows > 0 && r.resized.shrunk_rows > 0));
+    }
+}
+
+#[test]
+fn sizes_follow_frequency_both_ways() {
+    let data = stream(4000);
+    let segments = cut(&data, Cut::Equal { segments: 4 }).unwrap();
+    let frequency = |t: usize, item: u32| {
+        let (train, _) = segments[t].split(0.8).unwrap();
+        data.pairs(train.rows).filter(|&(_, i)| i == item).count()
+    };
+    let policy = Box::new(FrequencyRanked::default());
+    let options = ScallOptions { replay_share: 0.0, ..options(Amount::MeanSize(4.0)) };
+    let mut scall = Scall::new(&Device::cpu(), &data, segments.clone(), policy, options).unwrap();
+    let mut sizes: Vec<Vec<u32>> = Vec::new();
+    while scall.step(|_| {}).unwrap().is_some() {
+        sizes.push(scall.model().items().sizes().collect());
+    }
+    let moved = |larger: bool| {
+        (0..sizes[1].len() as u32).any(|item| {
+            let (before, after) = (frequency(1, item), frequency(2, item));
+            let (size_before, size_after) = (sizes[1][item as usize], sizes[2][item as usize]);
+            if larger { after > before && size_after > size_before } else { after < before && size_after < size_before }
+        })
+    };
+    assert!(moved(true), "no item whose frequency rose grew");
+    assert!(moved(false), "no item whose frequency fell shrank");
+}
+
+#[test]
+fn one_seed_gives_one_result_on_each_device() {
+    for device in devices() {
+        let quality = |seed| {
+            let options = ScallOptions { seed, ..options(Amount::MeanSize(4.0)) };
+            let reports = run(&device, Box::new(Random::default()), options);
+            reports.iter().map(|r| (r.loss.to_bits(), r.test_candidates, r.all_candidates)).collect::<Vec<_>>()
+        };
+        assert_eq!(quality(5), quality(5), "{}", device.describe());
+        assert_ne!(quality(5), quality(6));
+    }
+}
+
+/// Half of the catalogue is not to a user's taste: a recommender that learns it ranks well above chance.
+#[test]
+fn the_recommender_learns() {
+    for device in devices() {
+        let options = ScallOptions { steps: 150, ..options(Amount::MeanSize(6.0)) };
+        let reports = run(&device, Box::new(Uniform), options);
+        let last = reports.last().unwrap();
+        let chance = CUTOFFS[2] as f64 / f64::from(last.items);
+        let recall = last.all_candidates.recall[2];
+        assert!(recall > 3.0 * chance, "{}: Recall@20 {recall}, chance {chance}", device.describe());
+        assert!(last.test_candidates.recall[2] >= recall, "fewer candidates cannot rank worse");
+        assert!(last.loss < 0.5, "{}: loss {}", device.describe(), last.loss);
+    }
+}
+
+#[test]
+fn devices_agree_on_quality() {
+    let qualities: Vec<f64> = devices()
+        .iter()
+        .map(|device| {
+            let reports = run(device, Box::new(FrequencyRanked::default()), options(Amount::MeanSize(6.0)));
+            reports[1..].iter().map(|r| r.all_candidates.quality()).sum::<f64>() / 3.0
+        })
+        .collect();
+    for quality in &qualities {
+        assert!((quality - qualities[0]).abs() < 0.1 * qualities[0], "{qualities:?}");
+    }
+}
+
+#[test]
+fn a_budget_without_room_is_an_error_that_says_so() {
+    let data = stream(400);
+    let segments = cut(&data, Cut::Equal { segments: 2 }).unwrap();
+    let options = options(Amount::Bytes(100));
+    let mut scall = Scall::new(&Device::cpu(), &data, segments, Box::new(Uniform), options).unwrap();
+    let error = scall.step(|_| {}).unwrap_err();
+    assert!(matches!(error, Error::Infeasible { unit: "bytes", budget: 100, .. }), "{error}");
+    assert_eq!(scall.model().users().rows(), 0);
+}
+
+#[test]
+fn a_share_outside_its_range_is_an_error() {
+    let data = stream(400);
+    let options = ScallOptions { train_share: 1.5, ..options(Amount::MeanSize(4.0)) };
+    let error = Scall::new(&Device::cpu(), &data, Vec::new(), Box::new(Uniform), options).err().unwrap();
+    assert_eq!(error.to_string(), "Scall::new: `train_share` must be from 0 to 1, got 1.5");
+}
