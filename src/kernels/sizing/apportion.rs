@@ -30,7 +30,7 @@
 //! it finds and no more than the first weight; if they rise the sizes are deterministic but the sum may miss the target.
 //!
 //! # Cost
-//! 7 dispatches and a [sort](crate::kernels::prim::sort) of `n` fractions. The search is one invocation with
+//! 7 dispatches and a [sort](mod@crate::kernels::prim::sort) of `n` fractions. The search is one invocation with
 //! `160 * log2(n)` steps. The CPU selects instead of sorting.
 
 use crate::device::{Access, Buffer, Entry, Gpu, Kernel, Launch, Shader, params};

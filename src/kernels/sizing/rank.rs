@@ -3,7 +3,7 @@
 //! A stable radix sort of the complements, so that the k-th most frequent entity is `order[k]`.
 //!
 //! # Cost
-//! One dispatch and a [sort](crate::kernels::prim::sort) of 32 bits. The CPU sorts only the bits that the largest
+//! One dispatch and a [sort](mod@crate::kernels::prim::sort) of 32 bits. The CPU sorts only the bits that the largest
 //! frequency has, and counts frequencies below 65,536.
 
 use crate::Result;
