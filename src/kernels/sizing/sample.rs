@@ -26,7 +26,8 @@
 //! (which holds `4n` bytes for each of twice as many draws as there are threads). 7 dispatches and one for each 64 draws.
 //!
 //! # Source
-//! Qu et al., CIKM 2024, arXiv 2407.15411 (profiles); order statistics by spacings: Devroye, "Non-Uniform Random Variate Generation" (1986), V.3.
+//! Qu et al., CIKM 2024, arXiv 2407.15411 (profiles); order statistics by spacings: Devroye,
+//! "Non-Uniform Random Variate Generation" (1986), V.3.
 
 use crate::Result;
 use crate::device::pipeline::Binding;
