@@ -30,7 +30,7 @@
 //! it finds and no more than the first weight; if they rise the sizes are deterministic but the sum may miss the target.
 //!
 //! # Cost
-//! 7 dispatches and a [sort](crate::kernels::prim::sort) of `n` fractions. The search is one invocation with
+//! 7 dispatches and a [sort](mod@crate::kernels::prim::sort) of `n` fractions. The search is one invocation with
 //! `160 * log2(n)` steps. The CPU selects instead of sorting.
 
 use crate::device::{Access, Buffer, Entry, Gpu, Kernel, Launch, Shader, params};
@@ -134,7 +134,7 @@ impl Kernel for Apportion<'_> {
             d_max: self.allotment.d_max,
             tiles,
         };
-        let mut launch = |entry, groups: u32| {
+        let launch = |pass: &mut wgpu::ComputePass<'_>, entry, groups: u32| {
             let bindings = SHADER.entry(entry).bindings.iter().map(|(binding, _)| match binding {
                 1 => self.weights.binding("weights"),
                 2 => self.workspace.binding("workspace"),
@@ -150,28 +150,17 @@ impl Kernel for Apportion<'_> {
             }
             .record(gpu, pass)
         };
-        launch("tile_sums", tiles)?;
-        launch("carries", 1)?;
-        launch("prefixes", tiles)?;
-        launch("solve", 1)?;
-        launch("floors", tiles)?;
-        launch("remainder", 1)?;
+        launch(pass, "tile_sums", tiles)?;
+        launch(pass, "carries", 1)?;
+        launch(pass, "prefixes", tiles)?;
+        launch(pass, "solve", 1)?;
+        launch(pass, "floors", tiles)?;
+        launch(pass, "remainder", 1)?;
         let part = |base| Region { buffer: &*self.workspace, base };
         let keys = HEADER + 2 * tiles;
         let home = [part(keys), part(keys + count)];
         record_sort(gpu, pass, home, part(keys + 2 * count), (count, 32, sort::ITEMS))?;
-        let mut launch_last = |entry, groups: u32| {
-            Launch {
-                shader: &SHADER,
-                entry,
-                constants: &[],
-                params: params.words(),
-                bindings: &[self.workspace.binding("workspace"), self.sizes.binding("sizes")],
-                groups: groups.into(),
-            }
-            .record(gpu, pass)
-        };
-        launch_last("round_up", count.div_ceil(256))
+        launch(pass, "round_up", count.div_ceil(256))
     }
 
     fn twin(self) -> Result<()> {

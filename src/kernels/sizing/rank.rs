@@ -3,13 +3,13 @@
 //! A stable radix sort of the complements, so that the k-th most frequent entity is `order[k]`.
 //!
 //! # Cost
-//! One dispatch and a [sort](crate::kernels::prim::sort) of 32 bits. The CPU sorts only the bits that the largest
-//! frequency has.
+//! One dispatch and a [sort](mod@crate::kernels::prim::sort) of 32 bits. The CPU sorts only the bits that the largest
+//! frequency has, and counts frequencies below 65,536.
 
 use crate::Result;
 use crate::device::{Access, Buffer, Entry, Gpu, Kernel, Launch, Shader, params};
 use crate::kernels::check;
-use crate::kernels::prim::scan::Region;
+use crate::kernels::prim::scan::{Region, scan};
 use crate::kernels::prim::sort::{self, Sort, record_sort, sort};
 
 pub(crate) static SHADER: Shader = Shader {
@@ -94,9 +94,27 @@ impl Kernel for Rank<'_> {
 pub fn rank(frequencies: &[u32], order: &mut [u32]) {
     assert_eq!(frequencies.len(), order.len(), "one place for each entity");
     let most = frequencies.iter().copied().max().unwrap_or(0);
+    if most < COUNTED {
+        return count(frequencies, most, order);
+    }
     let mut keys: Vec<u32> = frequencies.iter().map(|frequency| most - frequency).collect();
     order.iter_mut().enumerate().for_each(|(i, id)| *id = i as u32);
     sort(&mut keys, order, u32::BITS - most.leading_zeros());
+}
+
+/// Frequencies below this are sorted by one count: its table still fits the second cache.
+const COUNTED: u32 = 1 << 16;
+
+/// Counting sort.
+fn count(frequencies: &[u32], most: u32, order: &mut [u32]) {
+    let mut places = vec![0u32; most as usize + 1];
+    frequencies.iter().for_each(|&frequency| places[(most - frequency) as usize] += 1);
+    scan(&mut places, false);
+    for (id, &frequency) in frequencies.iter().enumerate() {
+        let place = &mut places[(most - frequency) as usize];
+        order[*place as usize] = id as u32;
+        *place += 1;
+    }
 }
 
 #[cfg(test)]
@@ -119,7 +137,7 @@ mod tests {
 
     fn parity(device: &Device) {
         for n in [0u32, 1, 2, 255, 256, 257, 5000] {
-            for spread in [1, 7, 3000, u32::MAX] {
+            for spread in [1, 7, COUNTED, COUNTED + 1, u32::MAX] {
                 let frequencies: Vec<u32> = (0..n).map(|i| i.wrapping_mul(2_654_435_761) % spread).collect();
                 case(device, &frequencies);
             }

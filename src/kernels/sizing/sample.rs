@@ -15,17 +15,19 @@
 //!
 //! # Numerics
 //! f32. `U` has 23 bits and is never 0 or 1. `u_k` is summed from its own end, never as `1 - v_k`. Draws below 1e-30 of
-//! the draw's scale are raised to it. The devices agree within `4e-5 * w + 1e-5 / n`, where the second term is the slope
-//! of the normal table against rounding. Rounding could put a weight an ulp above its neighbour, so the rows end in a
-//! running minimum: they never rise, exactly. Each row sums to 1 within 1e-5. The order of every sum is fixed: a run
-//! repeated on one device gives the same bits, whatever the number of threads.
+//! the draw's scale are raised to it. On either device a weight `w` lies within `4e-5 * w + 1e-6 / n` of the formulas
+//! in f64, and `4e-5 / n` more for the two normal families, whose quantiles come from a table. Rounding could put a
+//! weight an ulp above its neighbour, so the rows end in a running minimum: they never rise, exactly. Each row sums to 1
+//! within 1e-5. The order of every sum is fixed: a run repeated on one device gives the same bits, whatever the number
+//! of threads.
 //!
 //! # Cost
 //! `K * R * n` draws, each generated three times on a GPU (nothing of size `R * n` is stored) and once on the CPU
-//! (two waves of draws in memory). 7 dispatches and one for each 64 draws.
+//! (which holds `4n` bytes for each of twice as many draws as there are threads). 7 dispatches and one for each 64 draws.
 //!
 //! # Source
-//! Liu et al., SCALL; order statistics by spacings: Devroye, "Non-Uniform Random Variate Generation" (1986), V.3.
+//! Qu et al., CIKM 2024, arXiv 2407.15411 (profiles); order statistics by spacings: Devroye,
+//! "Non-Uniform Random Variate Generation" (1986), V.3.
 
 use crate::Result;
 use crate::device::{Access, Binding, Buffer, Entry, Gpu, Kernel, Launch, Shader, params};

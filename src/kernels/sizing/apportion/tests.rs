@@ -127,7 +127,7 @@ fn mutants_are_rejected() {
         &[
             ("max(m >> (down - up), 1u)", "1u"),
             ("vec2<u32>(low, a.y + b.y + u32(low < a.x))", "vec2<u32>(low, a.y + b.y)"),
-            ("running = add64(running, tile_sum);", "running = tile_sum;"),
+            ("var running = scan_threads64(thread, sum);", "var running = sum;"),
             (
                 "at_least(product(l, quantised(middle)), params.d_max)",
                 "at_least(product(l, quantised(middle)), params.d_max + 1u)",
