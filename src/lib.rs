@@ -1,4 +1,57 @@
-//! x
+//! Embedding tables that live inside a fixed memory budget while their population grows.
+//!
+//! Recommenders give every user and item an embedding row of one width; as users and items keep arriving, the table
+//! outgrows memory. Here each row has its own size. Sizes are drawn from a distribution, scaled to an exact budget, ranked by
+//! frequency, and move with the stream: rows grow and shrink, new entities fit in, and the bytes held are the bytes promised.
+//!
+//! ```text
+//! offsets   0     3 3        7         the row directory
+//!           |     | |        |
+//! arena     a a a   c c c c            row 0 has 3 dims, row 1 none, row 2 has 4
+//! ```
+//!
+//! # Quick start
+//! A table under a budget of bytes, looked up and resized, on a GPU or on the CPU:
+//! ```
+//! use scall_gpu::device::Device;
+//! use scall_gpu::table::{Account, Counts, RaggedTable, TableOptions};
+//!
+//! # fn main() -> scall_gpu::Result<()> {
+//! let device = Device::cpu(); // Device::auto() takes a hardware GPU where there is one.
+//! let account = Account::new(1_000, Counts::default());
+//! let mut table = RaggedTable::new(&device, &[4, 0, 2], TableOptions::default(), &account)?;
+//!
+//! let rows = table.lookup(&[2, 0], 4)?.read()?; // zero-padded, [2, 4]
+//! assert_eq!(rows[2..4], [0.0, 0.0]);
+//!
+//! let plan = table.plan(&[1, 3, 2, 5])?; // row 0 shrinks, row 1 grows, row 3 is new
+//! table.resize(&plan)?;
+//! assert!(account.used_bytes() <= 1_000);
+//! # Ok(()) }
+//! ```
+//! [`Scall`] drives a whole stream: segments, sizes, resize, train, evaluate. `cargo run --release --example stream` runs it
+//! on real purchases.
+//!
+//! # Where things are
+//! | module | what |
+//! |---|---|
+//! | [`device`] | CPU or GPU, buffers, submissions |
+//! | [`kernels`] | the operators in WGSL with CPU twins, one room each |
+//! | [`table`] | the ragged table, resize plans, the account of bytes |
+//! | [`sizing`] | budgets, size profiles, policies |
+//! | [`stream`] | interactions, readers, segments, replay |
+//! | [`models`] | recommenders on ragged tables |
+//! | [`eval`] | Recall and NDCG, ranking in bounded memory |
+//! | [`rng`] | Philox4x32-10, one random stream for all devices |
+//!
+//! # Guarantees
+//! - The budget cannot be passed: a change that would is an error before anything moves.
+//! - One seed on one device gives the same bits. GPU and CPU agree in every bit for integers (sizes, offsets, ranks, random
+//!   streams) and for fresh rows, and within the tolerance that each kernel states for other floats.
+//! - A caller's mistake is an [`Error`] that names operator and argument; nothing has been written then.
+//!
+//! Source of the method: Qu et al., "Scalable Dynamic Embedding Size Search for Streaming Recommendation", CIKM 2024
+//! (arXiv 2407.15411), cited as SCALL. `docs/method.md` says what is computed here.
 
 pub mod device;
 mod error;

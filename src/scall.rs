@@ -1,7 +1,6 @@
 //! The streaming loop: segment after segment, sizes, resize, train, evaluate, report.
 //!
-//! Source: SCALL section 7 and, for what is trained on and what is reported, sections 2, 9 and 12. The test rows of a
-//! segment are used once, for its report.
+//! Source: `docs/method.md` sections 2 to 6. The test rows of a segment are used once, for its report.
 
 use std::time::Instant;
 
@@ -23,9 +22,9 @@ pub struct ScallOptions {
     pub model: BprMfOptions,
     /// Training steps a segment (default 300).
     pub steps: u32,
-    /// Part of a segment's rows that is trained on; the rest is test (default 0.8, SCALL section 2).
+    /// Part of a segment's rows that is trained on; the rest is test (default 0.8, `docs/method.md` section 2).
     pub train_share: f64,
-    /// Earlier rows that are trained on again, as a part of the segment's rows (default 0.2, SCALL section 2).
+    /// Earlier rows that are trained on again, as a part of the segment's rows (default 0.2, `docs/method.md` section 2).
     pub replay_share: f64,
     /// What is left of the item biases when a segment begins (default 0: what sold last month is learned anew).
     pub keep_bias: f32,
@@ -114,7 +113,7 @@ pub struct SegmentReport {
     pub resized: Resized,
     /// Mean loss of the last training batch.
     pub loss: f32,
-    /// Ranking among the items of the test part (SCALL section 9).
+    /// Ranking among the items of the test part (`docs/method.md` section 6).
     pub test_candidates: Metrics,
     /// Ranking among all items with a row.
     pub all_candidates: Metrics,
@@ -211,7 +210,7 @@ impl<'a> Scall<'a> {
             d_min: self.options.budget.d_min,
             d_max: self.options.budget.d_max,
         };
-        // Nothing is known before the first segment: uniform sizes (SCALL section 3).
+        // Nothing is known before the first segment: uniform sizes (`docs/method.md` section 3).
         let sizes = if self.t == 0 { Uniform.decide(&context)? } else { self.policy.decide(&context)? };
         seconds.size = clock.lap();
 
@@ -292,7 +291,7 @@ impl<'a> Scall<'a> {
         [users, items]
     }
 
-    /// Ranks for the test users by both protocols of SCALL section 9.
+    /// Ranks for the test users by both protocols of `docs/method.md` section 6.
     fn evaluate(&self, test: &Segment, population: Population) -> Result<[Metrics; 2]> {
         // Only users and items that have a row; an item that the user has in training is not relevant.
         let seen = |&(user, item): &(u32, u32)| user < population.users && item < population.items;

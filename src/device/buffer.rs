@@ -96,7 +96,7 @@ impl<T: Element> Buffer<T> {
         if !buffer.usage().contains(wgpu::BufferUsages::STORAGE) {
             return Err(wrong("a buffer with STORAGE usage", format!("{:?}", buffer.usage())));
         }
-        if buffer.size() % size_of::<T>() as u64 != 0 {
+        if !buffer.size().is_multiple_of(size_of::<T>() as u64) {
             let got = format!("{} bytes for elements of {}", buffer.size(), size_of::<T>());
             return Err(wrong("a whole number of elements", got));
         }
@@ -170,7 +170,7 @@ impl<T: Element> Buffer<T> {
             Storage::Cpu(own) => own[..values.len()].copy_from_slice(values),
             Storage::Gpu(gpu, buffer, _) => {
                 let bytes: &[u8] = bytemuck::cast_slice(values);
-                if bytes.len() % 4 == 0 {
+                if bytes.len().is_multiple_of(4) {
                     gpu.queue().write_buffer(buffer, 0, bytes);
                 } else {
                     let mut padded = bytes.to_vec();

@@ -25,7 +25,7 @@ pub struct BprMfOptions {
     /// Whether an item row begins with a bias, one more parameter an item (default: yes, popularity is most of what can
     /// be known of a new item).
     pub item_bias: bool,
-    /// Standard deviation of new values (default 0.01, SCALL section 8).
+    /// Standard deviation of new values (default 0.01, `docs/method.md` section 5).
     pub init_std: f32,
     /// Seed of the triples and of new values (default 0).
     pub seed: u64,
@@ -51,7 +51,7 @@ impl Default for BprMfOptions {
 /// A training step stays on the device: triples are drawn, gradients computed, summed exactly over duplicates, and both
 /// tables updated, several steps a submission.
 ///
-/// Source: Rendle et al., "BPR: Bayesian personalized ranking from implicit feedback", UAI 2009; SCALL section 8.
+/// Source: Rendle et al., "BPR: Bayesian personalized ranking from implicit feedback", UAI 2009; `docs/method.md` section 5.
 #[derive(Debug)]
 pub struct BprMf {
     device: Device,

@@ -3,7 +3,7 @@
 //! A [`Budget`] resolves to a number of dims for the entities there are. A [`SizePolicy`] divides them: the number of
 //! dims handed out is exactly the number there is, whatever the policy ([`crate::kernels::sizing::apportion`]).
 //!
-//! Source: SCALL section 3.
+//! Source: `docs/method.md` section 3.
 
 mod budget;
 mod policy;

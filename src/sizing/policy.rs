@@ -71,7 +71,7 @@ impl SizingContext<'_> {
     }
 }
 
-/// An action of SCALL: the users' share of the dims and the shape of both profiles (section 3).
+/// An action of SCALL: the users' share of the dims and the shape of both profiles (`docs/method.md` section 3).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Action {
     /// Family of both profiles.

@@ -7,7 +7,7 @@ use crate::kernels::sizing::apportion::{Allotment, Apportion, apportion};
 use crate::kernels::sizing::rank::Rank;
 use crate::kernels::sizing::sample::Sample;
 
-/// Both sides' sizes by rank, largest first, for an action: SCALL section 3, steps 1 to 3.
+/// Both sides' sizes by rank, largest first, for an action: `docs/method.md` section 3, steps 1 to 3.
 pub(super) fn profiles(context: &SizingContext<'_>, action: &Action, draws: u32) -> Result<[Vec<u32>; 2]> {
     let (users, items) = context.split(action.user_share)?;
     let side = |index: u32, entities: usize, alpha: f32, dims: u64| {
@@ -44,7 +44,7 @@ pub(super) fn profiles(context: &SizingContext<'_>, action: &Action, draws: u32)
     ])
 }
 
-/// Gives the k-th largest size to the k-th most frequent entity, ties by index: SCALL section 3, step 4.
+/// Gives the k-th largest size to the k-th most frequent entity, ties by index: `docs/method.md` section 3, step 4.
 pub(super) fn by_frequency(context: &SizingContext<'_>, frequencies: &[u32], by_rank: &[u32]) -> Result<Vec<u32>> {
     let device = context.device;
     let mut order = Buffer::zeroed(device, frequencies.len())?;

@@ -4,7 +4,7 @@ use super::profile::{by_frequency, profiles};
 use super::{Action, Distribution, SizePolicy, Sizes, SizingContext};
 use crate::Result;
 
-/// The k-th most frequent entity gets the k-th largest size of a profile: one fixed action of SCALL (section 3).
+/// The k-th most frequent entity gets the k-th largest size of a profile: one fixed action of SCALL (`docs/method.md` section 3).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct FrequencyRanked {
     /// Family of both profiles (default: power law).

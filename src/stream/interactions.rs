@@ -10,7 +10,7 @@ use crate::Result;
 ///
 /// Cost: 16 bytes a row, about twice that while it is built; for each user and item its text and 12 bytes.
 ///
-/// Source: SCALL section 2.
+/// Source: `docs/method.md` section 2.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interactions {
     users: Side,

@@ -25,7 +25,7 @@
 //! # Ok::<(), scall_gpu::Error>(())
 //! ```
 //!
-//! Source: SCALL (arXiv 2407.15411) section 2.
+//! Source: `docs/method.md` section 2.
 
 mod fields;
 mod format;

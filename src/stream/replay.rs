@@ -21,7 +21,7 @@ use crate::rng::Philox;
 /// assert!(rows.len() == 3 && rows.is_sorted() && rows[2] < 1000);
 /// ```
 ///
-/// Source: SCALL section 2; the algorithm is Floyd's, in Bentley and Floyd, "A sample of brilliance", CACM 30(9), 1987.
+/// Source: `docs/method.md` section 2; the algorithm is Floyd's, in Bentley and Floyd, "A sample of brilliance", CACM 30(9), 1987.
 pub fn replay(earlier: RangeTo<usize>, capacity: usize, rng: &mut Philox) -> Vec<usize> {
     let rows = earlier.end;
     let mut chosen = vec![0u64; rows.div_ceil(64)];

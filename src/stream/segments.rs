@@ -32,7 +32,7 @@ pub struct Segment {
 ///
 /// Errors: [`Error::Argument`] for no rows, no segments, or more segments than rows.
 ///
-/// Source: SCALL section 2 (`NewEntities`); equal segments are ours.
+/// Source: `docs/method.md` section 2 (`NewEntities`); equal segments are ours.
 pub fn cut(data: &Interactions, cut: Cut) -> Result<Vec<Segment>> {
     let ends = match cut {
         Cut::Equal { segments } => equal_ends(data.len(), segments)?,
@@ -101,7 +101,7 @@ impl Segment {
     /// # Ok::<(), scall_gpu::Error>(())
     /// ```
     ///
-    /// Source: SCALL sections 2 and 12.
+    /// Source: `docs/method.md` section 2.
     pub fn split(&self, share: f64) -> Result<(Segment, Segment)> {
         if !(0.0..=1.0).contains(&share) {
             return Err(Error::Argument {

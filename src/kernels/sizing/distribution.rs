@@ -8,7 +8,7 @@ use crate::{Error, Result};
 
 /// A family of size profiles: draws of it, sorted, are the relative sizes of the ranks.
 ///
-/// Published ranges are those of SCALL (section 3); the last two families are of BET, its authors' earlier system.
+/// Published ranges are those of SCALL (`docs/method.md` section 3); the last two families are of BET, its authors' earlier system.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Distribution {
     /// Density `alpha * x^(alpha - 1)` on [0, 1]: `U^(1 / alpha)`. Published range 0.1..30. Default, as in the paper.

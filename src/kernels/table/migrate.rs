@@ -1,7 +1,7 @@
 //! Moves ragged rows to new sizes.
 //!
 //! `arena'[offsets'[r] + j] = arena[offsets[r] + j]` for `j < min(d_r, d'_r)`, bit for bit. A dim that appears starts at
-//! zero (optimizer state) or at `N(0, std^2)` (values; SCALL section 7d), drawn from Philox by (seed, row, dim): the
+//! zero (optimizer state) or at `N(0, std^2)` (values; `docs/method.md` section 4), drawn from Philox by (seed, row, dim): the
 //! result depends neither on the order of resizes nor on the device. Rows past the old table are new: appending is the
 //! same operation.
 //!
