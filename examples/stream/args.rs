@@ -65,7 +65,7 @@ pub struct Args {
     #[arg(long, default_value = "power-law", value_parser = |text: &str| text.parse::<Distribution>().map_err(|e| e.to_string()))]
     pub distribution: Distribution,
 
-    /// Shape of the profile [default: 0.1 for the power law, else the middle of the published range]
+    /// Shape of the profile [default: 1 for the power law, else the middle of the published range]
     #[arg(long)]
     pub alpha: Option<f32>,
 
@@ -82,15 +82,15 @@ pub struct Args {
     pub batch: u32,
 
     /// Adagrad's step size
-    #[arg(long, default_value_t = 0.1)]
+    #[arg(long, default_value_t = 0.5)]
     pub learning_rate: f32,
 
     /// Adagrad's epsilon
-    #[arg(long, default_value_t = 1e-8)]
+    #[arg(long, default_value_t = 1e-3)]
     pub epsilon: f32,
 
     /// Weight of the squared embeddings
-    #[arg(long, default_value_t = 0.01)]
+    #[arg(long, default_value_t = 0.02)]
     pub l2: f32,
 
     /// What is left of the item biases when a segment begins, 0 to 1

@@ -8,7 +8,6 @@ use crate::{Error, Result};
 
 /// How to pick a GPU.
 #[derive(Clone, Debug, Default)]
-#[non_exhaustive]
 pub struct GpuOptions {
     /// Leave software adapters out (default: they are taken when there is nothing better).
     pub hardware_only: bool,

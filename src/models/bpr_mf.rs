@@ -14,11 +14,12 @@ use crate::{Error, Result};
 /// How [`BprMf`] learns.
 #[derive(Clone, Copy, Debug)]
 pub struct BprMfOptions {
-    /// Optimizer (default: Adagrad at 0.1, whose steps suit rows of very different frequency).
+    /// Optimizer (default: Adagrad at 0.5 with an epsilon of 1e-3, the size of a frequent row's gradient: rare rows then
+    /// take small steps instead of steps of the full rate on little evidence).
     pub optimizer: Optimizer,
     /// Triples a step (default 4,096: a step is short and its launches still cost little).
     pub batch: u32,
-    /// Weight of the squared embeddings of the batch's rows, a triple (default 0.01).
+    /// Weight of the squared embeddings of the batch's rows, a triple (default 0.02).
     pub l2: f32,
     /// Weight of the squared biases (default 0: a bias is one number and hard to overfit).
     pub l2_bias: f32,
@@ -34,9 +35,9 @@ pub struct BprMfOptions {
 impl Default for BprMfOptions {
     fn default() -> Self {
         Self {
-            optimizer: Optimizer::Adagrad { learning_rate: 0.1, epsilon: 1e-8 },
+            optimizer: Optimizer::Adagrad { learning_rate: 0.5, epsilon: 1e-3 },
             batch: 4096,
-            l2: 0.01,
+            l2: 0.02,
             l2_bias: 0.0,
             item_bias: true,
             init_std: 0.01,

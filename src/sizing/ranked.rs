@@ -9,9 +9,10 @@ use crate::Result;
 pub struct FrequencyRanked {
     /// Family of both profiles (default: power law).
     pub distribution: Distribution,
-    /// Shape of the users' profile (default 0.1, the steep end of the published range: sizes that differ are the point).
+    /// Shape of the users' profile (default 1: sizes fall evenly from twice the mean to nothing; 0.1, the steep end of
+    /// the published range, starves most rows).
     pub alpha_users: f32,
-    /// Shape of the items' profile (default 0.1).
+    /// Shape of the items' profile (default 1).
     pub alpha_items: f32,
     /// Part of the dims that goes to the users (default: their part of the entities).
     pub user_share: Option<f64>,
@@ -21,7 +22,7 @@ pub struct FrequencyRanked {
 
 impl Default for FrequencyRanked {
     fn default() -> Self {
-        Self { distribution: Distribution::PowerLaw, alpha_users: 0.1, alpha_items: 0.1, user_share: None, draws: 100 }
+        Self { distribution: Distribution::PowerLaw, alpha_users: 1.0, alpha_items: 1.0, user_share: None, draws: 100 }
     }
 }
 

@@ -1,0 +1,127 @@
+//! The `stream` example as a person meets it: reports, and bad input.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+/// The example's binary, which cargo builds beside the tests.
+fn stream(args: &[&str]) -> Output {
+    let tests = std::env::current_exe().unwrap();
+    let name = format!("stream{}", std::env::consts::EXE_SUFFIX);
+    let binary: PathBuf = tests.ancestors().nth(2).unwrap().join("examples").join(name);
+    assert!(binary.exists(), "{} is not built: run all targets with `cargo test`", binary.display());
+    Command::new(binary).args(["--device", "cpu"]).args(args).output().unwrap()
+}
+
+fn write(dir: &Path, name: &str, bytes: &[u8]) -> String {
+    let path = dir.join(name);
+    std::fs::write(&path, bytes).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+/// Fails with exit code 1, says all of `parts` on standard error in one line, and does not panic.
+#[track_caller]
+fn assert_refused(args: &[&str], parts: &[&str]) {
+    let output = stream(args);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(matches!(output.status.code(), Some(1 | 2)), "{args:?}: {:?} {said}", output.status);
+    assert!(!said.contains("panicked"), "{args:?}: {said}");
+    for part in parts {
+        assert!(said.contains(part), "{args:?} should say {part:?}: {said}");
+    }
+}
+
+#[test]
+fn bad_input_is_refused_with_file_and_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str, bytes: &[u8]| write(dir.path(), name, bytes);
+    let cases: [(&str, &[u8], &[&str]); 8] = [
+        ("short.dat", b"1::2::3::4\n1::2::3\n", &["short.dat:2", "expected", "found"]),
+        ("rating.dat", b"1::2::good::4\n", &["rating.dat:1", "good"]),
+        ("column.csv", b"user,thing,timestamp\na,b,1\n", &["column.csv", "item", "thing"]),
+        ("time.csv", b"user,item,timestamp\na,b,1\na,c,soon\n", &["time.csv:3", "soon"]),
+        ("late.csv", b"user,item,timestamp\na,b,99999999999999\n", &["late.csv:2", "99999999999999"]),
+        ("utf8.csv", b"user,item,timestamp\na,\xff\xfe,1\n", &["utf8.csv:2", "UTF-8"]),
+        ("empty.csv", b"", &["empty.csv", "expected", "found"]),
+        ("header.tsv", b"user\titem\ttimestamp\n", &["header.tsv", "expected", "found"]),
+    ];
+    for (name, bytes, parts) in cases {
+        let path = file(name, bytes);
+        assert_refused(&["--data", &path], parts);
+    }
+    let missing = dir.path().join("absent.csv");
+    assert_refused(&["--data", missing.to_str().unwrap()], &["absent.csv"]);
+    let folder = dir.path().join("folder.csv");
+    std::fs::create_dir(&folder).unwrap();
+    assert_refused(&["--data", folder.to_str().unwrap()], &["folder.csv"]);
+    let good = file("good.csv", b"user,item,timestamp\na,b,1\nb,c,2\n");
+    assert_refused(&["--data", &good, "--report", "/no/such/folder/out.json", "--segments", "equal=1"], &["out.json"]);
+}
+
+#[test]
+fn bad_arguments_are_refused_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let good = write(dir.path(), "good.csv", b"user,item,timestamp\na,b,1\nb,c,2\na,c,3\n");
+    let with = |args: &[&'static str], parts: &[&str]| {
+        let mut all = vec!["--data", good.as_str()];
+        all.extend(args);
+        assert_refused(&all, parts);
+    };
+    with(&["--budget", "bytes=20B", "--segments", "equal=1"], &["infeasible budget", "20"]);
+    with(&["--budget", "half"], &["--budget", "mean=", "half"]);
+    with(&["--segments", "equal=9"], &["segments", "3 rows", "9"]);
+    with(&["--segments", "often"], &["--segments", "often"]);
+    with(&["--policy", "best"], &["--policy", "best"]);
+    with(&["--max-size", "0"], &["--max-size"]);
+    with(&["--alpha", "-1", "--segments", "equal=3"], &["alpha"]);
+    with(&["--learning-rate", "NaN", "--segments", "equal=1"], &["learning_rate", "NaN"]);
+    with(&["--keep-bias", "2"], &["keep_bias", "2"]);
+    with(&["--format", "xml"], &["xml", "csv"]);
+    with(&["--format", "dat"], &["good.csv:1"]);
+}
+
+#[test]
+fn the_report_holds_what_it_promises() {
+    let dir = tempfile::tempdir().unwrap();
+    let report = dir.path().join("out.json");
+    let budget = 400_000;
+    let output = stream(&[
+        "--segments",
+        "equal=4",
+        "--steps",
+        "10",
+        "--budget",
+        "bytes=400kB",
+        "--min-size",
+        "0",
+        "--report",
+        report.to_str().unwrap(),
+    ]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("CPU") && text.contains("completejourney"), "{text}");
+    let report: Value = serde_json::from_slice(&std::fs::read(report).unwrap()).unwrap();
+    let segments = report["segments"].as_array().unwrap();
+    assert_eq!(segments.len(), 4);
+    for (t, segment) in segments.iter().enumerate() {
+        let number = |key: &str| segment[key].as_u64().unwrap_or_else(|| panic!("no number {key}: {segment}"));
+        assert_eq!(number("t"), t as u64);
+        assert_eq!(number("budget_bytes"), budget);
+        assert!(number("counted_bytes") <= budget && number("params") <= number("budget_params"));
+        assert_eq!(number("counted_bytes"), number("table_bytes") + number("metadata_bytes"));
+        assert_eq!(number("optimizer_bytes"), number("table_bytes"));
+        assert!(number("peak_bytes") >= number("table_bytes") + number("optimizer_bytes") + number("metadata_bytes"));
+        assert!(number("users") > 0 && number("items") > 0 && number("interactions") > 0);
+        assert_eq!(segment["action"].is_null(), t == 0, "uniform sizes in segment 0 only");
+        for metric in ["recall", "ndcg", "recall_all", "ndcg_all"] {
+            for cutoff in ["5", "10", "20"] {
+                let value = segment[metric][cutoff].as_f64().unwrap();
+                assert!((0.0..=1.0).contains(&value), "{metric}@{cutoff} {value}");
+            }
+        }
+        assert!(segment["seconds"]["train"].as_f64().unwrap() > 0.0);
+    }
+    let mean = (1..4).map(|t| segments[t]["ndcg"]["20"].as_f64().unwrap()).sum::<f64>() / 3.0;
+    assert!((report["mean"]["ndcg"]["20"].as_f64().unwrap() - mean).abs() < 1e-12);
+}

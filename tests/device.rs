@@ -1,0 +1,149 @@
+//! Devices and buffers: borrowed devices, readback, loss, limits, recording into a caller's pass.
+
+mod common;
+
+use common::devices;
+use scall_gpu::device::{Buffer, Device, GpuOptions, Kernel};
+use scall_gpu::kernels::prim::scan::Scan;
+use scall_gpu::kernels::table::lookup::Lookup;
+use scall_gpu::{Error, wgpu};
+
+/// A GPU of its own for a test that breaks it or borrows it.
+fn fresh_gpu() -> Option<Device> {
+    match std::env::var("SCALL_GPU").as_deref() {
+        Ok("off") => None,
+        Ok("required") => Some(Device::gpu(&GpuOptions::default()).unwrap()),
+        _ => Device::gpu(&GpuOptions::default()).ok(),
+    }
+}
+
+#[test]
+fn what_is_written_is_read() {
+    for device in devices() {
+        for len in [0usize, 1, 3, 1000] {
+            let values: Vec<u16> = (0..len as u16).collect();
+            let mut buffer = Buffer::from_slice(&device, &values).unwrap();
+            assert_eq!((buffer.len(), buffer.size_bytes()), (len, 2 * len as u64));
+            assert_eq!(buffer.read().unwrap(), values);
+            if len > 0 {
+                buffer.write(&[77]).unwrap();
+                assert_eq!(buffer.read().unwrap()[0], 77);
+            }
+            let too_long = buffer.write(&vec![0; len + 1]).unwrap_err();
+            assert!(matches!(too_long, Error::Shape { arg: "values", .. }));
+        }
+        assert_eq!(Buffer::<f32>::zeroed(&device, 5).unwrap().read().unwrap(), [0.0; 5]);
+    }
+}
+
+#[test]
+fn async_reads_need_no_other_thread() {
+    for device in devices() {
+        let values: Vec<u32> = (0..100_000).collect();
+        let buffer = Buffer::from_slice(&device, &values).unwrap();
+        let (first, second) = (buffer.read_async(), buffer.read_async());
+        assert_eq!(pollster::block_on(second).unwrap(), values);
+        assert_eq!(pollster::block_on(first).unwrap(), values);
+    }
+}
+
+#[test]
+fn copies_and_launches_keep_their_order() {
+    for device in devices() {
+        let mut values = Buffer::from_slice(&device, &[1u32, 2, 3, 4]).unwrap();
+        let mut before = Buffer::zeroed(&device, 4).unwrap();
+        let mut workspace = Buffer::zeroed(&device, Scan::workspace_len(4)).unwrap();
+        let mut commands = device.commands();
+        commands.copy(&values, &mut before, 4).unwrap();
+        for inclusive in [true, false] {
+            // Two launches of one kernel with other parameters, in one submission.
+            let scan = Scan { values: &mut values, count: 4, inclusive, workspace: &mut workspace };
+            commands.run(scan).unwrap();
+        }
+        commands.submit().unwrap();
+        assert_eq!(before.read().unwrap(), [1, 2, 3, 4]);
+        assert_eq!(values.read().unwrap(), [0, 1, 4, 10]);
+        assert!(matches!(device.commands().copy(&values, &mut before, 5), Err(Error::Shape { arg: "from", .. })));
+    }
+}
+
+#[test]
+fn kernels_record_into_a_borrowed_devices_pass() {
+    let Some(owner) = fresh_gpu() else { return };
+    let owner = owner.as_gpu().unwrap();
+    let borrowed = Device::from_wgpu(owner.device().clone(), owner.queue().clone());
+    let gpu = borrowed.as_gpu().unwrap();
+    // The caller's own buffer, wrapped.
+    let raw = owner.device().create_buffer(&wgpu::BufferDescriptor {
+        label: None,
+        size: 12,
+        usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC,
+        mapped_at_creation: false,
+    });
+    let mut out = Buffer::<f32>::from_wgpu(gpu, raw.clone()).unwrap();
+    let arena = Buffer::from_slice(&borrowed, &[1.0f32, 2.0, 3.0]).unwrap();
+    let offsets = Buffer::from_slice(&borrowed, &[0u32, 1, 3]).unwrap();
+    let ids = Buffer::from_slice(&borrowed, &[1u32]).unwrap();
+    let mut encoder = owner.device().create_command_encoder(&Default::default());
+    let mut pass = encoder.begin_compute_pass(&Default::default());
+    Lookup { arena: &arena, offsets: &offsets, ids: &ids, dims: 3, out: &mut out }.record(gpu, &mut pass).unwrap();
+    drop(pass);
+    owner.queue().submit([encoder.finish()]);
+    assert_eq!(out.read().unwrap(), [2.0, 3.0, 0.0]);
+
+    let unusable = owner.device().create_buffer(&wgpu::BufferDescriptor {
+        label: None,
+        size: 12,
+        usage: wgpu::BufferUsages::COPY_SRC,
+        mapped_at_creation: false,
+    });
+    assert!(matches!(Buffer::<f32>::from_wgpu(gpu, unusable), Err(Error::Buffer { .. })));
+    assert!(matches!(Buffer::<[f32; 2]>::from_wgpu(gpu, raw), Err(Error::Buffer { .. })));
+}
+
+#[test]
+fn a_buffer_past_the_devices_limit_names_the_limit() {
+    let Some(device) = fresh_gpu() else { return };
+    let limits = device.as_gpu().unwrap().limits().clone();
+    let len = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size) / 4 + 1;
+    let error = Buffer::<u32>::zeroed(&device, len as usize).unwrap_err();
+    match error {
+        Error::Limit { limit, requested, .. } => {
+            assert!(limit.starts_with("max_") && requested == 4 * len, "{limit} {requested}")
+        }
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn a_lost_device_is_an_error_not_a_panic() {
+    let Some(device) = fresh_gpu() else { return };
+    let buffer = Buffer::from_slice(&device, &[1u32, 2, 3]).unwrap();
+    let gpu = device.as_gpu().unwrap();
+    gpu.device().destroy();
+    let _ = gpu.device().poll(wgpu::PollType::Poll);
+    let error = buffer.read().unwrap_err();
+    assert!(matches!(error, Error::DeviceLost { .. }), "{error}");
+    let mut values = Buffer::from_slice(&device, &[1u32]).unwrap();
+    let mut workspace = Buffer::zeroed(&device, 1).unwrap();
+    let scan = Scan { values: &mut values, count: 1, inclusive: true, workspace: &mut workspace };
+    assert!(matches!(scan.run(&device), Err(Error::DeviceLost { .. })));
+}
+
+#[test]
+fn devices_say_what_they_are() {
+    assert!(Device::cpu().describe().contains("threads"));
+    if let Some(device) = fresh_gpu() {
+        let (text, info) = (device.describe(), device.as_gpu().unwrap().info().clone());
+        assert!(text.contains(&info.name) && text.contains(&info.driver), "{text}");
+    }
+    let nowhere = GpuOptions { name_contains: Some("no such adapter".into()), ..Default::default() };
+    let error = Device::gpu(&nowhere).unwrap_err();
+    assert!(
+        matches!(&error, Error::NoGpu { reason } if reason.contains("no such adapter") || reason.contains("no adapter"))
+    );
+    // A software adapter is never the automatic choice.
+    if let Device::Gpu(gpu) = Device::auto() {
+        assert!(!gpu.is_software());
+    }
+}
