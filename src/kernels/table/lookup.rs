@@ -12,6 +12,7 @@
 //! One dispatch; `4 * (sum of min(d, D)) + 4 * B * D` bytes, plus ids and offsets. Bags of more than about 16,000 ids
 //! take further dispatches.
 
+use half::f16;
 use rayon::prelude::*;
 
 use crate::Result;
@@ -27,6 +28,11 @@ pub(crate) static SHADER: Shader = Shader {
             name: "rows",
             workgroup: 256,
             bindings: &[(1, Access::Read), (2, Access::Read), (3, Access::Read), (4, Access::Write)],
+        },
+        Entry {
+            name: "rows_f16",
+            workgroup: 256,
+            bindings: &[(1, Access::Read), (2, Access::Read), (3, Access::Read), (7, Access::Write)],
         },
         Entry {
             name: "pooled",
@@ -152,6 +158,77 @@ pub fn lookup(arena: &[f32], offsets: &[u32], ids: &[u32], dims: usize, out: &mu
             padding.fill(0.0);
         }
     });
+}
+
+/// Looks up single rows as f16, for a model in half precision. Values beyond the range of f16 become its largest.
+///
+/// The CPU rounds to the nearest, ties to even; a GPU may round either way, so the two agree within one unit in the last
+/// place (`2^-10` of the value).
+#[derive(Debug)]
+pub struct LookupF16<'a> {
+    /// Values of all rows, one after another.
+    pub arena: &'a Buffer<f32>,
+    /// `rows + 1` element offsets into the arena.
+    pub offsets: &'a Buffer<u32>,
+    /// `B` row ids.
+    pub ids: &'a Buffer<u32>,
+    /// Output width `D`, even: a GPU writes pairs.
+    pub dims: u32,
+    /// `B * D` values; every one is written.
+    pub out: &'a mut Buffer<f16>,
+}
+
+impl Kernel for LookupF16<'_> {
+    const NAME: &'static str = "table/lookup";
+
+    fn check(&self) -> Result<()> {
+        check::rows(Self::NAME, "offsets", self.offsets.len())?;
+        check::indexable(Self::NAME, "ids", self.ids.len() as u64)?;
+        check::dims(Self::NAME, self.dims)?;
+        check::domain(Self::NAME, "dims", self.dims, self.dims.is_multiple_of(2), "even")?;
+        let expected = self.ids.len() as u64 * u64::from(self.dims);
+        check::len(Self::NAME, "out", self.out.len(), expected)
+    }
+
+    fn dispatch(self, gpu: &Gpu, pass: &mut wgpu::ComputePass<'_>) -> Result<()> {
+        let (dims, count) = (self.dims, self.ids.len() as u32);
+        let lanes = lanes(dims / 2);
+        let rows = self.offsets.len() as u32 - 1;
+        Launch {
+            shader: &SHADER,
+            entry: "rows_f16",
+            constants: &[("lanes", f64::from(lanes))],
+            params: Params { rows, count, dims, weighted: 0, mean: 0, first: 0, last: 0 }.words(),
+            bindings: &[
+                self.arena.binding("arena"),
+                self.offsets.binding("offsets"),
+                self.ids.binding("ids"),
+                self.out.binding("out"),
+            ],
+            groups: u64::from(count).div_ceil(u64::from(256 / lanes)),
+        }
+        .record(gpu, pass)
+    }
+
+    fn twin(self) -> Result<()> {
+        let arena = self.arena.host(Self::NAME, "arena")?;
+        let offsets = self.offsets.host(Self::NAME, "offsets")?;
+        let ids = self.ids.host(Self::NAME, "ids")?;
+        let out = self.out.host_mut(Self::NAME, "out")?;
+        let dims = self.dims as usize;
+        if dims == 0 {
+            return Ok(());
+        }
+        out.par_chunks_mut(dims).zip(ids).with_min_len((TASK_ELEMENTS / dims).max(1)).for_each(|(out, &id)| {
+            let row = row(arena, offsets, id);
+            let (kept, padding) = out.split_at_mut(row.len().min(dims));
+            for (half, value) in kept.iter_mut().zip(row) {
+                *half = f16::from_f32(value.clamp(f16::MIN.to_f32(), f16::MAX.to_f32()));
+            }
+            padding.fill(f16::ZERO);
+        });
+        Ok(())
+    }
 }
 
 /// How the rows of a bag become one.

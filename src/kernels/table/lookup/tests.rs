@@ -107,6 +107,60 @@ fn bags_parity(device: &Device) {
     bags_case(device, &[2, 3, 4], 1, Pooling::Sum, true);
 }
 
+fn f16_case(device: &Device, sizes: &[u32], count: usize, dims: u32) {
+    let offsets = offsets_of(sizes);
+    let mut arena = signed(*offsets.last().unwrap() as usize, dims);
+    // Past f16's range, and below its normal numbers.
+    arena.iter_mut().step_by(17).for_each(|v| *v *= 1e6);
+    arena.iter_mut().skip(3).step_by(17).for_each(|v| *v *= 1e-6);
+    let ids: Vec<u32> = (0..count as u32).map(|b| (b * 7 + b / 5) % (sizes.len() as u32 + 2)).collect();
+    let mut out: Buffer<f16> = Buffer::from_vec(device, vec![f16::NAN; count * dims as usize]).unwrap();
+    LookupF16 {
+        arena: &upload(device, &arena),
+        offsets: &upload(device, &offsets),
+        ids: &upload(device, &ids),
+        dims,
+        out: &mut out,
+    }
+    .run(device)
+    .unwrap();
+    let got: Vec<f32> = out.read().unwrap().iter().map(|v| v.to_f32()).collect();
+    let mut want = vec![0.0; got.len()];
+    super::lookup(&arena, &offsets, &ids, dims as usize, &mut want);
+    want.iter_mut().for_each(|v| *v = v.clamp(-65504.0, 65504.0));
+    assert_close(&format!("f16 sizes {sizes:?} count {count} dims {dims}"), &got, &want, |i| {
+        (want[i].abs() / 1024.0).max(6e-8)
+    });
+}
+
+fn f16_parity(device: &Device) {
+    for sizes in tables() {
+        for dims in [0, 2, 6, 16, 64] {
+            for count in [0, 1, 255, 256, 257] {
+                f16_case(device, &sizes, count, dims);
+            }
+        }
+    }
+}
+
+#[test]
+fn rows_become_f16() {
+    devices().iter().for_each(f16_parity);
+    assert_rejects(
+        SHADER.name,
+        &[
+            ("if 2u * j + 1u < row.width {", "if 2u * j < row.width {"),
+            ("pack2x16float(clamp(pair,", "pack2x16float(clamp(pair.yx,"),
+        ],
+        f16_parity,
+    );
+    let device = Device::cpu();
+    let (arena, offsets, ids) = (upload(&device, &[1.0]), upload(&device, &[0, 1]), upload(&device, &[0]));
+    let mut out = Buffer::from_vec(&device, vec![f16::ZERO; 3]).unwrap();
+    let lookup = LookupF16 { arena: &arena, offsets: &offsets, ids: &ids, dims: 3, out: &mut out };
+    assert_eq!(lookup.run(&device).unwrap_err().to_string(), "table/lookup: `dims` must be even, got 3");
+}
+
 #[test]
 fn rows_are_copied_bit_for_bit() {
     devices().iter().for_each(rows_parity);
@@ -138,9 +192,9 @@ fn mutants_are_rejected() {
     assert_rejects(
         SHADER.name,
         &[
-            ("if j < width {", "if j <= width {"),
-            ("start = offsets[id];", "start = offsets[id + 1u];"),
-            ("if id < params.rows {\n        start", "if id + 1u < params.rows {\n        start"),
+            ("if j < row.width {\n            value", "if j <= row.width {\n            value"),
+            ("let start = offsets[id];", "let start = offsets[id + 1u];"),
+            ("if id >= params.rows {", "if id + 1u >= params.rows {"),
             ("j += lanes) {\n        var value", "j += lanes + 1u) {\n        var value"),
         ],
         rows_parity,
@@ -148,7 +202,7 @@ fn mutants_are_rejected() {
     assert_rejects(
         SHADER.name,
         &[
-            ("sum += weight * arena[row + j];", "sum += arena[row + j];"),
+            ("sum += weight * arena[row.start + j];", "sum += arena[row.start + j];"),
             ("i < start + last;", "i + 1u < start + last;"),
             ("sum /= f32(length);", "sum /= f32(length + 1u);"),
         ],
