@@ -16,7 +16,7 @@ use half::f16;
 use rayon::prelude::*;
 
 use crate::Result;
-use crate::device::{Access, Buffer, Entry, Gpu, Kernel, Launch, Shader, params};
+use crate::device::{Access, Buffer, Element, Entry, Gpu, Kernel, Launch, Shader, params};
 use crate::kernels::{MAX_TRIPS, check};
 
 pub(crate) static SHADER: Shader = Shader {
@@ -71,49 +71,83 @@ pub(crate) fn lanes(dims: u32) -> u32 {
 /// Output elements a CPU task writes: about an L1 cache.
 const TASK_ELEMENTS: usize = 8 * 1024;
 
+/// What a lookup may write: `f32`, or `f16` for a model in half precision.
+///
+/// Values beyond the range of f16 become its largest. The CPU rounds to the nearest, ties to even; a GPU may round either
+/// way, so f16 outputs agree within one unit in the last place (`2^-10` of the value).
+pub trait Output: Element + sealed::Sealed {
+    /// The shader's entry point, which writes words of so many elements.
+    #[doc(hidden)]
+    const ENTRY: (&'static str, u32);
+
+    #[doc(hidden)]
+    fn convert(from: &[f32], to: &mut [Self]);
+}
+
+impl Output for f32 {
+    const ENTRY: (&'static str, u32) = ("rows", 1);
+
+    #[inline(always)]
+    fn convert(from: &[f32], to: &mut [Self]) {
+        to.copy_from_slice(from);
+    }
+}
+
+impl Output for f16 {
+    const ENTRY: (&'static str, u32) = ("rows_f16", 2);
+
+    #[inline(always)]
+    fn convert(from: &[f32], to: &mut [Self]) {
+        for (half, value) in to.iter_mut().zip(from) {
+            *half = f16::from_f32(value.clamp(f16::MIN.to_f32(), f16::MAX.to_f32()));
+        }
+    }
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for f32 {}
+    impl Sealed for half::f16 {}
+}
+
 /// Looks up single rows. See the [module](self).
 #[derive(Debug)]
-pub struct Lookup<'a> {
+pub struct Lookup<'a, T: Output = f32> {
     /// Values of all rows, one after another.
     pub arena: &'a Buffer<f32>,
     /// `rows + 1` element offsets into the arena.
     pub offsets: &'a Buffer<u32>,
     /// `B` row ids.
     pub ids: &'a Buffer<u32>,
-    /// Output width `D`.
+    /// Output width `D`; even for f16, which a GPU writes in pairs.
     pub dims: u32,
     /// `B * D` values; every one is written.
-    pub out: &'a mut Buffer<f32>,
+    pub out: &'a mut Buffer<T>,
 }
 
-impl Kernel for Lookup<'_> {
+impl<T: Output> Kernel for Lookup<'_, T> {
     const NAME: &'static str = "table/lookup";
 
     fn check(&self) -> Result<()> {
         check::rows(Self::NAME, "offsets", self.offsets.len())?;
         check::indexable(Self::NAME, "ids", self.ids.len() as u64)?;
         check::dims(Self::NAME, self.dims)?;
+        let whole_words = self.dims.is_multiple_of(T::ENTRY.1);
+        check::domain(Self::NAME, "dims", self.dims, whole_words, "even")?;
         let expected = self.ids.len() as u64 * u64::from(self.dims);
         check::len(Self::NAME, "out", self.out.len(), expected)
     }
 
     fn dispatch(self, gpu: &Gpu, pass: &mut wgpu::ComputePass<'_>) -> Result<()> {
-        let lanes = lanes(self.dims);
-        let count = self.ids.len() as u32;
+        let (entry, per_word) = T::ENTRY;
+        let (dims, count) = (self.dims, self.ids.len() as u32);
+        let lanes = lanes(dims / per_word);
+        let rows = self.offsets.len() as u32 - 1;
         Launch {
             shader: &SHADER,
-            entry: "rows",
+            entry,
             constants: &[("lanes", f64::from(lanes))],
-            params: Params {
-                rows: self.offsets.len() as u32 - 1,
-                count,
-                dims: self.dims,
-                weighted: 0,
-                mean: 0,
-                first: 0,
-                last: 0,
-            }
-            .words(),
+            params: Params { rows, count, dims, weighted: 0, mean: 0, first: 0, last: 0 }.words(),
             bindings: &[
                 self.arena.binding("arena"),
                 self.offsets.binding("offsets"),
@@ -145,7 +179,7 @@ pub(crate) fn row<'a>(arena: &'a [f32], offsets: &[u32], id: u32) -> &'a [f32] {
 }
 
 /// The CPU twin of [`Lookup`] on slices.
-pub fn lookup(arena: &[f32], offsets: &[u32], ids: &[u32], dims: usize, out: &mut [f32]) {
+pub fn lookup<T: Output>(arena: &[f32], offsets: &[u32], ids: &[u32], dims: usize, out: &mut [T]) {
     if dims == 0 {
         return;
     }
@@ -154,81 +188,10 @@ pub fn lookup(arena: &[f32], offsets: &[u32], ids: &[u32], dims: usize, out: &mu
         for (out, &id) in out.chunks_exact_mut(dims).zip(ids) {
             let row = row(arena, offsets, id);
             let (kept, padding) = out.split_at_mut(row.len().min(dims));
-            kept.copy_from_slice(&row[..kept.len()]);
-            padding.fill(0.0);
+            T::convert(&row[..kept.len()], kept);
+            padding.fill(T::zeroed());
         }
     });
-}
-
-/// Looks up single rows as f16, for a model in half precision. Values beyond the range of f16 become its largest.
-///
-/// The CPU rounds to the nearest, ties to even; a GPU may round either way, so the two agree within one unit in the last
-/// place (`2^-10` of the value).
-#[derive(Debug)]
-pub struct LookupF16<'a> {
-    /// Values of all rows, one after another.
-    pub arena: &'a Buffer<f32>,
-    /// `rows + 1` element offsets into the arena.
-    pub offsets: &'a Buffer<u32>,
-    /// `B` row ids.
-    pub ids: &'a Buffer<u32>,
-    /// Output width `D`, even: a GPU writes pairs.
-    pub dims: u32,
-    /// `B * D` values; every one is written.
-    pub out: &'a mut Buffer<f16>,
-}
-
-impl Kernel for LookupF16<'_> {
-    const NAME: &'static str = "table/lookup";
-
-    fn check(&self) -> Result<()> {
-        check::rows(Self::NAME, "offsets", self.offsets.len())?;
-        check::indexable(Self::NAME, "ids", self.ids.len() as u64)?;
-        check::dims(Self::NAME, self.dims)?;
-        check::domain(Self::NAME, "dims", self.dims, self.dims.is_multiple_of(2), "even")?;
-        let expected = self.ids.len() as u64 * u64::from(self.dims);
-        check::len(Self::NAME, "out", self.out.len(), expected)
-    }
-
-    fn dispatch(self, gpu: &Gpu, pass: &mut wgpu::ComputePass<'_>) -> Result<()> {
-        let (dims, count) = (self.dims, self.ids.len() as u32);
-        let lanes = lanes(dims / 2);
-        let rows = self.offsets.len() as u32 - 1;
-        Launch {
-            shader: &SHADER,
-            entry: "rows_f16",
-            constants: &[("lanes", f64::from(lanes))],
-            params: Params { rows, count, dims, weighted: 0, mean: 0, first: 0, last: 0 }.words(),
-            bindings: &[
-                self.arena.binding("arena"),
-                self.offsets.binding("offsets"),
-                self.ids.binding("ids"),
-                self.out.binding("out"),
-            ],
-            groups: u64::from(count).div_ceil(u64::from(256 / lanes)),
-        }
-        .record(gpu, pass)
-    }
-
-    fn twin(self) -> Result<()> {
-        let arena = self.arena.host(Self::NAME, "arena")?;
-        let offsets = self.offsets.host(Self::NAME, "offsets")?;
-        let ids = self.ids.host(Self::NAME, "ids")?;
-        let out = self.out.host_mut(Self::NAME, "out")?;
-        let dims = self.dims as usize;
-        if dims == 0 {
-            return Ok(());
-        }
-        out.par_chunks_mut(dims).zip(ids).with_min_len((TASK_ELEMENTS / dims).max(1)).for_each(|(out, &id)| {
-            let row = row(arena, offsets, id);
-            let (kept, padding) = out.split_at_mut(row.len().min(dims));
-            for (half, value) in kept.iter_mut().zip(row) {
-                *half = f16::from_f32(value.clamp(f16::MIN.to_f32(), f16::MAX.to_f32()));
-            }
-            padding.fill(f16::ZERO);
-        });
-        Ok(())
-    }
 }
 
 /// How the rows of a bag become one.

@@ -115,7 +115,7 @@ fn f16_case(device: &Device, sizes: &[u32], count: usize, dims: u32) {
     arena.iter_mut().skip(3).step_by(17).for_each(|v| *v *= 1e-6);
     let ids: Vec<u32> = (0..count as u32).map(|b| (b * 7 + b / 5) % (sizes.len() as u32 + 2)).collect();
     let mut out: Buffer<f16> = Buffer::from_vec(device, vec![f16::NAN; count * dims as usize]).unwrap();
-    LookupF16 {
+    Lookup {
         arena: &upload(device, &arena),
         offsets: &upload(device, &offsets),
         ids: &upload(device, &ids),
@@ -157,7 +157,7 @@ fn rows_become_f16() {
     let device = Device::cpu();
     let (arena, offsets, ids) = (upload(&device, &[1.0]), upload(&device, &[0, 1]), upload(&device, &[0]));
     let mut out = Buffer::from_vec(&device, vec![f16::ZERO; 3]).unwrap();
-    let lookup = LookupF16 { arena: &arena, offsets: &offsets, ids: &ids, dims: 3, out: &mut out };
+    let lookup = Lookup { arena: &arena, offsets: &offsets, ids: &ids, dims: 3, out: &mut out };
     assert_eq!(lookup.run(&device).unwrap_err().to_string(), "table/lookup: `dims` must be even, got 3");
 }
 
@@ -214,7 +214,7 @@ fn mutants_are_rejected() {
 fn wrong_lengths_are_errors() {
     let device = Device::cpu();
     let (arena, offsets, ids) = (upload(&device, &[1.0]), upload(&device, &[0, 1]), upload(&device, &[0, 0]));
-    let mut out = poisoned(&device, 3);
+    let mut out = poisoned::<f32>(&device, 3);
     let lookup = Lookup { arena: &arena, offsets: &offsets, ids: &ids, dims: 2, out: &mut out };
     let error = lookup.run(&device).unwrap_err();
     assert!(matches!(error, Error::Shape { arg: "out", expected: 4, got: 3, .. }), "{error}");
@@ -226,7 +226,7 @@ fn buffers_of_another_device_are_errors() {
     let Some(gpu) = gpu() else { return };
     let (cpu, gpu) = (Device::cpu(), Device::Gpu(gpu));
     let (arena, offsets, ids) = (upload(&gpu, &[1.0]), upload(&gpu, &[0, 1]), upload(&cpu, &[0]));
-    let mut out = poisoned(&gpu, 1);
+    let mut out = poisoned::<f32>(&gpu, 1);
     let lookup = Lookup { arena: &arena, offsets: &offsets, ids: &ids, dims: 1, out: &mut out };
     let error = lookup.run(&gpu).unwrap_err();
     assert!(matches!(error, Error::Buffer { arg: "ids", .. }), "{error}");

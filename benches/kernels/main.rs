@@ -1,0 +1,14 @@
+//! The kernels against a naive loop, a group a kernel. See `benches/README.md`.
+
+mod common;
+mod sizing;
+mod table;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default().sample_size(10);
+    targets = table::lookup, table::update, sizing::sample, sizing::apportion, sizing::rank
+}
+criterion_main!(benches);
