@@ -1,5 +1,6 @@
 //! What the kernels' tests share: devices, poison, comparisons, mutants.
 
+use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 
@@ -15,11 +16,11 @@ pub(crate) fn gpu() -> Option<Gpu> {
         match (mode.as_str(), Gpu::new(&GpuOptions::default())) {
             ("off", _) => None,
             ("auto" | "required", Ok(gpu)) => {
-                eprintln!("GPU tests run on {gpu:?}");
+                say(&format!("GPU tests run on {gpu:?}"));
                 Some(gpu)
             }
             ("auto", Err(error)) => {
-                eprintln!("**** GPU TESTS DID NOT RUN: {error}. SCALL_GPU=required makes this a failure. ****");
+                say(&format!("**** GPU TESTS DID NOT RUN: {error}. SCALL_GPU=required makes this a failure. ****"));
                 None
             }
             ("required", Err(error)) => panic!("SCALL_GPU=required: {error}"),
@@ -27,6 +28,11 @@ pub(crate) fn gpu() -> Option<Gpu> {
         }
     })
     .clone()
+}
+
+/// Not by a macro, whose output the test harness keeps to itself.
+fn say(text: &str) {
+    std::io::stderr().write_all(format!("{text}\n").as_bytes()).expect("standard error");
 }
 
 /// The CPU, and the GPU where there is one.

@@ -76,7 +76,7 @@ fn bad_arguments_are_refused_by_name() {
     with(&["--max-size", "0"], &["--max-size"]);
     with(&["--alpha", "-1", "--segments", "equal=3"], &["alpha"]);
     with(&["--learning-rate", "NaN", "--segments", "equal=1"], &["learning_rate", "NaN"]);
-    with(&["--keep-bias", "2"], &["keep_bias", "2"]);
+    with(&["--keep-bias", "2", "--segments", "equal=1"], &["keep_bias", "2"]);
     with(&["--format", "xml"], &["xml", "csv"]);
     with(&["--format", "dat"], &["good.csv:1"]);
 }

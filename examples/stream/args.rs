@@ -10,7 +10,7 @@ use scall_gpu::{Error, Result};
 /// Streams interactions through a recommender whose embeddings live in ragged tables inside a fixed budget, and prints
 /// for each segment what is held and how well it ranks.
 #[derive(Parser, Debug)]
-#[command(version)]
+#[command(version, allow_negative_numbers = true)]
 pub struct Args {
     /// Interactions to stream [default: the embedded sample, a year of grocery purchases]
     #[arg(long, value_name = "FILE")]
