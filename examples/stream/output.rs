@@ -42,19 +42,21 @@ impl Progress {
     }
 }
 
-/// Column heads of [`row`].
-pub const HEAD: &str = "  t   users   items     params of budget          held     grown  shrunk     new  R@20   N@20   R@20*  N@20*  seconds";
+/// Column heads of [`row`]: `counted` is what the budget counts, `held` is everything, optimizer state included.
+pub const HEAD: &str = "  t   users   items     params    counted of budget          held   grown  shrunk     new   \
+                        R@20   N@20  R@20*  N@20* seconds";
 
 /// A segment as a line of the table.
 pub fn row(report: &SegmentReport) -> String {
     let (test, all) = (&report.test_candidates, &report.all_candidates);
     format!(
-        "{:>3} {:>7} {:>7} {:>10} of {:<10} {:>9} {:>9} {:>7} {:>7}  {:.4} {:.4} {:.4} {:.4} {:>7.2}",
+        "{:>3} {:>7} {:>7} {:>10} {:>10} of {:<10} {:>9} {:>7} {:>7} {:>7} {:.4} {:.4} {:.4} {:.4} {:>7.2}",
         report.t,
         report.users,
         report.items,
         report.params,
-        report.budget_params,
+        bytes(report.counted_bytes),
+        bytes(report.budget_bytes),
         bytes(report.memory.total_bytes()),
         report.resized.grown_rows,
         report.resized.shrunk_rows,
