@@ -47,14 +47,17 @@ fn run(args: &Args) -> Result<()> {
     let options = options(args);
     let policy = args.policy();
     let policy_name = policy.name();
-    println!("device   {}", device.describe());
     let (users, items) = (data.user_count(), data.item_count());
-    println!("data     {name}: {} interactions, {users} users, {items} items", data.len());
-    println!(
-        "policy   {policy_name}, budget {}, sizes {} to {}, seed {}",
-        args.budget, args.min_size, args.max_size, args.seed
-    );
-    println!("\n{}", output::HEAD);
+    output::print(&format!("device   {}", device.describe()));
+    output::print(&format!("data     {name}: {} interactions, {users} users, {items} items", data.len()));
+    output::print(&format!(
+        "policy   {policy_name}, budget {}, sizes {} to {}, seed {}\n\n{}",
+        args.budget,
+        args.min_size,
+        args.max_size,
+        args.seed,
+        output::HEAD
+    ));
 
     let progress = output::Progress::new(segments.len(), options.steps);
     let steps = options.steps;
@@ -70,8 +73,11 @@ fn run(args: &Args) -> Result<()> {
 
     let mean = report::Quality::mean(&reports);
     if let Some([recall, ndcg, recall_all, ndcg_all]) = mean.at_20() {
-        println!("\nmean of t >= 1: Recall@20 {recall:.4}, NDCG@20 {ndcg:.4} among the items of the test part,");
-        println!("                Recall@20 {recall_all:.4}, NDCG@20 {ndcg_all:.4} among all items (R@20*, N@20*)");
+        output::print(&format!(
+            "\nmean of t >= 1: Recall@20 {recall:.4}, NDCG@20 {ndcg:.4} among the items of the test part,\n\
+             {:16}Recall@20 {recall_all:.4}, NDCG@20 {ndcg_all:.4} among all items (R@20*, N@20*)",
+            ""
+        ));
     }
     if let Some(path) = &args.report {
         report::Report {

@@ -1,5 +1,7 @@
 //! What a person sees: a table on standard output, progress on a terminal's standard error.
 
+use std::io::Write;
+
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use scall_gpu::{Phase, SegmentReport};
 
@@ -34,11 +36,21 @@ impl Progress {
 
     /// Prints a line of the table without tearing the bar.
     pub fn line(&self, line: &str) {
-        self.bar.suspend(|| println!("{line}"));
+        self.bar.suspend(|| print(line));
     }
 
     pub fn finish(&self) {
         self.bar.finish_and_clear();
+    }
+}
+
+/// Prints a line. A reader that has gone, such as `head`, ends the program quietly; any other failure ends it loudly.
+pub fn print(line: &str) {
+    if let Err(error) = writeln!(std::io::stdout(), "{line}") {
+        if error.kind() != std::io::ErrorKind::BrokenPipe {
+            eprintln!("error: standard output: {error}");
+        }
+        std::process::exit(i32::from(error.kind() != std::io::ErrorKind::BrokenPipe));
     }
 }
 
