@@ -15,7 +15,7 @@ impl Progress {
         // Every segment counts its steps, and one each for sizes, resize and evaluation.
         let length = segments as u64 * (u64::from(steps) + 3);
         let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr());
-        let style = ProgressStyle::with_template("{bar:30} {percent:>3} %  {msg}  {elapsed} gone, about {eta} left");
+        let style = ProgressStyle::with_template("{bar:20} {percent:>3} %  {msg}, {elapsed} gone, about {eta} left");
         bar.set_style(style.expect("a valid template"));
         Self { bar }
     }

@@ -22,7 +22,8 @@ pub enum Format {
 impl Format {
     /// The format of a name: `dat` for [`Format::DoubleColon`], `csv` or `tsv` with the usual columns; case is ignored.
     ///
-    /// Errors: [`Error::Argument`] for any other name.
+    /// # Errors
+    /// [`Error::Argument`] for any other name.
     pub fn from_name(name: &str) -> Result<Self> {
         match name.to_ascii_lowercase().as_str() {
             "dat" => Ok(Self::DoubleColon),
@@ -39,7 +40,8 @@ impl Format {
 
     /// The format by a file's extension: `.dat`, `.csv` or `.tsv`.
     ///
-    /// Errors: [`Error::Argument`] for any other extension.
+    /// # Errors
+    /// [`Error::Argument`] for any other extension.
     pub fn guess(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let extension = path.extension().unwrap_or_default();

@@ -8,7 +8,8 @@ use crate::Result;
 /// Rows with equal timestamps keep the order in which they came. Because a new user (or item) always takes the next id, the
 /// users of rows `0..r` are the ids `0..users_seen(r)`: what is known at a moment is a prefix of every table.
 ///
-/// Cost: 16 bytes a row, about twice that while it is built; for each user and item its text and 12 bytes.
+/// # Cost
+/// 16 bytes a row, about twice that while it is built; for each user and item its text and 12 bytes.
 ///
 /// Source: `docs/method.md` section 2.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +32,8 @@ struct Side {
 impl Interactions {
     /// Sorts rows of (user, item, unix seconds) by time, stably, and numbers users and items.
     ///
-    /// Errors: [`Error::Limit`](crate::Error::Limit) for more than 2^32 - 1 rows, users or items.
+    /// # Errors
+    /// [`Error::Limit`](crate::Error::Limit) for more than 2^32 - 1 rows, users or items.
     ///
     /// ```
     /// let data = scall_gpu::stream::Interactions::from_rows([("ann", "tea", 20), ("bob", "tea", 10)])?;

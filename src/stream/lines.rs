@@ -64,7 +64,8 @@ impl<'a, R: Read> Lines<'a, R> {
 
     /// The next line that is not blank.
     ///
-    /// Errors: those of the input, or an [`Error`](crate::Error) within for a line that is too long.
+    /// # Errors
+    /// those of the input, or an [`Error`](crate::Error) within for a line that is too long.
     pub fn next_line(&mut self) -> io::Result<Option<(Place<'a>, &[u8])>> {
         self.next_record();
         while self.record_line == 0 {

@@ -57,7 +57,8 @@ pub(super) struct Dictionary {
 impl Dictionary {
     /// The id of a text, a new one if it was not seen before.
     ///
-    /// Errors: [`Error::Limit`] at 2^32 texts; `arg` names what they are.
+    /// # Errors
+    /// [`Error::Limit`] at 2^32 texts; `arg` names what they are.
     pub fn id(&mut self, name: &str, arg: &'static str) -> Result<u32> {
         if self.slots.len() <= 2 * self.names.len() {
             self.grow();

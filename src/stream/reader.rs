@@ -16,7 +16,8 @@ use crate::{Error, Result};
 ///
 /// A row needs a user id, an item id (any non-empty UTF-8 text) and a timestamp in whole unix seconds from 0 to the year 9999.
 ///
-/// Errors: [`Error::Io`] for a file that cannot be read; [`Error::BadRow`] with the line for a bad row or one longer than
+/// # Errors
+/// [`Error::Io`] for a file that cannot be read; [`Error::BadRow`] with the line for a bad row or one longer than
 /// 1 MiB; [`Error::BadFile`] for a file without rows or without the columns; [`Error::Argument`] for columns by name where
 /// there is no header; [`Error::Limit`] past 2^32 - 1 rows.
 ///

@@ -13,7 +13,8 @@ use crate::rng::Philox;
 ///
 /// Determinism: integers only, so a seed gives the same rows on every platform.
 ///
-/// Cost: `capacity` draws and one bit an earlier row; the bits also put the rows in order.
+/// # Cost
+/// `capacity` draws and one bit an earlier row; the bits also put the rows in order.
 ///
 /// ```
 /// use scall_gpu::{rng::{Philox, Purpose}, stream::replay};

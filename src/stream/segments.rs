@@ -30,7 +30,8 @@ pub struct Segment {
 
 /// Cuts a stream into consecutive segments, none of them empty, that cover every row.
 ///
-/// Errors: [`Error::Argument`] for no rows, no segments, or more segments than rows.
+/// # Errors
+/// [`Error::Argument`] for no rows, no segments, or more segments than rows.
 ///
 /// Source: `docs/method.md` section 2 (`NewEntities`); equal segments are ours.
 pub fn cut(data: &Interactions, cut: Cut) -> Result<Vec<Segment>> {
@@ -91,7 +92,8 @@ impl Segment {
     /// `segment.split(0.8)` gives the paper's training and test rows. Splitting the training rows once more gives the
     /// validation rows: the last of the training time, so that nothing is tuned or stopped on test rows.
     ///
-    /// Errors: [`Error::Argument`] for a share outside 0..=1.
+    /// # Errors
+    /// [`Error::Argument`] for a share outside 0..=1.
     ///
     /// ```
     /// # use scall_gpu::stream::Segment;

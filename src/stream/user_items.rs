@@ -5,7 +5,8 @@ use crate::{Error, Result};
 
 /// For each user its distinct items, ascending: histories, positives, exclusion lists.
 ///
-/// Shapes: `offsets` has one entry a user plus one; the items of user u are `items[offsets[u]..offsets[u + 1]]`.
+/// # Shapes
+/// `offsets` has one entry a user plus one; the items of user u are `items[offsets[u]..offsets[u + 1]]`.
 ///
 /// ```
 /// let seen = scall_gpu::stream::UserItems::new(3, [(2, 9), (0, 5), (2, 4), (2, 9)])?;
@@ -22,9 +23,11 @@ pub struct UserItems {
 impl UserItems {
     /// Sorts (user, item) pairs by counting, then each user's items, and drops repeats. `pairs` is run through twice.
     ///
-    /// Cost: linear in users and pairs, apart from the sorts within users; 4 bytes a pair and 8 a user.
+    /// # Cost
+    /// Linear in users and pairs, apart from the sorts within users; 4 bytes a pair and 8 a user.
     ///
-    /// Errors: [`Error::IdOutOfRange`] for a user of `users` or above; [`Error::Limit`] for more than 2^32 - 1 pairs.
+    /// # Errors
+    /// [`Error::IdOutOfRange`] for a user of `users` or above; [`Error::Limit`] for more than 2^32 - 1 pairs.
     pub fn new<P>(users: u32, pairs: P) -> Result<Self>
     where
         P: IntoIterator<Item = (u32, u32), IntoIter: Clone>,
@@ -61,7 +64,8 @@ impl UserItems {
 
     /// Adds pairs, and users up to `users`. As cheap as building anew: linear in what is held and what is added.
     ///
-    /// Errors: as [`UserItems::new`], and [`Error::Argument`] for fewer users than there are. On an error nothing is added.
+    /// # Errors
+    /// as [`UserItems::new`], and [`Error::Argument`] for fewer users than there are. On an error nothing is added.
     pub fn extend<P>(&mut self, users: u32, pairs: P) -> Result<()>
     where
         P: IntoIterator<Item = (u32, u32), IntoIter: Clone>,
