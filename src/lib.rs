@@ -30,7 +30,7 @@
 //! # Ok(()) }
 //! ```
 //! [`Scall`] drives a whole stream: segments, sizes, resize, train, evaluate. `cargo run --release --example stream` runs it
-//! on real purchases.
+//! on a year of grocery purchases.
 //!
 //! # Where things are
 //! | module | what |
