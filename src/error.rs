@@ -92,6 +92,16 @@ pub enum Error {
         /// Unit of both: `parameters` or `bytes`.
         unit: &'static str,
     },
+    /// Training has left the finite numbers.
+    #[error(
+        "training diverged: the loss is {loss} after {steps} steps; a smaller learning rate or more regularisation helps"
+    )]
+    Diverged {
+        /// Steps taken.
+        steps: u32,
+        /// Mean loss of the last batch.
+        loss: f32,
+    },
     /// A resize plan was made for another table or an earlier state of this one.
     #[error(
         "stale resize plan: it starts from {expected_rows} rows and {expected_values} values, the table has {rows} and {values}"

@@ -5,8 +5,9 @@
 use std::time::Instant;
 
 use crate::device::Device;
-use crate::eval::{CUTOFFS, Metrics, Rankings};
-use crate::models::{BprMf, BprMfOptions, Resized, TrainingSet};
+use crate::eval::{CUTOFFS, Metrics};
+use crate::kernels::rank::top_k::MAX_DIMS;
+use crate::models::{BprMf, BprMfOptions, RankRequest, Rankings, Resized, TrainingData, TrainingSet};
 use crate::rng::{Philox, Purpose};
 use crate::sizing::{Action, Budget, Population, SizePolicy, SizingContext, Uniform};
 use crate::stream::{Interactions, Segment, UserItems, replay};
@@ -16,7 +17,7 @@ use crate::{Error, Result};
 /// How the loop runs.
 #[derive(Clone, Debug)]
 pub struct ScallOptions {
-    /// What the two tables may hold.
+    /// What the two tables may hold. Whether items have a bias and what state the optimizer keeps, it learns from `model`.
     pub budget: Budget,
     /// How the recommender learns.
     pub model: BprMfOptions,
@@ -144,7 +145,7 @@ impl<'a> Scall<'a> {
         data: &'a Interactions,
         segments: Vec<Segment>,
         policy: Box<dyn SizePolicy>,
-        options: ScallOptions,
+        mut options: ScallOptions,
     ) -> Result<Self> {
         let share = |arg, value: f64| {
             if (0.0..=1.0).contains(&value) {
@@ -155,6 +156,17 @@ impl<'a> Scall<'a> {
         share("train_share", options.train_share)?;
         share("replay_share", options.replay_share)?;
         share("keep_bias", options.keep_bias.into())?;
+        if options.budget.d_max > MAX_DIMS {
+            return Err(Error::Limit {
+                op: "Scall::new",
+                arg: "budget.d_max",
+                limit: "widest row that is ranked",
+                allowed: MAX_DIMS.into(),
+                requested: options.budget.d_max.into(),
+            });
+        }
+        options.budget.item_bias = options.model.item_bias;
+        options.budget.state_per_value = options.model.optimizer.state_per_value();
         let counts = options.budget.counts;
         // Without rows the tables hold their directories' ends; the first segment sets the real capacity.
         let account = Account::new(u64::MAX, counts);
@@ -185,7 +197,8 @@ impl<'a> Scall<'a> {
     /// Takes the next segment through sizes, resize, training and evaluation; none is left when it gives `None`.
     ///
     /// # Errors
-    /// [`Error::Infeasible`] when the budget has no room for the entities; what the device reports.
+    /// [`Error::Infeasible`] when the budget has no room for the entities, [`Error::Diverged`] when training leaves the
+    /// finite numbers; what the device reports. The segment is then half done: begin anew rather than step again.
     pub fn step(&mut self, mut progress: impl FnMut(Phase)) -> Result<Option<SegmentReport>> {
         let Some(segment) = self.segments.get(self.t).cloned() else {
             return Ok(None);
@@ -216,7 +229,7 @@ impl<'a> Scall<'a> {
 
         progress(Phase::Resize);
         self.account.set_capacity(budget.bytes)?;
-        let resized = self.model.resize(&sizes.users, &sizes.items)?;
+        let resized = self.model.resize(&sizes)?;
         self.model.fade_bias(self.options.keep_bias)?;
         seconds.resize = clock.lap();
 
@@ -226,7 +239,7 @@ impl<'a> Scall<'a> {
         let positives = UserItems::new(population.users, self.data.pairs(rows.iter().copied()))?;
         let mut loss = 0.0;
         if !positives.is_empty() {
-            let set = TrainingSet::new(&self.device, &positives, &self.history)?;
+            let set = TrainingSet::new(&self.device, TrainingData { segment: &positives, history: &self.history })?;
             let (mut done, steps) = (0, self.options.steps);
             loss = self.model.train(&set, steps, |now| {
                 done += now;
@@ -294,12 +307,12 @@ impl<'a> Scall<'a> {
     /// Ranks for the test users by both protocols of `docs/method.md` section 6.
     fn evaluate(&self, test: &Segment, population: Population) -> Result<[Metrics; 2]> {
         // Only users and items that have a row; an item that the user has in training is not relevant.
-        let seen = |&(user, item): &(u32, u32)| user < population.users && item < population.items;
-        let pairs = self.data.pairs(test.rows.clone()).filter(seen);
+        let pairs = self.data.pairs(test.rows.clone()).filter(|&(_, item)| item < population.items);
         let mut candidates: Vec<u32> = pairs.clone().map(|(_, item)| item).collect();
         candidates.sort_unstable();
         candidates.dedup();
-        let new = pairs.filter(|&(user, item)| !self.history.contains(user, item));
+        let known = pairs.filter(|&(user, _)| user < population.users);
+        let new = known.filter(|&(user, item)| !self.history.contains(user, item));
         let relevant = UserItems::new(population.users, new)?;
         let users: Vec<u32> = (0..population.users).filter(|&user| !relevant.row(user).is_empty()).collect();
         let everything: Vec<u32> = (0..population.items).collect();
@@ -308,10 +321,9 @@ impl<'a> Scall<'a> {
         let metrics = |rankings: Rankings| {
             Metrics::mean(rankings.iter().zip(&users).map(|(ranked, &user)| (ranked, relevant.row(user))))
         };
-        Ok([
-            metrics(self.model.rank(&users, &candidates, &excluded, longest)?),
-            metrics(self.model.rank(&users, &everything, &excluded, longest)?),
-        ])
+        let request = |candidates| RankRequest { users: &users, candidates, excluded: &excluded, k: longest };
+        let rank = |candidates| self.model.rank(request(candidates)).map(metrics);
+        Ok([rank(&candidates)?, rank(&everything)?])
     }
 }
 

@@ -22,8 +22,8 @@ pub struct Args {
     pub format: Option<String>,
 
     /// Columns of a CSV or TSV file as user,item,timestamp: names, or positions from 0 [default: the usual names]
-    #[arg(long, value_name = "U,I,T", value_delimiter = ',', num_args = 3)]
-    pub columns: Option<Vec<String>>,
+    #[arg(long, value_name = "U,I,T", value_parser = parse_columns)]
+    pub columns: Option<[String; 3]>,
 
     /// The file has no header line (columns by position)
     #[arg(long, requires = "columns")]
@@ -50,7 +50,7 @@ pub struct Args {
     pub ignore_metadata: bool,
 
     /// Largest row
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=65_535))]
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=8192))]
     pub max_size: u32,
 
     /// Smallest row; 0 lets a fixed budget survive any number of entities
@@ -78,7 +78,7 @@ pub struct Args {
     pub steps: u32,
 
     /// Triples a step
-    #[arg(long, default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
     pub batch: u32,
 
     /// Adagrad's step size
@@ -136,9 +136,9 @@ impl Args {
             (None, None) => Format::Csv(Columns::default()),
         };
         if let Some(names) = &self.columns {
-            let [user, item, timestamp] = [0, 1, 2].map(|i| match names[i].parse() {
+            let [user, item, timestamp] = names.clone().map(|name| match name.parse() {
                 Ok(position) => Column::Position(position),
-                Err(_) => Column::Name(names[i].clone()),
+                Err(_) => Column::Name(name),
             });
             match &mut format {
                 Format::Csv(columns) | Format::Tsv(columns) => {
@@ -187,6 +187,13 @@ fn parse_cut(text: &str) -> Result<Cut, String> {
         "new" => count.parse().map(|entities| Cut::NewEntities { entities }).map_err(|_| wrong()),
         _ => Err(wrong()),
     }
+}
+
+fn parse_columns(text: &str) -> Result<[String; 3], String> {
+    let names: Vec<String> = text.split(',').map(|name| name.trim().to_owned()).collect();
+    names
+        .try_into()
+        .map_err(|names: Vec<String>| format!("expected user,item,timestamp, found {} columns", names.len()))
 }
 
 fn parse_share(text: &str) -> Result<f64, String> {

@@ -37,6 +37,10 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<()> {
+    if let Some(path) = &args.report {
+        // A report that cannot be written is known before the run, not after it.
+        std::fs::File::create(path).map_err(|source| Error::Io { file: path.clone(), source })?;
+    }
     let (name, data) = load(args)?;
     let device = match args.device {
         DeviceChoice::Auto => Device::auto(),
@@ -121,8 +125,6 @@ fn options(args: &Args) -> ScallOptions {
     };
     let budget = Budget {
         counts: Counts { optimizer: args.count_optimizer, metadata: !args.ignore_metadata },
-        state_per_value: model.optimizer.state_per_value(),
-        item_bias: model.item_bias,
         d_min: args.min_size,
         d_max: args.max_size,
         ..Budget::new(args.budget)

@@ -21,7 +21,7 @@ pub struct Report {
     pub steps: u32,
     pub seed: u64,
     pub segments: Vec<Segment>,
-    /// The metrics averaged over t >= 1.
+    /// The metrics averaged over t >= 1, segments without a test user left out.
     pub mean: Quality,
 }
 
@@ -90,9 +90,9 @@ impl Quality {
         }
     }
 
-    /// The mean over segments t >= 1.
+    /// The mean over segments t >= 1 that have a test user to rank for.
     pub fn mean(segments: &[Segment]) -> Self {
-        let later = segments.get(1..).unwrap_or_default();
+        let later: Vec<&Segment> = segments.iter().skip(1).filter(|segment| segment.test_users > 0).collect();
         let mean = |part: fn(&Quality) -> &ByCutoff| -> ByCutoff {
             if later.is_empty() {
                 return ByCutoff::new();

@@ -47,7 +47,7 @@ impl<T: Element> Buffer<T> {
             Device::Cpu => Storage::Cpu(values.to_vec()),
             Device::Gpu(gpu) => {
                 check_size::<T>(gpu, values.len())?;
-                let buffer = gpu.create_filled("buffer", USAGE, bytemuck::cast_slice(values));
+                let buffer = gpu.guarded(|| gpu.create_filled("buffer", USAGE, bytemuck::cast_slice(values)))?;
                 Storage::Gpu(gpu.clone(), buffer, PhantomData)
             }
         };
@@ -75,12 +75,13 @@ impl<T: Element> Buffer<T> {
             Device::Gpu(gpu) => {
                 check_size::<T>(gpu, len)?;
                 // wgpu zeroes fresh buffers.
-                let buffer = gpu.device().create_buffer(&wgpu::BufferDescriptor {
+                let descriptor = wgpu::BufferDescriptor {
                     label: Some("buffer"),
                     size: bytes::<T>(len).next_multiple_of(4).max(4),
                     usage: USAGE,
                     mapped_at_creation: false,
-                });
+                };
+                let buffer = gpu.guarded(|| gpu.device().create_buffer(&descriptor))?;
                 Storage::Gpu(gpu.clone(), buffer, PhantomData)
             }
         };
@@ -96,9 +97,9 @@ impl<T: Element> Buffer<T> {
         if !buffer.usage().contains(wgpu::BufferUsages::STORAGE) {
             return Err(wrong("a buffer with STORAGE usage", format!("{:?}", buffer.usage())));
         }
-        if !buffer.size().is_multiple_of(size_of::<T>() as u64) {
+        if !buffer.size().is_multiple_of(size_of::<T>() as u64) || !buffer.size().is_multiple_of(4) {
             let got = format!("{} bytes for elements of {}", buffer.size(), size_of::<T>());
-            return Err(wrong("a whole number of elements", got));
+            return Err(wrong("a whole number of elements and of 32-bit words", got));
         }
         let len = (buffer.size() / size_of::<T>() as u64) as usize;
         check_size::<T>(gpu, len)?;
@@ -156,7 +157,8 @@ impl<T: Element> Buffer<T> {
     /// is being recorded.
     ///
     /// # Errors
-    /// [`Error::Shape`] when `values` is longer than the buffer.
+    /// [`Error::Shape`] when `values` is longer than the buffer; [`Error::Argument`] when it ends within a 32-bit word
+    /// before the buffer's end.
     pub fn write(&mut self, values: &[T]) -> Result<()> {
         if values.len() > self.len {
             return Err(Error::Shape {
@@ -166,18 +168,13 @@ impl<T: Element> Buffer<T> {
                 got: values.len() as u64,
             });
         }
+        check_words::<T>("Buffer::write", values.len(), self.len)?;
         match &mut self.storage {
             Storage::Cpu(own) => own[..values.len()].copy_from_slice(values),
             Storage::Gpu(gpu, buffer, _) => {
-                let bytes: &[u8] = bytemuck::cast_slice(values);
-                if bytes.len().is_multiple_of(4) {
-                    gpu.queue().write_buffer(buffer, 0, bytes);
-                } else {
-                    let mut padded = bytes.to_vec();
-                    padded.resize(bytes.len().next_multiple_of(4), 0);
-                    gpu.queue().write_buffer(buffer, 0, &padded);
-                }
-                gpu.check()?;
+                let mut bytes = bytemuck::cast_slice(values).to_vec();
+                bytes.resize(bytes.len().next_multiple_of(4), 0);
+                gpu.guarded(|| gpu.queue().write_buffer(buffer, 0, &bytes))?;
             }
         }
         Ok(())
@@ -208,6 +205,11 @@ impl<T: Element> Buffer<T> {
                 Err(error) => ReadFuture::Ready(Some(Err(error))),
             },
         }
+    }
+
+    /// Whether a device can hold `len` elements in one buffer.
+    pub(crate) fn check_len(device: &Device, len: usize) -> Result<()> {
+        device.as_gpu().map_or(Ok(()), |gpu| check_size::<T>(gpu, len))
     }
 
     pub(crate) fn binding(&self, arg: &'static str) -> Binding<'_> {
@@ -252,6 +254,19 @@ fn not_on_cpu(op: &'static str, arg: &'static str) -> Error {
     Error::Buffer { op, arg, expected: "a buffer on the CPU", got: "a GPU buffer".to_owned() }
 }
 
+/// A GPU moves 32-bit words: a stretch of smaller elements must end with one, or with the buffer.
+pub(super) fn check_words<T>(op: &'static str, len: usize, end: usize) -> Result<()> {
+    if len == end || bytes::<T>(len).is_multiple_of(4) {
+        return Ok(());
+    }
+    Err(Error::Argument {
+        op,
+        arg: "len",
+        expected: format!("a whole number of 32-bit words, or all {end} elements"),
+        got: format!("{len} elements of {} bytes", size_of::<T>()),
+    })
+}
+
 fn check_size<T>(gpu: &Gpu, len: usize) -> Result<()> {
     let limits = gpu.limits();
     let limit =
@@ -287,20 +302,25 @@ impl<T: Element> Readback<T> {
         }
         gpu.check()?;
         let size = bytes::<T>(len).next_multiple_of(4).max(4);
-        let staging = gpu.device().create_buffer(&wgpu::BufferDescriptor {
-            label: Some("readback"),
-            size,
-            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        });
-        let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        if len > 0 {
-            encoder.copy_buffer_to_buffer(buffer, 0, &staging, 0, size);
-        }
-        gpu.submit(encoder.finish())?;
+        let (staging, copy) = gpu.guarded(|| {
+            let staging = gpu.device().create_buffer(&wgpu::BufferDescriptor {
+                label: Some("readback"),
+                size,
+                usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+                mapped_at_creation: false,
+            });
+            let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            if len > 0 {
+                encoder.copy_buffer_to_buffer(buffer, 0, &staging, 0, size);
+            }
+            (staging, encoder.finish())
+        })?;
+        gpu.submit(copy)?;
         let (sender, mapped) = mpsc::channel();
-        // The receiver is gone when the read was given up; then nobody wants to know.
-        staging.map_async(wgpu::MapMode::Read, .., move |result| drop(sender.send(result)));
+        gpu.guarded(|| {
+            // The receiver is gone when the read was given up; then nobody wants to know.
+            staging.map_async(wgpu::MapMode::Read, .., move |result| drop(sender.send(result)));
+        })?;
         Ok(Self { gpu: gpu.clone(), staging, mapped, len, element: PhantomData })
     }
 

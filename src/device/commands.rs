@@ -1,5 +1,6 @@
 //! Kernel launches: the trait every operator implements, and a list of launches that is submitted as one.
 
+use super::buffer::check_words;
 use super::{Buffer, Device, Element, Gpu};
 use crate::{Error, Result};
 
@@ -87,13 +88,15 @@ impl Commands {
     /// Copies the first `len` elements of `from` over those of `to`.
     ///
     /// # Errors
-    /// [`Error::Shape`] when one is shorter; [`Error::Buffer`] when they live elsewhere.
+    /// [`Error::Shape`] when one is shorter; [`Error::Argument`] when `len` ends within a 32-bit word of `to`;
+    /// [`Error::Buffer`] when they live elsewhere.
     pub fn copy<T: Element>(&mut self, from: &Buffer<T>, to: &mut Buffer<T>, len: usize) -> Result<()> {
         for (arg, has) in [("from", from.len()), ("to", to.len())] {
             if has < len {
                 return Err(Error::Shape { op: "copy", arg, expected: len as u64, got: has as u64 });
             }
         }
+        check_words::<T>("copy", len, to.len())?;
         match &mut self.0 {
             None => to.host_mut("copy", "to")?[..len].copy_from_slice(&from.host("copy", "from")?[..len]),
             Some(recording) => {

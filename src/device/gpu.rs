@@ -25,6 +25,7 @@ struct Inner {
     info: wgpu::AdapterInfo,
     limits: wgpu::Limits,
     faults: Arc<Faults>,
+    borrowed: bool,
     pipelines: Pipelines,
     normal_table: OnceLock<wgpu::Buffer>,
 }
@@ -65,14 +66,22 @@ impl Gpu {
             wgpu::DeviceType::Other => 3,
             wgpu::DeviceType::Cpu => 4,
         });
-        let Some(adapter) = adapters.first() else {
-            let reason = if seen.is_empty() {
-                "no adapter found".to_owned()
-            } else {
-                format!("no adapter fits {options:?}; found: {}", seen.join(", "))
-            };
-            return Err(Error::NoGpu { reason });
+        let mut refusals = Vec::new();
+        for adapter in &adapters {
+            match Self::start(adapter).await {
+                Ok(gpu) => return Ok(gpu),
+                Err(error) => refusals.push(format!("{}: {error}", adapter.get_info().name)),
+            }
+        }
+        let reason = match (refusals.is_empty(), seen.is_empty()) {
+            (false, _) => refusals.join("; "),
+            (true, true) => "no adapter found".to_owned(),
+            (true, false) => format!("no adapter fits {options:?}; found: {}", seen.join(", ")),
         };
+        Err(Error::NoGpu { reason })
+    }
+
+    async fn start(adapter: &wgpu::Adapter) -> Result<Self, wgpu::RequestDeviceError> {
         let (device, queue) = adapter
             .request_device(&wgpu::DeviceDescriptor {
                 label: Some("scall-gpu"),
@@ -80,8 +89,7 @@ impl Gpu {
                 required_limits: Self::required_limits(adapter),
                 ..Default::default()
             })
-            .await
-            .map_err(|error| Error::NoGpu { reason: format!("{}: {error}", adapter.get_info().name) })?;
+            .await?;
         let faults = Arc::new(Faults::default());
         let sink = faults.clone();
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
@@ -89,7 +97,7 @@ impl Gpu {
         }));
         let sink = faults.clone();
         device.set_device_lost_callback(move |_, reason| keep_first(&sink.lost, reason));
-        Ok(Self::assemble(device, queue, faults))
+        Ok(Self::assemble(device, queue, faults, false))
     }
 
     /// The limits to request for a device that is to run this crate's kernels: WebGPU's defaults, with buffers as large
@@ -104,16 +112,17 @@ impl Gpu {
     }
 
     pub(crate) fn from_wgpu(device: wgpu::Device, queue: wgpu::Queue) -> Self {
-        Self::assemble(device, queue, Arc::default())
+        Self::assemble(device, queue, Arc::default(), true)
     }
 
-    fn assemble(device: wgpu::Device, queue: wgpu::Queue, faults: Arc<Faults>) -> Self {
+    fn assemble(device: wgpu::Device, queue: wgpu::Queue, faults: Arc<Faults>, borrowed: bool) -> Self {
         Self(Arc::new(Inner {
             info: device.adapter_info(),
             limits: device.limits(),
             device,
             queue,
             faults,
+            borrowed,
             pipelines: Pipelines::default(),
             normal_table: OnceLock::new(),
         }))
@@ -140,6 +149,7 @@ impl Gpu {
             info: self.0.info.clone(),
             limits,
             faults: self.0.faults.clone(),
+            borrowed: self.0.borrowed,
             pipelines,
             normal_table: OnceLock::new(),
         }))
@@ -226,10 +236,26 @@ impl Gpu {
         }
     }
 
+    /// Runs what may raise errors in wgpu and returns them. An owned device has a handler for that; on a borrowed one,
+    /// whose handlers are its owner's, error scopes catch them (they resolve at once outside a browser).
+    pub(super) fn guarded<R>(&self, run: impl FnOnce() -> R) -> Result<R> {
+        if !self.0.borrowed {
+            let result = run();
+            return self.check().map(|()| result);
+        }
+        let memory = self.device().push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let validation = self.device().push_error_scope(wgpu::ErrorFilter::Validation);
+        let result = run();
+        let errors = [pollster::block_on(validation.pop()), pollster::block_on(memory.pop())];
+        match errors.into_iter().flatten().next() {
+            Some(error) => Err(Error::Gpu { message: error.to_string() }),
+            None => Ok(result),
+        }
+    }
+
     pub(crate) fn submit(&self, commands: wgpu::CommandBuffer) -> Result<()> {
         self.check()?;
-        self.queue().submit([commands]);
-        self.check()
+        self.guarded(|| self.queue().submit([commands])).map(drop)
     }
 
     pub(crate) fn wait(&self) -> Result<()> {

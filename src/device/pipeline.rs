@@ -43,16 +43,7 @@ impl Launch<'_> {
         let entry = self.shader.entry(self.entry);
         assert_eq!(entry.bindings.len(), self.bindings.len(), "{op}: {} declares other bindings", entry.name);
         assert_eq!(self.params.len(), self.shader.params.len(), "{op}: {} gets other parameters", entry.name);
-        let threads = gpu.limits().max_compute_invocations_per_workgroup;
-        if entry.workgroup > threads {
-            return Err(Error::Limit {
-                op,
-                arg: "workgroup",
-                limit: "max_compute_invocations_per_workgroup",
-                allowed: threads.into(),
-                requested: entry.workgroup.into(),
-            });
-        }
+        entry.check(op, gpu.limits())?;
         let (x, y) = fold(op, self.groups, gpu.limits())?;
         if self.groups == 0 {
             return Ok(());

@@ -5,6 +5,11 @@
 
 use std::borrow::Cow;
 
+use crate::{Error, Result};
+
+/// Shared memory that any entry point may use; the contract test holds them to it.
+pub(crate) const MAX_SHARED_BYTES: u32 = 16 * 1024;
+
 /// How an entry point uses a storage buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
@@ -20,6 +25,28 @@ pub(crate) struct Entry {
     pub name: &'static str,
     pub workgroup: u32,
     pub bindings: &'static [(u32, Access)],
+}
+
+impl Entry {
+    /// Whether a device with these limits, perhaps lower than WebGPU's defaults, can run it.
+    pub(crate) fn check(&self, op: &'static str, limits: &wgpu::Limits) -> Result<()> {
+        for (limit, allowed, requested) in [
+            ("max_compute_invocations_per_workgroup", limits.max_compute_invocations_per_workgroup, self.workgroup),
+            ("max_compute_workgroup_size_x", limits.max_compute_workgroup_size_x, self.workgroup),
+            (
+                "max_storage_buffers_per_shader_stage",
+                limits.max_storage_buffers_per_shader_stage,
+                self.bindings.len() as u32,
+            ),
+            ("max_compute_workgroup_storage_size", limits.max_compute_workgroup_storage_size, MAX_SHARED_BYTES),
+        ] {
+            if requested > allowed {
+                let (allowed, requested) = (allowed.into(), requested.into());
+                return Err(Error::Limit { op, arg: self.name, limit, allowed, requested });
+            }
+        }
+        Ok(())
+    }
 }
 
 /// A WGSL file with its entry points. `name` is the kernel's, `family/kernel`, and so the file's.

@@ -1,9 +1,5 @@
-//! How well a model ranks: the best items of each user among candidates, and what share of the relevant they hold.
-//!
-//! [`RankCandidates`] works on any model whose score is an inner product of ragged rows; [`Metrics`] on any ranking.
+//! How well a model ranks: what share of the relevant items its lists hold, and how far up.
 
 mod metrics;
-mod ranking;
 
 pub use metrics::{CUTOFFS, Metrics};
-pub use ranking::{DEFAULT_WORKING_BYTES, RankCandidates, Rankings};

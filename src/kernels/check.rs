@@ -48,6 +48,18 @@ pub(crate) fn rows(op: &'static str, arg: &'static str, offsets: usize) -> Resul
     Ok(offsets as u32 - 1)
 }
 
+/// `offsets` must never fall and end within `len` elements.
+pub(crate) fn offsets(op: &'static str, arg: &'static str, offsets: &[u32], len: usize) -> Result<()> {
+    let falls = offsets.windows(2).position(|pair| pair[0] > pair[1]);
+    let end = offsets.last().copied().unwrap_or(0);
+    let found = match falls {
+        Some(i) => format!("{} before {} at {i}", offsets[i], offsets[i + 1]),
+        None => format!("an end at {end}"),
+    };
+    let expected = format!("never falling, with an end at most {len}");
+    domain(op, arg, found, falls.is_none() && end as usize <= len, &expected)
+}
+
 /// An output width must leave a lane's loop within [`MAX_TRIPS`](super::MAX_TRIPS).
 pub(crate) fn dims(op: &'static str, dims: u32) -> Result<()> {
     let allowed = 1 << 16;

@@ -3,7 +3,7 @@
 use naga::{AddressSpace, ScalarKind, StorageAccess, TypeInner};
 
 use super::SHADERS;
-use crate::device::shader::resolve;
+use crate::device::shader::{MAX_SHARED_BYTES, resolve};
 use crate::device::{Access, Shader};
 
 fn parse(shader: &Shader) -> (naga::Module, naga::valid::ModuleInfo) {
@@ -50,7 +50,7 @@ fn entry_points_workgroups_and_bindings() {
                 .filter(|(handle, v)| v.space == AddressSpace::WorkGroup && !uses[*handle].is_empty())
                 .map(|(_, v)| module.types[v.ty].inner.size(module.to_ctx()))
                 .sum();
-            assert!(shared <= 16 * 1024, "{}/{}: {shared} bytes shared", shader.name, entry.name);
+            assert!(shared <= MAX_SHARED_BYTES, "{}/{}: {shared} bytes shared", shader.name, entry.name);
         }
     }
 }

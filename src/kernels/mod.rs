@@ -15,7 +15,7 @@ pub mod rank;
 pub mod sizing;
 pub mod table;
 
-mod check;
+pub(crate) mod check;
 #[cfg(test)]
 mod contract;
 pub(crate) mod elementary;

@@ -1,14 +1,15 @@
 //! Matrix factorisation trained with BPR, on ragged rows.
 
-use super::TrainingSet;
+use super::{DEFAULT_WORKING_BYTES, RankCandidates, Rankings, TrainingSet};
 use crate::device::{Buffer, Commands, Device, Kernel};
-use crate::eval::{RankCandidates, Rankings};
+use crate::kernels::check;
 use crate::kernels::prim::reduce::{Operator, Reduce};
 use crate::kernels::rank::bpr::Bpr;
 use crate::kernels::rank::triples::SampleTriples;
 use crate::kernels::table::lookup::Lookup;
 use crate::kernels::table::update::{Optimizer, Update};
-use crate::table::{Account, MemoryReport, RaggedTable, TableOptions};
+use crate::sizing::Sizes;
+use crate::table::{Account, MemoryReport, Occurrences, RaggedTable, ResizePlan, TableOptions};
 use crate::{Error, Result};
 
 /// How [`BprMf`] learns.
@@ -63,6 +64,9 @@ pub struct BprMf {
     peak_bytes: u64,
 }
 
+/// Largest batch: its buffers are dense, three rows a triple.
+const MAX_BATCH: u32 = 1 << 20;
+
 /// Steps recorded into one submission: enough to hide its cost, few enough for progress to be seen.
 const STEPS_A_SUBMISSION: u32 = 16;
 
@@ -72,13 +76,11 @@ impl BprMf {
     /// # Errors
     /// [`Error::Argument`] for options outside their domain; [`Error::OverBudget`] for an account with no room at all.
     pub fn new(device: &Device, options: BprMfOptions, account: &Account) -> Result<Self> {
-        if options.batch == 0 {
-            return Err(Error::Argument {
-                op: "BprMf::new",
-                arg: "batch",
-                expected: "at least 1".into(),
-                got: "0".into(),
-            });
+        let op = "BprMf::new";
+        let batch = options.batch;
+        check::domain(op, "batch", batch, (1..=MAX_BATCH).contains(&batch), &format!("from 1 to {MAX_BATCH}"))?;
+        for (arg, value) in [("l2", options.l2), ("l2_bias", options.l2_bias), ("init_std", options.init_std)] {
+            check::domain(op, arg, value, value.is_finite() && value >= 0.0, "finite and not negative")?;
         }
         let table = |side: u64, zero_dims| {
             let BprMfOptions { optimizer, init_std, seed, .. } = options;
@@ -117,15 +119,18 @@ impl BprMf {
         }
     }
 
-    /// Gives every entity the dims that `users` and `items` say (a bias comes on top); entities past the rows there are
-    /// get rows. The table that shrinks goes first, so that the account holds throughout.
+    /// Gives every entity the dims that `sizes` says (a bias comes on top); entities past the rows there are get rows. The
+    /// table that shrinks goes first, so that the account holds throughout.
     ///
     /// # Errors
-    /// [`Error::OverBudget`] before anything moves; otherwise those of [`RaggedTable::resize`].
-    pub fn resize(&mut self, users: &[u32], items: &[u32]) -> Result<Resized> {
+    /// [`Error::OverBudget`] and [`Error::Limit`] before anything moves. Should the device fail while the second table
+    /// moves, the first has its new sizes.
+    pub fn resize(&mut self, sizes: &Sizes) -> Result<Resized> {
         let bias = u32::from(self.options.item_bias);
-        let items: Vec<u32> = items.iter().map(|dims| dims + bias).collect();
-        let plans = [self.users.plan(users)?, self.items.plan(&items)?];
+        let items: Vec<u32> = sizes.items.iter().map(|dims| dims.saturating_add(bias)).collect();
+        let plans = [self.users.plan(&sizes.users)?, self.items.plan(&items)?];
+        self.users.check_room(&plans[0])?;
+        self.items.check_room(&plans[1])?;
         let after = [self.users.counted_bytes_after(&plans[0]), self.items.counted_bytes_after(&plans[1])];
         let account = self.users.account();
         let needed = account.used_bytes() - self.users.used_bytes() - self.items.used_bytes() + after[0] + after[1];
@@ -143,7 +148,7 @@ impl BprMf {
         let moved = first.memory();
         second.resize(second_plan)?;
         self.peak_bytes = (moved.peak_bytes + waiting).max(moved.total_bytes() + second.memory().peak_bytes);
-        let total = |part: fn(&crate::table::ResizePlan) -> u32| part(&plans[0]) + part(&plans[1]);
+        let total = |part: fn(&ResizePlan) -> u32| part(&plans[0]) + part(&plans[1]);
         Ok(Resized {
             grown_rows: total(|plan| plan.grown_rows()),
             shrunk_rows: total(|plan| plan.shrunk_rows()),
@@ -187,7 +192,7 @@ impl BprMf {
     /// Takes `steps` training steps; `progress` hears of the steps done. Returns the mean loss of the last batch.
     ///
     /// # Errors
-    /// What the device reports.
+    /// [`Error::Diverged`] when that loss is not finite; what the device reports.
     pub fn train(&mut self, set: &TrainingSet, steps: u32, mut progress: impl FnMut(u32)) -> Result<f32> {
         let mut scratch = Scratch::new(self)?;
         let mut done = 0;
@@ -205,20 +210,19 @@ impl BprMf {
         }
         let mut sum = Buffer::zeroed(&self.device, Reduce::<f32>::out_len(self.options.batch))?;
         Reduce { input: &scratch.loss, operator: Operator::Sum, out: &mut sum }.run(&self.device)?;
-        Ok(f32::from_bits(sum.read()?[0]) / self.options.batch as f32)
+        let loss = f32::from_bits(sum.read()?[0]) / self.options.batch as f32;
+        if !loss.is_finite() {
+            return Err(Error::Diverged { steps, loss });
+        }
+        Ok(loss)
     }
 
-    /// The best `k` of the candidates (ids, ascending) for each user, without those in `excluded`.
+    /// The best `k` of the candidates for each user.
     ///
     /// # Errors
     /// Those of [`RankCandidates`].
-    pub fn rank<'a>(
-        &'a self,
-        users: &'a [u32],
-        candidates: &'a [u32],
-        excluded: &'a dyn Fn(u32) -> &'a [u32],
-        k: u32,
-    ) -> Result<Rankings> {
+    pub fn rank<'a>(&'a self, request: RankRequest<'a>) -> Result<Rankings> {
+        let RankRequest { users, candidates, excluded, k } = request;
         let (user_dims, item_dims) = self.widths();
         RankCandidates {
             user_arena: self.users.values(),
@@ -232,7 +236,7 @@ impl BprMf {
             candidates,
             excluded,
             k,
-            working_bytes: crate::eval::DEFAULT_WORKING_BYTES,
+            working_bytes: DEFAULT_WORKING_BYTES,
         }
         .run(&self.device)
     }
@@ -274,17 +278,28 @@ impl BprMf {
             item_gradients: &mut scratch.item_gradients,
         })?;
         let (triples, workspace) = (&scratch.triples, &mut scratch.workspace);
-        self.users.record_update(commands, (triples, 0, batch), &scratch.user_gradients, user_dims, workspace)?;
-        self.items.record_update(
-            commands,
-            (triples, batch, 2 * batch),
-            &scratch.item_gradients,
-            item_dims,
-            workspace,
-        )?;
+        let (gradients, dims) = (&scratch.user_gradients, user_dims);
+        let occurrences = Occurrences { ids: triples, first: 0, count: batch, gradients, dims };
+        self.users.record_update(commands, occurrences, workspace)?;
+        let (gradients, dims) = (&scratch.item_gradients, item_dims);
+        let occurrences = Occurrences { ids: triples, first: batch, count: 2 * batch, gradients, dims };
+        self.items.record_update(commands, occurrences, workspace)?;
         self.step += 1;
         Ok(())
     }
+}
+
+/// Whom to rank what for.
+#[derive(Clone, Copy)]
+pub struct RankRequest<'a> {
+    /// Ids of the users.
+    pub users: &'a [u32],
+    /// Ids of the items to rank, ascending and distinct.
+    pub candidates: &'a [u32],
+    /// The item ids that a user's list leaves out.
+    pub excluded: &'a dyn Fn(u32) -> &'a [u32],
+    /// Length of a list.
+    pub k: u32,
 }
 
 /// What [`BprMf::resize`] did.

@@ -1,7 +1,9 @@
 //! Recommenders whose embeddings live in ragged tables.
 
 mod bpr_mf;
+mod ranking;
 mod training_set;
 
-pub use bpr_mf::{BprMf, BprMfOptions, Resized};
-pub use training_set::TrainingSet;
+pub use bpr_mf::{BprMf, BprMfOptions, RankRequest, Resized};
+pub use ranking::{DEFAULT_WORKING_BYTES, RankCandidates, Rankings};
+pub use training_set::{TrainingData, TrainingSet};

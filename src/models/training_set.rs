@@ -15,13 +15,22 @@ pub struct TrainingSet {
     pub(super) touched: Buffer<u32>,
 }
 
+/// What to draw training triples from.
+#[derive(Clone, Copy, Debug)]
+pub struct TrainingData<'a> {
+    /// The interactions to learn: their users and positives are drawn, and negatives from all items among them.
+    pub segment: &'a UserItems,
+    /// All that users ever touched, the segment included: a negative is never among it.
+    pub history: &'a UserItems,
+}
+
 impl TrainingSet {
-    /// Users and positives are those of `segment`, and the items to draw negatives from are all items in it; a negative
-    /// is never in the user's `history` (which should contain the segment).
+    /// Lays the data out on the device.
     ///
     /// # Errors
     /// [`Error::Argument`] for a segment without interactions; [`Error::Limit`] past the device's largest binding.
-    pub fn new(device: &Device, segment: &UserItems, history: &UserItems) -> Result<Self> {
+    pub fn new(device: &Device, data: TrainingData<'_>) -> Result<Self> {
+        let TrainingData { segment, history } = data;
         if segment.is_empty() {
             return Err(Error::Argument {
                 op: "TrainingSet::new",
@@ -71,7 +80,7 @@ mod tests {
         // User 1 has nothing in the segment; user 2 touched item 5 before, which is not in the segment.
         let segment = UserItems::new(3, [(0, 4), (2, 9), (2, 4), (0, 7)]).unwrap();
         let history = UserItems::new(3, [(0, 4), (0, 7), (1, 9), (2, 4), (2, 5), (2, 9)]).unwrap();
-        let set = TrainingSet::new(&Device::cpu(), &segment, &history).unwrap();
+        let set = TrainingSet::new(&Device::cpu(), TrainingData { segment: &segment, history: &history }).unwrap();
         let read = |buffer: &Buffer<u32>| buffer.read().unwrap();
         assert_eq!(read(&set.users), [0, 2]);
         assert_eq!(read(&set.positive_offsets), [0, 2, 4]);
@@ -80,6 +89,6 @@ mod tests {
         assert_eq!(read(&set.touched_offsets), [0, 2, 4]);
         assert_eq!(read(&set.touched), [0, 1, 0, 2]);
         let empty = UserItems::new(3, []).unwrap();
-        assert!(TrainingSet::new(&Device::cpu(), &empty, &history).is_err());
+        assert!(TrainingSet::new(&Device::cpu(), TrainingData { segment: &empty, history: &history }).is_err());
     }
 }

@@ -115,7 +115,8 @@ impl Budget {
         }
         let bytes = match self.amount {
             Amount::Bytes(bytes) => bytes,
-            _ => 4 * numbers * params + directory,
+            // A budget past 2^64 bytes is one without end.
+            _ => params.saturating_mul(4 * numbers).saturating_add(directory),
         };
         Ok(Resolved { params, dims: params - biases, bytes })
     }

@@ -84,9 +84,10 @@ impl Account {
     }
 
     /// Bytes counted for a table of `rows` rows and `values` values with `state` numbers of state each.
-    pub fn counted_bytes(&self, rows: u64, values: u64, state: u32) -> u64 {
+    pub(super) fn counted_bytes(&self, rows: u64, values: u64, state: u32) -> u64 {
         let numbers = if self.counts.optimizer { 1 + u64::from(state) } else { 1 };
         let directory = if self.counts.metadata { 4 * (rows + 1) } else { 0 };
+        // Values and rows are u32, so nothing overflows.
         4 * values * numbers + directory
     }
 

@@ -19,4 +19,4 @@ mod ragged;
 pub use account::{Account, Counts};
 pub use offsets::Offsets;
 pub use plan::ResizePlan;
-pub use ragged::{MemoryReport, RaggedTable, TableOptions};
+pub use ragged::{MemoryReport, Occurrences, RaggedTable, TableOptions};

@@ -3,6 +3,7 @@
 use super::plan::Fingerprint;
 use super::{Account, Offsets, ResizePlan};
 use crate::device::{Buffer, Commands, Device, Kernel};
+use crate::kernels::check;
 use crate::kernels::table::lookup::Lookup;
 use crate::kernels::table::migrate::{Fill, Migrate};
 use crate::kernels::table::update::{Optimizer, Update};
@@ -47,6 +48,21 @@ impl MemoryReport {
     pub fn total_bytes(&self) -> u64 {
         self.values_bytes + self.optimizer_bytes + self.metadata_bytes
     }
+}
+
+/// Rows that occur in a batch, and their gradients.
+#[derive(Clone, Copy, Debug)]
+pub struct Occurrences<'a> {
+    /// Row ids.
+    pub ids: &'a Buffer<u32>,
+    /// First of the ids to use.
+    pub first: u32,
+    /// How many of them.
+    pub count: u32,
+    /// `count * dims` gradients.
+    pub gradients: &'a Buffer<f32>,
+    /// Width of a gradient.
+    pub dims: u32,
 }
 
 /// Rows of different sizes on one device. See the [module](super).
@@ -172,6 +188,7 @@ impl RaggedTable {
     /// # Errors
     /// [`Error::IdOutOfRange`] for an id past the table.
     pub fn lookup(&self, ids: &[u32], dims: u32) -> Result<Buffer<f32>> {
+        check::dims("table/lookup", dims)?;
         let ids = self.upload_ids("table/lookup", ids)?;
         let mut out = Buffer::zeroed(&self.device, ids.len() * dims as usize)?;
         let Storage { values, offsets, .. } = &self.storage;
@@ -184,11 +201,13 @@ impl RaggedTable {
     /// # Errors
     /// [`Error::IdOutOfRange`] for an id past the table; [`Error::Shape`] for gradients of another shape.
     pub fn apply_gradients(&mut self, ids: &[u32], gradients: &Buffer<f32>, dims: u32) -> Result<()> {
+        check::dims("table/update", dims)?;
         let ids = self.upload_ids("table/update", ids)?;
         let count = ids.len() as u32;
         let mut workspace = Buffer::zeroed(&self.device, self.update_workspace_len(count, dims))?;
         let mut commands = self.device.commands();
-        self.record_update(&mut commands, (&ids, 0, count), gradients, dims, &mut workspace)?;
+        let occurrences = Occurrences { ids: &ids, first: 0, count, gradients, dims };
+        self.record_update(&mut commands, occurrences, &mut workspace)?;
         commands.submit()
     }
 
@@ -197,19 +216,18 @@ impl RaggedTable {
         self.device.as_gpu().map_or(0, |_| Update::workspace_len(count, dims))
     }
 
-    /// [`apply_gradients`](Self::apply_gradients) for ids that are on the device, `count` of them from `first`, as a
-    /// part of the caller's commands. Ids past the table are left out.
+    /// [`apply_gradients`](Self::apply_gradients) for ids that are on the device, as a part of the caller's commands. Ids
+    /// past the table are left out.
     ///
     /// # Errors
     /// Those of [`Update`].
     pub fn record_update(
         &mut self,
         commands: &mut Commands,
-        (ids, first, count): (&Buffer<u32>, u32, u32),
-        gradients: &Buffer<f32>,
-        dims: u32,
+        occurrences: Occurrences<'_>,
         workspace: &mut Buffer<u32>,
     ) -> Result<()> {
+        let Occurrences { ids, first, count, gradients, dims } = occurrences;
         commands.run(Update {
             arena: &mut self.storage.values,
             offsets: &self.storage.offsets,
@@ -225,7 +243,7 @@ impl RaggedTable {
     }
 
     /// The values, and the offsets that say where rows are: for kernels that change values beside the optimizer.
-    pub fn values_mut(&mut self) -> (&mut Buffer<f32>, &Buffer<u32>) {
+    pub(crate) fn values_mut(&mut self) -> (&mut Buffer<f32>, &Buffer<u32>) {
         (&mut self.storage.values, &self.storage.offsets)
     }
 
@@ -262,19 +280,31 @@ impl RaggedTable {
                 values: own.values,
             });
         }
+        self.check_room(plan)?;
         let (old, new) = (self.used_bytes(), self.counted_bytes_after(plan));
-        self.account.exchange(old, new)?;
-        match self.moved(plan) {
-            Ok(storage) => {
-                self.peak_bytes = self.storage.bytes() + storage.bytes();
-                self.storage = storage;
-                self.device.wait()
-            }
-            Err(error) => {
-                self.account.exchange(new, old).expect("room for what was held before");
-                Err(error)
-            }
+        // Room for the larger of both until it is known which one stays: then only room is given back.
+        let reserved = old.max(new);
+        self.account.exchange(old, reserved)?;
+        let moved = self.moved(plan);
+        let settled = if moved.is_ok() { new } else { old };
+        self.account.exchange(reserved, settled)?;
+        let storage = moved?;
+        self.peak_bytes = self.storage.bytes() + storage.bytes();
+        self.storage = storage;
+        if let Some(gpu) = self.device.as_gpu() {
+            // Lets the old arena go. The move has been waited for and checked; what comes now is for the next check.
+            let _ = gpu.device().poll(wgpu::PollType::wait_indefinitely());
         }
+        Ok(())
+    }
+
+    /// Whether the device can hold the rows of a plan, known before anything moves.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] past the device's largest binding.
+    pub fn check_room(&self, plan: &ResizePlan) -> Result<()> {
+        Buffer::<f32>::check_len(&self.device, plan.to().values())?;
+        Buffer::<u32>::check_len(&self.device, plan.to().rows() + 1)
     }
 
     /// Adds rows of the given sizes behind the last.

@@ -127,7 +127,8 @@ pub struct SegmentedSum<'a> {
     pub values: &'a Buffer<f32>,
     /// `segments + 1` offsets into the values, monotone.
     pub offsets: &'a Buffer<u32>,
-    /// Values in the longest segment, or more. Longer segments would lose what lies beyond.
+    /// Values in the longest segment, or more. A longer segment is an error on the CPU; a GPU, whose offsets are not read
+    /// back, leaves out what lies far enough beyond.
     pub longest: u32,
     /// One sum a segment; every one is written.
     pub sums: &'a mut Buffer<f32>,
@@ -169,6 +170,10 @@ impl Kernel for SegmentedSum<'_> {
         let values = self.values.host(Self::NAME, "values")?;
         let offsets = self.offsets.host(Self::NAME, "offsets")?;
         let sums = self.sums.host_mut(Self::NAME, "sums")?;
+        check::offsets(Self::NAME, "offsets", offsets, values.len())?;
+        let longest = offsets.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(0);
+        let known = longest <= self.longest;
+        check::domain(Self::NAME, "longest", self.longest, known, &format!("at least {longest}"))?;
         let lanes = lanes(values.len(), sums.len() as u32) as usize;
         sums.par_iter_mut().with_min_len(1024).enumerate().for_each(|(s, sum)| {
             let segment = &values[offsets[s] as usize..offsets[s + 1] as usize];

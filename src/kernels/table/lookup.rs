@@ -73,7 +73,7 @@ const TASK_ELEMENTS: usize = 8 * 1024;
 
 /// What a lookup may write: `f32`, or `f16` for a model in half precision.
 ///
-/// Values beyond the range of f16 become its largest. The CPU rounds to the nearest, ties to even; a GPU may round either
+/// Values beyond the range of f16 become its largest; NaN is whatever the device makes of it. The CPU rounds to the nearest, ties to even; a GPU may round either
 /// way, so f16 outputs agree within one unit in the last place (`2^-10` of the value).
 pub trait Output: Element + sealed::Sealed {
     /// The shader's entry point, which writes words of so many elements.
@@ -135,6 +135,7 @@ impl<T: Output> Kernel for Lookup<'_, T> {
         let whole_words = self.dims.is_multiple_of(T::ENTRY.1);
         check::domain(Self::NAME, "dims", self.dims, whole_words, "even")?;
         let expected = self.ids.len() as u64 * u64::from(self.dims);
+        check::indexable(Self::NAME, "out", expected)?;
         check::len(Self::NAME, "out", self.out.len(), expected)
     }
 
@@ -169,17 +170,17 @@ impl<T: Output> Kernel for Lookup<'_, T> {
     }
 }
 
-/// The row's values; an id past the table is an empty row.
+/// The row's values. An id past the table is an empty row, and so is one whose offsets do not lie in the arena.
 #[inline(always)]
 pub(crate) fn row<'a>(arena: &'a [f32], offsets: &[u32], id: u32) -> &'a [f32] {
     match offsets.get(id as usize..id as usize + 2) {
-        Some(range) => &arena[range[0] as usize..range[1] as usize],
+        Some(range) => arena.get(range[0] as usize..range[1] as usize).unwrap_or(&[]),
         None => &[],
     }
 }
 
 /// The CPU twin of [`Lookup`] on slices.
-pub fn lookup<T: Output>(arena: &[f32], offsets: &[u32], ids: &[u32], dims: usize, out: &mut [T]) {
+pub(crate) fn lookup<T: Output>(arena: &[f32], offsets: &[u32], ids: &[u32], dims: usize, out: &mut [T]) {
     if dims == 0 {
         return;
     }
@@ -215,7 +216,8 @@ pub struct LookupBags<'a> {
     pub ids: &'a Buffer<u32>,
     /// `bags + 1` offsets into `ids`, monotone, the last at most its length.
     pub bags: &'a Buffer<u32>,
-    /// Ids in the longest bag, or more. Longer bags would lose what lies beyond.
+    /// Ids in the longest bag, or more. A longer bag is an error on the CPU; a GPU, whose bags are not read back, leaves out
+    /// the ids beyond and then does not divide for the mean.
     pub longest_bag: u32,
     /// A factor for each id.
     pub weights: Option<&'a Buffer<f32>>,
@@ -238,7 +240,9 @@ impl Kernel for LookupBags<'_> {
         if let Some(weights) = self.weights {
             check::len(Self::NAME, "weights", weights.len(), self.ids.len() as u64)?;
         }
-        check::len(Self::NAME, "out", self.out.len(), u64::from(bags) * u64::from(self.dims))
+        let expected = u64::from(bags) * u64::from(self.dims);
+        check::indexable(Self::NAME, "out", expected)?;
+        check::len(Self::NAME, "out", self.out.len(), expected)
     }
 
     fn dispatch(self, gpu: &Gpu, pass: &mut wgpu::ComputePass<'_>) -> Result<()> {
@@ -287,6 +291,10 @@ impl Kernel for LookupBags<'_> {
         if dims == 0 {
             return Ok(());
         }
+        check::offsets(Self::NAME, "bags", bags, ids.len())?;
+        let longest = bags.windows(2).map(|bag| bag[1] - bag[0]).max().unwrap_or(0);
+        let known = longest <= self.longest_bag;
+        check::domain(Self::NAME, "longest_bag", self.longest_bag, known, &format!("at least {longest}"))?;
         let task = (TASK_ELEMENTS / dims).max(1);
         out.par_chunks_mut(task * dims).enumerate().for_each(|(chunk, out)| {
             for (k, out) in out.chunks_exact_mut(dims).enumerate() {

@@ -68,7 +68,7 @@ pub struct Migrate<'a> {
     pub to_arena: &'a mut Buffer<f32>,
     /// `rows' + 1` offsets into the new arena.
     pub to_offsets: &'a Buffer<u32>,
-    /// Values in the widest new row, for the choice of lanes.
+    /// Values in the widest new row, or more, for the choice of lanes. A wider row is an error on the CPU.
     pub widest: u32,
     /// What new dims start as.
     pub fill: Fill,
@@ -135,6 +135,11 @@ impl Kernel for Migrate<'_> {
         let from_offsets = self.from_offsets.host(Self::NAME, "from_offsets")?;
         let to_offsets = self.to_offsets.host(Self::NAME, "to_offsets")?;
         let to_arena = self.to_arena.host_mut(Self::NAME, "to_arena")?;
+        check::offsets(Self::NAME, "from_offsets", from_offsets, from_arena.len())?;
+        check::offsets(Self::NAME, "to_offsets", to_offsets, to_arena.len())?;
+        let widest = to_offsets.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(0);
+        let known = widest <= self.widest;
+        check::domain(Self::NAME, "widest", self.widest, known, &format!("at least {widest}"))?;
         let table = &rng::NORMAL_TABLE;
         let fill_row = |id: usize, to: &mut [f32]| {
             let from = row(from_arena, from_offsets, id as u32);

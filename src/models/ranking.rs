@@ -12,7 +12,7 @@ pub const DEFAULT_WORKING_BYTES: usize = 16 << 20;
 /// Candidate tiles in one submission: long enough to hide its cost, short enough that no driver's watchdog minds.
 const SUBMISSION_TILES: usize = 16;
 
-const OP: &str = "eval/rank_candidates";
+const OP: &str = "models/rank_candidates";
 
 /// Ranks candidate items for users by `b_i + <e_u, e_i>` over the common dims, ties to the smaller id.
 ///
