@@ -121,7 +121,7 @@ fn options(args: &Args) -> ScallOptions {
     };
     let budget = Budget {
         counts: Counts { optimizer: args.count_optimizer, metadata: !args.ignore_metadata },
-        state_per_value: model.optimizer.state_per_value(),
+        state: model.optimizer.state_size(),
         item_bias: model.item_bias,
         d_min: args.min_size,
         d_max: args.max_size,
