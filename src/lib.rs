@@ -46,8 +46,9 @@
 //!
 //! # Guarantees
 //! - The budget cannot be passed: a change that would is an error before anything moves.
-//! - One seed on one device gives the same bits. GPU and CPU agree in every bit for integers (sizes, offsets, ranks, random
-//!   streams) and for fresh rows, and within the tolerance that each kernel states for other floats.
+//! - One seed on one device gives the same bits. GPU and CPU agree in every bit for integers (sizes from given weights, ranks,
+//!   triples, random streams) and for fresh rows, and within the tolerance that each kernel states for other floats; so a
+//!   sampled weight that lies on an edge may give a size one larger on another device.
 //! - A caller's mistake is an [`Error`] that names operator and argument; nothing has been written then.
 //!
 //! Source of the method: Qu et al., "Scalable Dynamic Embedding Size Search for Streaming Recommendation", CIKM 2024

@@ -166,7 +166,7 @@ impl<'a> Scall<'a> {
             });
         }
         options.budget.item_bias = options.model.item_bias;
-        options.budget.state_per_value = options.model.optimizer.state_per_value();
+        options.budget.state = options.model.optimizer.state_size();
         let counts = options.budget.counts;
         // Without rows the tables hold their directories' ends; the first segment sets the real capacity.
         let account = Account::new(u64::MAX, counts);

@@ -76,9 +76,42 @@ fn bad_arguments_are_refused_by_name() {
     with(&["--max-size", "0"], &["--max-size"]);
     with(&["--alpha", "-1", "--segments", "equal=3"], &["alpha"]);
     with(&["--learning-rate", "NaN", "--segments", "equal=1"], &["learning_rate", "NaN"]);
+    with(&["--epsilon", "0", "--segments", "equal=1"], &["epsilon", "above 0"]);
+    with(&["--learning-rate", "-1e38", "--segments", "equal=1"], &["diverged"]);
+    with(&["--l2", "-1", "--segments", "equal=1"], &["l2", "-1"]);
+    with(&["--batch", "4294967295"], &["--batch"]);
+    with(&["--max-size", "65535"], &["--max-size"]);
+    with(&["--columns", "user,item"], &["--columns", "2 columns"]);
     with(&["--keep-bias", "2", "--segments", "equal=1"], &["keep_bias", "2"]);
     with(&["--format", "xml"], &["xml", "csv"]);
     with(&["--format", "dat"], &["good.csv:1"]);
+}
+
+#[test]
+fn columns_are_found_by_name_and_by_position() {
+    let dir = tempfile::tempdir().unwrap();
+    let rows: String = (0..40).map(|i| format!("{i},c{},s{}\n", i % 7, i % 11)).collect();
+    let named = write(dir.path(), "named.csv", format!("time,customer,sku\n{rows}").as_bytes());
+    let bare = write(dir.path(), "bare.csv", rows.as_bytes());
+    for args in [
+        &["--data", &named, "--columns", "customer,sku,time"][..],
+        &["--data", &bare, "--columns", "1,2,0", "--no-header"],
+    ] {
+        let output = stream(&[args, &["--segments", "equal=2", "--steps", "2"]].concat());
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(text.contains("40 interactions, 7 users, 11 items"), "{args:?}: {text}");
+    }
+}
+
+#[test]
+fn budgets_beyond_all_need_are_saturated() {
+    let dir = tempfile::tempdir().unwrap();
+    let rows: String = (0..40).map(|i| format!("u{},i{},{i}\n", i % 7, i % 11)).collect();
+    let file = write(dir.path(), "small.csv", format!("user,item,time\n{rows}").as_bytes());
+    for budget in ["params=4611686018427387904", "mean=1e30", "bytes=9000GB"] {
+        let output = stream(&["--data", &file, "--budget", budget, "--segments", "equal=2", "--steps", "2"]);
+        assert!(output.status.success(), "{budget}: {}", String::from_utf8_lossy(&output.stderr));
+    }
 }
 
 #[test]

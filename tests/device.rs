@@ -6,6 +6,7 @@ use common::devices;
 use scall_gpu::device::{Buffer, Device, GpuOptions, Kernel};
 use scall_gpu::kernels::prim::scan::Scan;
 use scall_gpu::kernels::table::lookup::Lookup;
+use scall_gpu::table::{Account, RaggedTable, TableOptions};
 use scall_gpu::{Error, wgpu};
 
 /// A GPU of its own for a test that breaks it or borrows it.
@@ -17,6 +18,12 @@ fn fresh_gpu() -> Option<Device> {
     }
 }
 
+fn fresh_adapter() -> Option<wgpu::Adapter> {
+    fresh_gpu()?;
+    let adapters = wgpu::Instance::default().enumerate_adapters(wgpu::Backends::all());
+    pollster::block_on(adapters).into_iter().next()
+}
+
 #[test]
 fn what_is_written_is_read() {
     for device in devices() {
@@ -25,9 +32,15 @@ fn what_is_written_is_read() {
             let mut buffer = Buffer::from_slice(&device, &values).unwrap();
             assert_eq!((buffer.len(), buffer.size_bytes()), (len, 2 * len as u64));
             assert_eq!(buffer.read().unwrap(), values);
-            if len > 0 {
-                buffer.write(&[77]).unwrap();
-                assert_eq!(buffer.read().unwrap()[0], 77);
+            // Two u16 are a word; one is not, unless it is all there is.
+            let head: &[u16] = if len >= 2 { &[77, 78] } else { &values };
+            buffer.write(head).unwrap();
+            let mut want = values.clone();
+            want[..head.len()].copy_from_slice(head);
+            assert_eq!(buffer.read().unwrap(), want, "{}", device.describe());
+            if len > 2 {
+                assert!(matches!(buffer.write(&[5]), Err(Error::Argument { arg: "len", .. })));
+                assert_eq!(buffer.read().unwrap(), want);
             }
             let too_long = buffer.write(&vec![0; len + 1]).unwrap_err();
             assert!(matches!(too_long, Error::Shape { arg: "values", .. }));
@@ -118,16 +131,54 @@ fn a_buffer_past_the_devices_limit_names_the_limit() {
 #[test]
 fn a_lost_device_is_an_error_not_a_panic() {
     let Some(device) = fresh_gpu() else { return };
-    let buffer = Buffer::from_slice(&device, &[1u32, 2, 3]).unwrap();
+    let mut values = Buffer::from_slice(&device, &[1u32, 2, 3]).unwrap();
+    let mut workspace = Buffer::zeroed(&device, 1).unwrap();
     let gpu = device.as_gpu().unwrap();
     gpu.device().destroy();
     let _ = gpu.device().poll(wgpu::PollType::Poll);
+    let lost = |error: Error| match error {
+        Error::DeviceLost { reason } => assert!(!reason.is_empty()),
+        other => panic!("{other}"),
+    };
+    lost(values.read().unwrap_err());
+    lost(values.write(&[7]).unwrap_err());
+    lost(pollster::block_on(values.read_async()).unwrap_err());
+    lost(Buffer::from_slice(&device, &[1u32]).unwrap_err());
+    lost(Buffer::<u32>::zeroed(&device, 1).unwrap_err());
+    lost(device.wait().unwrap_err());
+    let scan = Scan { values: &mut values, count: 3, inclusive: true, workspace: &mut workspace };
+    lost(scan.run(&device).unwrap_err());
+}
+
+/// An owner's handlers stay the owner's, and still nothing panics.
+#[test]
+fn a_lost_borrowed_device_is_an_error_not_a_panic() {
+    let Some(owner) = fresh_gpu() else { return };
+    let owner = owner.as_gpu().unwrap();
+    let borrowed = Device::from_wgpu(owner.device().clone(), owner.queue().clone());
+    let buffer = Buffer::from_slice(&borrowed, &[1u32, 2, 3]).unwrap();
+    owner.device().destroy();
+    let _ = owner.device().poll(wgpu::PollType::Poll);
     let error = buffer.read().unwrap_err();
-    assert!(matches!(error, Error::DeviceLost { .. }), "{error}");
-    let mut values = Buffer::from_slice(&device, &[1u32]).unwrap();
-    let mut workspace = Buffer::zeroed(&device, 1).unwrap();
-    let scan = Scan { values: &mut values, count: 1, inclusive: true, workspace: &mut workspace };
-    assert!(matches!(scan.run(&device), Err(Error::DeviceLost { .. })));
+    assert!(matches!(error, Error::DeviceLost { .. } | Error::Gpu { .. }), "{error}");
+}
+
+#[test]
+fn a_borrowed_device_with_low_limits_is_told_which() {
+    let Some(adapter) = fresh_adapter() else { return };
+    let (device, queue) = pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor {
+        required_limits: wgpu::Limits::downlevel_defaults(),
+        ..Default::default()
+    }))
+    .unwrap();
+    let device = Device::from_wgpu(device, queue);
+    let error = RaggedTable::new(&device, &[1, 2], TableOptions::default(), &Account::unlimited()).unwrap_err();
+    match error {
+        Error::Limit { limit, allowed, .. } => {
+            assert_eq!((limit, allowed), ("max_storage_buffers_per_shader_stage", 4))
+        }
+        other => panic!("{other}"),
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use common::devices;
 use proptest::prelude::*;
 use scall_gpu::Error;
 use scall_gpu::device::{Buffer, Device};
-use scall_gpu::kernels::table::update::Optimizer;
+use scall_gpu::kernels::table::optimizer::Optimizer;
 use scall_gpu::table::{Account, Counts, Offsets, RaggedTable, ResizePlan, TableOptions};
 
 const OPTIONS: TableOptions = TableOptions {
@@ -16,9 +16,21 @@ const OPTIONS: TableOptions = TableOptions {
     seed: 42,
 };
 
+const OPTIMIZERS: [Optimizer; 4] = [
+    Optimizer::Sgd { learning_rate: 0.1 },
+    OPTIONS.optimizer,
+    Optimizer::Adam { learning_rate: 0.1, beta1: 0.9, beta2: 0.999, epsilon: 1e-8 },
+    Optimizer::RowWiseAdagrad { learning_rate: 0.1, epsilon: 1e-8 },
+];
+
 /// A table whose values and state both differ everywhere.
 fn trained(device: &Device, sizes: &[u32], account: &Account) -> RaggedTable {
-    let mut table = RaggedTable::new(device, sizes, OPTIONS, account).unwrap();
+    trained_by(OPTIONS.optimizer, device, sizes, account)
+}
+
+fn trained_by(optimizer: Optimizer, device: &Device, sizes: &[u32], account: &Account) -> RaggedTable {
+    let options = TableOptions { optimizer, ..OPTIONS };
+    let mut table = RaggedTable::new(device, sizes, options, account).unwrap();
     let ids: Vec<u32> = (0..table.rows()).collect();
     let dims = sizes.iter().copied().max().unwrap_or(0);
     let gradients: Vec<f32> = (0..ids.len() as u32 * dims).map(|i| (i % 97) as f32 / 31.0 - 1.5).collect();
@@ -39,10 +51,13 @@ fn rows(buffer: &Buffer<f32>, sizes: &[u32]) -> Vec<Vec<u32>> {
     sizes.iter().map(take).collect()
 }
 
-/// Values and state of a table, row after row.
-fn contents(table: &RaggedTable) -> [Vec<Vec<u32>>; 2] {
+/// Values and state of a table, row after row; row-wise state is that of rows with one value.
+fn contents(table: &RaggedTable) -> Vec<Vec<Vec<u32>>> {
     let sizes: Vec<u32> = table.sizes().collect();
-    [rows(table.values(), &sizes), rows(table.optimizer_state().unwrap(), &sizes)]
+    let per_row = vec![1; sizes.len()];
+    let shape = if table.options().optimizer.state_size().per_row > 0 { &per_row } else { &sizes };
+    let state = table.optimizer_state().iter().map(|state| rows(state, shape));
+    [rows(table.values(), &sizes)].into_iter().chain(state).collect()
 }
 
 fn sizes() -> impl Strategy<Value = Vec<u32>> {
@@ -96,21 +111,83 @@ proptest! {
 }
 
 fn resize_keeps_bits(device: &Device, from: &[u32], to: &[u32]) {
-    let mut table = trained(device, from, &Account::unlimited());
-    let before = contents(&table);
-    let plan = table.plan(to).unwrap();
-    table.resize(&plan).unwrap();
-    let after = contents(&table);
-    let fresh = RaggedTable::new(device, to, OPTIONS, &Account::unlimited()).unwrap();
-    let fresh = rows(fresh.values(), to);
-    for (r, &size) in to.iter().enumerate() {
-        let kept = from.get(r).copied().unwrap_or(0).min(size) as usize;
-        for (before, after) in before.iter().zip(&after) {
-            assert_eq!(after[r][..kept], *before.get(r).map_or(&[][..], |row| &row[..kept]), "row {r} of {to:?}");
+    for optimizer in OPTIMIZERS {
+        let mut table = trained_by(optimizer, device, from, &Account::unlimited());
+        let before = contents(&table);
+        let plan = table.plan(to).unwrap();
+        table.resize(&plan).unwrap();
+        let after = contents(&table);
+        assert_eq!(after.len(), 1 + optimizer.state_size().lens(1, 1).len());
+        assert_eq!(table.steps(), 1);
+        let fresh = RaggedTable::new(device, to, OPTIONS, &Account::unlimited()).unwrap();
+        let fresh = rows(fresh.values(), to);
+        for (r, &size) in to.iter().enumerate() {
+            let what = format!("row {r} of {to:?}, {optimizer:?}");
+            let kept = from.get(r).copied().unwrap_or(0).min(size) as usize;
+            let old = |part: &[Vec<u32>]| part.get(r).cloned().unwrap_or_default();
+            assert_eq!(after[0][r][..kept], old(&before[0])[..kept], "{what}");
+            // What is new does not depend on the way: it is what a fresh table has there, and fresh state.
+            assert_eq!(after[0][r][kept..], fresh[r][kept..], "{what}");
+            for (before, after) in before[1..].iter().zip(&after[1..]) {
+                if optimizer.state_size().per_row > 0 {
+                    // A row keeps its number whatever its size, and a new row has zero.
+                    assert_eq!(after[r], before.get(r).cloned().unwrap_or_else(|| vec![0]), "{what}");
+                } else {
+                    assert_eq!(after[r][..kept], old(before)[..kept], "{what}");
+                    assert!(after[r][kept..].iter().all(|&bits| bits == 0), "state of {what}");
+                }
+            }
         }
-        // What is new does not depend on the way: it is what a fresh table has there, and fresh state.
-        assert_eq!(after[0][r][kept..], fresh[r][kept..], "row {r} of {to:?}");
-        assert!(after[1][r][kept..].iter().all(|&bits| bits == 0), "state of row {r}");
+    }
+}
+
+/// Training that goes on after a resize is training that goes on: rows that keep their size take the steps that they
+/// would have taken.
+#[test]
+fn steps_go_on_after_a_resize() {
+    for device in devices() {
+        for optimizer in OPTIMIZERS {
+            let gradients: Vec<f32> = (0..12).map(|i| i as f32 / 7.0 - 0.6).collect();
+            let gradients = Buffer::from_slice(&device, &gradients).unwrap();
+            let run = |resized: bool| {
+                let mut table = trained_by(optimizer, &device, &[3, 4, 2], &Account::unlimited());
+                if resized {
+                    let plan = table.plan(&[3, 9, 2, 5]).unwrap();
+                    table.resize(&plan).unwrap();
+                }
+                table.apply_gradients(&[0, 2, 0], &gradients, 4).unwrap();
+                assert_eq!(table.steps(), 2);
+                let contents = contents(&table);
+                contents.iter().flat_map(|part| [part[0].clone(), part[2].clone()]).collect::<Vec<_>>()
+            };
+            assert_eq!(run(true), run(false), "{optimizer:?}");
+        }
+    }
+}
+
+/// A batch in which each row occurs once is a dense gradient.
+#[test]
+fn an_update_of_all_rows_is_that_of_a_batch_with_all_rows() {
+    for device in devices() {
+        for optimizer in OPTIMIZERS {
+            let sizes = [3, 0, 4, 2];
+            let gradients: Vec<f32> = (0..16).map(|i| i as f32 / 9.0 - 0.7).collect();
+            let gradients = Buffer::from_slice(&device, &gradients).unwrap();
+            let mut sparse = trained_by(optimizer, &device, &sizes, &Account::unlimited());
+            let mut dense = trained_by(optimizer, &device, &sizes, &Account::unlimited());
+            sparse.apply_gradients(&[0, 1, 2, 3], &gradients, 4).unwrap();
+            let mut commands = device.commands();
+            dense.record_update_all(&mut commands, &gradients, 4).unwrap();
+            commands.submit().unwrap();
+            assert_eq!(sparse.steps(), dense.steps());
+            let numbers = |table: &RaggedTable| {
+                let bits = contents(table).concat().concat();
+                bits.into_iter().map(f32::from_bits).collect::<Vec<f32>>()
+            };
+            for (a, b) in numbers(&sparse).into_iter().zip(numbers(&dense)) {
+                assert!((a - b).abs() <= 1e-6 * a.abs().max(0.1), "{optimizer:?}: {a} and {b}");
+            }
+        }
     }
 }
 
@@ -192,10 +269,19 @@ fn the_budget_cannot_be_passed() {
 
 #[test]
 fn the_optimizer_counts_when_it_is_asked_to() {
-    let account = Account::new(u64::MAX, Counts { optimizer: true, metadata: false });
-    let table = trained(&Device::cpu(), &[6; 10], &account);
-    assert_eq!(account.used_bytes(), 2 * 4 * 60);
-    assert_eq!(table.memory().optimizer_bytes, 240);
+    for (optimizer, state) in OPTIMIZERS.into_iter().zip([0, 240, 480, 40]) {
+        for device in devices() {
+            let account = Account::new(u64::MAX, Counts { optimizer: true, metadata: false });
+            let mut table = trained_by(optimizer, &device, &[6; 10], &account);
+            assert_eq!(account.used_bytes(), 240 + state);
+            assert_eq!(table.memory().optimizer_bytes, state);
+            // A row without values has a number of row-wise state all the same.
+            table.append_rows(&[0]).unwrap();
+            let held = table.memory();
+            assert_eq!(account.used_bytes(), held.values_bytes + held.optimizer_bytes);
+            assert_eq!(held.optimizer_bytes, if state == 40 { 44 } else { state });
+        }
+    }
 }
 
 #[test]

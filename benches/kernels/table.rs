@@ -81,7 +81,7 @@ pub fn update(c: &mut Criterion) {
         });
         for (name, device) in devices() {
             let mut values = upload(&device, &arena);
-            let mut state = Buffer::zeroed(&device, arena.len()).unwrap();
+            let mut state = [Buffer::zeroed(&device, arena.len()).unwrap()];
             let (offsets, ids) = (upload(&device, &offsets), upload(&device, &ids));
             let gradients = upload(&device, &gradients);
             let mut workspace = Buffer::zeroed(&device, Update::workspace_len(IDS as u32, DIMS)).unwrap();
@@ -90,13 +90,14 @@ pub fn update(c: &mut Criterion) {
                     let update = Update {
                         arena: &mut values,
                         offsets: &offsets,
-                        state: Some(&mut state),
+                        state: &mut state,
                         ids: &ids,
                         first: 0,
                         count: IDS as u32,
                         gradients: &gradients,
                         dims: DIMS,
                         optimizer: Optimizer::Adagrad { learning_rate: 0.1, epsilon: 1e-8 },
+                        step: 1,
                         workspace: &mut workspace,
                     };
                     update.run(&device).unwrap();

@@ -2,6 +2,7 @@
 // optimizer steps once. Rows are found as runs of equal keys in the sorted ids; a run longer than `chunk` is summed
 // chunk by chunk first.
 //import common/grid.wgsl
+//import common/optimizer.wgsl
 
 struct Params {
     rows: u32,        // rows in the table
@@ -13,19 +14,22 @@ struct Params {
     partials: u32,    // and the partial sums begin in the workspace
     learning_rate: f32,
     epsilon: f32,
+    beta1: f32,
+    beta2: f32,
+    correction: f32,
 }
 
-override lanes: u32 = 8u;       // threads that share a row
-override chunk: u32 = 64u;      // occurrences summed at once
-override optimizer: u32 = 0u;   // 0 SGD, 1 Adagrad
+override lanes: u32 = 8u;   // threads that share a row; all 256 for a long run
+override chunk: u32 = 64u;  // occurrences summed at once
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read_write> arena: array<f32>;
 @group(0) @binding(2) var<storage, read> offsets: array<u32>;
-@group(0) @binding(3) var<storage, read_write> accumulators: array<f32>;
-@group(0) @binding(4) var<storage, read> ids: array<u32>;
-@group(0) @binding(5) var<storage, read> gradients: array<f32>;
-@group(0) @binding(6) var<storage, read_write> workspace: array<u32>;
+@group(0) @binding(3) var<storage, read_write> first_state: array<f32>;
+@group(0) @binding(4) var<storage, read_write> second_state: array<f32>;
+@group(0) @binding(5) var<storage, read> ids: array<u32>;
+@group(0) @binding(6) var<storage, read> gradients: array<f32>;
+@group(0) @binding(7) var<storage, read_write> workspace: array<u32>;
 
 fn key(position: u32) -> u32 {
     return workspace[params.keys + position];
@@ -33,16 +37,6 @@ fn key(position: u32) -> u32 {
 
 fn gradient(position: u32, j: u32) -> f32 {
     return gradients[workspace[params.occurrences + position] * params.dims + j];
-}
-
-fn step(at: u32, g: f32) {
-    if optimizer == 0u {
-        arena[at] -= params.learning_rate * g;
-    } else {
-        let sum = accumulators[at] + g * g;
-        accumulators[at] = sum;
-        arena[at] -= params.learning_rate * g / (sqrt(sum) + params.epsilon);
-    }
 }
 
 fn width_of(row: u32) -> u32 {
@@ -78,23 +72,27 @@ fn prepare(
     }
 }
 
-@compute @workgroup_size(256)
-fn short_runs(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) thread: u32,
-) {
-    let start = workgroup_index(group, groups) * (256u / lanes) + thread / lanes;
+// The occurrences of a row, and the dims of it that have a gradient: none, where this is no run to step.
+struct Run {
+    row: u32,
+    start: u32,
+    end: u32,
+    width: u32,
+}
+
+// The run that begins at this position, if it is not longer than `chunk`.
+fn short_run(start: u32) -> Run {
+    let none = Run(0u, 0u, 0u, 0u);
     if start >= params.count {
-        return;
+        return none;
     }
     let row = key(start);
     if row >= params.rows {
-        return;
+        return none;
     }
     if start > 0u {
         if key(start - 1u) == row {
-            return;
+            return none;
         }
     }
     var end = start + 1u;
@@ -105,15 +103,51 @@ fn short_runs(
         end++;
     }
     if end - start > chunk {
-        return;
+        return none;
     }
-    let width = width_of(row);
-    for (var j = thread % lanes; j < width; j += lanes) {
-        var sum = 0.0;
-        for (var position = start; position < end; position++) {
-            sum += gradient(position, j);
+    return Run(row, start, end, width_of(row));
+}
+
+fn short_sum(run: Run, j: u32) -> f32 {
+    var sum = 0.0;
+    for (var position = run.start; position < run.end; position++) {
+        sum += gradient(position, j);
+    }
+    return sum;
+}
+
+@compute @workgroup_size(256)
+fn short_runs(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let run = short_run(workgroup_index(group, groups) * (256u / lanes) + thread / lanes);
+    for (var j = thread % lanes; j < run.width; j += lanes) {
+        step(offsets[run.row] + j, short_sum(run, j));
+    }
+}
+
+@compute @workgroup_size(256)
+fn short_runs_row_wise(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let run = short_run(workgroup_index(group, groups) * (256u / lanes) + thread / lanes);
+    var g = 0.0;
+    var squares = 0.0;
+    for (var j = thread % lanes; j < run.width; j += lanes) {
+        g = short_sum(run, j);
+        squares += g * g;
+    }
+    let sum = accumulate(thread, run.row, run.width, squares);
+    for (var j = thread % lanes; j < run.width; j += lanes) {
+        // A lane with one value still has its sum; there is no room to keep more.
+        if run.width > lanes {
+            g = short_sum(run, j);
         }
-        step(offsets[row] + j, sum);
+        step_row_wise(offsets[run.row] + j, g, sum);
     }
 }
 
@@ -153,6 +187,38 @@ fn partial_sums(
 }
 
 // The long run that begins in this chunk, if there is one, holds its last position.
+fn long_run(index: u32) -> Run {
+    let none = Run(0u, 0u, 0u, 0u);
+    let begin = index * chunk;
+    if begin >= params.count {
+        return none;
+    }
+    let row = key(min(begin + chunk, params.count) - 1u);
+    if row >= params.rows {
+        return none;
+    }
+    let low = lower_bound(row);
+    let high = lower_bound(row + 1u);
+    if low < begin || high - low <= chunk {
+        return none;
+    }
+    return Run(row, low, high, width_of(row));
+}
+
+// Where the partial sum of the run's first chunk lies.
+fn first_partial(run: Run, index: u32, j: u32) -> u32 {
+    let slot = select(0u, 1u, run.start > index * chunk);
+    return params.partials + (index * 2u + slot) * params.dims + j;
+}
+
+fn long_sum(run: Run, index: u32, j: u32) -> f32 {
+    var sum = bitcast<f32>(workspace[first_partial(run, index, j)]);
+    for (var next = index + 1u; next * chunk < run.end; next++) {
+        sum += bitcast<f32>(workspace[params.partials + next * 2u * params.dims + j]);
+    }
+    return sum;
+}
+
 @compute @workgroup_size(256)
 fn long_runs(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -160,26 +226,29 @@ fn long_runs(
     @builtin(local_invocation_index) thread: u32,
 ) {
     let index = workgroup_index(group, groups);
-    let begin = index * chunk;
-    if begin >= params.count {
-        return;
+    let run = long_run(index);
+    for (var j = thread; j < run.width; j += lanes) {
+        step(offsets[run.row] + j, long_sum(run, index, j));
     }
-    let row = key(min(begin + chunk, params.count) - 1u);
-    if row >= params.rows {
-        return;
+}
+
+@compute @workgroup_size(256)
+fn long_runs_row_wise(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let index = workgroup_index(group, groups);
+    let run = long_run(index);
+    var squares = 0.0;
+    for (var j = thread; j < run.width; j += lanes) {
+        let g = long_sum(run, index, j);
+        // Nobody else reads the run's first partial sum.
+        workspace[first_partial(run, index, j)] = bitcast<u32>(g);
+        squares += g * g;
     }
-    let low = lower_bound(row);
-    let high = lower_bound(row + 1u);
-    if low < begin || high - low <= chunk {
-        return;
-    }
-    let width = width_of(row);
-    for (var j = thread; j < width; j += 256u) {
-        let slot = select(0u, 1u, low > begin);
-        var sum = bitcast<f32>(workspace[params.partials + (index * 2u + slot) * params.dims + j]);
-        for (var next = index + 1u; next * chunk < high; next++) {
-            sum += bitcast<f32>(workspace[params.partials + next * 2u * params.dims + j]);
-        }
-        step(offsets[row] + j, sum);
+    let sum = accumulate(thread, run.row, run.width, squares);
+    for (var j = thread; j < run.width; j += lanes) {
+        step_row_wise(offsets[run.row] + j, bitcast<f32>(workspace[first_partial(run, index, j)]), sum);
     }
 }

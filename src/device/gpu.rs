@@ -96,7 +96,9 @@ impl Gpu {
             keep_first(&sink.error, error.to_string());
         }));
         let sink = faults.clone();
-        device.set_device_lost_callback(move |_, reason| keep_first(&sink.lost, reason));
+        device.set_device_lost_callback(move |reason, message| {
+            keep_first(&sink.lost, format!("{reason:?} {message}").trim_end().to_owned());
+        });
         Ok(Self::assemble(device, queue, faults, false))
     }
 

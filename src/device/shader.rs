@@ -72,6 +72,7 @@ const COMMON: &[(&str, &str)] = &[
     ("common/elementary.wgsl", include_str!("../../shaders/common/elementary.wgsl")),
     ("common/grid.wgsl", include_str!("../../shaders/common/grid.wgsl")),
     ("common/normal.wgsl", include_str!("../../shaders/common/normal.wgsl")),
+    ("common/optimizer.wgsl", include_str!("../../shaders/common/optimizer.wgsl")),
     ("common/philox.wgsl", include_str!("../../shaders/common/philox.wgsl")),
     ("common/scan.wgsl", include_str!("../../shaders/common/scan.wgsl")),
 ];

@@ -4,7 +4,7 @@
 //! | family | kernels |
 //! |---|---|
 //! | [`prim`] | scan, reduce, sort, segments |
-//! | [`table`] | lookup, update, migrate |
+//! | [`table`] | lookup, update, update_all, migrate |
 //! | [`sizing`] | sample, apportion, rank |
 //! | [`rank`] | bpr, triples, top_k |
 //!
@@ -35,6 +35,7 @@ pub(crate) const SHADERS: &[&crate::device::Shader] = &[
     &table::lookup::SHADER,
     &table::migrate::SHADER,
     &table::update::SHADER,
+    &table::update_all::SHADER,
     &sizing::apportion::SHADER,
     &sizing::rank::SHADER,
     &sizing::sample::SHADER,

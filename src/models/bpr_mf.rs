@@ -177,13 +177,14 @@ impl BprMf {
         commands.run(Update {
             arena,
             offsets,
-            state: None,
+            state: &mut [],
             ids: &ids,
             first: 0,
             count: rows,
             gradients: &biases,
             dims: 1,
             optimizer,
+            step: 1,
             workspace: &mut workspace,
         })?;
         commands.submit()

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::kernels::table::optimizer::StateSize;
 use crate::table::Counts;
 use crate::{Error, Result};
 
@@ -40,8 +41,8 @@ pub struct Budget {
     pub amount: Amount,
     /// What counts besides the values, where the amount is in bytes.
     pub counts: Counts,
-    /// f32 numbers of optimizer state a value, for a budget that counts them.
-    pub state_per_value: u32,
+    /// Optimizer state, for a budget that counts it.
+    pub state: StateSize,
     /// One parameter of each item row is a bias, beside its dims.
     pub item_bias: bool,
     /// Least size of a row (default 1, as in the paper; 0 lets a fixed budget survive any number of entities).
@@ -64,7 +65,8 @@ pub struct Resolved {
 impl Budget {
     /// A budget with the defaults: values and row directory counted, a bias an item, sizes 1 to 64.
     pub fn new(amount: Amount) -> Self {
-        Self { amount, counts: Counts::default(), state_per_value: 0, item_bias: true, d_min: 1, d_max: 64 }
+        let (counts, state) = (Counts::default(), StateSize::default());
+        Self { amount, counts, state, item_bias: true, d_min: 1, d_max: 64 }
     }
 
     /// What the budget is for this population.
@@ -94,8 +96,10 @@ impl Budget {
             return Err(wrong("d_max", "at least 1 and at least d_min", self.d_max.to_string()));
         }
         let entities = population.entities();
-        let numbers = if self.counts.optimizer { 1 + u64::from(self.state_per_value) } else { 1 };
+        let state = if self.counts.optimizer { self.state } else { StateSize::default() };
+        let a_value = 4 + state.bytes(0, 1);
         let directory = if self.counts.metadata { 4 * (entities + 2) } else { 0 };
+        let fixed = directory + state.bytes(entities, 0);
         let biases = if self.item_bias { u64::from(population.items) } else { 0 };
         let least = entities * u64::from(self.d_min) + biases;
         let params = match self.amount {
@@ -103,11 +107,11 @@ impl Budget {
             Amount::MeanSize(mean) if mean.is_finite() && mean >= 0.0 => (mean * entities as f64).floor() as u64,
             Amount::MeanSize(mean) => return Err(wrong("mean", "finite and not negative", mean.to_string())),
             Amount::Bytes(bytes) => {
-                let min = directory + 4 * numbers * least;
+                let min = fixed + a_value * least;
                 if bytes < min {
                     return Err(Error::Infeasible { entities, min, budget: bytes, unit: "bytes" });
                 }
-                (bytes - directory) / (4 * numbers)
+                (bytes - fixed) / a_value
             }
         };
         if params < least {
@@ -116,7 +120,7 @@ impl Budget {
         let bytes = match self.amount {
             Amount::Bytes(bytes) => bytes,
             // A budget past 2^64 bytes is one without end.
-            _ => params.saturating_mul(4 * numbers).saturating_add(directory),
+            _ => params.saturating_mul(a_value).saturating_add(fixed),
         };
         Ok(Resolved { params, dims: params - biases, bytes })
     }
@@ -178,7 +182,7 @@ mod tests {
     const POPULATION: Population = Population { users: 10, items: 6 };
 
     fn bytes(amount: u64, counts: Counts, d_min: u32) -> Budget {
-        Budget { counts, d_min, state_per_value: 1, ..Budget::new(Amount::Bytes(amount)) }
+        Budget { counts, d_min, state: StateSize { per_value: 1, per_row: 0 }, ..Budget::new(Amount::Bytes(amount)) }
     }
 
     #[test]
@@ -189,6 +193,16 @@ mod tests {
             let resolved = bytes(1000, Counts { optimizer, metadata }, 1).resolve(POPULATION).unwrap();
             assert_eq!((resolved.params, resolved.dims, resolved.bytes), (params, params - 6, 1000));
         }
+    }
+
+    #[test]
+    fn state_of_rows_comes_off_the_bytes() {
+        let counts = Counts { optimizer: true, metadata: true };
+        let budget = Budget { state: StateSize { per_value: 0, per_row: 1 }, ..bytes(1000, counts, 1) };
+        // 4 * 18 of directory, 4 * 16 of accumulators.
+        assert_eq!(budget.resolve(POPULATION).unwrap().params, (1000 - 72 - 64) / 4);
+        let budget = Budget { amount: Amount::Params(100), ..budget };
+        assert_eq!(budget.resolve(POPULATION).unwrap().bytes, 400 + 72 + 64);
     }
 
     #[test]

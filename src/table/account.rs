@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::kernels::table::optimizer::StateSize;
 use crate::{Error, Result};
 
 /// What the budget counts besides the values.
@@ -83,12 +84,12 @@ impl Account {
         Ok(())
     }
 
-    /// Bytes counted for a table of `rows` rows and `values` values with `state` numbers of state each.
-    pub(super) fn counted_bytes(&self, rows: u64, values: u64, state: u32) -> u64 {
-        let numbers = if self.counts.optimizer { 1 + u64::from(state) } else { 1 };
+    /// Bytes counted for a table of `rows` rows and `values` values with this state.
+    pub(super) fn counted_bytes(&self, rows: u64, values: u64, state: StateSize) -> u64 {
+        let state = if self.counts.optimizer { state.bytes(rows, values) } else { 0 };
         let directory = if self.counts.metadata { 4 * (rows + 1) } else { 0 };
         // Values and rows are u32, so nothing overflows.
-        4 * values * numbers + directory
+        4 * values + state + directory
     }
 
     /// Gives back `old` bytes and takes `new`, or neither.

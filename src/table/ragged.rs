@@ -6,7 +6,9 @@ use crate::device::{Buffer, Commands, Device, Kernel};
 use crate::kernels::check;
 use crate::kernels::table::lookup::Lookup;
 use crate::kernels::table::migrate::{Fill, Migrate};
-use crate::kernels::table::update::{Optimizer, Update};
+use crate::kernels::table::optimizer::{Optimizer, StateSize};
+use crate::kernels::table::update::Update;
+use crate::kernels::table::update_all::UpdateAll;
 use crate::{Error, Result};
 
 /// How a table starts its rows and moves them.
@@ -72,6 +74,7 @@ pub struct RaggedTable {
     options: TableOptions,
     account: Account,
     storage: Storage,
+    steps: u32,
     peak_bytes: u64,
 }
 
@@ -82,20 +85,18 @@ struct Storage {
     /// The offsets on the host, when the buffer is not there itself.
     mirror: Option<Vec<u32>>,
     values: Buffer<f32>,
-    state: Option<Buffer<f32>>,
+    /// A buffer for each number of the optimizer's state.
+    state: Vec<Buffer<f32>>,
 }
 
 impl Storage {
     /// Room for rows at these offsets, everything zero.
-    fn new(device: &Device, offsets: Offsets, state_per_value: u32) -> Result<Self> {
-        let values = offsets.values();
+    fn new(device: &Device, offsets: Offsets, state: StateSize) -> Result<Self> {
+        let (rows, values) = (offsets.rows(), offsets.values());
         let offsets = offsets.into_vec();
         Ok(Self {
             values: Buffer::zeroed(device, values)?,
-            state: match state_per_value {
-                0 => None,
-                per_value => Some(Buffer::zeroed(device, values * per_value as usize)?),
-            },
+            state: state.lens(rows, values).map(|len| Buffer::zeroed(device, len)).collect::<Result<_>>()?,
             mirror: device.as_gpu().map(|_| offsets.clone()),
             offsets: Buffer::from_vec(device, offsets)?,
         })
@@ -108,9 +109,12 @@ impl Storage {
         }
     }
 
+    fn state_bytes(&self) -> u64 {
+        self.state.iter().map(Buffer::size_bytes).sum()
+    }
+
     fn bytes(&self) -> u64 {
-        let state = self.state.as_ref().map_or(0, Buffer::size_bytes);
-        self.values.size_bytes() + state + self.offsets.size_bytes()
+        self.values.size_bytes() + self.state_bytes() + self.offsets.size_bytes()
     }
 }
 
@@ -121,10 +125,10 @@ impl RaggedTable {
     /// [`Error::OverBudget`] when the account has no room; [`Error::Limit`] past the device's largest binding.
     pub fn new(device: &Device, sizes: &[u32], options: TableOptions, account: &Account) -> Result<Self> {
         options.optimizer.check("RaggedTable::new")?;
-        let empty = Storage::new(device, Offsets::from_sizes(&[])?, options.optimizer.state_per_value())?;
-        account.exchange(0, account.counted_bytes(0, 0, 0))?;
+        let empty = Storage::new(device, Offsets::from_sizes(&[])?, options.optimizer.state_size())?;
+        account.exchange(0, account.counted_bytes(0, 0, StateSize::default()))?;
         let (device, account) = (device.clone(), account.clone());
-        let mut table = Self { device, options, account, storage: empty, peak_bytes: 0 };
+        let mut table = Self { device, options, account, storage: empty, steps: 0, peak_bytes: 0 };
         table.append_rows(sizes)?;
         Ok(table)
     }
@@ -132,6 +136,11 @@ impl RaggedTable {
     /// The device it lives on.
     pub fn device(&self) -> &Device {
         &self.device
+    }
+
+    /// How it starts its rows and moves them.
+    pub fn options(&self) -> &TableOptions {
+        &self.options
     }
 
     /// The account it draws from.
@@ -178,9 +187,15 @@ impl RaggedTable {
         &self.storage.offsets
     }
 
-    /// The optimizer's state on the device, of the values' shape, if it has any.
-    pub fn optimizer_state(&self) -> Option<&Buffer<f32>> {
-        self.storage.state.as_ref()
+    /// The optimizer's state on the device: a buffer for each number of
+    /// [`state_size`](Optimizer::state_size), of the values' shape or one number a row.
+    pub fn optimizer_state(&self) -> &[Buffer<f32>] {
+        &self.storage.state
+    }
+
+    /// Optimizer steps taken (or recorded): one for each update, whatever its rows.
+    pub fn steps(&self) -> u32 {
+        self.steps
     }
 
     /// The first `dims` values of some rows, zero-padded: `[ids, dims]`.
@@ -231,15 +246,36 @@ impl RaggedTable {
         commands.run(Update {
             arena: &mut self.storage.values,
             offsets: &self.storage.offsets,
-            state: self.storage.state.as_mut(),
+            state: &mut self.storage.state,
             ids,
             first,
             count,
             gradients,
             dims,
             optimizer: self.options.optimizer,
+            step: self.steps.saturating_add(1),
             workspace,
-        })
+        })?;
+        self.steps = self.steps.saturating_add(1);
+        Ok(())
+    }
+
+    /// Steps every row along the gradients `[rows, dims]`, as a part of the caller's commands.
+    ///
+    /// # Errors
+    /// Those of [`UpdateAll`].
+    pub fn record_update_all(&mut self, commands: &mut Commands, gradients: &Buffer<f32>, dims: u32) -> Result<()> {
+        commands.run(UpdateAll {
+            arena: &mut self.storage.values,
+            offsets: &self.storage.offsets,
+            state: &mut self.storage.state,
+            gradients,
+            dims,
+            optimizer: self.options.optimizer,
+            step: self.steps.saturating_add(1),
+        })?;
+        self.steps = self.steps.saturating_add(1);
+        Ok(())
     }
 
     /// The values, and the offsets that say where rows are: for kernels that change values beside the optimizer.
@@ -265,8 +301,8 @@ impl RaggedTable {
         self.counted_bytes(self.rows().into(), self.len())
     }
 
-    /// Carries out a plan: what survives keeps its bits, new values are drawn, new state is zero. Blocks until the old
-    /// arena is free.
+    /// Carries out a plan: what survives keeps its bits, new values are drawn, new state is zero, the count of steps goes
+    /// on. Blocks until the old arena is free.
     ///
     /// # Errors
     /// [`Error::StalePlan`], [`Error::OverBudget`], or what the device reports. The table is then as before.
@@ -321,7 +357,7 @@ impl RaggedTable {
     pub fn memory(&self) -> MemoryReport {
         MemoryReport {
             values_bytes: self.storage.values.size_bytes(),
-            optimizer_bytes: self.storage.state.as_ref().map_or(0, Buffer::size_bytes),
+            optimizer_bytes: self.storage.state_bytes(),
             metadata_bytes: self.storage.offsets.size_bytes(),
             peak_bytes: self.peak_bytes.max(self.storage.bytes()),
         }
@@ -329,7 +365,7 @@ impl RaggedTable {
 
     fn moved(&self, plan: &ResizePlan) -> Result<Storage> {
         let from = &self.storage;
-        let mut to = Storage::new(&self.device, plan.to().clone(), self.options.optimizer.state_per_value())?;
+        let mut to = Storage::new(&self.device, plan.to().clone(), self.options.optimizer.state_size())?;
         let TableOptions { init_std: std, zero_dims, seed, .. } = self.options;
         let mut commands = self.device.commands();
         commands.run(Migrate {
@@ -340,15 +376,21 @@ impl RaggedTable {
             widest: plan.widest(),
             fill: Fill::Normal { seed, std, zero_dims },
         })?;
-        if let (Some(from_state), Some(to_state)) = (&from.state, &mut to.state) {
-            commands.run(Migrate {
-                from_arena: from_state,
-                from_offsets: &from.offsets,
-                to_arena: to_state,
-                to_offsets: &to.offsets,
-                widest: plan.widest(),
-                fill: Fill::Zero,
-            })?;
+        let per_value = self.options.optimizer.state_size().per_value as usize;
+        for (number, (from_state, to_state)) in from.state.iter().zip(&mut to.state).enumerate() {
+            if number < per_value {
+                commands.run(Migrate {
+                    from_arena: from_state,
+                    from_offsets: &from.offsets,
+                    to_arena: to_state,
+                    to_offsets: &to.offsets,
+                    widest: plan.widest(),
+                    fill: Fill::Zero,
+                })?;
+            } else {
+                // One number a row: rows stay where they are, and those behind them are zero.
+                commands.copy(from_state, to_state, from_state.len())?;
+            }
         }
         commands.submit()?;
         self.device.wait()?;
@@ -356,7 +398,7 @@ impl RaggedTable {
     }
 
     fn counted_bytes(&self, rows: u64, values: u64) -> u64 {
-        self.account.counted_bytes(rows, values, self.options.optimizer.state_per_value())
+        self.account.counted_bytes(rows, values, self.options.optimizer.state_size())
     }
 
     fn upload_ids(&self, op: &'static str, ids: &[u32]) -> Result<Buffer<u32>> {

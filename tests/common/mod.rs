@@ -11,6 +11,10 @@ pub fn devices() -> Vec<Device> {
     static GPU: OnceLock<Option<Device>> = OnceLock::new();
     let gpu = GPU.get_or_init(|| {
         let mode = std::env::var("SCALL_GPU").unwrap_or_else(|_| "auto".to_owned());
+        assert!(
+            ["auto", "required", "off"].contains(&mode.as_str()),
+            "SCALL_GPU must be auto, required or off, got {mode:?}"
+        );
         if mode == "off" {
             return None;
         }

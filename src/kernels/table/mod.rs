@@ -2,4 +2,6 @@
 
 pub mod lookup;
 pub mod migrate;
+pub mod optimizer;
 pub mod update;
+pub mod update_all;

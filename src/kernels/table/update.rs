@@ -1,21 +1,21 @@
 //! Sparse update of ragged rows: gradient reduction and optimizer step in one pass over each row.
 //!
 //! For every row r that occurs in `ids`, with `g_j = sum over its occurrences b of gradients[b, j]` for
-//! `j < min(d_r, D)`:
+//! `j < min(d_r, D)`: one step of the [optimizer](super::optimizer).
 //!
-//! * SGD: `w_j -= lr * g_j`
-//! * Adagrad (Duchi, Hazan, Singer 2011): `s_j += g_j^2`, `w_j -= lr * g_j / (sqrt(s_j) + eps)`
-//!
-//! Values beyond `min(d_r, D)` and rows that do not occur are never touched. An id past the table is left out.
+//! Values beyond `min(d_r, D)` and rows that do not occur are never touched, nor is their state. An id past the table is
+//! left out.
 //!
 //! # Numerics
 //! Duplicates are exact: the occurrences are sorted by row (stable), summed in the order of the batch, and the optimizer
 //! steps once. Runs longer than a chunk (64, more for batches of millions) are summed chunk by chunk, on both devices in
-//! the same order: the sums agree bit for bit, the steps within `4 * eps` (a GPU may fuse or round its root otherwise).
+//! the same order: the sums agree bit for bit, the steps within `8 * eps`, and row-wise Adagrad's sum of squares within
+//! `32 * eps` (a GPU may fuse products and round its root otherwise).
 //!
 //! # Cost
 //! On the GPU a radix sort of the ids plus four dispatches. Moves `4 * B * D` bytes of gradients once and the touched
-//! rows (and their state) once in each direction.
+//! rows (and their state) once in each direction. Row-wise Adagrad reads the gradients twice where a lane has more than
+//! one value of a row.
 
 use rayon::prelude::*;
 
@@ -23,31 +23,41 @@ use crate::device::{Access, Binding, Buffer, Entry, Gpu, Kernel, Launch, Shader,
 use crate::kernels::prim::scan::Region;
 use crate::kernels::prim::sort::{self, Sort, bits_below, record_sort};
 use crate::kernels::table::lookup::lanes;
+use crate::kernels::table::optimizer::{Constants, Rows, Run, state_binding};
 use crate::kernels::{MAX_TRIPS, check};
 use crate::{Error, Result};
+
+pub use crate::kernels::table::optimizer::Optimizer;
 
 pub(crate) static SHADER: Shader = Shader {
     name: "table/update",
     source: include_str!("../../../shaders/table/update.wgsl"),
     params: Params::FIELDS,
     entries: &[
-        Entry { name: "prepare", workgroup: 256, bindings: &[(4, Access::Read), (6, Access::Write)] },
-        Entry { name: "short_runs", workgroup: 256, bindings: STEP },
+        Entry { name: "prepare", workgroup: 256, bindings: &[IDS, WORKSPACE] },
         Entry {
-            name: "partial_sums",
+            name: "short_runs",
             workgroup: 256,
-            bindings: &[(2, Access::Read), (5, Access::Read), (6, Access::Write)],
+            bindings: &[ARENA, OFFSETS, FIRST_STATE, SECOND_STATE, GRADIENTS, WORKSPACE],
         },
         Entry {
-            name: "long_runs",
+            name: "short_runs_row_wise",
             workgroup: 256,
-            bindings: &[(1, Access::Write), (2, Access::Read), (3, Access::Write), (6, Access::Write)],
+            bindings: &[ARENA, OFFSETS, FIRST_STATE, GRADIENTS, WORKSPACE],
         },
+        Entry { name: "partial_sums", workgroup: 256, bindings: &[OFFSETS, GRADIENTS, WORKSPACE] },
+        Entry { name: "long_runs", workgroup: 256, bindings: &[ARENA, OFFSETS, FIRST_STATE, SECOND_STATE, WORKSPACE] },
+        Entry { name: "long_runs_row_wise", workgroup: 256, bindings: &[ARENA, OFFSETS, FIRST_STATE, WORKSPACE] },
     ],
 };
 
-const STEP: &[(u32, Access)] =
-    &[(1, Access::Write), (2, Access::Read), (3, Access::Write), (5, Access::Read), (6, Access::Write)];
+const ARENA: (u32, Access) = (1, Access::Write);
+const OFFSETS: (u32, Access) = (2, Access::Read);
+const FIRST_STATE: (u32, Access) = (3, Access::Write);
+const SECOND_STATE: (u32, Access) = (4, Access::Write);
+const IDS: (u32, Access) = (5, Access::Read);
+const GRADIENTS: (u32, Access) = (6, Access::Read);
+const WORKSPACE: (u32, Access) = (7, Access::Write);
 
 params! {
     struct Params {
@@ -60,65 +70,9 @@ params! {
         partials: u32,
         learning_rate: f32,
         epsilon: f32,
-    }
-}
-
-/// How a row moves along its gradient.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum Optimizer {
-    /// `w -= lr * g`; no state.
-    Sgd {
-        /// Step size.
-        learning_rate: f32,
-    },
-    /// `s += g^2; w -= lr * g / (sqrt(s) + eps)`; one number of state a value.
-    Adagrad {
-        /// Step size.
-        learning_rate: f32,
-        /// Keeps the first steps finite; 1e-8 where nothing speaks for another.
-        epsilon: f32,
-    },
-}
-
-impl Optimizer {
-    /// f32 numbers of state that each value carries.
-    pub fn state_per_value(&self) -> u32 {
-        match self {
-            Self::Sgd { .. } => 0,
-            Self::Adagrad { .. } => 1,
-        }
-    }
-
-    fn constants(&self) -> (u32, f32, f32) {
-        match *self {
-            Self::Sgd { learning_rate } => (0, learning_rate, 0.0),
-            Self::Adagrad { learning_rate, epsilon } => (1, learning_rate, epsilon),
-        }
-    }
-
-    pub(crate) fn check(&self, op: &'static str) -> Result<()> {
-        let (_, rate, epsilon) = self.constants();
-        check::domain(op, "learning_rate", rate, rate.is_finite(), "finite")?;
-        check::domain(op, "epsilon", epsilon, epsilon.is_finite() && epsilon >= 0.0, "finite and not negative")
-    }
-
-    /// One step on a row: `weights` and `state` (empty for SGD) along `gradient`.
-    #[inline(always)]
-    fn step(&self, weights: &mut [f32], state: &mut [f32], gradient: &[f32]) {
-        match *self {
-            Self::Sgd { learning_rate } => {
-                for (w, g) in weights.iter_mut().zip(gradient) {
-                    *w -= learning_rate * g;
-                }
-            }
-            Self::Adagrad { learning_rate, epsilon } => {
-                for ((w, s), g) in weights.iter_mut().zip(state).zip(gradient) {
-                    *s += g * g;
-                    *w -= learning_rate * g / (s.sqrt() + epsilon);
-                }
-            }
-        }
+        beta1: f32,
+        beta2: f32,
+        correction: f32,
     }
 }
 
@@ -129,8 +83,8 @@ pub struct Update<'a> {
     pub arena: &'a mut Buffer<f32>,
     /// `rows + 1` element offsets into the arena.
     pub offsets: &'a Buffer<u32>,
-    /// Optimizer state with the arena's shape; `None` for an optimizer without state.
-    pub state: Option<&'a mut Buffer<f32>>,
+    /// Optimizer state, a buffer for each number of [`Optimizer::state_size`]: of the arena's length, or of the rows'.
+    pub state: &'a mut [Buffer<f32>],
     /// Row ids.
     pub ids: &'a Buffer<u32>,
     /// First of the ids to use.
@@ -143,9 +97,14 @@ pub struct Update<'a> {
     pub dims: u32,
     /// How rows move.
     pub optimizer: Optimizer,
+    /// The table's step, from 1 on; only Adam uses it.
+    pub step: u32,
     /// At least [`Update::workspace_len`] words; what it holds afterwards is not specified. The CPU does not use it.
     pub workspace: &'a mut Buffer<u32>,
 }
+
+/// A whole workgroup sums a long run.
+const LONG_LANES: u32 = 256;
 
 /// Occurrences summed at once on the GPU: small, so that a hot row spreads over many workgroups, but so large that the
 /// loop over the chunks stays within the trips of one invocation.
@@ -167,22 +126,23 @@ impl Kernel for Update<'_> {
 
     fn check(&self) -> Result<()> {
         let op = Self::NAME;
-        check::rows(op, "offsets", self.offsets.len())?;
+        let rows = check::rows(op, "offsets", self.offsets.len())?;
         check::dims(op, self.dims)?;
-        self.optimizer.check(op)?;
+        self.optimizer.check_state(op, self.step, self.state, (rows as usize, self.arena.len()))?;
         check::at_least(op, "ids", self.ids.len(), u64::from(self.first) + u64::from(self.count))?;
-        check::len(op, "gradients", self.gradients.len(), u64::from(self.count) * u64::from(self.dims))?;
-        let state = self.state.as_ref().map_or(0, |state| state.len());
-        let per_value = self.optimizer.state_per_value() as usize;
-        check::len(op, "state", state, (self.arena.len() * per_value) as u64)?;
+        let gradients = u64::from(self.count) * u64::from(self.dims);
+        check::indexable(op, "gradients", gradients)?;
+        check::len(op, "gradients", self.gradients.len(), gradients)?;
         if self.arena.as_wgpu().is_some() {
             let trips = u64::from(chunk(self.count, self.dims)) * u64::from(self.dims.div_ceil(lanes(self.dims)));
-            if trips > 2 * u64::from(MAX_TRIPS) {
+            // Row-wise sums twice: both times together stay below 65,535.
+            let allowed = if self.optimizer.is_row_wise() { 3 * MAX_TRIPS / 2 } else { 2 * MAX_TRIPS };
+            if trips > u64::from(allowed) {
                 return Err(Error::Limit {
                     op,
                     arg: "ids",
                     limit: "occurrences a batch",
-                    allowed: u64::from(MAX_TRIPS) * 64,
+                    allowed: u64::from(MAX_TRIPS) * 64 / u64::from(self.dims.div_ceil(256)),
                     requested: self.count.into(),
                 });
             }
@@ -198,7 +158,7 @@ impl Kernel for Update<'_> {
         let rows = self.offsets.len() as u32 - 1;
         let lanes = lanes(dims);
         let chunk = chunk(count, dims);
-        let (optimizer, learning_rate, epsilon) = self.optimizer.constants();
+        let Constants { rule, learning_rate, epsilon, beta1, beta2, correction } = self.optimizer.constants(self.step);
         let sort_base = 2 * count;
         let params = Params {
             rows,
@@ -210,30 +170,42 @@ impl Kernel for Update<'_> {
             partials: sort_base + Sort::workspace_len(count) as u32,
             learning_rate,
             epsilon,
+            beta1,
+            beta2,
+            correction,
         };
-        let constants =
-            &[("lanes", f64::from(lanes)), ("chunk", f64::from(chunk)), ("optimizer", f64::from(optimizer))];
         let workspace = &*self.workspace;
         let arena = &*self.arena;
-        let state = self.state.as_deref();
+        let state = &*self.state;
         let offsets = || self.offsets.binding("offsets");
         let gradients = || self.gradients.binding("gradients");
         let space = || workspace.binding("workspace");
-        // An optimizer without state binds the arena in its place and does not touch it there.
-        let state = || state.unwrap_or(arena).binding("state");
-        let launch = |pass: &mut wgpu::ComputePass<'_>, entry, bindings: &[Binding<'_>], groups: u32| {
+        let launch = |pass: &mut wgpu::ComputePass<'_>, entry, lanes: u32, bindings: &[Binding<'_>], groups: u32| {
             let params = params.words();
+            let constants = &[("lanes", f64::from(lanes)), ("chunk", f64::from(chunk)), ("optimizer", f64::from(rule))];
             Launch { shader: &SHADER, entry, constants, params, bindings, groups: groups.into() }.record(gpu, pass)
         };
-        launch(pass, "prepare", &[self.ids.binding("ids"), space()], count.div_ceil(256))?;
+        launch(pass, "prepare", lanes, &[self.ids.binding("ids"), space()], count.div_ceil(256))?;
         let region = |base| Region { buffer: workspace, base };
         let shape = (count, bits_below(rows + 1), sort::ITEMS);
         record_sort(gpu, pass, [region(0), region(count)], region(sort_base), shape)?;
+        let (short, long, numbers) = if self.optimizer.is_row_wise() {
+            ("short_runs_row_wise", "long_runs_row_wise", 1)
+        } else {
+            ("short_runs", "long_runs", 2)
+        };
+        let rows = || {
+            let mut bindings = vec![arena.binding("arena"), offsets()];
+            bindings.extend((0..numbers).map(|number| state_binding(state, number, arena)));
+            bindings
+        };
         let chunks = count.div_ceil(chunk);
-        let buffers = [arena.binding("arena"), offsets(), state(), gradients(), space()];
-        launch(pass, "short_runs", &buffers, count.div_ceil(256 / lanes))?;
-        launch(pass, "partial_sums", &[offsets(), gradients(), space()], chunks)?;
-        launch(pass, "long_runs", &[arena.binding("arena"), offsets(), state(), space()], chunks)
+        let (mut short_bindings, mut long_bindings) = (rows(), rows());
+        short_bindings.extend([gradients(), space()]);
+        long_bindings.push(space());
+        launch(pass, short, lanes, &short_bindings, count.div_ceil(256 / lanes))?;
+        launch(pass, "partial_sums", lanes, &[offsets(), gradients(), space()], chunks)?;
+        launch(pass, long, LONG_LANES, &long_bindings, chunks)
     }
 
     fn twin(self) -> Result<()> {
@@ -241,37 +213,28 @@ impl Kernel for Update<'_> {
         let offsets = self.offsets.host(op, "offsets")?;
         let ids = &self.ids.host(op, "ids")?[self.first as usize..][..self.count as usize];
         let gradients = self.gradients.host(op, "gradients")?;
-        let arena = self.arena.host_mut(op, "arena")?;
-        let state = match self.state {
-            Some(state) => state.host_mut(op, "state")?,
-            None => &mut [],
-        };
-        update(arena, offsets, state, ids, gradients, self.dims as usize, self.optimizer);
+        let rows = Rows::all(op, self.arena, self.state, self.optimizer)?;
+        let constants = self.optimizer.constants(self.step);
+        update(rows, offsets, ids, (gradients, self.dims as usize), (self.optimizer, constants));
         Ok(())
     }
 }
 
-/// The rows of one CPU task: a stretch of sorted occurrences with the slices of values and state that they fall into.
+/// One CPU task: a stretch of sorted occurrences with the rows that they fall into.
 struct Task<'a> {
     keys: &'a [u32],
     occurrences: &'a [u32],
     /// Position of the first occurrence among all; chunks are counted from there.
     position: usize,
-    /// Element of the arena that the slices begin with.
-    base: u32,
-    arena: &'a mut [f32],
-    state: &'a mut [f32],
+    rows: Rows<'a>,
 }
 
-/// The CPU twin on slices.
-pub fn update(
-    mut arena: &mut [f32],
+fn update(
+    mut left: Rows<'_>,
     offsets: &[u32],
-    mut state: &mut [f32],
     ids: &[u32],
-    gradients: &[f32],
-    dims: usize,
-    optimizer: Optimizer,
+    (gradients, dims): (&[f32], usize),
+    (optimizer, constants): (Optimizer, Constants),
 ) {
     let rows = offsets.len() as u32 - 1;
     let mut keys: Vec<u32> = ids.iter().map(|&id| id.min(rows)).collect();
@@ -282,29 +245,20 @@ pub fn update(
     // Cut between rows into tasks of about equal length; rows ascend, so the arena splits at the same places.
     let length = in_table.div_ceil(4 * rayon::current_num_threads()).max(256);
     let mut tasks = Vec::new();
-    let (mut position, mut base) = (0, 0);
+    let mut position = 0;
     while position < in_table {
         let mut end = (position + length).min(in_table);
         let last = keys[end - 1];
         end += keys[end..].partition_point(|&key| key == last);
-        let limit = offsets[last as usize + 1];
-        let values = (limit - base) as usize;
-        let (own, rest) = arena.split_at_mut(values);
-        let (own_state, rest_state) = state.split_at_mut(values.min(state.len()));
-        tasks.push(Task {
-            keys: &keys[position..end],
-            occurrences: &occurrences[position..end],
-            position,
-            base,
-            arena: own,
-            state: own_state,
-        });
-        (arena, state, position, base) = (rest, rest_state, end, limit);
+        let (own, rest) = left.split_at(offsets, last + 1);
+        tasks.push(Task { keys: &keys[position..end], occurrences: &occurrences[position..end], position, rows: own });
+        (left, position) = (rest, end);
     }
+    let short_lanes = lanes(dims as u32);
     let chunk = chunk(ids.len() as u32, dims as u32) as usize;
     tasks.into_par_iter().for_each_init(
         || (vec![0.0f32; dims], vec![0.0f32; dims]),
-        |(sum, partial), task| {
+        |(sum, partial), mut task| {
             let mut at = 0;
             while at < task.keys.len() {
                 let row = task.keys[at];
@@ -336,9 +290,8 @@ pub fn update(
                     }
                     &sum[..width]
                 };
-                let first = (begin - task.base) as usize;
-                let state = if task.state.is_empty() { &mut [] } else { &mut task.state[first..first + width] };
-                optimizer.step(&mut task.arena[first..first + width], state, total);
+                let lanes = if run <= chunk { short_lanes } else { LONG_LANES };
+                task.rows.step(optimizer, &constants, offsets, Run { row, gradient: total, lanes });
                 at += run;
             }
         },

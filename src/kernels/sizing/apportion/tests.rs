@@ -144,18 +144,27 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_weights_and_any_feasible_budget(
+    fn any_weights_and_any_budget(
         bits in prop::collection::vec(prop_oneof![0u32..0x7f80_0000, 0u32..40, Just(0x3f80_0000u32), 0x3f00_0000u32..0x3f80_0000], 1..2000),
         d_min in 0u32..3,
         spread in 0u32..300,
-        part in 0.0f64..1.3,
+        part in -0.3f64..1.3,
     ) {
         let mut weights: Vec<f32> = bits.into_iter().map(f32::from_bits).collect();
         weights.sort_by(|a, b| b.total_cmp(a));
         let (n, d_max) = (weights.len() as u32, d_min + spread);
-        let total = n * d_min + (f64::from(n * spread) * part) as u32;
+        // From below what the least sizes need, to past what the largest can hold.
+        let total = (f64::from(n * d_min) + (f64::from(n * (spread + 1)) * part)).max(0.0) as u32;
+        let allotment = Allotment { total, d_min, d_max };
         for device in devices() {
-            case(&device, &weights, Allotment { total, d_min, d_max });
+            if total >= n * d_min {
+                case(&device, &weights, allotment);
+            } else {
+                let error = run(&device, &weights, allotment).unwrap_err();
+                let infeasible = matches!(error, Error::Infeasible { entities, budget, .. }
+                    if entities == u64::from(n) && budget == u64::from(total));
+                prop_assert!(infeasible, "{}", error);
+            }
         }
     }
 }
@@ -178,7 +187,7 @@ fn bad_arguments_are_errors() {
     }
 }
 
-/// What the CPU refuses a GPU takes to some end: always the same one, and never past d_max.
+/// What the CPU refuses a GPU takes to some end: always the same one, and at most one past d_max.
 #[test]
 fn weights_that_rise_are_harmless_on_a_gpu() {
     let Some(gpu) = gpu() else { return };

@@ -187,6 +187,42 @@ fn more_than_65535_groups() {
     }
 }
 
+/// Bags and f16 take the same grid as rows; here it is folded by a lower limit.
+#[test]
+fn folded_grids() {
+    if let Some(gpu) = gpu() {
+        let device = Device::Gpu(gpu.with_max_groups(17));
+        bags_case(&device, &[2; 2000], 19, Pooling::Mean, true);
+        f16_case(&device, &[3, 0, 8, 5], 2001, 16);
+    }
+}
+
+#[test]
+fn a_bag_longer_than_stated_is_an_error_on_the_cpu() {
+    let device = Device::cpu();
+    let (arena, offsets) = (upload(&device, &[1.0f32]), upload(&device, &[0u32, 1]));
+    let ids = upload(&device, &[0u32, 0, 0]);
+    for (bags, text) in [
+        ([0u32, 3], "table/lookup: `longest_bag` must be at least 3, got 2"),
+        ([0, 4], "table/lookup: `bags` must be never falling, with an end at most 3, got an end at 4"),
+    ] {
+        let mut out = poisoned::<f32>(&device, 1);
+        let bags = LookupBags {
+            arena: &arena,
+            offsets: &offsets,
+            ids: &ids,
+            bags: &upload(&device, &bags),
+            longest_bag: 2,
+            weights: None,
+            pooling: Pooling::Sum,
+            dims: 1,
+            out: &mut out,
+        }
+        .run(&device);
+        assert_eq!(bags.unwrap_err().to_string(), text);
+    }
+}
+
 #[test]
 fn mutants_are_rejected() {
     assert_rejects(

@@ -1,25 +1,19 @@
 use super::*;
 use crate::device::Device;
-use crate::testing::{assert_close, assert_rejects, assert_same, devices, gpu, poisoned, signed, upload};
-
-const SGD: Optimizer = Optimizer::Sgd { learning_rate: 0.5 };
-const ADAGRAD: Optimizer = Optimizer::Adagrad { learning_rate: 0.1, epsilon: 1e-8 };
+use crate::kernels::table::optimizer::oracle::{self, ADAGRAD, ADAM, ROW_WISE, SGD, Snapshot};
+use crate::testing::{assert_rejects, assert_same, devices, gpu, poisoned, signed, upload};
 
 struct Case {
     sizes: Vec<u32>,
     ids: Vec<u32>,
     dims: u32,
     optimizer: Optimizer,
-}
-
-struct Outcome {
-    arena: Vec<f32>,
-    state: Vec<f32>,
+    step: u32,
 }
 
 impl Case {
     fn new(sizes: &[u32], ids: Vec<u32>, dims: u32, optimizer: Optimizer) -> Self {
-        Self { sizes: sizes.to_vec(), ids, dims, optimizer }
+        Self { sizes: sizes.to_vec(), ids, dims, optimizer, step: 3 }
     }
 
     fn offsets(&self) -> Vec<u32> {
@@ -30,23 +24,20 @@ impl Case {
         offsets
     }
 
-    fn arena(&self) -> Vec<f32> {
-        signed(self.sizes.iter().sum::<u32>() as usize, 1)
-    }
-
-    fn state(&self) -> Vec<f32> {
-        let per_value = self.optimizer.state_per_value() as usize;
-        signed(self.arena().len() * per_value, 2).iter().map(|s| s.abs()).collect()
+    fn before(&self) -> Snapshot {
+        let values = self.sizes.iter().sum::<u32>() as usize;
+        Snapshot { arena: signed(values, 1), state: oracle::state(self.optimizer, self.sizes.len(), values) }
     }
 
     fn gradients(&self) -> Vec<f32> {
         signed(self.ids.len() * self.dims as usize, 3)
     }
 
-    fn run(&self, device: &Device) -> Outcome {
+    fn run(&self, device: &Device) -> Snapshot {
         let gradients = self.gradients();
-        let mut arena = upload(device, &self.arena());
-        let mut state = upload(device, &self.state());
+        let before = self.before();
+        let mut arena = upload(device, &before.arena);
+        let mut state: Vec<_> = before.state.iter().map(|state| upload(device, state)).collect();
         let (offsets, ids) = (upload(device, &self.offsets()), upload(device, &self.ids));
         let gradients_buffer = upload(device, &gradients);
         let count = self.ids.len() as u32;
@@ -54,63 +45,45 @@ impl Case {
         Update {
             arena: &mut arena,
             offsets: &offsets,
-            state: (self.optimizer.state_per_value() > 0).then_some(&mut state),
+            state: &mut state,
             ids: &ids,
             first: 0,
             count,
             gradients: &gradients_buffer,
             dims: self.dims,
             optimizer: self.optimizer,
+            step: self.step,
             workspace: &mut workspace,
         }
         .run(device)
         .unwrap();
         assert_same("gradients", &gradients_buffer.read().unwrap(), &gradients);
         assert_same("ids", &ids.read().unwrap(), &self.ids);
-        Outcome { arena: arena.read().unwrap(), state: state.read().unwrap() }
+        assert_same("offsets", &offsets.read().unwrap(), &self.offsets());
+        let state = state.iter().map(|state| state.read().unwrap()).collect();
+        Snapshot { arena: arena.read().unwrap(), state }
     }
 
     /// Compares with f64 sums; untouched values must be equal bit for bit.
     fn check(&self, device: &Device) {
-        let got = self.run(device);
-        let (offsets, gradients, dims) = (self.offsets(), self.gradients(), self.dims as usize);
-        let (before, state) = (self.arena(), self.state());
-        let mut sums = vec![0.0f64; before.len()];
-        let mut magnitudes = vec![0.0f64; before.len()];
-        let mut touched = vec![false; before.len()];
+        let (gradients, dims) = (self.gradients(), self.dims as usize);
+        let mut sums: Vec<_> =
+            self.sizes.iter().map(|_| oracle::Gradient { sums: Vec::new(), errors: Vec::new() }).collect();
         for (b, &id) in self.ids.iter().enumerate().filter(|(_, id)| (**id as usize) < self.sizes.len()) {
-            for j in 0..dims.min(self.sizes[id as usize] as usize) {
-                let at = offsets[id as usize] as usize + j;
-                sums[at] += f64::from(gradients[b * dims + j]);
-                magnitudes[at] += f64::from(gradients[b * dims + j].abs());
-                touched[at] = true;
+            let width = dims.min(self.sizes[id as usize] as usize);
+            let row = &mut sums[id as usize];
+            row.sums.resize(width, 0.0);
+            row.errors.resize(width, 0.0);
+            for j in 0..width {
+                let g = f64::from(gradients[b * dims + j]);
+                row.sums[j] += g;
+                // Sums of at most 64 and then of their number: far below eps * length, which holds for one long sum.
+                row.errors[j] += 16.0 * f64::from(f32::EPSILON) * g.abs();
             }
         }
-        for at in 0..before.len() {
-            let what = format!("value {at}, sizes {:?}, {} ids", self.sizes.len(), self.ids.len());
-            if !touched[at] {
-                assert_same(&what, &got.arena[at..=at], &before[at..=at]);
-                if !state.is_empty() {
-                    assert_same(&what, &got.state[at..=at], &state[at..=at]);
-                }
-                continue;
-            }
-            let (g, w) = (sums[at], f64::from(before[at]));
-            // Sums of at most 64 and then of their number: far below eps * length, which holds for one long sum.
-            let error = 16.0 * f64::from(f32::EPSILON) * magnitudes[at];
-            let (want, scale) = match self.optimizer {
-                Optimizer::Sgd { learning_rate } => (w - f64::from(learning_rate) * g, f64::from(learning_rate)),
-                Optimizer::Adagrad { learning_rate, epsilon } => {
-                    let sum = f64::from(state[at]) + g * g;
-                    let tolerance = 2.0 * error * g.abs() + 4.0 * f64::from(f32::EPSILON) * sum;
-                    assert_close(&what, &got.state[at..=at], &[sum as f32], |_| tolerance as f32);
-                    let rate = f64::from(learning_rate);
-                    (w - rate * g / (sum.sqrt() + f64::from(epsilon)), 2.0 * rate / sum.sqrt().max(1e-3))
-                }
-            };
-            let tolerance = error * scale + 4.0 * f64::from(f32::EPSILON) * (w.abs() + want.abs());
-            assert_close(&what, &got.arena[at..=at], &[want as f32], |_| tolerance as f32);
-        }
+        let what = format!("{:?}, {} sizes, {} ids", self.optimizer, self.sizes.len(), self.ids.len());
+        let (before, after) = (self.before(), self.run(device));
+        oracle::check(&what, (self.optimizer, self.step), &self.offsets(), &sums, (&before, &after));
     }
 }
 
@@ -120,7 +93,7 @@ fn spread(count: u32, rows: u32) -> Vec<u32> {
 
 fn parity(device: &Device) {
     let sizes = [3, 0, 16, 1, 7, 16, 2];
-    for optimizer in [SGD, ADAGRAD] {
+    for optimizer in oracle::ALL {
         for count in [0, 1, 63, 255, 256, 257] {
             Case::new(&sizes, spread(count, 7), 16, optimizer).check(device);
         }
@@ -128,6 +101,8 @@ fn parity(device: &Device) {
         Case::new(&sizes, spread(40, 7), 4, optimizer).check(device);
         Case::new(&sizes, spread(40, 7), 300, optimizer).check(device);
         Case::new(&[900, 1], spread(9, 2), 1000, optimizer).check(device);
+        // Lanes with one, two and three values.
+        Case::new(&[32, 40, 0, 64, 65], spread(30, 5), 70, optimizer).check(device);
         // Runs that begin inside a chunk, fill chunks exactly, and end inside one.
         let runs = |lengths: &[usize]| {
             lengths.iter().enumerate().flat_map(|(row, &n)| vec![row as u32; n]).collect::<Vec<_>>()
@@ -138,7 +113,10 @@ fn parity(device: &Device) {
             Case::new(&[5, 300, 2, 9, 1, 4], ids, 300, optimizer).check(device);
         }
         Case::new(&[], vec![0, 1], 2, optimizer).check(device);
+        Case::new(&[0, 0], vec![0, 1, 0], 2, optimizer).check(device);
     }
+    Case { step: 1, ..Case::new(&sizes, spread(40, 7), 16, ADAM) }.check(device);
+    Case { step: 100_000, ..Case::new(&sizes, spread(40, 7), 16, ADAM) }.check(device);
 }
 
 #[test]
@@ -150,7 +128,47 @@ fn updates_match_the_f64_oracle() {
 #[test]
 fn one_row_with_all_occurrences() {
     for device in devices() {
-        Case::new(&[3, 2], vec![1; 300_000], 2, SGD).check(&device);
+        for optimizer in [SGD, ADAM, ROW_WISE] {
+            Case::new(&[3, 2], vec![1; 300_000], 2, optimizer).check(&device);
+        }
+    }
+}
+
+/// As wide and as often as a short run can be, summed twice: the loops of a lane stay below 65,535 trips.
+#[test]
+fn one_wide_row_row_wise() {
+    for device in devices() {
+        Case::new(&[33_023], vec![0; 64], 33_023, ROW_WISE).check(&device);
+    }
+}
+
+/// A step of 1 from zero shows the sums themselves.
+#[test]
+fn sums_are_the_same_bits_on_every_device() {
+    let ids: Vec<u32> = (0..3000).map(|b| if b % 3 == 0 { 1 } else { b % 60 }).collect();
+    let gradients = signed(ids.len() * 9, 3);
+    let sums = |device: &Device| {
+        let mut arena = upload(device, &[0.0f32; 60 * 9]);
+        let offsets: Vec<u32> = (0..=60).map(|row| 9 * row).collect();
+        Update {
+            arena: &mut arena,
+            offsets: &upload(device, &offsets),
+            state: &mut [],
+            ids: &upload(device, &ids),
+            first: 0,
+            count: ids.len() as u32,
+            gradients: &upload(device, &gradients),
+            dims: 9,
+            optimizer: Optimizer::Sgd { learning_rate: 1.0 },
+            step: 1,
+            workspace: &mut poisoned(device, Update::workspace_len(ids.len() as u32, 9)),
+        }
+        .run(device)
+        .unwrap();
+        arena.read().unwrap()
+    };
+    for device in devices() {
+        assert_same("sums", &sums(&device), &sums(&Device::cpu()));
     }
 }
 
@@ -158,17 +176,21 @@ fn one_row_with_all_occurrences() {
 fn more_than_65535_groups() {
     if let Some(gpu) = gpu() {
         // 32 lanes a row: 8 occurrences a workgroup.
-        Case::new(&[20; 1000], spread(8 * 65_536 + 8, 1000), 32, SGD).check(&Device::Gpu(gpu));
+        for optimizer in [SGD, ROW_WISE] {
+            Case::new(&[20; 1000], spread(8 * 65_536 + 8, 1000), 32, optimizer).check(&Device::Gpu(gpu.clone()));
+        }
     }
 }
 
 #[test]
 fn the_same_bits_twice() {
     for device in devices() {
-        let case = Case::new(&[8; 50], spread(5000, 50), 8, ADAGRAD);
-        let (a, b) = (case.run(&device), case.run(&device));
-        assert_same("values", &a.arena, &b.arena);
-        assert_same("state", &a.state, &b.state);
+        for optimizer in oracle::ALL {
+            let case = Case::new(&[8; 50], spread(5000, 50), 8, optimizer);
+            let (a, b) = (case.run(&device), case.run(&device));
+            assert_same("values", &a.arena, &b.arena);
+            assert_same("state", &a.state.concat(), &b.state.concat());
+        }
     }
 }
 
@@ -182,13 +204,14 @@ fn a_part_of_the_ids() {
         Update {
             arena: &mut arena,
             offsets: &offsets,
-            state: None,
+            state: &mut [],
             ids: &ids,
             first: 1,
             count: 2,
             gradients: &gradients,
             dims: 1,
             optimizer: SGD,
+            step: 1,
             workspace: &mut workspace,
         }
         .run(&device)
@@ -202,41 +225,58 @@ fn mutants_are_rejected() {
     assert_rejects(
         SHADER.name,
         &[
-            ("position < end; position++", "position + 1u < end; position++"),
+            ("position < run.end; position++", "position + 1u < run.end; position++"),
             ("if end - start > chunk {", "if end - start >= chunk {"),
             ("if high - low <= chunk {\n            continue;", "if high - low <= chunk + 1u {\n            continue;"),
-            ("select(0u, 1u, low > begin)", "0u"),
+            ("select(0u, 1u, run.start > index * chunk)", "0u"),
             (
-                "for (var next = index + 1u; next * chunk < high;",
-                "for (var next = index + 1u; next * chunk + 1u < high;",
+                "for (var next = index + 1u; next * chunk < run.end;",
+                "for (var next = index + 1u; next * chunk + 1u < run.end;",
             ),
-            ("let sum = accumulators[at] + g * g;", "let sum = g * g;"),
             ("min(offsets[row + 1u] - offsets[row], params.dims)", "params.dims"),
+            // Row-wise: a lane keeps only its last sum, and a long run's sums lie where its first partial was.
+            ("if run.width > lanes {", "if run.width > 2u * lanes {"),
+            ("workspace[first_partial(run, index, j)] = bitcast<u32>(g);", ""),
+            // The shared step.
+            ("let sum = first_state[at] + g * g;", "let sum = g * g;"),
+            ("(1.0 - params.beta1) * g;", "(1.0 - params.beta2) * g;"),
+            ("second_state[at] = square;", ""),
+            ("square * params.correction", "square"),
+            ("half > 0u; half >>= 1u", "half > 1u; half >>= 1u"),
+            ("&& width > 0u", ""),
+            ("/ f32(width)", "/ f32(lanes)"),
         ],
         parity,
     );
 }
 
 #[test]
-fn missing_state_and_bad_rates_are_errors() {
+fn missing_state_and_bad_constants_are_errors() {
     let device = Device::cpu();
     let mut arena = upload(&device, &[1.0f32]);
     let (offsets, ids, gradients) = (upload(&device, &[0u32, 1]), upload(&device, &[0u32]), upload(&device, &[1.0f32]));
     let mut workspace = upload(&device, &[0u32]);
-    for (optimizer, text) in [
-        (ADAGRAD, "table/update: `state` has length 0, expected 1"),
-        (Optimizer::Sgd { learning_rate: f32::NAN }, "table/update: `learning_rate` must be finite, got NaN"),
+    let adam = |beta1| Optimizer::Adam { learning_rate: 0.1, beta1, beta2: 0.999, epsilon: 1e-8 };
+    for (optimizer, lens, step, text) in [
+        (ADAGRAD, &[][..], 1, "table/update: `state` has length 0, expected 1"),
+        (adam(0.9), &[1, 2], 1, "table/update: `state[1]` has length 2, expected 1"),
+        (ROW_WISE, &[2], 1, "table/update: `state[0]` has length 2, expected 1"),
+        (adam(0.9), &[1, 1], 0, "table/update: `step` must be at least 1, got 0"),
+        (adam(f32::NAN), &[1, 1], 1, "table/update: `beta1` must be at least 0 and below 1, got NaN"),
+        (Optimizer::Sgd { learning_rate: f32::NAN }, &[], 1, "table/update: `learning_rate` must be finite, got NaN"),
     ] {
+        let mut state: Vec<_> = lens.iter().map(|&len| poisoned(&device, len)).collect();
         let update = Update {
             arena: &mut arena,
             offsets: &offsets,
-            state: None,
+            state: &mut state,
             ids: &ids,
             first: 0,
             count: 1,
             gradients: &gradients,
             dims: 1,
             optimizer,
+            step,
             workspace: &mut workspace,
         };
         assert_eq!(update.run(&device).unwrap_err().to_string(), text);
