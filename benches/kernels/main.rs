@@ -1,6 +1,7 @@
 //! The kernels against a naive loop, a group a kernel. See `benches/README.md`.
 
 mod common;
+mod graph;
 mod sizing;
 mod table;
 
@@ -9,6 +10,6 @@ use criterion::{Criterion, criterion_group, criterion_main};
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(10);
-    targets = table::lookup, table::update, sizing::sample, sizing::apportion, sizing::rank
+    targets = graph::spmm, table::lookup, table::update, sizing::sample, sizing::apportion, sizing::rank
 }
 criterion_main!(benches);

@@ -6,10 +6,12 @@
 //! | [`prim`] | scan, reduce, sort, segments |
 //! | [`table`] | lookup, update, update_all, migrate |
 //! | [`sizing`] | sample, apportion, rank |
+//! | [`graph`] | spmm |
 //! | [`rank`] | bpr, triples, top_k |
 //!
 //! Every operator is a struct with named fields that implements [`Kernel`](crate::device::Kernel).
 
+pub mod graph;
 pub mod prim;
 pub mod rank;
 pub mod sizing;
@@ -39,6 +41,7 @@ pub(crate) const SHADERS: &[&crate::device::Shader] = &[
     &sizing::apportion::SHADER,
     &sizing::rank::SHADER,
     &sizing::sample::SHADER,
+    &graph::spmm::SHADER,
     &rank::bpr::SHADER,
     &rank::top_k::SHADER,
     &rank::triples::SHADER,

@@ -1,0 +1,209 @@
+// Y = A X for A in compressed rows and X dense or ragged. Rows of at most `chunk` non-zeros are summed whole; of longer ones
+// every chunk gives a partial sum, and these are added in order. Chunks are counted over all non-zeros.
+//import common/grid.wgsl
+
+struct Params {
+    rows: u32,        // rows of A
+    columns: u32,     // rows of X
+    nonzeros: u32,
+    dims: u32,        // width of a row of Y
+    tiles: u32,       // teams of `lanes` threads that share a row of Y
+    chunk: u32,       // non-zeros summed at once
+    accumulate: u32,  // 1 to add `scale` * Y to `total`
+    scale: f32,
+}
+
+override lanes: u32 = 8u;   // threads of a team; each has four elements of Y
+override ragged: u32 = 0u;  // 1 when `x_offsets` says where the rows of X lie
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(2) var<storage, read> x_offsets: array<u32>;
+@group(0) @binding(3) var<storage, read> row_offsets: array<u32>;
+@group(0) @binding(4) var<storage, read> columns: array<u32>;
+@group(0) @binding(5) var<storage, read> values: array<f32>;
+@group(0) @binding(6) var<storage, read_write> output: array<f32>;
+@group(0) @binding(7) var<storage, read_write> partials: array<u32>;
+@group(0) @binding(8) var<storage, read_write> total: array<f32>;
+
+struct Team {
+    index: u32,  // row, or chunk
+    first: u32,  // first of this thread's elements; the others follow `lanes` apart
+}
+
+fn team(group: vec3<u32>, groups: vec3<u32>, thread: u32) -> Team {
+    let at = workgroup_index(group, groups) * (256u / lanes) + thread / lanes;
+    return Team(at / params.tiles, (at % params.tiles) * (4u * lanes) + thread % lanes);
+}
+
+fn elements(first: u32) -> vec4<u32> {
+    return vec4<u32>(first) + lanes * vec4<u32>(0u, 1u, 2u, 3u);
+}
+
+struct Row {
+    start: u32,
+    width: u32,
+}
+
+// A column past X is an empty row.
+fn row_of(column: u32) -> Row {
+    if column >= params.columns {
+        return Row(0u, 0u);
+    }
+    if ragged == 0u {
+        return Row(column * params.dims, params.dims);
+    }
+    let start = x_offsets[column];
+    return Row(start, min(x_offsets[column + 1u] - start, params.dims));
+}
+
+fn element(row: Row, j: u32) -> f32 {
+    if j < row.width {
+        return x[row.start + j];
+    }
+    return 0.0;
+}
+
+// The non-zeros begin..end in order.
+fn sum_of(begin: u32, end: u32, first: u32) -> vec4<f32> {
+    let j = elements(first);
+    var sum = vec4<f32>(0.0);
+    for (var e = begin; e < end; e++) {
+        let row = row_of(columns[e]);
+        let terms = values[e] * vec4<f32>(element(row, j.x), element(row, j.y), element(row, j.z), element(row, j.w));
+        // What X lacks is left out, not multiplied by zero: the value may be infinite.
+        sum = select(sum, sum + terms, j < vec4<u32>(row.width));
+    }
+    return sum;
+}
+
+fn put(row: u32, j: u32, value: f32) {
+    if j < params.dims {
+        let at = row * params.dims + j;
+        output[at] = value;
+        if params.accumulate == 1u {
+            total[at] += params.scale * value;
+        }
+    }
+}
+
+fn put_all(row: u32, first: u32, sum: vec4<f32>) {
+    let j = elements(first);
+    put(row, j.x, sum.x);
+    put(row, j.y, sum.y);
+    put(row, j.z, sum.z);
+    put(row, j.w, sum.w);
+}
+
+@compute @workgroup_size(256)
+fn short_rows(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let team = team(group, groups, thread);
+    if team.index >= params.rows {
+        return;
+    }
+    let begin = row_offsets[team.index];
+    let end = row_offsets[team.index + 1u];
+    if end - begin <= params.chunk {
+        put_all(team.index, team.first, sum_of(begin, end, team.first));
+    }
+}
+
+// The row that holds a non-zero: the first that ends behind it.
+fn row_at(position: u32) -> u32 {
+    var low = 0u;
+    var high = params.rows;
+    while low < high {
+        let middle = (low + high) >> 1u;
+        if row_offsets[middle + 1u] <= position {
+            low = middle + 1u;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+fn put_partial(slot: u32, j: u32, value: f32) {
+    if j < params.dims {
+        partials[slot * params.dims + j] = bitcast<u32>(value);
+    }
+}
+
+// A long row reaches past every chunk that it begins in, so a chunk meets at most two: the one that holds its first
+// non-zero (slot 0) and the one that holds its last (slot 1, when it is another).
+@compute @workgroup_size(256)
+fn partial_sums(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let team = team(group, groups, thread);
+    let begin = team.index * params.chunk;
+    if begin >= params.nonzeros {
+        return;
+    }
+    let end = min(begin + params.chunk, params.nonzeros);
+    let head = row_at(begin);
+    let tail = row_at(end - 1u);
+    for (var slot = 0u; slot < 2u; slot++) {
+        let row = select(head, tail, slot == 1u);
+        if row >= params.rows || (slot == 1u && tail == head) {
+            continue;
+        }
+        let low = row_offsets[row];
+        let high = row_offsets[row + 1u];
+        if high - low <= params.chunk {
+            continue;
+        }
+        let sum = sum_of(max(low, begin), min(high, end), team.first);
+        let j = elements(team.first);
+        put_partial(team.index * 2u + slot, j.x, sum.x);
+        put_partial(team.index * 2u + slot, j.y, sum.y);
+        put_partial(team.index * 2u + slot, j.z, sum.z);
+        put_partial(team.index * 2u + slot, j.w, sum.w);
+    }
+}
+
+fn partial(slot: u32, j: u32) -> f32 {
+    if j < params.dims {
+        return bitcast<f32>(partials[slot * params.dims + j]);
+    }
+    return 0.0;
+}
+
+fn partial_of(slot: u32, first: u32) -> vec4<f32> {
+    let j = elements(first);
+    return vec4<f32>(partial(slot, j.x), partial(slot, j.y), partial(slot, j.z), partial(slot, j.w));
+}
+
+// The long row that begins in this chunk, if there is one, holds its last non-zero.
+@compute @workgroup_size(256)
+fn long_rows(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let team = team(group, groups, thread);
+    let begin = team.index * params.chunk;
+    if begin >= params.nonzeros {
+        return;
+    }
+    let row = row_at(min(begin + params.chunk, params.nonzeros) - 1u);
+    if row >= params.rows {
+        return;
+    }
+    let low = row_offsets[row];
+    let high = row_offsets[row + 1u];
+    if low < begin || high - low <= params.chunk {
+        return;
+    }
+    var sum = partial_of(team.index * 2u + select(0u, 1u, low > begin), team.first);
+    for (var next = team.index + 1u; next * params.chunk < high; next++) {
+        sum += partial_of(next * 2u, team.first);
+    }
+    put_all(row, team.first, sum);
+}

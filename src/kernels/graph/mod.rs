@@ -1,0 +1,3 @@
+//! Operators on graphs: propagate embeddings over the edges.
+
+pub mod spmm;

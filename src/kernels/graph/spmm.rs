@@ -1,0 +1,392 @@
+//! Sparse matrix times dense or ragged matrix: one step of propagation over a graph.
+//!
+//! `Y[r, j] = sum over the non-zeros e of row r of values_e * X[columns_e, j]` for `j < D`, with A in compressed rows. X is
+//! dense, or the ragged rows of a table whose missing dims count as zero. A column past X is an empty row, on both devices.
+//! On request `total += scale * Y` in the same pass, for models that average their layers.
+//!
+//! # Shapes
+//! A is `m x n` with `nnz` non-zeros, Y is `[m, D]` and dense; every element of it is written.
+//!
+//! # Numerics
+//! A row of at most a chunk (128 non-zeros; more past two million) is summed in order. A longer one is cut at multiples of
+//! the chunk, counted over all non-zeros; chunks are summed in order, then their sums in order. Both devices add in this
+//! order, and a run repeated on one gives the same bits, whatever the number of threads. A GPU may fuse product and sum, so
+//! the devices agree in every bit only where products are exact. Each is within
+//! `eps * (min(length, chunk) + length / chunk + 1) * sum |values_e * X[columns_e, j]|` of the exact sum, and `total` within
+//! `2 * eps * (|total| + |scale * Y|)` more.
+//!
+//! # Cost
+//! Three dispatches. Moves `4 * D` bytes a non-zero unless a cache holds X, `4 * m * D` of output, `8 * nnz + 4 * m` of A.
+//!
+//! Source: row splitting with a fixed number of non-zeros a worker follows Merrill and Garland, "Merge-based parallel sparse
+//! matrix-vector multiplication", SC 2016, with the partial sums added in a second pass in place of atomics.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use crate::device::{Access, Buffer, Entry, Gpu, Kernel, Launch, Shader, params};
+use crate::kernels::table::lookup::row;
+use crate::kernels::{MAX_TRIPS, check};
+use crate::{Error, Result};
+
+pub(crate) static SHADER: Shader = Shader {
+    name: "graph/spmm",
+    source: include_str!("../../../shaders/graph/spmm.wgsl"),
+    params: Params::FIELDS,
+    entries: &[
+        Entry {
+            name: "short_rows",
+            workgroup: 256,
+            bindings: &[
+                (1, Access::Read),
+                (2, Access::Read),
+                (3, Access::Read),
+                (4, Access::Read),
+                (5, Access::Read),
+                (6, Access::Write),
+                (8, Access::Write),
+            ],
+        },
+        Entry {
+            name: "partial_sums",
+            workgroup: 256,
+            bindings: &[
+                (1, Access::Read),
+                (2, Access::Read),
+                (3, Access::Read),
+                (4, Access::Read),
+                (5, Access::Read),
+                (7, Access::Write),
+            ],
+        },
+        Entry {
+            name: "long_rows",
+            workgroup: 256,
+            bindings: &[(3, Access::Read), (6, Access::Write), (7, Access::Write), (8, Access::Write)],
+        },
+    ],
+};
+
+params! {
+    struct Params {
+        rows: u32,
+        columns: u32,
+        nonzeros: u32,
+        dims: u32,
+        tiles: u32,
+        chunk: u32,
+        accumulate: u32,
+        scale: f32,
+    }
+}
+
+/// A running sum over several products: `total += scale * Y`.
+#[derive(Debug)]
+pub struct Accumulate<'a> {
+    /// `m * D` values.
+    pub total: &'a mut Buffer<f32>,
+    /// Factor of each product.
+    pub scale: f32,
+}
+
+/// Multiplies `A X`. See the [module](self).
+///
+/// ```
+/// use scall_gpu::device::{Buffer, Device, Kernel};
+/// use scall_gpu::kernels::graph::spmm::Spmm;
+/// # fn main() -> scall_gpu::Result<()> {
+/// let device = Device::cpu();
+/// // [[0, 2], [0, 0], [1, 3]] times rows of sizes 1 and 2.
+/// let mut y = Buffer::zeroed(&device, 6)?;
+/// Spmm {
+///     row_offsets: &Buffer::from_slice(&device, &[0, 1, 1, 3])?,
+///     columns: &Buffer::from_slice(&device, &[1, 0, 1])?,
+///     values: &Buffer::from_slice(&device, &[2.0, 1.0, 3.0])?,
+///     x: &Buffer::from_slice(&device, &[5.0, 10.0, 20.0])?,
+///     x_offsets: Some(&Buffer::from_slice(&device, &[0, 1, 3])?),
+///     dims: 2,
+///     y: &mut y,
+///     accumulate: None,
+///     workspace: &mut Buffer::zeroed(&device, Spmm::workspace_len(3, 2))?,
+/// }
+/// .run(&device)?;
+/// assert_eq!(y.read()?, [20.0, 40.0, 0.0, 0.0, 35.0, 60.0]);
+/// # Ok(()) }
+/// ```
+#[derive(Debug)]
+pub struct Spmm<'a> {
+    /// `m + 1` offsets into the non-zeros: monotone, from 0 to `nnz`.
+    pub row_offsets: &'a Buffer<u32>,
+    /// `nnz` column ids, in any order within a row.
+    pub columns: &'a Buffer<u32>,
+    /// `nnz` values.
+    pub values: &'a Buffer<f32>,
+    /// X: `n * D` values, or an arena of rows.
+    pub x: &'a Buffer<f32>,
+    /// For a ragged X, `n + 1` element offsets into it; dims past `D` are not read.
+    pub x_offsets: Option<&'a Buffer<u32>>,
+    /// Width `D`.
+    pub dims: u32,
+    /// `m * D` values; every one is written.
+    pub y: &'a mut Buffer<f32>,
+    /// A sum to add the product to.
+    pub accumulate: Option<Accumulate<'a>>,
+    /// At least [`Spmm::workspace_len`] words; what it holds afterwards is not specified. The CPU does not use it.
+    pub workspace: &'a mut Buffer<u32>,
+}
+
+/// Most non-zeros on a GPU: as many chunks as one invocation may add up, each as long.
+const MOST_NONZEROS: u64 = MAX_TRIPS as u64 * MAX_TRIPS as u64;
+
+/// Non-zeros summed at once: few, so that a hot row spreads over many workgroups, but so many that the loop over the
+/// chunks stays within the trips of one invocation.
+fn chunk(nonzeros: usize) -> usize {
+    nonzeros.div_ceil(MAX_TRIPS as usize).next_power_of_two().max(128)
+}
+
+/// Threads that share a row of Y or a part of it, each with four elements.
+fn lanes(dims: u32) -> u32 {
+    dims.div_ceil(4).next_power_of_two().min(32)
+}
+
+impl Spmm<'_> {
+    /// Words of workspace for a matrix of `nonzeros` and an output of `dims`.
+    pub fn workspace_len(nonzeros: usize, dims: u32) -> usize {
+        2 * nonzeros.div_ceil(chunk(nonzeros)) * dims as usize
+    }
+
+    /// Rows of X.
+    fn x_rows(&self) -> usize {
+        match self.x_offsets {
+            Some(offsets) => offsets.len() - 1,
+            None => self.x.len().checked_div(self.dims as usize).unwrap_or(0),
+        }
+    }
+}
+
+impl Kernel for Spmm<'_> {
+    const NAME: &'static str = "graph/spmm";
+
+    fn check(&self) -> Result<()> {
+        let op = Self::NAME;
+        let rows = check::rows(op, "row_offsets", self.row_offsets.len())?;
+        let nonzeros = self.columns.len();
+        check::indexable(op, "columns", nonzeros as u64)?;
+        check::len(op, "values", self.values.len(), nonzeros as u64)?;
+        check::dims(op, self.dims)?;
+        match self.x_offsets {
+            Some(offsets) => drop(check::rows(op, "x_offsets", offsets.len())?),
+            None => check::len(op, "x", self.x.len(), self.x_rows() as u64 * u64::from(self.dims))?,
+        }
+        let expected = u64::from(rows) * u64::from(self.dims);
+        check::len(op, "y", self.y.len(), expected)?;
+        if let Some(Accumulate { total, scale }) = &self.accumulate {
+            check::len(op, "total", total.len(), expected)?;
+            check::domain(op, "scale", scale, scale.is_finite(), "finite")?;
+        }
+        if self.y.as_wgpu().is_some() {
+            if nonzeros as u64 > MOST_NONZEROS {
+                let (allowed, requested) = (MOST_NONZEROS, nonzeros as u64);
+                return Err(Error::Limit { op, arg: "columns", limit: "non-zeros", allowed, requested });
+            }
+            check::at_least(op, "workspace", self.workspace.len(), Self::workspace_len(nonzeros, self.dims) as u64)?;
+        }
+        Ok(())
+    }
+
+    fn dispatch(self, gpu: &Gpu, pass: &mut wgpu::ComputePass<'_>) -> Result<()> {
+        let nonzeros = self.columns.len();
+        let chunk = chunk(nonzeros);
+        let lanes = lanes(self.dims);
+        let params = Params {
+            rows: self.row_offsets.len() as u32 - 1,
+            columns: self.x_rows() as u32,
+            nonzeros: nonzeros as u32,
+            dims: self.dims,
+            tiles: self.dims.div_ceil(4 * lanes),
+            chunk: chunk as u32,
+            accumulate: u32::from(self.accumulate.is_some()),
+            scale: self.accumulate.as_ref().map_or(0.0, |a| a.scale),
+        };
+        let y = &*self.y;
+        // Stand-ins of the right type for what is not there; the shader does not touch them.
+        let total = self.accumulate.as_ref().map_or(y, |a| &*a.total);
+        let x_offsets = self.x_offsets.unwrap_or(self.row_offsets);
+        let x = || self.x.binding("x");
+        let x_offsets = || x_offsets.binding("x_offsets");
+        let row_offsets = || self.row_offsets.binding("row_offsets");
+        let columns = || self.columns.binding("columns");
+        let values = || self.values.binding("values");
+        let outputs = || (y.binding("y"), total.binding("total"));
+        let workspace = || self.workspace.binding("workspace");
+        let mut launch = |entry, bindings: &[_], units: u64| {
+            Launch {
+                shader: &SHADER,
+                entry,
+                constants: &[("lanes", f64::from(lanes)), ("ragged", f64::from(u32::from(self.x_offsets.is_some())))],
+                params: params.words(),
+                bindings,
+                groups: (units * u64::from(params.tiles)).div_ceil(u64::from(256 / lanes)),
+            }
+            .record(gpu, pass)
+        };
+        let (out, sum) = outputs();
+        let bindings = [x(), x_offsets(), row_offsets(), columns(), values(), out, sum];
+        launch("short_rows", &bindings, params.rows.into())?;
+        if nonzeros <= chunk {
+            return Ok(());
+        }
+        let chunks = nonzeros.div_ceil(chunk) as u64;
+        launch("partial_sums", &[x(), x_offsets(), row_offsets(), columns(), values(), workspace()], chunks)?;
+        let (out, sum) = outputs();
+        launch("long_rows", &[row_offsets(), out, workspace(), sum], chunks)
+    }
+
+    fn twin(self) -> Result<()> {
+        let op = Self::NAME;
+        let product = Product {
+            row_offsets: self.row_offsets.host(op, "row_offsets")?,
+            columns: self.columns.host(op, "columns")?,
+            values: self.values.host(op, "values")?,
+            x: self.x.host(op, "x")?,
+            x_offsets: self.x_offsets.map(|offsets| offsets.host(op, "x_offsets")).transpose()?,
+            dims: self.dims as usize,
+            scale: self.accumulate.as_ref().map_or(0.0, |a| a.scale),
+        };
+        let y = self.y.host_mut(op, "y")?;
+        let total = match self.accumulate {
+            Some(accumulate) => accumulate.total.host_mut(op, "total")?,
+            None => &mut [],
+        };
+        if product.dims > 0 {
+            product.rows(0..product.row_offsets.len() - 1, y, total);
+        }
+        Ok(())
+    }
+}
+
+/// The operands of the CPU twin.
+struct Product<'a> {
+    row_offsets: &'a [u32],
+    columns: &'a [u32],
+    values: &'a [f32],
+    x: &'a [f32],
+    x_offsets: Option<&'a [u32]>,
+    dims: usize,
+    scale: f32,
+}
+
+/// Products in a CPU task: some tens of microseconds.
+const TASK_PRODUCTS: usize = 128 * 1024;
+
+impl Product<'_> {
+    fn chunk(&self) -> usize {
+        chunk(self.columns.len())
+    }
+
+    /// Work of the rows before `row`: their non-zeros, and one for the row itself.
+    fn work(&self, row: usize) -> usize {
+        self.row_offsets[row] as usize + row
+    }
+
+    /// Writes these rows of Y; `total` is empty when nothing is accumulated. Halves of equal work run side by side.
+    fn rows(&self, rows: Range<usize>, y: &mut [f32], total: &mut [f32]) {
+        let (begin, end) = (self.work(rows.start), self.work(rows.end));
+        let task = (TASK_PRODUCTS / self.dims).clamp(self.chunk(), 1 << 14);
+        if end - begin <= task || rows.len() < 2 {
+            return self.task(rows, y, total);
+        }
+        let (mut low, mut high) = (rows.start + 1, rows.end - 1);
+        while low < high {
+            let middle = low.midpoint(high);
+            if self.work(middle) < begin.midpoint(end) {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        let values = (low - rows.start) * self.dims;
+        let (y, y_after) = y.split_at_mut(values);
+        let (total, total_after) = total.split_at_mut(values.min(total.len()));
+        rayon::join(|| self.rows(rows.start..low, y, total), || self.rows(low..rows.end, y_after, total_after));
+    }
+
+    fn task(&self, rows: Range<usize>, y: &mut [f32], total: &mut [f32]) {
+        // Of a long row; a task of short ones has no use for it.
+        let mut partials = Vec::new();
+        for (y, row) in y.chunks_exact_mut(self.dims).zip(rows) {
+            let range = self.row_offsets[row] as usize..self.row_offsets[row + 1] as usize;
+            if range.len() <= self.chunk() {
+                self.sum(range, y);
+            } else {
+                self.long_row(range, y, &mut partials);
+            }
+        }
+        for (total, y) in total.iter_mut().zip(y) {
+            *total += self.scale * *y;
+        }
+    }
+
+    /// Chunks side by side, then their sums in order.
+    fn long_row(&self, range: Range<usize>, y: &mut [f32], partials: &mut Vec<f32>) {
+        let chunk = self.chunk();
+        let first = range.start / chunk;
+        partials.resize((range.end.div_ceil(chunk) - first) * self.dims, 0.0);
+        partials.par_chunks_exact_mut(self.dims).with_min_len(4).enumerate().for_each(|(i, sum)| {
+            let begin = (first + i) * chunk;
+            self.sum(begin.max(range.start)..(begin + chunk).min(range.end), sum);
+        });
+        let (sum, others) = partials.split_at(self.dims);
+        y.copy_from_slice(sum);
+        for partial in others.chunks_exact(self.dims) {
+            y.iter_mut().zip(partial).for_each(|(sum, partial)| *sum += partial);
+        }
+    }
+
+    /// The non-zeros of `range` in order; `out` is written over.
+    fn sum(&self, range: Range<usize>, out: &mut [f32]) {
+        let (columns, values) = (&self.columns[range.clone()], &self.values[range]);
+        if let Some(offsets) = self.x_offsets {
+            out.fill(0.0);
+            for (&column, value) in columns.iter().zip(values) {
+                for (sum, x) in out.iter_mut().zip(row(self.x, offsets, column)) {
+                    *sum += value * x;
+                }
+            }
+            return;
+        }
+        let mut first = 0;
+        while self.dims - first >= 32 {
+            self.tile::<32>(columns, values, first, out);
+            first += 32;
+        }
+        while self.dims - first >= 4 {
+            self.tile::<4>(columns, values, first, out);
+            first += 4;
+        }
+        while first < self.dims {
+            self.tile::<1>(columns, values, first, out);
+            first += 1;
+        }
+    }
+
+    /// `W` elements of a dense product, held in registers.
+    #[inline(always)]
+    fn tile<const W: usize>(&self, columns: &[u32], values: &[f32], first: usize, out: &mut [f32]) {
+        let mut sum = [0.0f32; W];
+        for (&column, &value) in columns.iter().zip(values) {
+            let at = column as usize * self.dims + first;
+            // A column past X has no elements.
+            if let Some(x) = self.x.get(at..at + W) {
+                for k in 0..W {
+                    sum[k] += value * x[k];
+                }
+            }
+        }
+        out[first..first + W].copy_from_slice(&sum);
+    }
+}
+
+#[cfg(test)]
+mod tests;
