@@ -33,21 +33,21 @@ pub fn sample(c: &mut Criterion) {
             let profiles = [Profile { distribution, alpha: distribution.alpha(0.1) }];
             let mut out = Buffer::zeroed(&device, ENTITIES as usize).unwrap();
             let mut workspace = Buffer::zeroed(&device, Sample::workspace_len(1, ENTITIES, DRAWS)).unwrap();
-            group.bench_function(BenchmarkId::new(name, distribution), |b| {
-                b.iter(|| {
-                    let sample = Sample {
-                        profiles: &profiles,
-                        entities: ENTITIES,
-                        draws: DRAWS,
-                        seed: 1,
-                        first_action: 0,
-                        out: &mut out,
-                        workspace: &mut workspace,
-                    };
-                    sample.run(&device).unwrap();
-                    device.wait().unwrap();
-                });
-            });
+            let mut run = || {
+                let sample = Sample {
+                    profiles: &profiles,
+                    entities: ENTITIES,
+                    draws: DRAWS,
+                    seed: 1,
+                    first_action: 0,
+                    out: &mut out,
+                    workspace: &mut workspace,
+                };
+                sample.run(&device).unwrap();
+                device.wait().unwrap();
+            };
+            run();
+            group.bench_function(BenchmarkId::new(name, distribution), |b| b.iter(&mut run));
             let sum: f32 = out.read().unwrap().iter().sum();
             assert!((sum - 1.0).abs() < 1e-3, "{sum}");
         }
@@ -63,19 +63,19 @@ pub fn apportion(c: &mut Criterion) {
         let mut sizes = Buffer::zeroed(&device, ENTITIES as usize).unwrap();
         let mut workspace = Buffer::zeroed(&device, Apportion::workspace_len(ENTITIES)).unwrap();
         let total = 8 * ENTITIES;
-        group.bench_function(BenchmarkId::new(name, "1/k"), |b| {
-            b.iter(|| {
-                let apportion = Apportion {
-                    weights: &weights,
-                    first: 0,
-                    allotment: Allotment { total, d_min: 1, d_max: 256 },
-                    sizes: &mut sizes,
-                    workspace: &mut workspace,
-                };
-                apportion.run(&device).unwrap();
-                device.wait().unwrap();
-            });
-        });
+        let mut run = || {
+            let apportion = Apportion {
+                weights: &weights,
+                first: 0,
+                allotment: Allotment { total, d_min: 1, d_max: 256 },
+                sizes: &mut sizes,
+                workspace: &mut workspace,
+            };
+            apportion.run(&device).unwrap();
+            device.wait().unwrap();
+        };
+        run();
+        group.bench_function(BenchmarkId::new(name, "1/k"), |b| b.iter(&mut run));
         assert_eq!(sizes.read().unwrap().iter().sum::<u32>(), total);
     }
 }
@@ -92,13 +92,13 @@ pub fn rank(c: &mut Criterion) {
         let frequencies = Buffer::from_slice(&device, &frequencies).unwrap();
         let mut order = Buffer::zeroed(&device, ENTITIES as usize).unwrap();
         let mut workspace = Buffer::zeroed(&device, Rank::workspace_len(ENTITIES)).unwrap();
-        group.bench_function(BenchmarkId::new(name, "skewed"), |b| {
-            b.iter(|| {
-                let rank = Rank { frequencies: &frequencies, order: &mut order, workspace: &mut workspace };
-                rank.run(&device).unwrap();
-                device.wait().unwrap();
-            });
-        });
+        let mut run = || {
+            let rank = Rank { frequencies: &frequencies, order: &mut order, workspace: &mut workspace };
+            rank.run(&device).unwrap();
+            device.wait().unwrap();
+        };
+        run();
+        group.bench_function(BenchmarkId::new(name, "skewed"), |b| b.iter(&mut run));
         assert_eq!(order.read().unwrap(), expected);
     }
 }
