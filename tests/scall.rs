@@ -9,7 +9,7 @@ use scall_gpu::eval::CUTOFFS;
 use scall_gpu::models::BprMfOptions;
 use scall_gpu::rng::{Philox, Purpose};
 use scall_gpu::sizing::{Amount, Budget, FrequencyRanked, Random, SizePolicy, Uniform};
-use scall_gpu::stream::{Cut, Interactions, cut};
+use scall_gpu::stream::{Cut, Format, Interactions, cut};
 use scall_gpu::{Error, Scall, ScallOptions, SegmentReport};
 
 /// Interactions of users and items that keep arriving; in each of four seasons other items are in fashion, and half of
@@ -153,4 +153,27 @@ fn a_share_outside_its_range_is_an_error() {
     let options = ScallOptions { train_share: 1.5, ..options(Amount::MeanSize(4.0)) };
     let error = Scall::new(&Device::cpu(), &data, Vec::new(), Box::new(Uniform), options).err().unwrap();
     assert_eq!(error.to_string(), "Scall::new: `train_share` must be from 0 to 1, got 1.5");
+}
+
+/// What frequency is worth on real data, at the example's defaults and the same bytes.
+#[test]
+fn sizes_by_frequency_beat_random_ones_on_movietweetings() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/data/movietweetings-100k/ratings.dat");
+    if !std::path::Path::new(file).exists() {
+        eprintln!("**** NOT RUN: {file} is not there ****");
+        return;
+    }
+    let data = scall_gpu::stream::read(file, &Format::DoubleColon).unwrap();
+    let ndcg = |policy: fn() -> Box<dyn SizePolicy>, seed| {
+        let segments = cut(&data, Cut::Equal { segments: 10 }).unwrap();
+        let options = ScallOptions { seed, ..ScallOptions::new(Budget::new(Amount::MeanSize(8.0))) };
+        let mut scall = Scall::new(&Device::cpu(), &data, segments, policy(), options).unwrap();
+        let reports: Vec<f64> =
+            std::iter::from_fn(|| scall.step(|_| {}).unwrap()).map(|report| report.test_candidates.ndcg[2]).collect();
+        reports[1..].iter().sum::<f64>() / 9.0
+    };
+    let mean = |policy| (0..3).map(|seed| ndcg(policy, seed)).sum::<f64>() / 3.0;
+    let ranked = mean(|| Box::new(FrequencyRanked::default()));
+    let random = mean(|| Box::new(Random::default()));
+    assert!(ranked > random, "NDCG@20 of ranked {ranked}, of random {random}");
 }
