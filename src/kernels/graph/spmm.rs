@@ -254,6 +254,7 @@ impl Kernel for Spmm<'_> {
             dims: self.dims as usize,
             scale: self.accumulate.as_ref().map_or(0.0, |a| a.scale),
         };
+        check::offsets(op, "row_offsets", product.row_offsets, product.values.len())?;
         let y = self.y.host_mut(op, "y")?;
         let total = match self.accumulate {
             Some(accumulate) => accumulate.total.host_mut(op, "total")?,

@@ -215,9 +215,27 @@ impl Kernel for Update<'_> {
         let gradients = self.gradients.host(op, "gradients")?;
         let rows = Rows::all(op, self.arena, self.state, self.optimizer)?;
         let constants = self.optimizer.constants(self.step);
-        update(rows, offsets, ids, (gradients, self.dims as usize), (self.optimizer, constants));
-        Ok(())
+        update(rows, offsets, ids, (gradients, self.dims as usize), (self.optimizer, constants))
     }
+}
+
+/// The touched rows must lie in the arena in the order of their ids. Only their offsets are read: a step's cost does not
+/// grow with the table.
+fn check_touched(keys: &[u32], offsets: &[u32], values: usize) -> Result<()> {
+    let mut end = 0;
+    for run in keys.chunk_by(|a, b| a == b) {
+        let [begin, next] = [offsets[run[0] as usize], offsets[run[0] as usize + 1]];
+        if begin < end || next < begin || next as usize > values {
+            return Err(Error::Argument {
+                op: Update::NAME,
+                arg: "offsets",
+                expected: format!("never falling, with an end at most {values}"),
+                got: format!("row {} at {begin}..{next} behind {end}", run[0]),
+            });
+        }
+        end = next;
+    }
+    Ok(())
 }
 
 /// One CPU task: a stretch of sorted occurrences with the rows that they fall into.
@@ -235,13 +253,14 @@ fn update(
     ids: &[u32],
     (gradients, dims): (&[f32], usize),
     (optimizer, constants): (Optimizer, Constants),
-) {
+) -> Result<()> {
     let rows = offsets.len() as u32 - 1;
     let mut keys: Vec<u32> = ids.iter().map(|&id| id.min(rows)).collect();
     let mut occurrences: Vec<u32> = (0..ids.len() as u32).collect();
     sort::sort(&mut keys, &mut occurrences, bits_below(rows + 1));
     let in_table = keys.partition_point(|&key| key < rows);
     let (keys, occurrences) = (&keys[..in_table], &occurrences[..in_table]);
+    check_touched(keys, offsets, left.values())?;
     // Cut between rows into tasks of about equal length; rows ascend, so the arena splits at the same places.
     let length = in_table.div_ceil(4 * rayon::current_num_threads()).max(256);
     let mut tasks = Vec::new();
@@ -296,6 +315,7 @@ fn update(
             }
         },
     );
+    Ok(())
 }
 
 #[cfg(test)]

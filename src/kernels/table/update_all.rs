@@ -119,6 +119,7 @@ impl Kernel for UpdateAll<'_> {
             optimizer,
             constants: optimizer.constants(self.step),
         };
+        check::offsets(op, "offsets", all.offsets, self.arena.len())?;
         let end = all.offsets.len() as u32 - 1;
         all.step(Rows::all(op, self.arena, self.state, optimizer)?, 0..end);
         Ok(())

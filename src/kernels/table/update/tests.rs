@@ -221,6 +221,31 @@ fn a_part_of_the_ids() {
 }
 
 #[test]
+fn offsets_that_fall_are_errors_on_the_cpu() {
+    let device = Device::cpu();
+    for (offsets, text) in [([0u32, 3, 1], "row 1 at 3..1 behind 3"), ([0, 1, 9], "row 1 at 1..9 behind 1")] {
+        let mut arena = upload(&device, &[1.0f32, 2.0, 3.0]);
+        let (offsets, ids) = (upload(&device, &offsets), upload(&device, &[1u32, 0]));
+        let (gradients, mut workspace) = (upload(&device, &[1.0f32, 1.0]), upload(&device, &[0u32]));
+        let update = Update {
+            arena: &mut arena,
+            offsets: &offsets,
+            state: &mut [],
+            ids: &ids,
+            first: 0,
+            count: 2,
+            gradients: &gradients,
+            dims: 1,
+            optimizer: SGD,
+            step: 1,
+            workspace: &mut workspace,
+        };
+        assert!(update.run(&device).unwrap_err().to_string().ends_with(text));
+        assert_eq!(arena.read().unwrap(), [1.0, 2.0, 3.0]);
+    }
+}
+
+#[test]
 fn mutants_are_rejected() {
     assert_rejects(
         SHADER.name,
