@@ -183,6 +183,7 @@ impl Kernel for TopK<'_> {
             k: self.k as usize,
             fresh: self.fresh,
         };
+        check::offsets(op, "excluded_offsets", tile.excluded_offsets, tile.excluded.len())?;
         let len = self.query_count as usize * self.k as usize;
         let scores = &mut self.best_scores.host_mut(op, "best_scores")?[..len];
         let positions = &mut self.best_positions.host_mut(op, "best_positions")?[..len];

@@ -142,6 +142,8 @@ impl Kernel for SampleTriples<'_> {
         let positives = self.positives.host(op, "positives")?;
         let touched_offsets = self.touched_offsets.host(op, "touched_offsets")?;
         let touched = self.touched.host(op, "touched")?;
+        check::offsets(op, "positive_offsets", positive_offsets, positives.len())?;
+        check::offsets(op, "touched_offsets", touched_offsets, touched.len())?;
         let key = key(self.seed);
         let draw = |b: u32| {
             let words = philox([b, self.step, 0, Purpose::Triples as u32], key);
