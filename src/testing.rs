@@ -54,6 +54,13 @@ pub(crate) fn upload<T: Element>(device: &Device, values: &[T]) -> Buffer<T> {
     Buffer::from_slice(device, values).unwrap()
 }
 
+/// Offsets of rows (bags, segments) of these sizes: where each begins, and the end.
+pub(crate) fn offsets_of(sizes: &[u32]) -> Vec<u32> {
+    let mut offsets = vec![0];
+    sizes.iter().for_each(|size| offsets.push(offsets[offsets.len() - 1] + size));
+    offsets
+}
+
 /// Equal in every bit; the panic's text marks a mismatch for [`assert_rejects`].
 #[track_caller]
 pub(crate) fn assert_same<T: Element>(what: &str, got: &[T], want: &[T]) {

@@ -26,6 +26,9 @@ pub(crate) mod elementary;
 /// (`LP_MAX_TGSI_LOOP_ITERATIONS`); a quarter of it leaves room for what surrounds the counted loop.
 pub(crate) const MAX_TRIPS: u32 = 16_384;
 
+/// Output elements that a task of a CPU twin writes: about an L1 cache.
+pub(crate) const TASK_ELEMENTS: usize = 8 * 1024;
+
 /// Every shader of the crate, for the tests that hold for all.
 #[cfg(test)]
 #[rustfmt::skip]

@@ -206,7 +206,9 @@ mod tests {
     use super::*;
     use crate::Error;
     use crate::device::Device;
-    use crate::testing::{assert_close, assert_rejects, assert_same, devices, gpu, poisoned, signed, upload};
+    use crate::testing::{
+        assert_close, assert_rejects, assert_same, devices, gpu, offsets_of, poisoned, signed, upload,
+    };
 
     fn runs_case(device: &Device, keys: &[u32]) {
         let n = keys.len();
@@ -230,8 +232,7 @@ mod tests {
     }
 
     fn sums_case(device: &Device, lengths: &[u32]) {
-        let mut offsets = vec![0u32];
-        lengths.iter().for_each(|length| offsets.push(offsets.last().unwrap() + length));
+        let offsets = offsets_of(lengths);
         let values = signed(*offsets.last().unwrap() as usize, 8);
         let mut sums = poisoned(device, lengths.len());
         let longest = lengths.iter().copied().max().unwrap_or(0);

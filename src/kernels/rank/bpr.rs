@@ -26,8 +26,8 @@ use rayon::prelude::*;
 
 use crate::Result;
 use crate::device::{Access, Buffer, Entry, Gpu, Kernel, Launch, Shader, params};
-use crate::kernels::check;
 use crate::kernels::table::lookup::{lanes, row};
+use crate::kernels::{TASK_ELEMENTS, check};
 
 pub(crate) static SHADER: Shader = Shader {
     name: "rank/bpr",
@@ -61,9 +61,6 @@ params! {
         l2_bias: f32,
     }
 }
-
-/// Output elements a CPU task writes: about an L1 cache.
-const TASK_ELEMENTS: usize = 8 * 1024;
 
 /// Loss and gradients of a batch of triples. See the [module](self).
 #[derive(Debug)]

@@ -17,7 +17,7 @@ use rayon::prelude::*;
 
 use crate::Result;
 use crate::device::{Access, Buffer, Element, Entry, Gpu, Kernel, Launch, Shader, params};
-use crate::kernels::{MAX_TRIPS, check};
+use crate::kernels::{MAX_TRIPS, TASK_ELEMENTS, check};
 
 pub(crate) static SHADER: Shader = Shader {
     name: "table/lookup",
@@ -67,9 +67,6 @@ pub(crate) fn lanes(dims: u32) -> u32 {
     let wide = (dims / 256).next_power_of_two();
     dims.next_power_of_two().clamp(1, 32).max(wide)
 }
-
-/// Output elements a CPU task writes: about an L1 cache.
-const TASK_ELEMENTS: usize = 8 * 1024;
 
 /// What a lookup may write: `f32`, or `f16` for a model in half precision.
 ///

@@ -187,15 +187,9 @@ fn fill_rows(offsets: &[u32], first: usize, arena: &mut [f32], fill_row: &(impl 
 mod tests {
     use super::*;
     use crate::device::Device;
-    use crate::testing::{assert_rejects, assert_same, devices, gpu, poisoned, signed, upload};
+    use crate::testing::{assert_rejects, assert_same, devices, gpu, offsets_of, poisoned, signed, upload};
 
     const NORMAL: Fill = Fill::Normal { seed: 0xABCD_EF01_2345_6789, std: 0.01, zero_dims: 1 };
-
-    fn offsets_of(sizes: &[u32]) -> Vec<u32> {
-        let mut offsets = vec![0];
-        sizes.iter().for_each(|size| offsets.push(offsets.last().unwrap() + size));
-        offsets
-    }
 
     fn migrate(device: &Device, from: &[u32], to: &[u32], fill: Fill) -> Vec<f32> {
         let (from_offsets, to_offsets) = (offsets_of(from), offsets_of(to));

@@ -1,15 +1,7 @@
 use super::*;
 use crate::Error;
 use crate::device::Device;
-use crate::testing::{assert_close, assert_rejects, assert_same, devices, gpu, poisoned, signed, upload};
-
-fn offsets_of(sizes: &[u32]) -> Vec<u32> {
-    let mut offsets = vec![0];
-    for size in sizes {
-        offsets.push(offsets.last().unwrap() + size);
-    }
-    offsets
-}
+use crate::testing::{assert_close, assert_rejects, assert_same, devices, gpu, offsets_of, poisoned, signed, upload};
 
 /// What X is made of: dense rows, or rows of these sizes.
 #[derive(Clone, Copy, Debug)]

@@ -1,7 +1,7 @@
 use super::*;
 use crate::Error;
 use crate::device::Device;
-use crate::testing::{assert_close, assert_rejects, assert_same, devices, gpu, poisoned, signed, upload};
+use crate::testing::{assert_close, assert_rejects, assert_same, devices, gpu, offsets_of, poisoned, signed, upload};
 
 const EPS: f64 = f32::EPSILON as f64;
 
@@ -26,14 +26,6 @@ struct Oracle {
     loss: Vec<(f64, f64)>,
     users: Vec<(f64, f64)>,
     items: Vec<(f64, f64)>,
-}
-
-fn offsets_of(sizes: &[u32]) -> Vec<u32> {
-    let mut offsets = vec![0];
-    for size in sizes {
-        offsets.push(offsets.last().unwrap() + size);
-    }
-    offsets
 }
 
 impl Case {

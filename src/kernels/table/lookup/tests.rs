@@ -1,17 +1,9 @@
 use super::*;
 use crate::Error;
 use crate::device::Device;
-use crate::testing::{assert_close, assert_rejects, assert_same, devices, gpu, poisoned, signed, upload};
+use crate::testing::{assert_close, assert_rejects, assert_same, devices, gpu, offsets_of, poisoned, signed, upload};
 
 /// Row sizes: empty, one, full, all equal, and one giant among small ones.
-fn offsets_of(sizes: &[u32]) -> Vec<u32> {
-    let mut offsets = vec![0];
-    for size in sizes {
-        offsets.push(offsets.last().unwrap() + size);
-    }
-    offsets
-}
-
 fn tables() -> Vec<Vec<u32>> {
     vec![vec![0, 1, 3, 16, 0, 7, 16], vec![4; 33], vec![1], vec![1, 1, 900, 1, 0], vec![0; 5], vec![]]
 }

@@ -1,7 +1,7 @@
 use super::*;
 use crate::device::Device;
 use crate::kernels::table::optimizer::oracle::{self, ADAGRAD, ADAM, ROW_WISE, SGD, Snapshot};
-use crate::testing::{assert_rejects, assert_same, devices, gpu, poisoned, signed, upload};
+use crate::testing::{assert_rejects, assert_same, devices, gpu, offsets_of, poisoned, signed, upload};
 
 struct Case {
     sizes: Vec<u32>,
@@ -16,9 +16,7 @@ impl Case {
     }
 
     fn offsets(&self) -> Vec<u32> {
-        let mut offsets = vec![0];
-        self.sizes.iter().for_each(|size| offsets.push(offsets.last().unwrap() + size));
-        offsets
+        offsets_of(&self.sizes)
     }
 
     fn before(&self) -> Snapshot {
