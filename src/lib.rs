@@ -68,5 +68,5 @@ pub mod table;
 mod testing;
 
 pub use error::{Error, Result};
-pub use scall::{Phase, Scall, ScallOptions, Seconds, SegmentReport};
+pub use scall::{Phase, ProbeOptions, Scall, ScallOptions, Seconds, SegmentReport, Summary};
 pub use wgpu;

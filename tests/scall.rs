@@ -6,7 +6,7 @@ use common::devices;
 use rand::Rng;
 use scall_gpu::device::Device;
 use scall_gpu::eval::CUTOFFS;
-use scall_gpu::models::BprMfOptions;
+use scall_gpu::models::{BprMfOptions, ModelOptions};
 use scall_gpu::rng::{Philox, Purpose};
 use scall_gpu::sizing::{Amount, Budget, FrequencyRanked, Random, SizePolicy, Uniform};
 use scall_gpu::stream::{Cut, Format, Interactions, cut};
@@ -29,18 +29,18 @@ fn stream(rows: u32) -> Interactions {
 
 fn options(amount: Amount) -> ScallOptions {
     let budget = Budget { d_min: 0, d_max: 16, ..Budget::new(amount) };
-    let model = BprMfOptions { batch: 256, ..BprMfOptions::default() };
+    let model = ModelOptions::BprMf(BprMfOptions { batch: 256, ..BprMfOptions::default() });
     ScallOptions { model, steps: 40, seed: 5, ..ScallOptions::new(budget) }
 }
 
 fn run(device: &Device, policy: Box<dyn SizePolicy>, options: ScallOptions) -> Vec<SegmentReport> {
     let data = stream(4000);
     let segments = cut(&data, Cut::Equal { segments: 4 }).unwrap();
-    let mut scall = Scall::new(device, &data, segments, policy, options).unwrap();
+    let mut scall = Scall::over(device, data, segments, policy, options).unwrap();
     let mut reports = Vec::new();
     while let Some(report) = scall.step(|_| {}).unwrap() {
-        assert_eq!(scall.model().users().rows(), report.users);
-        assert_eq!(scall.model().items().rows(), report.items);
+        assert_eq!(scall.model().embeddings().users().rows(), report.users);
+        assert_eq!(scall.model().embeddings().items().rows(), report.items);
         reports.push(report);
     }
     reports
@@ -72,16 +72,17 @@ fn the_counted_bytes_never_pass_the_budget_while_entities_arrive() {
 fn sizes_follow_frequency_both_ways() {
     let data = stream(4000);
     let segments = cut(&data, Cut::Equal { segments: 4 }).unwrap();
+    let rows = data.clone();
     let frequency = |t: usize, item: u32| {
         let (train, _) = segments[t].split(0.8).unwrap();
-        data.pairs(train.rows).filter(|&(_, i)| i == item).count()
+        rows.pairs(train.rows).filter(|&(_, i)| i == item).count()
     };
     let policy = Box::new(FrequencyRanked::default());
     let options = ScallOptions { replay_share: 0.0, ..options(Amount::MeanSize(4.0)) };
-    let mut scall = Scall::new(&Device::cpu(), &data, segments.clone(), policy, options).unwrap();
+    let mut scall = Scall::over(&Device::cpu(), data, segments.clone(), policy, options).unwrap();
     let mut sizes: Vec<Vec<u32>> = Vec::new();
     while scall.step(|_| {}).unwrap().is_some() {
-        sizes.push(scall.model().items().sizes().collect());
+        sizes.push(scall.model().embeddings().items().sizes().collect());
     }
     let moved = |larger: bool| {
         (0..sizes[1].len() as u32).any(|item| {
@@ -141,17 +142,17 @@ fn a_budget_without_room_is_an_error_that_says_so() {
     let data = stream(400);
     let segments = cut(&data, Cut::Equal { segments: 2 }).unwrap();
     let options = options(Amount::Bytes(100));
-    let mut scall = Scall::new(&Device::cpu(), &data, segments, Box::new(Uniform), options).unwrap();
+    let mut scall = Scall::over(&Device::cpu(), data, segments, Box::new(Uniform), options).unwrap();
     let error = scall.step(|_| {}).unwrap_err();
     assert!(matches!(error, Error::Infeasible { unit: "bytes", budget: 100, .. }), "{error}");
-    assert_eq!(scall.model().users().rows(), 0);
+    assert_eq!(scall.model().embeddings().users().rows(), 0);
 }
 
 #[test]
 fn a_share_outside_its_range_is_an_error() {
     let data = stream(400);
     let options = ScallOptions { train_share: 1.5, ..options(Amount::MeanSize(4.0)) };
-    let error = Scall::new(&Device::cpu(), &data, Vec::new(), Box::new(Uniform), options).err().unwrap();
+    let error = Scall::over(&Device::cpu(), data, Vec::new(), Box::new(Uniform), options).err().unwrap();
     assert_eq!(error.to_string(), "Scall::new: `train_share` must be from 0 to 1, got 1.5");
 }
 
@@ -167,7 +168,7 @@ fn sizes_by_frequency_beat_random_ones_on_movietweetings() {
     let ndcg = |policy: fn() -> Box<dyn SizePolicy>, seed| {
         let segments = cut(&data, Cut::Equal { segments: 10 }).unwrap();
         let options = ScallOptions { seed, ..ScallOptions::new(Budget::new(Amount::MeanSize(8.0))) };
-        let mut scall = Scall::new(&Device::cpu(), &data, segments, policy(), options).unwrap();
+        let mut scall = Scall::over(&Device::cpu(), data.clone(), segments, policy(), options).unwrap();
         let reports: Vec<f64> =
             std::iter::from_fn(|| scall.step(|_| {}).unwrap()).map(|report| report.test_candidates.ndcg[2]).collect();
         reports[1..].iter().sum::<f64>() / 9.0

@@ -15,7 +15,7 @@ fn frequencies(n: usize, salt: u32) -> Vec<u32> {
 }
 
 fn context<'a>(device: &'a Device, users: &'a [u32], items: &'a [u32], dims: u64) -> SizingContext<'a> {
-    SizingContext { device, segment: 1, seed: 3, users, items, dims, d_min: 1, d_max: 64 }
+    SizingContext { device, segment: 1, seed: 3, users, items, dims, d_min: 1, d_max: 64, rows: None }
 }
 
 fn total(sizes: &Sizes) -> u64 {

@@ -16,11 +16,11 @@ use args::{Args, DeviceChoice};
 use clap::Parser;
 use scall_gpu::device::{Device, GpuOptions};
 use scall_gpu::kernels::table::update::Optimizer;
-use scall_gpu::models::BprMfOptions;
+use scall_gpu::models::{BprMfOptions, ModelOptions};
 use scall_gpu::sizing::Budget;
 use scall_gpu::stream::{self, Interactions};
 use scall_gpu::table::Counts;
-use scall_gpu::{Error, Result, Scall, ScallOptions};
+use scall_gpu::{Error, Result, Scall, ScallOptions, Summary};
 
 /// A year of grocery purchases; see `examples/data/README.md`.
 const SAMPLE: &[u8] = include_bytes!("../data/completejourney.csv.zst");
@@ -65,22 +65,20 @@ fn run(args: &Args) -> Result<()> {
 
     let progress = output::Progress::new(segments.len(), options.steps);
     let steps = options.steps;
-    let mut scall = Scall::new(&device, &data, segments, policy, options)?;
-    let mut reports = Vec::new();
+    let mut scall = Scall::over(&device, data, segments, policy, options)?;
     loop {
         let (t, _) = scall.progress();
         let Some(report) = scall.step(|phase| progress.show(t, steps, phase))? else { break };
         progress.line(&output::row(&report));
-        reports.push(report::Segment::from(&report));
     }
     progress.finish();
 
-    let mean = report::Quality::mean(&reports);
-    if let Some([recall, ndcg, recall_all, ndcg_all]) = mean.at_20() {
+    let summary = Summary::of(scall.report());
+    if let Some(Summary { test_candidates: test, all_candidates: all, .. }) = &summary {
         output::print(&format!(
-            "\nmean of t >= 1: Recall@20 {recall:.4}, NDCG@20 {ndcg:.4} among the items of the test part,\n\
-             {:16}Recall@20 {recall_all:.4}, NDCG@20 {ndcg_all:.4} among all items (R@20*, N@20*)",
-            ""
+            "\nmean of t >= 1: Recall@20 {:.4}, NDCG@20 {:.4} among the items of the test part,\n\
+             {:16}Recall@20 {:.4}, NDCG@20 {:.4} among all items (R@20*, N@20*)",
+            test.recall[2], test.ndcg[2], "", all.recall[2], all.ndcg[2]
         ));
     }
     if let Some(path) = &args.report {
@@ -93,8 +91,8 @@ fn run(args: &Args) -> Result<()> {
             min_size: args.min_size,
             steps,
             seed: args.seed,
-            segments: reports,
-            mean,
+            segments: scall.report().iter().map(report::Segment::from).collect(),
+            mean: summary.map(|s| report::Quality::new(&s.test_candidates, &s.all_candidates)),
         }
         .write(path)?;
     }
@@ -129,5 +127,6 @@ fn options(args: &Args) -> ScallOptions {
         d_max: args.max_size,
         ..Budget::new(args.budget)
     };
+    let model = ModelOptions::BprMf(model);
     ScallOptions { model, steps: args.steps, keep_bias: args.keep_bias, seed: args.seed, ..ScallOptions::new(budget) }
 }

@@ -24,6 +24,7 @@ impl Progress {
     pub fn show(&self, t: usize, steps: u32, phase: Phase) {
         let start = t as u64 * (u64::from(steps) + 3);
         let (done, what) = match phase {
+            Phase::Search { probes } => (0, format!("search, {probes} probes")),
             Phase::Size => (0, "sizes".to_owned()),
             Phase::Resize => (1, "resize".to_owned()),
             Phase::Train { done, steps } => (2 + u64::from(done), format!("step {done} of {steps}")),

@@ -21,8 +21,8 @@ pub struct Report {
     pub steps: u32,
     pub seed: u64,
     pub segments: Vec<Segment>,
-    /// The metrics averaged over t >= 1, segments without a test user left out.
-    pub mean: Quality,
+    /// The metrics averaged over t >= 1, segments without a test user left out; none before segment 1.
+    pub mean: Option<Quality>,
 }
 
 #[derive(Serialize)]
@@ -32,6 +32,7 @@ pub struct Segment {
     items: u32,
     interactions: usize,
     action: Option<Action>,
+    probes: u32,
     params: u64,
     budget_params: u64,
     budget_bytes: u64,
@@ -40,6 +41,7 @@ pub struct Segment {
     optimizer_bytes: u64,
     metadata_bytes: u64,
     peak_bytes: u64,
+    working_bytes: u64,
     grown_rows: u32,
     shrunk_rows: u32,
     new_rows: u64,
@@ -59,7 +61,7 @@ struct Action {
 }
 
 /// `recall` and `ndcg` rank the items of the test part, `recall_all` and `ndcg_all` all items with a row.
-#[derive(Serialize, Default)]
+#[derive(Serialize)]
 pub struct Quality {
     recall: ByCutoff,
     ndcg: ByCutoff,
@@ -69,6 +71,7 @@ pub struct Quality {
 
 #[derive(Serialize)]
 struct Seconds {
+    search: f64,
     size: f64,
     resize: f64,
     train: f64,
@@ -81,37 +84,13 @@ fn by_cutoff(values: [f64; 3]) -> ByCutoff {
 }
 
 impl Quality {
-    fn new(test: &Metrics, all: &Metrics) -> Self {
+    pub fn new(test: &Metrics, all: &Metrics) -> Self {
         Self {
             recall: by_cutoff(test.recall),
             ndcg: by_cutoff(test.ndcg),
             recall_all: by_cutoff(all.recall),
             ndcg_all: by_cutoff(all.ndcg),
         }
-    }
-
-    /// The mean over segments t >= 1 that have a test user to rank for.
-    pub fn mean(segments: &[Segment]) -> Self {
-        let later: Vec<&Segment> = segments.iter().skip(1).filter(|segment| segment.test_users > 0).collect();
-        let mean = |part: fn(&Quality) -> &ByCutoff| -> ByCutoff {
-            if later.is_empty() {
-                return ByCutoff::new();
-            }
-            let of = |cutoff| later.iter().map(|s| part(&s.quality)[&cutoff]).sum::<f64>() / later.len() as f64;
-            CUTOFFS.into_iter().map(|cutoff| (cutoff, of(cutoff))).collect()
-        };
-        Self {
-            recall: mean(|q| &q.recall),
-            ndcg: mean(|q| &q.ndcg),
-            recall_all: mean(|q| &q.recall_all),
-            ndcg_all: mean(|q| &q.ndcg_all),
-        }
-    }
-
-    /// Recall@20 and NDCG@20 by both protocols, test candidates first; none before segment 1.
-    pub fn at_20(&self) -> Option<[f64; 4]> {
-        let at = |values: &ByCutoff| values.get(&20).copied();
-        Some([at(&self.recall)?, at(&self.ndcg)?, at(&self.recall_all)?, at(&self.ndcg_all)?])
     }
 }
 
@@ -129,6 +108,7 @@ impl From<&SegmentReport> for Segment {
                 alpha_users: action.alpha_users,
                 alpha_items: action.alpha_items,
             }),
+            probes: report.probes,
             params: report.params,
             budget_params: report.budget_params,
             budget_bytes: report.budget_bytes,
@@ -137,6 +117,7 @@ impl From<&SegmentReport> for Segment {
             optimizer_bytes: report.memory.optimizer_bytes,
             metadata_bytes: report.memory.metadata_bytes,
             peak_bytes: report.memory.peak_bytes,
+            working_bytes: report.working_bytes,
             grown_rows: report.resized.grown_rows,
             shrunk_rows: report.resized.shrunk_rows,
             new_rows: report.resized.new_rows,
@@ -144,6 +125,7 @@ impl From<&SegmentReport> for Segment {
             test_users: report.test_candidates.users,
             quality: Quality::new(&report.test_candidates, &report.all_candidates),
             seconds: Seconds {
+                search: seconds.search,
                 size: seconds.size,
                 resize: seconds.resize,
                 train: seconds.train,

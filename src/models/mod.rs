@@ -2,10 +2,14 @@
 
 mod bipartite;
 mod bpr_mf;
+mod embeddings;
 mod ranking;
+mod recommender;
 mod training_set;
 
 pub use bipartite::Bipartite;
-pub use bpr_mf::{BprMf, BprMfOptions, RankRequest, Resized};
-pub use ranking::{DEFAULT_WORKING_BYTES, RankCandidates, Rankings};
+pub use bpr_mf::{BprMf, BprMfOptions};
+pub use embeddings::{Embeddings, EmbeddingsOptions, Resized, Snapshot};
+pub use ranking::{DEFAULT_WORKING_BYTES, RankCandidates, RankRequest, Rankings};
+pub use recommender::{ModelOptions, Recommender};
 pub use training_set::{TrainingData, TrainingSet};

@@ -14,6 +14,19 @@ const SUBMISSION_TILES: usize = 16;
 
 const OP: &str = "models/rank_candidates";
 
+/// Whom to rank what for.
+#[derive(Clone, Copy)]
+pub struct RankRequest<'a> {
+    /// Ids of the users to rank for; u32::MAX is somebody without a row.
+    pub users: &'a [u32],
+    /// Ids of the items to rank, ascending and distinct.
+    pub candidates: &'a [u32],
+    /// The item ids that a user's list leaves out, in any order; others than candidates may be among them.
+    pub excluded: &'a dyn Fn(u32) -> &'a [u32],
+    /// Length of a list, 1 to [`MAX_K`](crate::kernels::rank::top_k::MAX_K).
+    pub k: u32,
+}
+
 /// Ranks candidate items for users by `b_i + <e_u, e_i>` over the common dims, ties to the smaller id.
 ///
 /// Users are taken in blocks and candidates in tiles; each tile's rows are looked up and merged into the block's lists
@@ -27,7 +40,7 @@ const OP: &str = "models/rank_candidates";
 /// # Errors
 /// An id past its table, candidates out of order, `k` or `dims` past what [`TopK`] allows.
 #[derive(Clone, Copy)]
-pub struct RankCandidates<'a> {
+pub struct RankCandidates<'a, 'r> {
     /// Values of all user rows.
     pub user_arena: &'a Buffer<f32>,
     /// `n + 1` element offsets into the user arena.
@@ -40,14 +53,8 @@ pub struct RankCandidates<'a> {
     pub item_bias: bool,
     /// How many dims of an embedding, its bias not counted, enter the product: the widest row's, to use all.
     pub dims: u32,
-    /// Ids of the users to rank for.
-    pub users: &'a [u32],
-    /// Ids of the items to rank, ascending and distinct.
-    pub candidates: &'a [u32],
-    /// The item ids that a user's list leaves out, in any order; others than candidates may be among them.
-    pub excluded: &'a dyn Fn(u32) -> &'a [u32],
-    /// Length of a list, 1 to [`MAX_K`](crate::kernels::rank::top_k::MAX_K).
-    pub k: u32,
+    /// Whom to rank what for.
+    pub request: RankRequest<'r>,
     /// Bytes for dense rows and lists: one half holds a tile of candidates, the other a block of users with their lists.
     /// At least one of each is held, however few bytes are given.
     pub working_bytes: usize,
@@ -86,25 +93,26 @@ impl Rankings {
     }
 }
 
-impl RankCandidates<'_> {
+impl RankCandidates<'_, '_> {
     /// Ranks. Blocks until the lists are read back.
     ///
     /// # Errors
     /// See [`RankCandidates`].
     pub fn run(&self, device: &Device) -> Result<Rankings> {
         self.check()?;
-        let (k, dims) = (self.k as usize, self.dims as usize);
+        let (k, dims) = (self.request.k as usize, self.dims as usize);
         let stride = dims + usize::from(self.item_bias);
         let half = self.working_bytes / (2 * size_of::<f32>());
-        let tile = (half / stride.max(1)).clamp(1, self.candidates.len().max(1));
-        let block = (half / (dims + 2 * k).max(1)).clamp(1, self.users.len().max(1));
-        let tiles = self.candidates.chunks(tile).map(|ids| padded(device, ids, tile)).collect::<Result<Vec<_>>>()?;
+        let tile = (half / stride.max(1)).clamp(1, self.request.candidates.len().max(1));
+        let block = (half / (dims + 2 * k).max(1)).clamp(1, self.request.users.len().max(1));
+        let tiles =
+            self.request.candidates.chunks(tile).map(|ids| padded(device, ids, tile)).collect::<Result<Vec<_>>>()?;
         let mut candidates = Buffer::zeroed(device, tile * stride)?;
         let mut queries = Buffer::zeroed(device, block * dims)?;
         let mut best_scores = Buffer::zeroed(device, block * k)?;
         let mut best_positions = Buffer::zeroed(device, block * k)?;
-        let mut items = Vec::with_capacity(self.users.len() * k);
-        for users in self.users.chunks(block) {
+        let mut items = Vec::with_capacity(self.request.users.len() * k);
+        for users in self.request.users.chunks(block) {
             let (excluded_offsets, excluded) = self.excluded_positions(users);
             let excluded_offsets = Buffer::from_slice(device, &excluded_offsets)?;
             let excluded = Buffer::from_slice(device, &excluded)?;
@@ -132,20 +140,20 @@ impl RankCandidates<'_> {
                     queries: &queries,
                     query_count: users.len() as u32,
                     candidates: &candidates,
-                    candidate_count: tile.min(self.candidates.len() - i * tile) as u32,
+                    candidate_count: tile.min(self.request.candidates.len() - i * tile) as u32,
                     candidate_base: (i * tile) as u32,
                     dims: self.dims,
                     item_bias: self.item_bias,
                     excluded_offsets: &excluded_offsets,
                     excluded: &excluded,
-                    k: self.k,
+                    k: self.request.k,
                     fresh: i == 0,
                     best_scores: &mut best_scores,
                     best_positions: &mut best_positions,
                 })?;
             }
             commands.submit()?;
-            let id = |position: u32| self.candidates.get(position as usize).copied().unwrap_or(u32::MAX);
+            let id = |position: u32| self.request.candidates.get(position as usize).copied().unwrap_or(u32::MAX);
             match tiles.is_empty() {
                 true => items.resize(items.len() + users.len() * k, u32::MAX),
                 false => items.extend(best_positions.read()?[..users.len() * k].iter().map(|p| id(*p))),
@@ -155,16 +163,20 @@ impl RankCandidates<'_> {
     }
 
     fn check(&self) -> Result<()> {
-        TopK::check_sizes(self.k, self.dims)?;
-        for (arg, ids, offsets) in
-            [("users", self.users, self.user_offsets), ("candidates", self.candidates, self.item_offsets)]
-        {
+        TopK::check_sizes(self.request.k, self.dims)?;
+        for (arg, ids, offsets) in [
+            ("users", self.request.users, self.user_offsets),
+            ("candidates", self.request.candidates, self.item_offsets),
+        ] {
             let rows = (offsets.len() as u64).saturating_sub(1);
-            if let Some((position, &id)) = ids.iter().enumerate().find(|(_, id)| u64::from(**id) >= rows) {
+            // Somebody without a row can be ranked for; what is ranked has one.
+            let nobody = |id| arg == "users" && id == u32::MAX;
+            let past = |id| u64::from(id) >= rows && !nobody(id);
+            if let Some((position, &id)) = ids.iter().enumerate().find(|(_, id)| past(**id)) {
                 return Err(Error::IdOutOfRange { op: OP, arg, position, id, rows });
             }
         }
-        match self.candidates.windows(2).find(|pair| pair[0] >= pair[1]) {
+        match self.request.candidates.windows(2).find(|pair| pair[0] >= pair[1]) {
             None => Ok(()),
             Some(pair) => Err(Error::Argument {
                 op: OP,
@@ -180,7 +192,8 @@ impl RankCandidates<'_> {
         let (mut offsets, mut positions) = (vec![0], Vec::new());
         for &user in users {
             let start = positions.len();
-            let found = (self.excluded)(user).iter().filter_map(|id| self.candidates.binary_search(id).ok());
+            let found =
+                (self.request.excluded)(user).iter().filter_map(|id| self.request.candidates.binary_search(id).ok());
             positions.extend(found.map(|position| position as u32));
             positions[start..].sort_unstable();
             offsets.push(positions.len() as u32);

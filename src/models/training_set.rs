@@ -60,6 +60,13 @@ impl TrainingSet {
         })
     }
 
+    /// Bytes held on the device.
+    pub fn bytes(&self) -> u64 {
+        let buffers =
+            [&self.users, &self.positive_offsets, &self.positives, &self.items, &self.touched_offsets, &self.touched];
+        buffers.map(Buffer::size_bytes).iter().sum()
+    }
+
     /// Number of users that triples are drawn for.
     pub fn users(&self) -> usize {
         self.users.len()

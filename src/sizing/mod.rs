@@ -6,6 +6,7 @@
 //! Source: `docs/method.md` section 3.
 
 mod budget;
+mod mean_row;
 mod policy;
 mod profile;
 mod random;
@@ -14,7 +15,8 @@ mod uniform;
 
 pub use crate::kernels::sizing::sample::{Distribution, Profile};
 pub use budget::{Amount, Budget, Population, Resolved};
-pub use policy::{Action, SizePolicy, Sizes, SizingContext};
+pub use mean_row::mean_row;
+pub use policy::{Action, Outcome, Probe, Rows, SizePolicy, Sizes, SizingContext};
 pub use random::Random;
 pub use ranked::FrequencyRanked;
 pub use uniform::Uniform;

@@ -1,7 +1,9 @@
 //! The policy: who gets how many dims.
 
 use super::Distribution;
+use super::profile::{by_frequency, profiles};
 use crate::device::Device;
+use crate::table::RaggedTable;
 use crate::{Error, Result};
 
 /// What a policy decides on.
@@ -23,6 +25,19 @@ pub struct SizingContext<'a> {
     pub d_min: u32,
     /// Largest size of a row.
     pub d_max: u32,
+    /// The rows as they are, before the decision; none where there is no table yet.
+    pub rows: Option<Rows<'a>>,
+}
+
+/// The rows that a decision starts from. Entities past the last row are new.
+#[derive(Clone, Copy, Debug)]
+pub struct Rows<'a> {
+    /// The users' table.
+    pub users: &'a RaggedTable,
+    /// The items' table.
+    pub items: &'a RaggedTable,
+    /// Whether the first value of an item row is its bias and no dim.
+    pub item_bias: bool,
 }
 
 impl SizingContext<'_> {
@@ -84,6 +99,21 @@ pub struct Action {
     pub alpha_items: f32,
 }
 
+impl Action {
+    /// The sizes that it gives: profiles averaged over so many draws, scaled to the dims there are, handed out by frequency.
+    ///
+    /// # Errors
+    /// Those of [`SizingContext::split`]; what the device reports.
+    pub fn sizes(&self, context: &SizingContext<'_>, draws: u32) -> Result<Sizes> {
+        let [users, items] = profiles(context, self, draws)?;
+        Ok(Sizes {
+            users: by_frequency(context, context.users, &users)?,
+            items: by_frequency(context, context.items, &items)?,
+            action: Some(*self),
+        })
+    }
+}
+
 /// The sizes of all rows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sizes {
@@ -102,10 +132,57 @@ pub trait SizePolicy {
     /// Its name, for reports.
     fn name(&self) -> &'static str;
 
+    /// Whether [`search`](Self::search) does anything: only then are the last segment's rows kept to probe on.
+    fn searches(&self) -> bool {
+        false
+    }
+
+    /// Learns from the segment that has just ended, by training on it with other sizes. `last` is the context that it was
+    /// sized in, `rows` included.
+    ///
+    /// # Errors
+    /// Those of the probe.
+    fn search(&mut self, last: &SizingContext<'_>, probe: &mut dyn Probe) -> Result<()> {
+        let _ = (last, probe);
+        Ok(())
+    }
+
     /// Chooses sizes.
     ///
     /// # Errors
-    /// [`Error::Infeasible`](crate::Error::Infeasible) when there is no room for rows of the least size; what the device
-    /// reports.
+    /// [`Error::Infeasible`] when there is no room for rows of the least size; what the device reports.
     fn decide(&mut self, context: &SizingContext<'_>) -> Result<Sizes>;
+
+    /// Chooses sizes when entities arrive between two segments: as [`decide`](Self::decide) did last, without a new
+    /// decision.
+    ///
+    /// # Errors
+    /// Those of [`decide`](Self::decide).
+    fn admit(&mut self, context: &SizingContext<'_>) -> Result<Sizes> {
+        self.decide(context)
+    }
+}
+
+/// Tries sizes on the segment that has just ended: its training rows are trained on, its test rows are ranked. All probes
+/// of a segment draw the same triples, so that the sizes are what differs.
+pub trait Probe {
+    /// How well a recommender with these sizes does.
+    ///
+    /// # Errors
+    /// What training and ranking report.
+    fn run(&mut self, sizes: &Sizes) -> Result<Outcome>;
+
+    /// The sizes that the segment really had.
+    fn deployed(&self) -> &Sizes;
+}
+
+/// What a probe found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    /// Mean of Recall@20 and NDCG@20.
+    pub quality: f64,
+    /// Mean of all user rows after training, missing dims as zero: `d_max` values.
+    pub user_mean: Vec<f32>,
+    /// The same of the items, without biases.
+    pub item_mean: Vec<f32>,
 }

@@ -1,6 +1,5 @@
 //! Sizes by frequency.
 
-use super::profile::{by_frequency, profiles};
 use super::{Action, Distribution, SizePolicy, Sizes, SizingContext};
 use crate::Result;
 
@@ -43,12 +42,6 @@ impl SizePolicy for FrequencyRanked {
     }
 
     fn decide(&mut self, context: &SizingContext<'_>) -> Result<Sizes> {
-        let action = self.action(context);
-        let [users, items] = profiles(context, &action, self.draws)?;
-        Ok(Sizes {
-            users: by_frequency(context, context.users, &users)?,
-            items: by_frequency(context, context.items, &items)?,
-            action: Some(action),
-        })
+        self.action(context).sizes(context, self.draws)
     }
 }

@@ -1,7 +1,7 @@
 //! The rows of a stream in time order, as columns.
 
 use super::names::{Dictionary, Names, next_u32};
-use crate::Result;
+use crate::{Error, Result};
 
 /// User-item interactions in time order, with dense ids by first appearance.
 ///
@@ -9,10 +9,10 @@ use crate::Result;
 /// users of rows `0..r` are the ids `0..users_seen(r)`: what is known at a moment is a prefix of every table.
 ///
 /// # Cost
-/// 16 bytes a row, about twice that while it is built; for each user and item its text and 12 bytes.
+/// 16 bytes a row, about twice that while it is built; for each user and item its text and 20 to 36 bytes.
 ///
 /// Source: `docs/method.md` section 2.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Interactions {
     users: Side,
     items: Side,
@@ -20,14 +20,23 @@ pub struct Interactions {
 }
 
 /// The users or the items.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 struct Side {
     /// One a row.
     ids: Vec<u32>,
     /// One an id: the row in which it first appears, strictly ascending.
     first_rows: Vec<u32>,
-    names: Names,
+    dictionary: Dictionary,
 }
+
+impl PartialEq for Side {
+    fn eq(&self, other: &Self) -> bool {
+        // First rows follow from the ids, slots from the names.
+        self.ids == other.ids && self.dictionary.names() == other.dictionary.names()
+    }
+}
+
+impl Eq for Side {}
 
 impl Interactions {
     /// Sorts rows of (user, item, unix seconds) by time, stably, and numbers users and items.
@@ -46,7 +55,34 @@ impl Interactions {
         for (user, item, timestamp) in rows {
             builder.push(user.as_ref(), item.as_ref(), timestamp)?;
         }
-        Ok(builder.finish())
+        builder.finish()
+    }
+
+    /// Adds a row behind the last.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a time before that of the last row; [`Error::Limit`] at 2^32 - 1 rows, users or items. Nothing
+    /// is added then.
+    ///
+    /// ```
+    /// let mut data = scall_gpu::stream::Interactions::default();
+    /// data.push("ann", "tea", 20)?;
+    /// assert!(data.push("bob", "tea", 10).is_err());
+    /// assert_eq!((data.len(), data.user_id("ann"), data.user_id("bob")), (1, Some(0), None));
+    /// # Ok::<(), scall_gpu::Error>(())
+    /// ```
+    pub fn push(&mut self, user: &str, item: &str, timestamp: i64) -> Result<()> {
+        if let Some(last) = self.timestamps.last().filter(|&&last| timestamp < last) {
+            let (expected, got) = (format!("{last}, the time of the last row, or later"), timestamp.to_string());
+            return Err(Error::Argument { op: "stream/push", arg: "timestamp", expected, got });
+        }
+        let row = next_u32(self.len(), "rows")?;
+        next_u32(self.users.first_rows.len(), "users")?;
+        next_u32(self.items.first_rows.len(), "items")?;
+        self.users.push(row, user, "users")?;
+        self.items.push(row, item, "items")?;
+        self.timestamps.push(timestamp);
+        Ok(())
     }
 
     /// Number of rows.
@@ -76,12 +112,22 @@ impl Interactions {
 
     /// The users' text ids.
     pub fn user_names(&self) -> &Names {
-        &self.users.names
+        self.users.dictionary.names()
     }
 
     /// The items' text ids.
     pub fn item_names(&self) -> &Names {
-        &self.items.names
+        self.items.dictionary.names()
+    }
+
+    /// The id of a user, if it has a row.
+    pub fn user_id(&self, name: &str) -> Option<u32> {
+        self.users.dictionary.get(name)
+    }
+
+    /// The id of an item, if it has a row.
+    pub fn item_id(&self, name: &str) -> Option<u32> {
+        self.items.dictionary.get(name)
     }
 
     /// Number of users.
@@ -118,24 +164,28 @@ impl Interactions {
 
 impl Side {
     /// Renumbers ids by first appearance.
-    fn by_appearance(ids: impl ExactSizeIterator<Item = u32>, names: &Names) -> Self {
+    fn by_appearance(ids: impl ExactSizeIterator<Item = u32>, names: &Names) -> Result<Self> {
         const UNSEEN: u32 = u32::MAX;
         let mut new_ids = vec![UNSEEN; names.len()];
-        let mut side = Self {
-            ids: Vec::with_capacity(ids.len()),
-            first_rows: Vec::with_capacity(names.len()),
-            names: Names::default(),
-        };
+        let mut side = Self { ids: Vec::with_capacity(ids.len()), ..Self::default() };
         for (row, old) in ids.enumerate() {
             let id = &mut new_ids[old as usize];
-            if *id == UNSEEN {
-                *id = side.first_rows.len() as u32;
-                side.first_rows.push(row as u32);
-                side.names.push(names.get(old).unwrap_or_default());
+            match *id {
+                UNSEEN => *id = side.push(row as u32, names.get(old).unwrap_or_default(), "names")?,
+                known => side.ids.push(known),
             }
-            side.ids.push(*id);
         }
-        side
+        Ok(side)
+    }
+
+    /// Adds the id of row `row`.
+    fn push(&mut self, row: u32, name: &str, arg: &'static str) -> Result<u32> {
+        let id = self.dictionary.id(name, arg)?;
+        if id as usize == self.first_rows.len() {
+            self.first_rows.push(row);
+        }
+        self.ids.push(id);
+        Ok(id)
     }
 
     fn seen(&self, row_end: usize) -> u32 {
@@ -171,14 +221,14 @@ impl Builder {
         self.rows.is_empty()
     }
 
-    pub fn finish(mut self) -> Interactions {
+    pub fn finish(mut self) -> Result<Interactions> {
         // The standard stable sort; linear on rows that are in order already.
         self.rows.sort_by_key(|row| row.timestamp);
-        Interactions {
-            users: Side::by_appearance(self.rows.iter().map(|row| row.user), &self.users.into_names()),
-            items: Side::by_appearance(self.rows.iter().map(|row| row.item), &self.items.into_names()),
+        Ok(Interactions {
+            users: Side::by_appearance(self.rows.iter().map(|row| row.user), self.users.names())?,
+            items: Side::by_appearance(self.rows.iter().map(|row| row.item), self.items.names())?,
             timestamps: self.rows.iter().map(|row| row.timestamp).collect(),
-        }
+        })
     }
 }
 

@@ -46,7 +46,7 @@ impl Names {
 const VACANT: u32 = u32::MAX;
 
 /// Gives each new text the next id: an open-addressing table of ids over [`Names`], which keeps each text once.
-#[derive(Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Dictionary {
     names: Names,
     /// A power of two in length and at most half full, so that probing ends soon.
@@ -71,8 +71,16 @@ impl Dictionary {
         Ok(self.slots[slot])
     }
 
-    pub fn into_names(self) -> Names {
-        self.names
+    /// The id of a text that was seen before.
+    pub fn get(&self, name: &str) -> Option<u32> {
+        if self.slots.is_empty() {
+            return None;
+        }
+        Some(self.slots[self.find(name)]).filter(|&id| id != VACANT)
+    }
+
+    pub fn names(&self) -> &Names {
+        &self.names
     }
 
     /// The slot that holds a text, or the vacant one where it belongs.
@@ -121,7 +129,9 @@ mod tests {
             }
         }
         assert_eq!(dictionary.id("", "users").unwrap(), 5_000);
-        let names = dictionary.into_names();
+        assert_eq!(dictionary.get("n17"), Some(17));
+        assert_eq!((dictionary.get("nobody"), Dictionary::default().get("nobody")), (None, None));
+        let names = dictionary.names();
         assert_eq!(names.len(), 5_001);
         assert_eq!(names.get(0), Some("n0"));
         assert_eq!(names.get(4_999), Some("n4999"));

@@ -41,7 +41,7 @@ pub fn read_from(input: impl Read, name: &Path, format: &Format) -> Result<Inter
         Format::Csv(columns) => delimited(lines, columns, b','),
         Format::Tsv(columns) => delimited(lines, columns, b'\t'),
     }?;
-    let data = rows.finish();
+    let data = rows.finish()?;
     tracing::debug!(
         file = %name.display(),
         rows = data.len(),

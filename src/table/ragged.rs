@@ -102,6 +102,19 @@ impl Storage {
         })
     }
 
+    fn duplicate(&self, device: &Device) -> Result<Self> {
+        let mut commands = device.commands();
+        let mut copy = |from: &Buffer<f32>| {
+            let mut to = Buffer::zeroed(device, from.len())?;
+            commands.copy(from, &mut to, from.len())?;
+            Ok(to)
+        };
+        let values = copy(&self.values)?;
+        let state = self.state.iter().map(&mut copy).collect::<Result<_>>()?;
+        commands.submit()?;
+        Ok(Self { offsets: Buffer::from_slice(device, self.offsets())?, mirror: self.mirror.clone(), values, state })
+    }
+
     fn offsets(&self) -> &[u32] {
         match &self.mirror {
             Some(mirror) => mirror,
@@ -131,6 +144,21 @@ impl RaggedTable {
         let mut table = Self { device, options, account, storage: empty, steps: 0, peak_bytes: 0 };
         table.append_rows(sizes)?;
         Ok(table)
+    }
+
+    /// A copy, optimizer state and count of steps included, that draws from another account.
+    ///
+    /// # Errors
+    /// [`Error::OverBudget`] when that account has no room for it; what the device reports.
+    pub fn duplicate(&self, account: &Account) -> Result<Self> {
+        let bytes = account.counted_bytes(self.rows().into(), self.len(), self.options.optimizer.state_size());
+        account.exchange(0, bytes)?;
+        let storage = self.storage.duplicate(&self.device).inspect_err(|_| {
+            // Giving back cannot overdraw.
+            let _ = account.exchange(bytes, 0);
+        })?;
+        let (device, options) = (self.device.clone(), self.options);
+        Ok(Self { device, options, account: account.clone(), storage, steps: self.steps, peak_bytes: 0 })
     }
 
     /// The device it lives on.

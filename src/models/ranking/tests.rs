@@ -35,10 +35,7 @@ impl Model {
             item_offsets: &item_offsets,
             item_bias: settings.item_bias,
             dims: settings.dims,
-            users,
-            candidates,
-            excluded: &|user| &self.excluded[user as usize],
-            k: settings.k,
+            request: RankRequest { users, candidates, excluded: &|user| &self.excluded[user as usize], k: settings.k },
             working_bytes: settings.working_bytes,
         }
         .run(device)

@@ -1,0 +1,229 @@
+//! The two tables of a recommender, under one account.
+
+use crate::device::{Buffer, Device};
+use crate::kernels::table::lookup::Lookup;
+use crate::kernels::table::update::{Optimizer, Update};
+use crate::sizing::Sizes;
+use crate::table::{Account, MemoryReport, RaggedTable, ResizePlan, TableOptions};
+use crate::{Error, Result};
+
+/// How the tables of a recommender start and move.
+#[derive(Clone, Copy, Debug)]
+pub struct EmbeddingsOptions {
+    /// Optimizer of both tables.
+    pub optimizer: Optimizer,
+    /// Standard deviation of new values.
+    pub init_std: f32,
+    /// Whether an item row begins with a bias, one more parameter an item.
+    pub item_bias: bool,
+    /// Seed of new values.
+    pub seed: u64,
+}
+
+/// The rows of all users and all items. With an item bias, element 0 of each item row is it: counted, resized and stepped
+/// like any value.
+#[derive(Debug)]
+pub struct Embeddings {
+    device: Device,
+    users: RaggedTable,
+    items: RaggedTable,
+    item_bias: bool,
+    peak_bytes: u64,
+}
+
+/// What a resize did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Resized {
+    /// Known entities that got more dims.
+    pub grown_rows: u32,
+    /// Known entities that got fewer.
+    pub shrunk_rows: u32,
+    /// Entities that got their first row.
+    pub new_rows: u64,
+}
+
+/// The values of both tables at one moment, without optimizer state.
+#[derive(Debug)]
+pub struct Snapshot {
+    values: [Buffer<f32>; 2],
+}
+
+impl Embeddings {
+    /// Tables without rows; [`resize`](Self::resize) gives them some. Both draw from `account`.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for options outside their domain; [`Error::OverBudget`] for an account with no room at all.
+    pub fn new(device: &Device, options: EmbeddingsOptions, account: &Account) -> Result<Self> {
+        let EmbeddingsOptions { optimizer, init_std, item_bias, seed } = options;
+        let table = |side: u64, zero_dims| {
+            // The side in the key's top bits: users and items draw different values from one seed.
+            let options = TableOptions { optimizer, init_std, zero_dims, seed: seed ^ (side << 62) };
+            RaggedTable::new(device, &[], options, account)
+        };
+        let (users, items) = (table(1, 0)?, table(2, u32::from(item_bias))?);
+        Ok(Self { device: device.clone(), users, items, item_bias, peak_bytes: 0 })
+    }
+
+    /// A copy, optimizer state included, that draws from another account.
+    ///
+    /// # Errors
+    /// [`Error::OverBudget`] when that account has no room for it; what the device reports.
+    pub fn duplicate(&self, account: &Account) -> Result<Self> {
+        Ok(Self {
+            device: self.device.clone(),
+            users: self.users.duplicate(account)?,
+            items: self.items.duplicate(account)?,
+            item_bias: self.item_bias,
+            peak_bytes: 0,
+        })
+    }
+
+    /// The device that they live on.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// The users' table.
+    pub fn users(&self) -> &RaggedTable {
+        &self.users
+    }
+
+    /// The items' table; with a bias, element 0 of each row is it.
+    pub fn items(&self) -> &RaggedTable {
+        &self.items
+    }
+
+    /// Both tables, to be stepped by a training loop.
+    pub(super) fn tables_mut(&mut self) -> (&mut RaggedTable, &mut RaggedTable) {
+        (&mut self.users, &mut self.items)
+    }
+
+    /// Whether an item row begins with a bias.
+    pub fn item_bias(&self) -> bool {
+        self.item_bias
+    }
+
+    /// Sizes of the widest user row and the widest item row, bias included.
+    pub fn widths(&self) -> (u32, u32) {
+        let widest = |table: &RaggedTable| table.sizes().max().unwrap_or(0);
+        (widest(&self.users), widest(&self.items).max(u32::from(self.item_bias)))
+    }
+
+    /// Bytes that both tables hold; the peak is the most held at once while the last resize moved one after the other.
+    pub fn memory(&self) -> MemoryReport {
+        let (users, items) = (self.users.memory(), self.items.memory());
+        MemoryReport {
+            values_bytes: users.values_bytes + items.values_bytes,
+            optimizer_bytes: users.optimizer_bytes + items.optimizer_bytes,
+            metadata_bytes: users.metadata_bytes + items.metadata_bytes,
+            peak_bytes: self.peak_bytes,
+        }
+    }
+
+    /// Gives every entity the dims that `sizes` says (a bias comes on top); entities past the rows there are get rows. The
+    /// table that shrinks goes first, so that the account holds throughout.
+    ///
+    /// # Errors
+    /// [`Error::OverBudget`] and [`Error::Limit`] before anything moves. Should the device fail while the second table
+    /// moves, the first has its new sizes.
+    pub fn resize(&mut self, sizes: &Sizes) -> Result<Resized> {
+        let bias = u32::from(self.item_bias);
+        let items: Vec<u32> = sizes.items.iter().map(|dims| dims.saturating_add(bias)).collect();
+        let plans = [self.users.plan(&sizes.users)?, self.items.plan(&items)?];
+        self.users.check_room(&plans[0])?;
+        self.items.check_room(&plans[1])?;
+        let after = [self.users.counted_bytes_after(&plans[0]), self.items.counted_bytes_after(&plans[1])];
+        let account = self.users.account();
+        let needed = account.used_bytes() - self.users.used_bytes() - self.items.used_bytes() + after[0] + after[1];
+        if needed > account.capacity_bytes() {
+            return Err(Error::OverBudget { needed, budget: account.capacity_bytes(), unit: "bytes" });
+        }
+        let users_first = after[0] <= self.users.used_bytes();
+        let mut tables = [(&mut self.users, &plans[0]), (&mut self.items, &plans[1])];
+        if !users_first {
+            tables.reverse();
+        }
+        let [(first, first_plan), (second, second_plan)] = tables;
+        let waiting = second.memory().total_bytes();
+        first.resize(first_plan)?;
+        let moved = first.memory();
+        second.resize(second_plan)?;
+        self.peak_bytes = (moved.peak_bytes + waiting).max(moved.total_bytes() + second.memory().peak_bytes);
+        let total = |part: fn(&ResizePlan) -> u32| part(&plans[0]) + part(&plans[1]);
+        Ok(Resized {
+            grown_rows: total(|plan| plan.grown_rows()),
+            shrunk_rows: total(|plan| plan.shrunk_rows()),
+            new_rows: plans[0].new_rows() + plans[1].new_rows(),
+        })
+    }
+
+    /// Multiplies every item bias by `factor`: popularity fades, taste stays.
+    ///
+    /// # Errors
+    /// What the device reports.
+    pub fn fade_bias(&mut self, factor: f32) -> Result<()> {
+        let rows = self.items.rows();
+        if !self.item_bias || factor == 1.0 || rows == 0 {
+            return Ok(());
+        }
+        let ids = Buffer::from_vec(&self.device, (0..rows).collect())?;
+        let mut biases = Buffer::zeroed(&self.device, rows as usize)?;
+        let mut workspace = Buffer::zeroed(&self.device, self.items.update_workspace_len(rows, 1))?;
+        let mut commands = self.device.commands();
+        let (arena, offsets) = (self.items.values(), self.items.offsets());
+        commands.run(Lookup { arena, offsets, ids: &ids, dims: 1, out: &mut biases })?;
+        // w - (1 - factor) * w: an SGD step whose gradient is the bias itself.
+        let optimizer = Optimizer::Sgd { learning_rate: 1.0 - factor };
+        let (arena, offsets) = self.items.values_mut();
+        commands.run(Update {
+            arena,
+            offsets,
+            state: &mut [],
+            ids: &ids,
+            first: 0,
+            count: rows,
+            gradients: &biases,
+            dims: 1,
+            optimizer,
+            step: 1,
+            workspace: &mut workspace,
+        })?;
+        commands.submit()
+    }
+
+    /// Copies the values of both tables: 4 bytes a parameter outside the account.
+    ///
+    /// # Errors
+    /// What the device reports.
+    pub fn snapshot(&self) -> Result<Snapshot> {
+        let mut commands = self.device.commands();
+        let mut copy = |table: &RaggedTable| {
+            let values = table.values();
+            let mut copy = Buffer::zeroed(&self.device, values.len())?;
+            commands.copy(values, &mut copy, values.len())?;
+            Ok(copy)
+        };
+        let values = [copy(&self.users)?, copy(&self.items)?];
+        commands.submit()?;
+        Ok(Snapshot { values })
+    }
+
+    /// Puts the values of a snapshot back; optimizer state stays as it is.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for a snapshot taken before a resize.
+    pub fn restore(&mut self, snapshot: &Snapshot) -> Result<()> {
+        let tables = [&mut self.users, &mut self.items];
+        for (table, saved) in tables.iter().zip(&snapshot.values) {
+            let (expected, got) = (table.len(), saved.len() as u64);
+            if expected != got {
+                return Err(Error::Shape { op: "Embeddings::restore", arg: "snapshot", expected, got });
+            }
+        }
+        let mut commands = self.device.commands();
+        for (table, saved) in tables.into_iter().zip(&snapshot.values) {
+            commands.copy(saved, table.values_mut().0, saved.len())?;
+        }
+        commands.submit()
+    }
+}

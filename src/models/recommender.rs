@@ -1,0 +1,101 @@
+//! What every recommender can do, and the choice of one.
+
+use super::{BprMf, BprMfOptions, Embeddings, RankRequest, Rankings, TrainingData};
+use crate::Result;
+use crate::device::Device;
+use crate::kernels::table::optimizer::StateSize;
+use crate::table::Account;
+
+/// A recommender on ragged tables.
+///
+/// A segment is learned by [`resize`](Embeddings::resize) of the tables, [`prepare`](Self::prepare), and any number of
+/// calls of [`train`](Self::train); [`rank`](Self::rank) works at any time between.
+pub trait Recommender {
+    /// The rows.
+    fn embeddings(&self) -> &Embeddings;
+
+    /// The rows, to be resized or restored.
+    fn embeddings_mut(&mut self) -> &mut Embeddings;
+
+    /// A copy, optimizer state included, that draws from another account: what a probe starts from.
+    ///
+    /// # Errors
+    /// [`Error::OverBudget`](crate::Error::OverBudget) when that account has no room; what the device reports.
+    fn duplicate(&self, account: &Account) -> Result<Box<dyn Recommender>>;
+
+    /// Lays a segment's interactions out on the device. A segment without any is prepared too: training on it does nothing.
+    ///
+    /// # Errors
+    /// [`Error::Limit`](crate::Error::Limit) past the device's largest binding.
+    fn prepare(&mut self, data: TrainingData<'_>) -> Result<()>;
+
+    /// Takes `steps` training steps on the prepared interactions; `progress` hears of the steps done. Returns the mean loss
+    /// of the last batch, 0 where there was nothing to learn.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`](crate::Error::Diverged) when that loss is not finite; what the device reports.
+    fn train(&mut self, steps: u32, progress: &mut dyn FnMut(u32)) -> Result<f32>;
+
+    /// The best `k` of the candidates for each user.
+    ///
+    /// # Errors
+    /// Those of [`RankCandidates`](super::RankCandidates).
+    fn rank(&mut self, request: RankRequest<'_>) -> Result<Rankings>;
+
+    /// Bytes of device memory that training and ranking hold besides the tables.
+    fn working_bytes(&self) -> u64;
+}
+
+/// Which recommender, and how it learns.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum ModelOptions {
+    /// Matrix factorisation.
+    BprMf(BprMfOptions),
+}
+
+impl Default for ModelOptions {
+    fn default() -> Self {
+        Self::BprMf(BprMfOptions::default())
+    }
+}
+
+impl ModelOptions {
+    /// Its name, for reports.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::BprMf(_) => "mf",
+        }
+    }
+
+    /// A recommender without rows.
+    ///
+    /// # Errors
+    /// [`Error::Argument`](crate::Error::Argument) for options outside their domain.
+    pub fn build(&self, device: &Device, account: &Account) -> Result<Box<dyn Recommender>> {
+        match *self {
+            Self::BprMf(options) => Ok(Box::new(BprMf::new(device, options, account)?)),
+        }
+    }
+
+    /// Whether an item has a bias among its parameters.
+    pub fn item_bias(&self) -> bool {
+        match self {
+            Self::BprMf(options) => options.item_bias,
+        }
+    }
+
+    /// What its optimizer keeps.
+    pub fn state_size(&self) -> StateSize {
+        match self {
+            Self::BprMf(options) => options.optimizer.state_size(),
+        }
+    }
+
+    /// The same with another seed.
+    pub fn with_seed(self, seed: u64) -> Self {
+        match self {
+            Self::BprMf(options) => Self::BprMf(BprMfOptions { seed, ..options }),
+        }
+    }
+}

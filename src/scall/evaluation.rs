@@ -1,0 +1,50 @@
+//! The test part of a segment, laid out to be ranked.
+
+use crate::Result;
+use crate::eval::{CUTOFFS, Metrics};
+use crate::models::{RankRequest, Rankings, Recommender};
+use crate::stream::{Interactions, Segment, UserItems};
+
+/// Whom to rank what for, and what would be right (`docs/method.md` section 6).
+#[derive(Clone, Debug)]
+pub(super) struct Evaluation {
+    users: Vec<u32>,
+    relevant: UserItems,
+    candidates: Vec<u32>,
+    items: u32,
+}
+
+impl Evaluation {
+    /// The rows of `test`. Users and items count that were seen before row `seen_end`; an item in the user's `history` is not
+    /// relevant.
+    pub fn new(data: &Interactions, test: &Segment, seen_end: usize, history: &UserItems) -> Result<Self> {
+        let (users, items) = (data.users_seen(seen_end), data.items_seen(seen_end));
+        let pairs = data.pairs(test.rows.clone()).filter(|&(_, item)| item < items);
+        let mut candidates: Vec<u32> = pairs.clone().map(|(_, item)| item).collect();
+        candidates.sort_unstable();
+        candidates.dedup();
+        let new = pairs.filter(|&(user, item)| user < users && !history.contains(user, item));
+        let relevant = UserItems::new(users, new)?;
+        let users = (0..users).filter(|&user| !relevant.row(user).is_empty()).collect();
+        Ok(Self { users, relevant, candidates, items })
+    }
+
+    /// Quality among the items of the test part.
+    pub fn among_test_items(&self, model: &mut dyn Recommender, history: &UserItems) -> Result<Metrics> {
+        self.rank(model, history, &self.candidates)
+    }
+
+    /// Quality among all items.
+    pub fn among_all_items(&self, model: &mut dyn Recommender, history: &UserItems) -> Result<Metrics> {
+        let everything: Vec<u32> = (0..self.items).collect();
+        self.rank(model, history, &everything)
+    }
+
+    fn rank(&self, model: &mut dyn Recommender, history: &UserItems, candidates: &[u32]) -> Result<Metrics> {
+        let excluded = |user: u32| history.row(user);
+        let k = CUTOFFS[CUTOFFS.len() - 1] as u32;
+        let rankings: Rankings = model.rank(RankRequest { users: &self.users, candidates, excluded: &excluded, k })?;
+        let lists = rankings.iter().zip(&self.users);
+        Ok(Metrics::mean(lists.map(|(ranked, &user)| (ranked, self.relevant.row(user)))))
+    }
+}

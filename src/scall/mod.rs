@@ -1,0 +1,436 @@
+//! The streaming loop: segment after segment, search, sizes, resize, train, evaluate, report.
+//!
+//! Source: `docs/method.md` sections 2 to 7. The test rows of a segment are used once for its report; once the next segment
+//! has begun they are past, and a search may probe on them.
+
+mod evaluation;
+mod probe;
+mod report;
+
+use std::time::Instant;
+
+use crate::device::Device;
+use crate::kernels::rank::top_k::MAX_DIMS;
+use crate::models::{ModelOptions, RankRequest, Recommender, TrainingData};
+use crate::rng::{Philox, Purpose};
+use crate::sizing::{Budget, Population, SizePolicy, SizingContext, Uniform};
+use crate::stream::{Interactions, Segment, UserItems, replay};
+use crate::table::Account;
+use crate::{Error, Result};
+
+use evaluation::Evaluation;
+pub use probe::ProbeOptions;
+use probe::{LastSegment, Trial, rows};
+pub use report::{Phase, Seconds, SegmentReport, Summary};
+
+/// How the loop runs.
+#[derive(Clone, Debug)]
+pub struct ScallOptions {
+    /// What the two tables may hold. Whether items have a bias and what state the optimizer keeps, it learns from `model`.
+    pub budget: Budget,
+    /// Which recommender, and how it learns.
+    pub model: ModelOptions,
+    /// Training steps a segment (default 300).
+    pub steps: u32,
+    /// How a searching policy tries sizes.
+    pub probe: ProbeOptions,
+    /// Part of a segment's rows that is trained on; the rest is test (default 0.8, `docs/method.md` section 2).
+    pub train_share: f64,
+    /// Earlier rows that are trained on again, as a part of the segment's rows (default 0.2, `docs/method.md` section 2).
+    pub replay_share: f64,
+    /// What is left of the item biases when a segment begins (default 0: what sold last month is learned anew).
+    pub keep_bias: f32,
+    /// Seed of everything that is drawn (default 0).
+    pub seed: u64,
+}
+
+impl ScallOptions {
+    /// The defaults, for a budget.
+    pub fn new(budget: Budget) -> Self {
+        Self {
+            budget,
+            model: ModelOptions::default(),
+            steps: 300,
+            probe: ProbeOptions::default(),
+            train_share: 0.8,
+            replay_share: 0.2,
+            keep_bias: 0.0,
+            seed: 0,
+        }
+    }
+}
+
+/// A recommender that follows a stream inside a budget.
+///
+/// A recorded stream is followed with [`over`](Self::over) and [`step`](Self::step), segment by segment. A live one begins
+/// with [`new`](Self::new), takes what happens with [`observe`](Self::observe), and closes a segment with `step` whenever it
+/// is time to learn.
+///
+/// ```
+/// use scall_gpu::device::Device;
+/// use scall_gpu::sizing::{Amount, Budget, FrequencyRanked};
+/// use scall_gpu::{Scall, ScallOptions};
+///
+/// # fn main() -> scall_gpu::Result<()> {
+/// let options = ScallOptions::new(Budget::new(Amount::MeanSize(4.0)));
+/// let mut scall = Scall::new(&Device::cpu(), Box::new(FrequencyRanked::default()), options)?;
+/// scall.observe([("ann", "tea", 1), ("bob", "tea", 2), ("bob", "jam", 3), ("cy", "jam", 4), ("ann", "oats", 5)])?;
+/// scall.step(|_| {})?;
+/// scall.observe([("cy", "rye", 6)])?; // rye has a row from now on
+/// assert_eq!(scall.recommend("ann", 2)?.len(), 2); // jam and rye: she knows the others
+/// assert!(scall.recommend("dee", 2)?.len() == 2); // nobody knows her: what sells
+/// # Ok(()) }
+/// ```
+pub struct Scall {
+    device: Device,
+    options: ScallOptions,
+    data: Interactions,
+    /// Those that are done, then those that are given.
+    segments: Vec<Segment>,
+    policy: Box<dyn SizePolicy>,
+    model: Box<dyn Recommender>,
+    account: Account,
+    /// All rows that were trained on or lie before one.
+    history: UserItems,
+    /// Rows that the history holds.
+    learned: usize,
+    /// How often users and items occurred in the last training rows.
+    frequencies: [Vec<u32>; 2],
+    last: Option<LastSegment>,
+    reports: Vec<SegmentReport>,
+}
+
+impl Scall {
+    /// A loop at the beginning of a live stream.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for options outside their domain.
+    pub fn new(device: &Device, policy: Box<dyn SizePolicy>, options: ScallOptions) -> Result<Self> {
+        Self::over(device, Interactions::default(), Vec::new(), policy, options)
+    }
+
+    /// A loop at the beginning of a recorded stream that is cut into `segments`.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for options outside their domain.
+    pub fn over(
+        device: &Device,
+        data: Interactions,
+        segments: Vec<Segment>,
+        policy: Box<dyn SizePolicy>,
+        mut options: ScallOptions,
+    ) -> Result<Self> {
+        let share = |arg, value: f64| {
+            if (0.0..=1.0).contains(&value) {
+                return Ok(());
+            }
+            Err(Error::Argument { op: "Scall::new", arg, expected: "from 0 to 1".into(), got: value.to_string() })
+        };
+        share("train_share", options.train_share)?;
+        share("replay_share", options.replay_share)?;
+        share("keep_bias", options.keep_bias.into())?;
+        if options.budget.d_max > MAX_DIMS {
+            return Err(Error::Limit {
+                op: "Scall::new",
+                arg: "budget.d_max",
+                limit: "widest row that is ranked",
+                allowed: MAX_DIMS.into(),
+                requested: options.budget.d_max.into(),
+            });
+        }
+        options.model = options.model.with_seed(options.seed);
+        options.budget.item_bias = options.model.item_bias();
+        options.budget.state = options.model.state_size();
+        // Without rows the tables hold their directories' ends; the first segment sets the real capacity.
+        let account = Account::new(u64::MAX, options.budget.counts);
+        Ok(Self {
+            device: device.clone(),
+            model: options.model.build(device, &account)?,
+            options,
+            data,
+            segments,
+            policy,
+            account,
+            history: UserItems::new(0, [])?,
+            learned: 0,
+            frequencies: Default::default(),
+            last: None,
+            reports: Vec::new(),
+        })
+    }
+
+    /// The recommender.
+    pub fn model(&self) -> &dyn Recommender {
+        &*self.model
+    }
+
+    /// The stream so far.
+    pub fn data(&self) -> &Interactions {
+        &self.data
+    }
+
+    /// Segments done, and given in all.
+    pub fn progress(&self) -> (usize, usize) {
+        (self.reports.len(), self.segments.len())
+    }
+
+    /// What happened in each segment so far.
+    pub fn report(&self) -> &[SegmentReport] {
+        &self.reports
+    }
+
+    /// Adds rows of (user, item, unix seconds) behind the stream. Once the first segment is done, users and items that are
+    /// new get a row at once, of the size that the last decision gives them; the others make room for them.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a time before that of the row before it: rows before that one are added.
+    /// [`Error::Infeasible`] when the budget has no room for the newcomers: the rows are added, no table has changed.
+    pub fn observe<U: AsRef<str>, I: AsRef<str>>(
+        &mut self,
+        interactions: impl IntoIterator<Item = (U, I, i64)>,
+    ) -> Result<()> {
+        let mut failed = Ok(());
+        for (user, item, timestamp) in interactions {
+            failed = self.data.push(user.as_ref(), item.as_ref(), timestamp);
+            if failed.is_err() {
+                break;
+            }
+        }
+        self.admit()?;
+        failed
+    }
+
+    /// Gives rows to whom the stream knows and the tables do not.
+    fn admit(&mut self) -> Result<()> {
+        let (users, items) = (self.data.user_count(), self.data.item_count());
+        let tables = self.model.embeddings();
+        let known = users == tables.users().rows() && items == tables.items().rows();
+        // A recorded stream is known to its end; who comes later there is met in time.
+        if known || self.reports.is_empty() || self.reports.len() < self.segments.len() {
+            return Ok(());
+        }
+        let [mut user_frequencies, mut item_frequencies] = self.frequencies.clone();
+        user_frequencies.resize(users as usize, 0);
+        item_frequencies.resize(items as usize, 0);
+        for (user, item) in self.data.pairs(self.learned..self.data.len()) {
+            user_frequencies[user as usize] += 1;
+            item_frequencies[item as usize] += 1;
+        }
+        let budget = self.options.budget.resolve(Population { users, items })?;
+        let context = SizingContext {
+            segment: self.reports.len() - 1,
+            users: &user_frequencies,
+            items: &item_frequencies,
+            dims: budget.dims,
+            rows: Some(rows(&*self.model)),
+            ..frame(&self.device, &self.options)
+        };
+        let sizes = if self.reports.len() == 1 { Uniform.decide(&context)? } else { self.policy.admit(&context)? };
+        self.account.set_capacity(budget.bytes.max(self.account.used_bytes()))?;
+        self.model.embeddings_mut().resize(&sizes)?;
+        self.account.set_capacity(budget.bytes)
+    }
+
+    /// The best `k` items for a user among all that have a row and that the user never touched, best first. Somebody
+    /// without a row gets what the items' biases say.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] or [`Error::Argument`] for a `k` outside 1 to [`MAX_K`](crate::kernels::rank::top_k::MAX_K); what the
+    /// device reports.
+    pub fn recommend(&mut self, user: &str, k: u32) -> Result<Vec<&str>> {
+        let tables = self.model.embeddings();
+        let candidates: Vec<u32> = (0..tables.items().rows()).collect();
+        let known = self.data.user_id(user);
+        let mut touched =
+            known.filter(|&u| u < self.history.users()).map_or(Vec::new(), |u| self.history.row(u).to_vec());
+        if let Some(known) = known {
+            let since = self.data.pairs(self.learned..self.data.len());
+            touched.extend(since.filter(|&(user, _)| user == known).map(|(_, item)| item));
+        }
+        let row = known.filter(|&user| user < tables.users().rows()).unwrap_or(u32::MAX);
+        let excluded = |_| touched.as_slice();
+        let request = RankRequest { users: &[row], candidates: &candidates, excluded: &excluded, k };
+        let rankings = self.model.rank(request)?;
+        Ok(rankings.user(0).iter().filter_map(|&item| self.data.item_names().get(item)).collect())
+    }
+
+    /// Takes the next segment through search, sizes, resize, training and evaluation: the next of those given, else the rows
+    /// observed since the last. Gives `None` when there are no rows.
+    ///
+    /// # Errors
+    /// [`Error::Infeasible`] when the budget has no room for the entities, [`Error::Diverged`] when training leaves the
+    /// finite numbers; what the device reports. The segment is then half done: begin anew rather than step again.
+    pub fn step(&mut self, mut progress: impl FnMut(Phase)) -> Result<Option<SegmentReport>> {
+        let t = self.reports.len();
+        let segment = match self.segments.get(t) {
+            Some(segment) => segment.clone(),
+            None => Segment { rows: self.segments.last().map_or(0, |last| last.rows.end)..self.data.len() },
+        };
+        if segment.rows.is_empty() && t >= self.segments.len() {
+            return Ok(None);
+        }
+        let (train, test) = segment.split(self.options.train_share)?;
+        let rows_trained = self.training_rows(&segment, &train);
+        let tables = self.model.embeddings();
+        let population = Population {
+            users: self.data.users_seen(train.rows.end).max(tables.users().rows()),
+            items: self.data.items_seen(train.rows.end).max(tables.items().rows()),
+        };
+        let mut clock = Clock::start();
+        let mut seconds = Seconds::default();
+
+        let probes = self.search(&mut progress)?;
+        seconds.search = clock.lap();
+
+        progress(Phase::Size);
+        let budget = self.options.budget.resolve(population)?;
+        let frequencies = self.frequencies(&rows_trained, population);
+        let context = SizingContext {
+            segment: t,
+            users: &frequencies[0],
+            items: &frequencies[1],
+            dims: budget.dims,
+            rows: Some(rows(&*self.model)),
+            ..frame(&self.device, &self.options)
+        };
+        // Nothing is known before the first segment: uniform sizes (`docs/method.md` section 3).
+        let sizes = if t == 0 { Uniform.decide(&context)? } else { self.policy.decide(&context)? };
+        seconds.size = clock.lap();
+
+        progress(Phase::Resize);
+        let before = match self.policy.searches() {
+            true => Some(self.model.duplicate(&Account::unlimited())?),
+            false => None,
+        };
+        self.account.set_capacity(budget.bytes)?;
+        let resized = self.model.embeddings_mut().resize(&sizes)?;
+        self.model.embeddings_mut().fade_bias(self.options.keep_bias)?;
+        seconds.resize = clock.lap();
+
+        let steps = self.options.steps;
+        progress(Phase::Train { done: 0, steps });
+        self.history.extend(population.users, self.data.pairs(self.learned..train.rows.end.max(self.learned)))?;
+        self.learned = self.learned.max(train.rows.end);
+        let positives = UserItems::new(population.users, self.data.pairs(rows_trained.iter().copied()))?;
+        self.model.prepare(TrainingData { segment: &positives, history: &self.history })?;
+        let mut done = 0;
+        let loss = self.model.train(steps, &mut |now| {
+            done += now;
+            progress(Phase::Train { done, steps });
+        })?;
+        seconds.train = clock.lap();
+
+        progress(Phase::Evaluate);
+        let evaluation = Evaluation::new(&self.data, &test, train.rows.end, &self.history)?;
+        let test_candidates = evaluation.among_test_items(&mut *self.model, &self.history)?;
+        let all_candidates = evaluation.among_all_items(&mut *self.model, &self.history)?;
+        seconds.evaluate = clock.lap();
+
+        let tables = self.model.embeddings();
+        let report = SegmentReport {
+            t,
+            users: population.users,
+            items: population.items,
+            interactions: segment.rows.len(),
+            action: sizes.action,
+            probes,
+            params: tables.users().len() + tables.items().len(),
+            budget_params: budget.params,
+            budget_bytes: budget.bytes,
+            counted_bytes: self.account.used_bytes(),
+            memory: tables.memory(),
+            working_bytes: self.model.working_bytes(),
+            resized,
+            loss,
+            test_candidates,
+            all_candidates,
+            seconds,
+        };
+        self.last = before.map(|before| LastSegment {
+            segment: t,
+            frequencies: frequencies.clone(),
+            dims: budget.dims,
+            sizes,
+            positives,
+            evaluation,
+            before,
+        });
+        self.frequencies = frequencies;
+        if t >= self.segments.len() {
+            self.segments.push(segment);
+        }
+        self.reports.push(report.clone());
+        Ok(Some(report))
+    }
+
+    /// Lets the policy probe on the last segment. Returns how often it did.
+    fn search(&mut self, progress: &mut dyn FnMut(Phase)) -> Result<u32> {
+        let Some(last) = self.last.take() else {
+            return Ok(0);
+        };
+        let mut trial = Trial {
+            device: &self.device,
+            model: self.options.model,
+            options: self.options.probe,
+            keep_bias: self.options.keep_bias,
+            d_max: self.options.budget.d_max,
+            last: &last,
+            history: &self.history,
+            probes: 0,
+            progress,
+        };
+        let context = last.context(frame(&self.device, &self.options));
+        self.policy.search(&context, &mut trial)?;
+        Ok(trial.probes)
+    }
+
+    /// The replayed rows and the segment's training part.
+    fn training_rows(&self, segment: &Segment, train: &Segment) -> Vec<usize> {
+        let capacity = (self.options.replay_share * segment.rows.len() as f64).round() as usize;
+        let mut rng = Philox::substream(self.options.seed, Purpose::Replay, self.reports.len() as u32);
+        let mut rows = replay(..segment.rows.start, capacity, &mut rng);
+        rows.extend(train.rows.clone());
+        rows
+    }
+
+    /// How often each user and each item occurs in the training rows; 0 for those known but absent.
+    fn frequencies(&self, rows: &[usize], population: Population) -> [Vec<u32>; 2] {
+        let mut users = vec![0; population.users as usize];
+        let mut items = vec![0; population.items as usize];
+        for &row in rows {
+            users[self.data.users()[row] as usize] += 1;
+            items[self.data.items()[row] as usize] += 1;
+        }
+        [users, items]
+    }
+}
+
+/// A sizing context that only knows what never changes.
+fn frame<'a>(device: &'a Device, options: &ScallOptions) -> SizingContext<'a> {
+    SizingContext {
+        device,
+        segment: 0,
+        seed: options.seed,
+        users: &[],
+        items: &[],
+        dims: 0,
+        d_min: options.budget.d_min,
+        d_max: options.budget.d_max,
+        rows: None,
+    }
+}
+
+/// Times one phase after another.
+struct Clock(Instant);
+
+impl Clock {
+    fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    fn lap(&mut self) -> f64 {
+        let seconds = self.0.elapsed().as_secs_f64();
+        self.0 = Instant::now();
+        seconds
+    }
+}

@@ -1,0 +1,101 @@
+//! Probes: other sizes, tried on the segment that has just ended.
+
+use super::Phase;
+use super::evaluation::Evaluation;
+use crate::Result;
+use crate::device::Device;
+use crate::models::{ModelOptions, Recommender, TrainingData};
+use crate::sizing::{Outcome, Probe, Rows, Sizes, SizingContext, mean_row};
+use crate::stream::UserItems;
+use crate::table::Account;
+
+/// How sizes are tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProbeOptions {
+    /// Training steps (default 200, `docs/method.md` section 7).
+    pub steps: u32,
+    /// Whether a probe starts from the rows as they were when the segment began, like the recommender that it stands
+    /// for, or from new ones, as the paper has it (default: true).
+    pub warm: bool,
+}
+
+impl Default for ProbeOptions {
+    fn default() -> Self {
+        Self { steps: 200, warm: true }
+    }
+}
+
+/// A segment that has ended, kept for the search.
+pub(super) struct LastSegment {
+    pub segment: usize,
+    pub frequencies: [Vec<u32>; 2],
+    pub dims: u64,
+    pub sizes: Sizes,
+    pub positives: UserItems,
+    pub evaluation: Evaluation,
+    /// The recommender before it was resized for the segment.
+    pub before: Box<dyn Recommender>,
+}
+
+impl LastSegment {
+    /// The context that the segment was sized in.
+    pub fn context<'a>(&'a self, frame: SizingContext<'a>) -> SizingContext<'a> {
+        SizingContext {
+            segment: self.segment,
+            users: &self.frequencies[0],
+            items: &self.frequencies[1],
+            dims: self.dims,
+            rows: Some(rows(&*self.before)),
+            ..frame
+        }
+    }
+}
+
+/// The tables of a recommender, as a sizing policy sees them.
+pub(super) fn rows(model: &dyn Recommender) -> Rows<'_> {
+    let tables = model.embeddings();
+    Rows { users: tables.users(), items: tables.items(), item_bias: tables.item_bias() }
+}
+
+/// Trains and ranks on the last segment.
+pub(super) struct Trial<'a> {
+    pub device: &'a Device,
+    pub model: ModelOptions,
+    pub options: ProbeOptions,
+    pub keep_bias: f32,
+    pub d_max: u32,
+    pub last: &'a LastSegment,
+    /// What users had touched when the segment was trained on.
+    pub history: &'a UserItems,
+    pub probes: u32,
+    pub progress: &'a mut dyn FnMut(Phase),
+}
+
+impl Probe for Trial<'_> {
+    fn run(&mut self, sizes: &Sizes) -> Result<Outcome> {
+        // Sizes come from a policy that divides the dims there are; what a probe holds is outside the budget.
+        let account = Account::unlimited();
+        let mut model = match self.options.warm {
+            true => self.last.before.duplicate(&account)?,
+            false => self.model.build(self.device, &account)?,
+        };
+        model.embeddings_mut().resize(sizes)?;
+        model.embeddings_mut().fade_bias(self.keep_bias)?;
+        model.prepare(TrainingData { segment: &self.last.positives, history: self.history })?;
+        model.train(self.options.steps, &mut |_| {})?;
+        let quality = self.last.evaluation.among_test_items(&mut *model, self.history)?.quality();
+        let rows = rows(&*model);
+        let outcome = Outcome {
+            quality,
+            user_mean: mean_row(rows.users, 0, self.d_max)?,
+            item_mean: mean_row(rows.items, u32::from(rows.item_bias), self.d_max)?,
+        };
+        self.probes += 1;
+        (self.progress)(Phase::Search { probes: self.probes });
+        Ok(outcome)
+    }
+
+    fn deployed(&self) -> &Sizes {
+        &self.last.sizes
+    }
+}

@@ -1,0 +1,124 @@
+//! What the loop tells: where it is, what a segment was, and the mean of all.
+
+use crate::eval::Metrics;
+use crate::models::Resized;
+use crate::sizing::Action;
+use crate::table::MemoryReport;
+
+/// Where the loop is within a segment, for whoever shows progress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Phase {
+    /// The policy searches; so many probes are done.
+    Search {
+        /// Probes done on the last segment.
+        probes: u32,
+    },
+    /// The policy chooses sizes.
+    Size,
+    /// Rows move to their new sizes.
+    Resize,
+    /// So many training steps of so many are done.
+    Train {
+        /// Steps done.
+        done: u32,
+        /// Steps in all.
+        steps: u32,
+    },
+    /// Test users are ranked for.
+    Evaluate,
+}
+
+/// Seconds by phase.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Seconds {
+    /// Probes on the last segment.
+    pub search: f64,
+    /// Choosing sizes.
+    pub size: f64,
+    /// Moving rows.
+    pub resize: f64,
+    /// Laying out the segment's rows and training.
+    pub train: f64,
+    /// Ranking by both protocols.
+    pub evaluate: f64,
+}
+
+impl Seconds {
+    /// All phases together.
+    pub fn total(&self) -> f64 {
+        self.search + self.size + self.resize + self.train + self.evaluate
+    }
+}
+
+/// What happened in one segment.
+#[derive(Clone, Debug)]
+pub struct SegmentReport {
+    /// Number of the segment, from 0.
+    pub t: usize,
+    /// Users with a row: those seen in training data so far.
+    pub users: u32,
+    /// Items with a row.
+    pub items: u32,
+    /// Rows of the stream in this segment, test rows included.
+    pub interactions: usize,
+    /// The policy's action; none for uniform sizes.
+    pub action: Option<Action>,
+    /// Probes that the policy made before it chose.
+    pub probes: u32,
+    /// Values held by both tables, biases included.
+    pub params: u64,
+    /// Values that the budget allows.
+    pub budget_params: u64,
+    /// Bytes that the budget allows, for what it counts.
+    pub budget_bytes: u64,
+    /// Bytes held of what the budget counts.
+    pub counted_bytes: u64,
+    /// Bytes held, by what for.
+    pub memory: MemoryReport,
+    /// Bytes that training and ranking held on the device besides the tables.
+    pub working_bytes: u64,
+    /// Rows that grew, shrank and appeared.
+    pub resized: Resized,
+    /// Mean loss of the last training batch.
+    pub loss: f32,
+    /// Ranking among the items of the test part (`docs/method.md` section 6).
+    pub test_candidates: Metrics,
+    /// Ranking among all items with a row.
+    pub all_candidates: Metrics,
+    /// Where the time went.
+    pub seconds: Seconds,
+}
+
+/// Mean quality over the segments t >= 1 that had a user to rank for (`docs/method.md` section 6).
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Summary {
+    /// Ranking among the items of the test parts.
+    pub test_candidates: Metrics,
+    /// Ranking among all items with a row.
+    pub all_candidates: Metrics,
+    /// Segments that count.
+    pub segments: usize,
+}
+
+impl Summary {
+    /// The mean of these segments; none where no segment counts. Its `users` are those of all segments together.
+    pub fn of(reports: &[SegmentReport]) -> Option<Self> {
+        let counted: Vec<_> = reports.iter().filter(|r| r.t > 0 && r.test_candidates.users > 0).collect();
+        let mean = |metrics: fn(&SegmentReport) -> &Metrics| {
+            let at = |c: usize, part: fn(&Metrics) -> &[f64; 3]| {
+                counted.iter().map(|report| part(metrics(report))[c]).sum::<f64>() / counted.len() as f64
+            };
+            Metrics {
+                recall: std::array::from_fn(|c| at(c, |m| &m.recall)),
+                ndcg: std::array::from_fn(|c| at(c, |m| &m.ndcg)),
+                users: counted.iter().map(|report| metrics(report).users).sum(),
+            }
+        };
+        (!counted.is_empty()).then(|| Self {
+            test_candidates: mean(|report| &report.test_candidates),
+            all_candidates: mean(|report| &report.all_candidates),
+            segments: counted.len(),
+        })
+    }
+}
