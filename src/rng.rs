@@ -26,6 +26,8 @@ pub enum Purpose {
     Shuffle = 5,
     /// Whatever a user of this crate draws through [`Philox`].
     User = 6,
+    /// Training triples from a log: counter (occurrence, step, try / 4).
+    LogTriples = 7,
 }
 
 /// Ten rounds of Philox4x32: four random words for a counter and a key.

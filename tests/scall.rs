@@ -10,7 +10,7 @@ use scall_gpu::models::{BprMfOptions, ModelOptions};
 use scall_gpu::rng::{Philox, Purpose};
 use scall_gpu::sizing::{Amount, Budget, FrequencyRanked, Random, SizePolicy, Uniform};
 use scall_gpu::stream::{Cut, Format, Interactions, cut};
-use scall_gpu::{Error, Scall, ScallOptions, SegmentReport};
+use scall_gpu::{Error, Replay, Scall, ScallOptions, SegmentReport};
 
 /// Interactions of users and items that keep arriving; in each of four seasons other items are in fashion, and half of
 /// the users like even items, half odd ones.
@@ -78,7 +78,7 @@ fn sizes_follow_frequency_both_ways() {
         rows.pairs(train.rows).filter(|&(_, i)| i == item).count()
     };
     let policy = Box::new(FrequencyRanked::default());
-    let options = ScallOptions { replay_share: 0.0, ..options(Amount::MeanSize(4.0)) };
+    let options = ScallOptions { replay: Replay::Sample { share: 0.0 }, ..options(Amount::MeanSize(4.0)) };
     let mut scall = Scall::over(&Device::cpu(), data, segments.clone(), policy, options).unwrap();
     let mut sizes: Vec<Vec<u32>> = Vec::new();
     while scall.step(|_| {}).unwrap().is_some() {

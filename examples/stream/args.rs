@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
+use scall_gpu::models::{ItemBias, Sampling};
 use scall_gpu::sizing::{Amount, Distribution, FrequencyRanked, Random, SizePolicy, Uniform};
 use scall_gpu::stream::{Column, Columns, Cut, Format};
 use scall_gpu::{Error, Result};
@@ -93,13 +94,29 @@ pub struct Args {
     #[arg(long, default_value_t = 0.02)]
     pub l2: f32,
 
-    /// What is left of the item biases when a segment begins, 0 to 1
+    /// Where an item's bias, one of its parameters, comes from
+    #[arg(long, value_enum, default_value = "counted")]
+    pub bias: Bias,
+
+    /// Rows after which a row counts half in a counted bias [default: chosen in each segment by its last training rows]
+    #[arg(long, value_name = "ROWS")]
+    pub half_life: Option<f64>,
+
+    /// What is left of a learned bias when a segment begins, 0 to 1
     #[arg(long, default_value_t = 0.0)]
     pub keep_bias: f32,
 
-    /// Item rows without a bias
-    #[arg(long)]
-    pub no_bias: bool,
+    /// How triples are drawn: rows of the log with negatives of their time, or users first
+    #[arg(long, value_enum, default_value = "log")]
+    pub sampling: Sampled,
+
+    /// Rows before and after a positive that its negative comes from, for `log`
+    #[arg(long, default_value_t = 5000)]
+    pub window: u32,
+
+    /// Earlier rows that are trained on again, as a part of a segment's rows [default: all]
+    #[arg(long, value_parser = parse_share)]
+    pub replay: Option<f64>,
 
     /// Seed of everything that is drawn
     #[arg(long, default_value_t = 0)]
@@ -115,6 +132,22 @@ pub enum DeviceChoice {
     Auto,
     Gpu,
     Cpu,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Bias {
+    /// What sold lately, counted
+    Counted,
+    /// Learned like the embedding
+    Learned,
+    /// Without
+    None,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Sampled {
+    Log,
+    Users,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -155,6 +188,23 @@ impl Args {
             }
         }
         Ok(format)
+    }
+
+    /// Where biases come from.
+    pub fn bias(&self) -> ItemBias {
+        match self.bias {
+            Bias::Counted => ItemBias::Counted { half_life: self.half_life },
+            Bias::Learned => ItemBias::Learned { keep: self.keep_bias },
+            Bias::None => ItemBias::None,
+        }
+    }
+
+    /// How triples are drawn.
+    pub fn sampling(&self) -> Sampling {
+        match self.sampling {
+            Sampled::Log => Sampling::Log { window: self.window },
+            Sampled::Users => Sampling::Users,
+        }
     }
 
     /// The policy with its profile.

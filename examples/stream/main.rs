@@ -20,7 +20,7 @@ use scall_gpu::models::{BprMfOptions, ModelOptions};
 use scall_gpu::sizing::Budget;
 use scall_gpu::stream::{self, Interactions};
 use scall_gpu::table::Counts;
-use scall_gpu::{Error, Result, Scall, ScallOptions, Summary};
+use scall_gpu::{Error, Replay, Result, Scall, ScallOptions, Summary};
 
 /// A year of grocery purchases; see `examples/data/README.md`.
 const SAMPLE: &[u8] = include_bytes!("../data/completejourney.csv.zst");
@@ -118,7 +118,8 @@ fn options(args: &Args) -> ScallOptions {
         optimizer: Optimizer::Adagrad { learning_rate: args.learning_rate, epsilon: args.epsilon },
         batch: args.batch,
         l2: args.l2,
-        item_bias: !args.no_bias,
+        item_bias: args.bias(),
+        sampling: args.sampling(),
         ..BprMfOptions::default()
     };
     let budget = Budget {
@@ -128,5 +129,6 @@ fn options(args: &Args) -> ScallOptions {
         ..Budget::new(args.budget)
     };
     let model = ModelOptions::BprMf(model);
-    ScallOptions { model, steps: args.steps, keep_bias: args.keep_bias, seed: args.seed, ..ScallOptions::new(budget) }
+    let replay = args.replay.map_or(Replay::All, |share| Replay::Sample { share });
+    ScallOptions { model, steps: args.steps, replay, seed: args.seed, ..ScallOptions::new(budget) }
 }

@@ -8,6 +8,7 @@ struct Params {
     user_dims: u32,  // width of a user's gradient
     item_dims: u32,  // width of an item's gradient
     bias: u32,       // 1 when item rows begin with their bias
+    learned: u32,    // 1 when the bias takes part; else it is passed over
     l2: f32,
     l2_bias: f32,
 }
@@ -38,6 +39,9 @@ fn item_row(id: u32) -> Item {
     let size = min(item_offsets[id + 1u] - start, params.item_dims);
     if params.bias == 0u || size == 0u {
         return Item(start, size, 0.0, false);
+    }
+    if params.learned == 0u {
+        return Item(start + 1u, size - 1u, 0.0, false);
     }
     return Item(start + 1u, size - 1u, item_arena[start], true);
 }

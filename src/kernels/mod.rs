@@ -4,10 +4,10 @@
 //! | family | kernels |
 //! |---|---|
 //! | [`prim`] | scan, reduce, sort, segments |
-//! | [`table`] | lookup, update, update_all, migrate |
+//! | [`table`] | lookup, store, update, update_all, migrate |
 //! | [`sizing`] | sample, apportion, rank |
 //! | [`graph`] | spmm |
-//! | [`rank`] | bpr, triples, top_k |
+//! | [`rank`] | bpr, triples, log_triples, top_k |
 //!
 //! Every operator is a struct with named fields that implements [`Kernel`](crate::device::Kernel).
 
@@ -39,6 +39,7 @@ pub(crate) const SHADERS: &[&crate::device::Shader] = &[
     &prim::sort::SHADER,
     &table::lookup::SHADER,
     &table::migrate::SHADER,
+    &table::store::SHADER,
     &table::update::SHADER,
     &table::update_all::SHADER,
     &sizing::apportion::SHADER,
@@ -46,6 +47,7 @@ pub(crate) const SHADERS: &[&crate::device::Shader] = &[
     &sizing::sample::SHADER,
     &graph::spmm::SHADER,
     &rank::bpr::SHADER,
+    &rank::log_triples::SHADER,
     &rank::top_k::SHADER,
     &rank::triples::SHADER,
 ];

@@ -1,14 +1,13 @@
 //! Matrix factorisation trained with BPR, on ragged rows.
 
 use super::{
-    DEFAULT_WORKING_BYTES, Embeddings, EmbeddingsOptions, RankCandidates, RankRequest, Rankings, Recommender,
-    TrainingData, TrainingSet,
+    DEFAULT_WORKING_BYTES, Embeddings, EmbeddingsOptions, ItemBias, RankCandidates, RankRequest, Rankings, Recommender,
+    Sampling, TrainingData, TrainingSet,
 };
 use crate::device::{Buffer, Commands, Device, Kernel};
 use crate::kernels::check;
 use crate::kernels::prim::reduce::{Operator, Reduce};
 use crate::kernels::rank::bpr::Bpr;
-use crate::kernels::rank::triples::SampleTriples;
 use crate::kernels::table::update::{Optimizer, Update};
 use crate::table::{Account, Occurrences};
 use crate::{Error, Result};
@@ -25,9 +24,10 @@ pub struct BprMfOptions {
     pub l2: f32,
     /// Weight of the squared biases (default 0: a bias is one number and hard to overfit).
     pub l2_bias: f32,
-    /// Whether an item row begins with a bias, one more parameter an item (default: yes, popularity is most of what can
-    /// be known of a new item).
-    pub item_bias: bool,
+    /// Whether an item row begins with a bias, one more parameter an item, and where it comes from (default: counted).
+    pub item_bias: ItemBias,
+    /// How triples are drawn (default: rows of the log, negatives from at most 5,000 rows before or after).
+    pub sampling: Sampling,
     /// Standard deviation of new values (default 0.01, `docs/method.md` section 5).
     pub init_std: f32,
     /// Seed of the triples and of new values (default 0).
@@ -41,7 +41,8 @@ impl Default for BprMfOptions {
             batch: 4096,
             l2: 0.02,
             l2_bias: 0.0,
-            item_bias: true,
+            item_bias: ItemBias::default(),
+            sampling: Sampling::Log { window: 5000 },
             init_std: 0.01,
             seed: 0,
         }
@@ -83,6 +84,7 @@ impl BprMf {
             check::domain(op, arg, value, value.is_finite() && value >= 0.0, "finite and not negative")?;
         }
         let BprMfOptions { optimizer, init_std, item_bias, seed, .. } = options;
+        let item_bias = item_bias.exists();
         let embeddings = Embeddings::new(device, EmbeddingsOptions { optimizer, init_std, item_bias, seed }, account)?;
         Ok(Self { options, embeddings, set: None, step: 0, working_bytes: 0 })
     }
@@ -91,25 +93,14 @@ impl BprMf {
         let BprMfOptions { batch, seed, l2, l2_bias, item_bias, .. } = self.options;
         let (user_dims, item_dims) = scratch.widths;
         let (users, items) = self.embeddings.tables_mut();
-        commands.run(SampleTriples {
-            users: &set.users,
-            positive_offsets: &set.positive_offsets,
-            positives: &set.positives,
-            items: &set.items,
-            touched_offsets: &set.touched_offsets,
-            touched: &set.touched,
-            step: self.step,
-            seed,
-            batch,
-            triples: &mut scratch.triples,
-        })?;
+        set.record_triples(commands, self.step, seed, &mut scratch.triples)?;
         commands.run(Bpr {
             triples: &scratch.triples,
             user_arena: users.values(),
             user_offsets: users.offsets(),
             item_arena: items.values(),
             item_offsets: items.offsets(),
-            item_bias,
+            item_bias: item_bias.in_training(),
             l2,
             l2_bias,
             user_dims,
@@ -145,9 +136,9 @@ impl Recommender for BprMf {
     }
 
     fn prepare(&mut self, data: TrainingData<'_>) -> Result<()> {
-        self.set = match data.segment.is_empty() {
+        self.set = match data.rows.is_empty() {
             true => None,
-            false => Some(TrainingSet::new(self.embeddings.device(), data)?),
+            false => Some(TrainingSet::new(self.embeddings.device(), data, self.options.sampling)?),
         };
         Ok(())
     }
@@ -171,9 +162,9 @@ impl Recommender for BprMf {
             user_offsets: tables.users().offsets(),
             item_arena: tables.items().values(),
             item_offsets: tables.items().offsets(),
-            item_bias: self.options.item_bias,
+            item_bias: tables.item_bias(),
             // Dims beyond the shorter side's widest row meet nothing.
-            dims: user_dims.min(item_dims - u32::from(self.options.item_bias)),
+            dims: user_dims.min(item_dims - u32::from(tables.item_bias())),
             request,
             working_bytes: DEFAULT_WORKING_BYTES,
         }

@@ -1,11 +1,54 @@
 //! The two tables of a recommender, under one account.
 
-use crate::device::{Buffer, Device};
-use crate::kernels::table::lookup::Lookup;
-use crate::kernels::table::update::{Optimizer, Update};
+use crate::device::{Buffer, Device, Kernel};
+use crate::kernels::rank::bpr::BiasUse;
+use crate::kernels::table::store::Store;
+use crate::kernels::table::update::Optimizer;
 use crate::sizing::Sizes;
 use crate::table::{Account, MemoryReport, RaggedTable, ResizePlan, TableOptions};
 use crate::{Error, Result};
+
+/// Where the bias of an item comes from, the first value of its row.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum ItemBias {
+    /// There is none.
+    None,
+    /// It is learned like the embedding.
+    Learned {
+        /// What is left of it when a segment begins: 0 learns anew what sells, 1 forgets nothing.
+        keep: f32,
+    },
+    /// It is counted: `ln(c + 0.05)`, c the rows of the item, each weighing half as much for each half-life that has passed
+    /// since (`docs/method.md` section 5). Training passes it over.
+    Counted {
+        /// Rows of the stream after which a row counts half; none lets each segment choose by its last training rows.
+        half_life: Option<f64>,
+    },
+}
+
+impl Default for ItemBias {
+    /// Counted with the half-life that each segment chooses: what sells moves faster than an embedding learns.
+    fn default() -> Self {
+        Self::Counted { half_life: None }
+    }
+}
+
+impl ItemBias {
+    /// Whether an item row begins with a bias.
+    pub fn exists(self) -> bool {
+        self != Self::None
+    }
+
+    /// What training makes of it.
+    pub(super) fn in_training(self) -> BiasUse {
+        match self {
+            Self::None => BiasUse::None,
+            Self::Learned { .. } => BiasUse::Learned,
+            Self::Counted { .. } => BiasUse::Fixed,
+        }
+    }
+}
 
 /// How the tables of a recommender start and move.
 #[derive(Clone, Copy, Debug)]
@@ -157,38 +200,38 @@ impl Embeddings {
         })
     }
 
+    /// Sets the bias of every item, where items have one.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for another number of biases than items; what the device reports.
+    pub fn set_biases(&mut self, biases: &[f32]) -> Result<()> {
+        let rows = self.items.rows();
+        if biases.len() != rows as usize {
+            let (expected, got) = (u64::from(rows), biases.len() as u64);
+            return Err(Error::Shape { op: "Embeddings::set_biases", arg: "biases", expected, got });
+        }
+        if !self.item_bias {
+            return Ok(());
+        }
+        let ids = Buffer::from_vec(&self.device, (0..rows).collect())?;
+        let values = Buffer::from_slice(&self.device, biases)?;
+        let (arena, offsets) = self.items.values_mut();
+        Store { arena, offsets, ids: &ids, values: &values, dims: 1 }.run(&self.device)
+    }
+
     /// Multiplies every item bias by `factor`: popularity fades, taste stays.
     ///
     /// # Errors
     /// What the device reports.
-    pub fn fade_bias(&mut self, factor: f32) -> Result<()> {
+    pub fn fade_biases(&mut self, factor: f32) -> Result<()> {
         let rows = self.items.rows();
         if !self.item_bias || factor == 1.0 || rows == 0 {
             return Ok(());
         }
-        let ids = Buffer::from_vec(&self.device, (0..rows).collect())?;
-        let mut biases = Buffer::zeroed(&self.device, rows as usize)?;
-        let mut workspace = Buffer::zeroed(&self.device, self.items.update_workspace_len(rows, 1))?;
-        let mut commands = self.device.commands();
-        let (arena, offsets) = (self.items.values(), self.items.offsets());
-        commands.run(Lookup { arena, offsets, ids: &ids, dims: 1, out: &mut biases })?;
-        // w - (1 - factor) * w: an SGD step whose gradient is the bias itself.
-        let optimizer = Optimizer::Sgd { learning_rate: 1.0 - factor };
-        let (arena, offsets) = self.items.values_mut();
-        commands.run(Update {
-            arena,
-            offsets,
-            state: &mut [],
-            ids: &ids,
-            first: 0,
-            count: rows,
-            gradients: &biases,
-            dims: 1,
-            optimizer,
-            step: 1,
-            workspace: &mut workspace,
-        })?;
-        commands.submit()
+        let ids: Vec<u32> = (0..rows).collect();
+        let mut biases = self.items.lookup(&ids, 1)?.read()?;
+        biases.iter_mut().for_each(|bias| *bias *= factor);
+        self.set_biases(&biases)
     }
 
     /// Copies the values of both tables: 4 bytes a parameter outside the account.

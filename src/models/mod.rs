@@ -9,7 +9,7 @@ mod training_set;
 
 pub use bipartite::Bipartite;
 pub use bpr_mf::{BprMf, BprMfOptions};
-pub use embeddings::{Embeddings, EmbeddingsOptions, Resized, Snapshot};
+pub use embeddings::{Embeddings, EmbeddingsOptions, ItemBias, Resized, Snapshot};
 pub use ranking::{DEFAULT_WORKING_BYTES, RankCandidates, RankRequest, Rankings};
 pub use recommender::{ModelOptions, Recommender};
-pub use training_set::{TrainingData, TrainingSet};
+pub use training_set::{Sampling, TrainingData, TrainingSet};

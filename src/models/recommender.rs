@@ -1,6 +1,6 @@
 //! What every recommender can do, and the choice of one.
 
-use super::{BprMf, BprMfOptions, Embeddings, RankRequest, Rankings, TrainingData};
+use super::{BprMf, BprMfOptions, Embeddings, ItemBias, RankRequest, Rankings, TrainingData};
 use crate::Result;
 use crate::device::Device;
 use crate::kernels::table::optimizer::StateSize;
@@ -78,8 +78,8 @@ impl ModelOptions {
         }
     }
 
-    /// Whether an item has a bias among its parameters.
-    pub fn item_bias(&self) -> bool {
+    /// Whether an item has a bias among its parameters, and where it comes from.
+    pub fn item_bias(&self) -> ItemBias {
         match self {
             Self::BprMf(options) => options.item_bias,
         }

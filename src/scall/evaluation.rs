@@ -1,9 +1,14 @@
 //! The test part of a segment, laid out to be ranked.
 
+use rayon::prelude::*;
+
 use crate::Result;
 use crate::eval::{CUTOFFS, Metrics};
 use crate::models::{RankRequest, Rankings, Recommender};
 use crate::stream::{Interactions, Segment, UserItems};
+
+/// Places of a list that count.
+const LONGEST: usize = CUTOFFS[CUTOFFS.len() - 1];
 
 /// Whom to rank what for, and what would be right (`docs/method.md` section 6).
 #[derive(Clone, Debug)]
@@ -40,9 +45,20 @@ impl Evaluation {
         self.rank(model, history, &everything)
     }
 
+    /// Quality among the items of the test part when all users get the same list, by descending counts.
+    pub fn by_counts(&self, counts: &[f64], history: &UserItems) -> Metrics {
+        let mut order = self.candidates.clone();
+        order.sort_by(|a, b| counts[*b as usize].total_cmp(&counts[*a as usize]));
+        let lists: Vec<Vec<u32>> = (self.users.par_iter())
+            .map(|&user| order.iter().copied().filter(|&item| !history.contains(user, item)).take(LONGEST).collect())
+            .collect();
+        let lists = lists.iter().map(Vec::as_slice).zip(&self.users);
+        Metrics::mean(lists.map(|(ranked, &user)| (ranked, self.relevant.row(user))))
+    }
+
     fn rank(&self, model: &mut dyn Recommender, history: &UserItems, candidates: &[u32]) -> Result<Metrics> {
         let excluded = |user: u32| history.row(user);
-        let k = CUTOFFS[CUTOFFS.len() - 1] as u32;
+        let k = LONGEST as u32;
         let rankings: Rankings = model.rank(RankRequest { users: &self.users, candidates, excluded: &excluded, k })?;
         let lists = rankings.iter().zip(&self.users);
         Ok(Metrics::mean(lists.map(|(ranked, &user)| (ranked, self.relevant.row(user)))))

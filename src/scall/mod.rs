@@ -3,6 +3,7 @@
 //! Source: `docs/method.md` sections 2 to 7. The test rows of a segment are used once for its report; once the next segment
 //! has begun they are past, and a search may probe on them.
 
+mod bias;
 mod evaluation;
 mod probe;
 mod report;
@@ -11,16 +12,17 @@ use std::time::Instant;
 
 use crate::device::Device;
 use crate::kernels::rank::top_k::MAX_DIMS;
-use crate::models::{ModelOptions, RankRequest, Recommender, TrainingData};
+use crate::models::{ItemBias, ModelOptions, RankRequest, Recommender, TrainingData};
 use crate::rng::{Philox, Purpose};
 use crate::sizing::{Budget, Population, SizePolicy, SizingContext, Uniform};
 use crate::stream::{Interactions, Segment, UserItems, replay};
 use crate::table::Account;
 use crate::{Error, Result};
 
+use bias::BiasCounter;
 use evaluation::Evaluation;
 pub use probe::ProbeOptions;
-use probe::{LastSegment, Trial, rows};
+use probe::{LastSegment, Trial, rows, set_biases};
 pub use report::{Phase, Seconds, SegmentReport, Summary};
 
 /// How the loop runs.
@@ -36,10 +38,8 @@ pub struct ScallOptions {
     pub probe: ProbeOptions,
     /// Part of a segment's rows that is trained on; the rest is test (default 0.8, `docs/method.md` section 2).
     pub train_share: f64,
-    /// Earlier rows that are trained on again, as a part of the segment's rows (default 0.2, `docs/method.md` section 2).
-    pub replay_share: f64,
-    /// What is left of the item biases when a segment begins (default 0: what sold last month is learned anew).
-    pub keep_bias: f32,
+    /// Earlier rows that are trained on again (default: all of them; drawing is free and taste lasts).
+    pub replay: Replay,
     /// Seed of everything that is drawn (default 0).
     pub seed: u64,
 }
@@ -53,11 +53,25 @@ impl ScallOptions {
             steps: 300,
             probe: ProbeOptions::default(),
             train_share: 0.8,
-            replay_share: 0.2,
-            keep_bias: 0.0,
+            replay: Replay::All,
             seed: 0,
         }
     }
+}
+
+/// SCALL's part of earlier rows, which frequencies are counted over even when training takes all.
+const REPLAY_SHARE: f64 = 0.2;
+
+/// Earlier rows that are trained on again with a segment's own.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Replay {
+    /// A uniform sample of them, as large as this part of the segment's rows, from 0 to 1 (SCALL: 0.2).
+    Sample {
+        /// The part.
+        share: f64,
+    },
+    /// All.
+    All,
 }
 
 /// A recommender that follows a stream inside a budget.
@@ -96,6 +110,8 @@ pub struct Scall {
     learned: usize,
     /// How often users and items occurred in the last training rows.
     frequencies: [Vec<u32>; 2],
+    /// Where biases are counted.
+    bias: Option<BiasCounter>,
     last: Option<LastSegment>,
     reports: Vec<SegmentReport>,
 }
@@ -127,8 +143,17 @@ impl Scall {
             Err(Error::Argument { op: "Scall::new", arg, expected: "from 0 to 1".into(), got: value.to_string() })
         };
         share("train_share", options.train_share)?;
-        share("replay_share", options.replay_share)?;
-        share("keep_bias", options.keep_bias.into())?;
+        if let Replay::Sample { share: part } = options.replay {
+            share("replay", part)?;
+        }
+        match options.model.item_bias() {
+            ItemBias::Learned { keep } => share("keep", keep.into())?,
+            ItemBias::Counted { half_life: Some(half_life) } if half_life.is_nan() || half_life <= 0.0 => {
+                let (expected, got) = ("above 0".into(), half_life.to_string());
+                return Err(Error::Argument { op: "Scall::new", arg: "half_life", expected, got });
+            }
+            _ => {}
+        }
         if options.budget.d_max > MAX_DIMS {
             return Err(Error::Limit {
                 op: "Scall::new",
@@ -139,8 +164,12 @@ impl Scall {
             });
         }
         options.model = options.model.with_seed(options.seed);
-        options.budget.item_bias = options.model.item_bias();
+        options.budget.item_bias = options.model.item_bias().exists();
         options.budget.state = options.model.state_size();
+        let bias = match options.model.item_bias() {
+            ItemBias::Counted { half_life } => Some(BiasCounter::new(half_life)),
+            _ => None,
+        };
         // Without rows the tables hold their directories' ends; the first segment sets the real capacity.
         let account = Account::new(u64::MAX, options.budget.counts);
         Ok(Self {
@@ -154,6 +183,7 @@ impl Scall {
             history: UserItems::new(0, [])?,
             learned: 0,
             frequencies: Default::default(),
+            bias,
             last: None,
             reports: Vec::new(),
         })
@@ -197,7 +227,18 @@ impl Scall {
             }
         }
         self.admit()?;
+        // A recorded stream is known to its end; what sells later there is met in time.
+        if let Some(bias) = self.bias.as_ref().filter(|_| self.is_live()) {
+            let items = self.model.embeddings().items().rows();
+            let biases = bias.biases(&self.data, self.data.len(), items);
+            self.model.embeddings_mut().set_biases(&biases)?;
+        }
         failed
+    }
+
+    /// Whether all given segments are done, and at least one.
+    fn is_live(&self) -> bool {
+        !self.reports.is_empty() && self.reports.len() >= self.segments.len()
     }
 
     /// Gives rows to whom the stream knows and the tables do not.
@@ -205,8 +246,7 @@ impl Scall {
         let (users, items) = (self.data.user_count(), self.data.item_count());
         let tables = self.model.embeddings();
         let known = users == tables.users().rows() && items == tables.items().rows();
-        // A recorded stream is known to its end; who comes later there is met in time.
-        if known || self.reports.is_empty() || self.reports.len() < self.segments.len() {
+        if known || !self.is_live() {
             return Ok(());
         }
         let [mut user_frequencies, mut item_frequencies] = self.frequencies.clone();
@@ -270,7 +310,7 @@ impl Scall {
             return Ok(None);
         }
         let (train, test) = segment.split(self.options.train_share)?;
-        let rows_trained = self.training_rows(&segment, &train);
+        let sampled = self.sampled_rows(&segment, &train);
         let tables = self.model.embeddings();
         let population = Population {
             users: self.data.users_seen(train.rows.end).max(tables.users().rows()),
@@ -284,7 +324,7 @@ impl Scall {
 
         progress(Phase::Size);
         let budget = self.options.budget.resolve(population)?;
-        let frequencies = self.frequencies(&rows_trained, population);
+        let frequencies = self.frequencies(&sampled, population);
         let context = SizingContext {
             segment: t,
             users: &frequencies[0],
@@ -304,15 +344,22 @@ impl Scall {
         };
         self.account.set_capacity(budget.bytes)?;
         let resized = self.model.embeddings_mut().resize(&sizes)?;
-        self.model.embeddings_mut().fade_bias(self.options.keep_bias)?;
+        if let Some(bias) = &mut self.bias {
+            bias.validate(&self.data, &train, &self.history, self.learned)?;
+        }
+        let biases = self.bias.as_ref().map(|bias| bias.biases(&self.data, train.rows.end, population.items));
+        set_biases(&mut *self.model, self.options.model.item_bias(), biases.as_deref())?;
         seconds.resize = clock.lap();
 
         let steps = self.options.steps;
         progress(Phase::Train { done: 0, steps });
         self.history.extend(population.users, self.data.pairs(self.learned..train.rows.end.max(self.learned)))?;
         self.learned = self.learned.max(train.rows.end);
-        let positives = UserItems::new(population.users, self.data.pairs(rows_trained.iter().copied()))?;
-        self.model.prepare(TrainingData { segment: &positives, history: &self.history })?;
+        let learned_rows: Vec<_> = match self.options.replay {
+            Replay::Sample { .. } => self.data.pairs(sampled).collect(),
+            Replay::All => self.data.pairs(0..train.rows.end).collect(),
+        };
+        self.model.prepare(TrainingData { rows: &learned_rows, history: &self.history })?;
         let mut done = 0;
         let loss = self.model.train(steps, &mut |now| {
             done += now;
@@ -351,7 +398,8 @@ impl Scall {
             frequencies: frequencies.clone(),
             dims: budget.dims,
             sizes,
-            positives,
+            rows: learned_rows,
+            biases,
             evaluation,
             before,
         });
@@ -372,7 +420,6 @@ impl Scall {
             device: &self.device,
             model: self.options.model,
             options: self.options.probe,
-            keep_bias: self.options.keep_bias,
             d_max: self.options.budget.d_max,
             last: &last,
             history: &self.history,
@@ -384,9 +431,13 @@ impl Scall {
         Ok(trial.probes)
     }
 
-    /// The replayed rows and the segment's training part.
-    fn training_rows(&self, segment: &Segment, train: &Segment) -> Vec<usize> {
-        let capacity = (self.options.replay_share * segment.rows.len() as f64).round() as usize;
+    /// A sample of the earlier rows and the segment's training part.
+    fn sampled_rows(&self, segment: &Segment, train: &Segment) -> Vec<usize> {
+        let share = match self.options.replay {
+            Replay::Sample { share } => share,
+            Replay::All => REPLAY_SHARE,
+        };
+        let capacity = (share * segment.rows.len() as f64).round() as usize;
         let mut rng = Philox::substream(self.options.seed, Purpose::Replay, self.reports.len() as u32);
         let mut rows = replay(..segment.rows.start, capacity, &mut rng);
         rows.extend(train.rows.clone());

@@ -4,7 +4,7 @@ use super::Phase;
 use super::evaluation::Evaluation;
 use crate::Result;
 use crate::device::Device;
-use crate::models::{ModelOptions, Recommender, TrainingData};
+use crate::models::{ItemBias, ModelOptions, Recommender, TrainingData};
 use crate::sizing::{Outcome, Probe, Rows, Sizes, SizingContext, mean_row};
 use crate::stream::UserItems;
 use crate::table::Account;
@@ -31,7 +31,10 @@ pub(super) struct LastSegment {
     pub frequencies: [Vec<u32>; 2],
     pub dims: u64,
     pub sizes: Sizes,
-    pub positives: UserItems,
+    /// The (user, item) rows it was trained on.
+    pub rows: Vec<(u32, u32)>,
+    /// The biases that were counted for it, where biases are counted.
+    pub biases: Option<Vec<f32>>,
     pub evaluation: Evaluation,
     /// The recommender before it was resized for the segment.
     pub before: Box<dyn Recommender>,
@@ -57,12 +60,20 @@ pub(super) fn rows(model: &dyn Recommender) -> Rows<'_> {
     Rows { users: tables.users(), items: tables.items(), item_bias: tables.item_bias() }
 }
 
+/// What happens to the biases when a segment begins.
+pub(super) fn set_biases(model: &mut dyn Recommender, bias: ItemBias, counted: Option<&[f32]>) -> Result<()> {
+    match (bias, counted) {
+        (_, Some(biases)) => model.embeddings_mut().set_biases(biases),
+        (ItemBias::Learned { keep }, None) => model.embeddings_mut().fade_biases(keep),
+        (_, None) => Ok(()),
+    }
+}
+
 /// Trains and ranks on the last segment.
 pub(super) struct Trial<'a> {
     pub device: &'a Device,
     pub model: ModelOptions,
     pub options: ProbeOptions,
-    pub keep_bias: f32,
     pub d_max: u32,
     pub last: &'a LastSegment,
     /// What users had touched when the segment was trained on.
@@ -80,8 +91,8 @@ impl Probe for Trial<'_> {
             false => self.model.build(self.device, &account)?,
         };
         model.embeddings_mut().resize(sizes)?;
-        model.embeddings_mut().fade_bias(self.keep_bias)?;
-        model.prepare(TrainingData { segment: &self.last.positives, history: self.history })?;
+        set_biases(&mut *model, self.model.item_bias(), self.last.biases.as_deref())?;
+        model.prepare(TrainingData { rows: &self.last.rows, history: self.history })?;
         model.train(self.options.steps, &mut |_| {})?;
         let quality = self.last.evaluation.among_test_items(&mut *model, self.history)?.quality();
         let rows = rows(&*model);

@@ -7,8 +7,8 @@
 //! and `c + 2 l2_bias b_n`, over `B`.
 //!
 //! # Shapes
-//! `triples` is three blocks of `B` ids: users, positives, negatives. With `item_bias` an item row of size s is
-//! `[bias, e_0 .. e_(s-2)]`, and an empty one has bias 0. A row longer than its output width counts as cut to it.
+//! `triples` is three blocks of `B` ids: users, positives, negatives. With a bias an item row of size s is
+//! `[bias, e_0 .. e_(s-2)]`, and an empty one has bias 0; a fixed bias is passed over: 0 in x, and its gradient 0. A row longer than its output width counts as cut to it.
 //! A triple with an id past its table (u32::MAX: there is no such item) has loss 0 and gradients 0; it counts in `B`.
 //! A gradient is 0 past its row's size.
 //!
@@ -57,9 +57,22 @@ params! {
         user_dims: u32,
         item_dims: u32,
         bias: u32,
+        learned: u32,
         l2: f32,
         l2_bias: f32,
     }
+}
+
+/// What the first value of an item row is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BiasUse {
+    /// The first dim of the embedding.
+    #[default]
+    None,
+    /// A bias that is learned.
+    Learned,
+    /// A bias that somebody else sets: loss and gradients pass it over.
+    Fixed,
 }
 
 /// Loss and gradients of a batch of triples. See the [module](self).
@@ -75,8 +88,8 @@ pub struct Bpr<'a> {
     pub item_arena: &'a Buffer<f32>,
     /// `items + 1` element offsets into the item arena.
     pub item_offsets: &'a Buffer<u32>,
-    /// True: the first value of an item row is its bias.
-    pub item_bias: bool,
+    /// What the first value of an item row is.
+    pub item_bias: BiasUse,
     /// Weight of the squared embeddings.
     pub l2: f32,
     /// Weight of the squared biases.
@@ -129,7 +142,8 @@ impl Kernel for Bpr<'_> {
                 items: self.item_offsets.len() as u32 - 1,
                 user_dims: self.user_dims,
                 item_dims: self.item_dims,
-                bias: u32::from(self.item_bias),
+                bias: u32::from(self.item_bias != BiasUse::None),
+                learned: u32::from(self.item_bias == BiasUse::Learned),
                 l2: self.l2,
                 l2_bias: self.l2_bias,
             }
@@ -158,7 +172,8 @@ impl Kernel for Bpr<'_> {
             item_arena: self.item_arena.host(op, "item_arena")?,
             item_offsets: self.item_offsets.host(op, "item_offsets")?,
             dims: [self.user_dims as usize, self.item_dims as usize],
-            bias: usize::from(self.item_bias),
+            bias: usize::from(self.item_bias != BiasUse::None),
+            learned: self.item_bias == BiasUse::Learned,
             decay: [2.0 * self.l2, 2.0 * self.l2_bias],
         };
         let loss = self.loss.host_mut(op, "loss")?;
@@ -190,6 +205,7 @@ struct Tables<'a> {
     item_offsets: &'a [u32],
     dims: [usize; 2],
     bias: usize,
+    learned: bool,
     decay: [f32; 2],
 }
 
@@ -242,7 +258,7 @@ impl Block<'_> {
             difference.fill(0.0);
             difference.iter_mut().zip(positive.1).for_each(|(d, p)| *d = *p);
             difference.iter_mut().zip(negative.1).for_each(|(d, n)| *d -= *n);
-            let bias = |item: (&[f32], &[f32])| item.0.first().copied().unwrap_or(0.0);
+            let bias = |item: (&[f32], &[f32])| item.0.first().copied().filter(|_| tables.learned).unwrap_or(0.0);
             let x = dot(user, difference) + (bias(positive) - bias(negative));
             let e = (-x.abs()).exp();
             *loss = (-x).max(0.0) + e.ln_1p();
@@ -256,7 +272,9 @@ impl Block<'_> {
             for (gradients, (bias, embedding), pull) in outputs {
                 let gradient = &mut gradients[k * item_dims..][..bias.len() + embedding.len()];
                 let (of_bias, gradient) = gradient.split_at_mut(bias.len());
-                of_bias.iter_mut().zip(bias).for_each(|(g, b)| *g = decay_bias * b + pull);
+                if tables.learned {
+                    of_bias.iter_mut().zip(bias).for_each(|(g, b)| *g = decay_bias * b + pull);
+                }
                 gradient.iter_mut().zip(embedding).for_each(|(g, e)| *g = decay * e);
                 gradient.iter_mut().zip(user).for_each(|(g, u)| *g += pull * u);
             }

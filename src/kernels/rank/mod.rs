@@ -1,5 +1,6 @@
 //! Training and ranking: sample triples, their loss and gradients, the best items of each user.
 
 pub mod bpr;
+pub mod log_triples;
 pub mod top_k;
 pub mod triples;

@@ -3,5 +3,6 @@
 pub mod lookup;
 pub mod migrate;
 pub mod optimizer;
+pub mod store;
 pub mod update;
 pub mod update_all;

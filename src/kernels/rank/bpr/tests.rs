@@ -4,6 +4,7 @@ use crate::device::Device;
 use crate::testing::{assert_close, assert_rejects, assert_same, devices, gpu, offsets_of, poisoned, signed, upload};
 
 const EPS: f64 = f32::EPSILON as f64;
+const USES: [BiasUse; 3] = [BiasUse::None, BiasUse::Learned, BiasUse::Fixed];
 
 /// A batch with its tables, on the host.
 #[derive(Clone)]
@@ -13,7 +14,7 @@ struct Case {
     item_sizes: Vec<u32>,
     user_arena: Vec<f32>,
     item_arena: Vec<f32>,
-    item_bias: bool,
+    item_bias: BiasUse,
     l2: f32,
     l2_bias: f32,
     user_dims: u32,
@@ -30,7 +31,7 @@ struct Oracle {
 
 impl Case {
     /// Ids with duplicates, equal positives and negatives, ids past the tables and missing negatives.
-    fn new(batch: u32, user_sizes: &[u32], item_sizes: &[u32], dims: [u32; 2], item_bias: bool) -> Self {
+    fn new(batch: u32, user_sizes: &[u32], item_sizes: &[u32], dims: [u32; 2], item_bias: BiasUse) -> Self {
         let (users, items) = (user_sizes.len() as u32, item_sizes.len() as u32);
         let mut triples: Vec<u32> = (0..batch).map(|b| (b * 7 + b / 5) % (users + 1)).collect();
         triples.extend((0..batch).map(|b| (b * 5 + b / 3) % (items + 1)));
@@ -90,13 +91,15 @@ impl Case {
         (u < self.user_sizes.len() && p < self.item_sizes.len() && n < self.item_sizes.len()).then_some([u, p, n])
     }
 
-    /// Row `id` of a table as bias and embedding in f64.
+    /// Row `id` of a table as bias and embedding in f64; a fixed bias counts as 0.
     fn row(&self, item: bool, id: usize, arena: &[f64]) -> (Option<f64>, Vec<f64>) {
         let (sizes, dims) = if item { (&self.item_sizes, self.item_dims) } else { (&self.user_sizes, self.user_dims) };
         let start = sizes[..id].iter().sum::<u32>() as usize;
         let row = &arena[start..start + sizes[id].min(dims) as usize];
         match row {
-            [bias, rest @ ..] if item && self.item_bias => (Some(*bias), rest.to_vec()),
+            [bias, rest @ ..] if item && self.item_bias != BiasUse::None => {
+                (Some(if self.item_bias == BiasUse::Learned { *bias } else { 0.0 }), rest.to_vec())
+            }
             _ => (None, row.to_vec()),
         }
     }
@@ -164,8 +167,8 @@ impl Case {
             for (k, (bias, embedding)) in rows.iter().enumerate() {
                 let sign = [-1.0, 1.0][k];
                 let base = (k * self.batch() + b) * item_dims;
-                if let Some(bias) = bias {
-                    out.items[base] = element(1.0, sign, *bias, self.l2_bias);
+                if let Some(bias) = bias.filter(|_| self.item_bias == BiasUse::Learned) {
+                    out.items[base] = element(1.0, sign, bias, self.l2_bias);
                 }
                 for (j, &e) in embedding.iter().enumerate() {
                     let u = user.get(j).copied().unwrap_or(0.0);
@@ -211,13 +214,13 @@ fn parity(device: &Device) {
     for [users, items] in tables() {
         for dims in [[0, 0], [1, 1], [16, 17], [40, 3], [5, 16]] {
             for batch in [0, 1, 7, 8, 9, 255, 256, 257] {
-                let case = Case::new(batch, &users, &items, dims, batch % 2 == 1);
+                let case = Case::new(batch, &users, &items, dims, USES[batch as usize % 3]);
                 case.check(device, &format!("users {users:?} items {items:?} dims {dims:?} batch {batch}"));
             }
         }
     }
-    Case::new(20, &[2, 700, 1], &[700, 3, 0, 650], [700, 700], true).check(device, "giant rows");
-    Case::new(20, &[2, 700, 1], &[700, 3, 0, 650], [700, 700], false).check(device, "giant rows");
+    Case::new(20, &[2, 700, 1], &[700, 3, 0, 650], [700, 700], BiasUse::Learned).check(device, "giant rows");
+    Case::new(20, &[2, 700, 1], &[700, 3, 0, 650], [700, 700], BiasUse::None).check(device, "giant rows");
 }
 
 #[test]
@@ -230,7 +233,7 @@ fn matches_the_f64_oracle() {
 fn gradients_match_finite_differences() {
     let sizes = [vec![0, 1, 3, 6, 4], vec![7, 0, 1, 5, 2, 4]];
     for device in devices() {
-        for item_bias in [false, true] {
+        for item_bias in USES {
             let case = Case::new(64, &sizes[0], &sizes[1], [6, 7], item_bias);
             let [_, user_gradients, item_gradients] = case.run(&device);
             let tables = [wide(&case.user_arena), wide(&case.item_arena)];
@@ -255,7 +258,7 @@ fn gradients_match_finite_differences() {
                     };
                     let slope = (shifted(1e-5) - shifted(-1e-5)) / 2e-5;
                     let got = sums[side][at];
-                    assert!((got - slope).abs() < 2e-6, "bias {item_bias} table {side} at {at}: {got}, not {slope}");
+                    assert!((got - slope).abs() < 2e-6, "bias {item_bias:?} table {side} at {at}: {got}, not {slope}");
                 }
             }
         }
@@ -265,7 +268,7 @@ fn gradients_match_finite_differences() {
 #[test]
 fn scores_of_ten_thousand_stay_finite() {
     for device in devices() {
-        let mut case = Case::new(2, &[1], &[1, 1], [1, 1], false);
+        let mut case = Case::new(2, &[1], &[1, 1], [1, 1], BiasUse::None);
         case.triples = vec![0, 0, 0, 1, 1, 0];
         case.user_arena = vec![100.0];
         case.item_arena = vec![50.0, -50.0];
@@ -279,7 +282,7 @@ fn scores_of_ten_thousand_stay_finite() {
 #[test]
 fn missing_items_have_no_gradient() {
     for device in devices() {
-        let mut case = Case::new(3, &[2], &[2, 2], [2, 2], true);
+        let mut case = Case::new(3, &[2], &[2, 2], [2, 2], BiasUse::Learned);
         case.triples = vec![0, 0, 1, 0, u32::MAX, 0, u32::MAX, 1, 1];
         for output in case.run(&device) {
             assert_eq!(output, vec![0.0; output.len()]);
@@ -290,7 +293,7 @@ fn missing_items_have_no_gradient() {
 #[test]
 fn an_equal_positive_and_negative_pull_apart() {
     for device in devices() {
-        let mut case = Case::new(1, &[2], &[2], [2, 2], false);
+        let mut case = Case::new(1, &[2], &[2], [2, 2], BiasUse::None);
         case.triples = vec![0, 0, 0];
         (case.l2, case.user_arena) = (0.0, vec![1.0, -2.0]);
         let [loss, users, items] = case.run(&device);
@@ -302,7 +305,7 @@ fn an_equal_positive_and_negative_pull_apart() {
 #[test]
 fn the_same_bits_twice() {
     for device in devices() {
-        let case = Case::new(999, &[0, 30, 64, 5], &[64, 1, 17], [64, 64], true);
+        let case = Case::new(999, &[0, 30, 64, 5], &[64, 1, 17], [64, 64], BiasUse::Learned);
         let (first, second) = (case.run(&device), case.run(&device));
         for (first, second) in first.iter().zip(&second) {
             assert_same("second run", second, first);
@@ -314,7 +317,7 @@ fn the_same_bits_twice() {
 #[test]
 fn more_than_65535_groups() {
     if let Some(gpu) = gpu() {
-        Case::new(8 * 65_536 + 1, &[1, 0, 1], &[17, 2], [1, 17], true).check(&Device::Gpu(gpu), "folded");
+        Case::new(8 * 65_536 + 1, &[1, 0, 1], &[17, 2], [1, 17], BiasUse::Learned).check(&Device::Gpu(gpu), "folded");
     }
 }
 
@@ -326,6 +329,8 @@ fn mutants_are_rejected() {
             ("step > 0u; step /= 2u", "step > 1u; step /= 2u"),
             ("select(1.0, e, x >= 0.0)", "select(e, 1.0, x >= 0.0)"),
             ("+ (positive.bias - negative.bias)", ""),
+            ("if params.learned == 0u {", "if params.learned == 2u {"),
+            ("size - 1u, 0.0, false);", "size - 1u, 0.0, true);"),
             ("if j < item.size {", "if j <= item.size {"),
             ("(params.count + b) * params.item_dims", "b * params.item_dims"),
             ("let decay_bias = 2.0 * params.l2_bias", "let decay_bias = 2.0 * params.l2"),
@@ -353,7 +358,7 @@ fn bad_arguments_are_errors() {
             user_offsets: &offsets,
             item_arena: &arena,
             item_offsets: &offsets,
-            item_bias: false,
+            item_bias: BiasUse::None,
             l2,
             l2_bias: 0.0,
             user_dims: 1,

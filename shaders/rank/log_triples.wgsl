@@ -1,0 +1,80 @@
+// Training triples from a log in time order: a row, and the item of a row nearby that its user never touched.
+//import common/grid.wgsl
+//import common/philox.wgsl
+
+struct Params {
+    batch: u32,   // triples
+    rows: u32,    // of the log
+    users: u32,   // rows of the touched items
+    window: u32,  // rows before and after
+    step: u32,
+    seed_low: u32,
+    seed_high: u32,
+    purpose: u32,
+}
+
+const NONE: u32 = 0xffffffffu;
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> users: array<u32>;
+@group(0) @binding(2) var<storage, read> items: array<u32>;
+@group(0) @binding(3) var<storage, read> touched_offsets: array<u32>;
+@group(0) @binding(4) var<storage, read> touched: array<u32>;
+@group(0) @binding(5) var<storage, read_write> triples: array<u32>;
+
+fn is_touched(start: u32, end: u32, item: u32) -> bool {
+    var low = start;
+    var high = end;
+    while low < high {
+        let middle = low + (high - low) / 2u;
+        if touched[middle] < item {
+            low = middle + 1u;
+        } else {
+            high = middle;
+        }
+    }
+    return low < end && touched[low] == item;
+}
+
+fn words(b: u32, block: u32) -> vec4<u32> {
+    return philox(vec4<u32>(b, params.step, block, params.purpose), vec2<u32>(params.seed_low, params.seed_high));
+}
+
+@compute @workgroup_size(64)
+fn sample(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let b = workgroup_index(group, groups) * 64u + thread;
+    if b >= params.batch {
+        return;
+    }
+    var random = words(b, 0u);
+    let row = below(random.x, params.rows);
+    let user = users[row];
+    var start = 0u;
+    var end = 0u;
+    if user < params.users {
+        start = touched_offsets[user];
+        end = touched_offsets[user + 1u];
+    }
+    let before = min(row, params.window);
+    let count = before + min(params.rows - 1u - row, params.window) + 1u;
+
+    var negative = NONE;
+    for (var k = 1u; k < 8u; k++) {
+        if k == 4u {
+            random = words(b, 1u);
+        }
+        let item = items[row - before + below(random[k % 4u], count)];
+        if !is_touched(start, end, item) {
+            negative = item;
+            break;
+        }
+    }
+
+    triples[b] = user;
+    triples[params.batch + b] = items[row];
+    triples[2u * params.batch + b] = negative;
+}

@@ -1,0 +1,170 @@
+//! Training triples drawn from a log of interactions, negatives from the same time: a row of the log, and the item of
+//! another row nearby that its user never touched.
+//!
+//! Triple `b` of step `s` takes the words `philox((b, s, k, Purpose::LogTriples), seed)`: word 0 of `k = 0` picks one of the n rows,
+//! its user and its item the positive. The other words of `k = 0` and those of `k = 1`, in order, each pick one of the rows
+//! at most `window` before or after; the first whose item the user never touched gives the negative.
+//!
+//! Why the same time: an item's rows nearby are its popularity THEN, so positives and negatives are equally popular, whenever
+//! that was. What is left to learn is taste; popularity, which moves, can be counted instead of learned.
+//!
+//! # Shapes
+//! `triples` is three blocks of `batch` ids: users, positives, negatives. A negative is u32::MAX when all
+//! seven tries were touched; [`Bpr`](super::bpr::Bpr) skips such triples.
+//!
+//! # Numerics
+//! Integers, the same on both devices. An index below n is off uniform by less than `n / 2^32`.
+//!
+//! # Cost
+//! One dispatch, one thread a triple, at most seven searches of `log2(h)` dependent reads for a user who touched h items; 12
+//! bytes a triple written.
+//!
+//! Source: ours; sampling negatives by popularity goes back to Mikolov et al., "Distributed representations of words and
+//! phrases and their compositionality", NIPS 2013.
+
+use rayon::prelude::*;
+
+use crate::Result;
+use crate::device::{Access, Buffer, Entry, Gpu, Kernel, Launch, Shader, params};
+use crate::kernels::check;
+use crate::rng::{Purpose, below, key, philox};
+
+pub(crate) static SHADER: Shader = Shader {
+    name: "rank/log_triples",
+    source: include_str!("../../../shaders/rank/log_triples.wgsl"),
+    params: Params::FIELDS,
+    entries: &[Entry {
+        name: "sample",
+        // Nothing is shared, so small groups: they are placed and retired sooner.
+        workgroup: WORKGROUP,
+        bindings: &[(1, Access::Read), (2, Access::Read), (3, Access::Read), (4, Access::Read), (5, Access::Write)],
+    }],
+};
+
+params! {
+    struct Params {
+        batch: u32,
+        rows: u32,
+        users: u32,
+        window: u32,
+        step: u32,
+        seed_low: u32,
+        seed_high: u32,
+        purpose: u32,
+    }
+}
+
+const WORKGROUP: u32 = 64;
+
+/// Triples a CPU task draws.
+const TASK_TRIPLES: usize = 1024;
+
+/// Draws a batch of triples. See the [module](self).
+#[derive(Debug)]
+pub struct SampleLogTriples<'a> {
+    /// The user of each of the n rows, at least one, in time order.
+    pub users: &'a Buffer<u32>,
+    /// The item of each row.
+    pub items: &'a Buffer<u32>,
+    /// `nu + 1` offsets into `touched`, by user id; monotone, the last at most its length. A user past them touched nothing.
+    pub touched_offsets: &'a Buffer<u32>,
+    /// Item ids that each user ever touched, ascending within a user.
+    pub touched: &'a Buffer<u32>,
+    /// How many rows before and after the positive's a negative may come from.
+    pub window: u32,
+    /// Training step: every step draws anew.
+    pub step: u32,
+    /// Seed of the stream.
+    pub seed: u64,
+    /// Triples to draw.
+    pub batch: u32,
+    /// `3 * batch` ids; every one is written.
+    pub triples: &'a mut Buffer<u32>,
+}
+
+impl Kernel for SampleLogTriples<'_> {
+    const NAME: &'static str = "rank/log_triples";
+
+    fn check(&self) -> Result<()> {
+        let op = Self::NAME;
+        check::at_least(op, "users", self.users.len(), 1)?;
+        check::indexable(op, "users", self.users.len() as u64)?;
+        check::len(op, "items", self.items.len(), self.users.len() as u64)?;
+        check::rows(op, "touched_offsets", self.touched_offsets.len())?;
+        let expected = 3 * u64::from(self.batch);
+        check::indexable(op, "triples", expected)?;
+        check::len(op, "triples", self.triples.len(), expected)
+    }
+
+    fn dispatch(self, gpu: &Gpu, pass: &mut wgpu::ComputePass<'_>) -> Result<()> {
+        let [seed_low, seed_high] = key(self.seed);
+        Launch {
+            shader: &SHADER,
+            entry: "sample",
+            constants: &[],
+            params: Params {
+                batch: self.batch,
+                rows: self.users.len() as u32,
+                users: self.touched_offsets.len() as u32 - 1,
+                window: self.window,
+                step: self.step,
+                seed_low,
+                seed_high,
+                purpose: Purpose::LogTriples as u32,
+            }
+            .words(),
+            bindings: &[
+                self.users.binding("users"),
+                self.items.binding("items"),
+                self.touched_offsets.binding("touched_offsets"),
+                self.touched.binding("touched"),
+                self.triples.binding("triples"),
+            ],
+            groups: u64::from(self.batch.div_ceil(WORKGROUP)),
+        }
+        .record(gpu, pass)
+    }
+
+    fn twin(self) -> Result<()> {
+        let op = Self::NAME;
+        let (users, items) = (self.users.host(op, "users")?, self.items.host(op, "items")?);
+        let offsets = self.touched_offsets.host(op, "touched_offsets")?;
+        let touched = self.touched.host(op, "touched")?;
+        check::offsets(op, "touched_offsets", offsets, touched.len())?;
+        let (key, rows) = (key(self.seed), users.len() as u32);
+        let words = |b, k| philox([b, self.step, k, Purpose::LogTriples as u32], key);
+        let draw = |b: u32| {
+            let first = words(b, 0);
+            let row = below(first[0], rows);
+            let user = users[row as usize];
+            let touched = match offsets.get(user as usize..(user as usize).saturating_add(2)) {
+                Some(range) => &touched[range[0] as usize..range[1] as usize],
+                None => &[],
+            };
+            let (low, high) = (row.saturating_sub(self.window), row.saturating_add(self.window).min(rows - 1));
+            let nearby = |word: u32| items[(low + below(word, high - low + 1)) as usize];
+            let untouched = |item: &u32| touched.binary_search(item).is_err();
+            let negative = first[1..].iter().map(|&word| nearby(word)).find(untouched);
+            // Most triples never need the second block.
+            let negative = negative.or_else(|| words(b, 1).into_iter().map(nearby).find(untouched));
+            [user, items[row as usize], negative.unwrap_or(u32::MAX)]
+        };
+        let (of_users, rest) = self.triples.host_mut(op, "triples")?.split_at_mut(self.batch as usize);
+        let (of_positives, of_negatives) = rest.split_at_mut(self.batch as usize);
+        of_users
+            .par_chunks_mut(TASK_TRIPLES)
+            .zip(of_positives.par_chunks_mut(TASK_TRIPLES))
+            .zip(of_negatives.par_chunks_mut(TASK_TRIPLES))
+            .enumerate()
+            .for_each(|(task, ((users, positives), negatives))| {
+                let first = (task * TASK_TRIPLES) as u32;
+                for (b, ((user, positive), negative)) in (first..).zip(users.iter_mut().zip(positives).zip(negatives)) {
+                    [*user, *positive, *negative] = draw(b);
+                }
+            });
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
