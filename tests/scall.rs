@@ -6,11 +6,11 @@ use common::devices;
 use rand::Rng;
 use scall_gpu::device::Device;
 use scall_gpu::eval::CUTOFFS;
-use scall_gpu::models::{BprMfOptions, ModelOptions};
+use scall_gpu::models::{BprMfOptions, ModelOptions, Sampling};
 use scall_gpu::rng::{Philox, Purpose};
 use scall_gpu::sizing::{Amount, Budget, FrequencyRanked, Random, SizePolicy, Uniform};
-use scall_gpu::stream::{Cut, Format, Interactions, cut};
-use scall_gpu::{Error, Replay, Scall, ScallOptions, SegmentReport};
+use scall_gpu::stream::{Cut, Format, Interactions, Segment, cut};
+use scall_gpu::{Error, Replay, Scall, ScallOptions, SegmentReport, Summary};
 
 /// Interactions of users and items that keep arriving; in each of four seasons other items are in fashion, and half of
 /// the users like even items, half odd ones.
@@ -154,6 +154,142 @@ fn a_share_outside_its_range_is_an_error() {
     let options = ScallOptions { train_share: 1.5, ..options(Amount::MeanSize(4.0)) };
     let error = Scall::over(&Device::cpu(), data, Vec::new(), Box::new(Uniform), options).err().unwrap();
     assert_eq!(error.to_string(), "Scall::new: `train_share` must be from 0 to 1, got 1.5");
+}
+
+/// A stream whose segments are given by hand.
+fn scripted(device: &Device, segments: &[&[(&str, &str)]], options: ScallOptions) -> Scall {
+    let mut scall = Scall::new(device, Box::new(FrequencyRanked::default()), options).unwrap();
+    for (t, rows) in segments.iter().enumerate() {
+        scall.observe(rows.iter().map(|&(user, item)| (user, item, t as i64))).unwrap();
+        scall.step(|_| {}).unwrap().unwrap();
+    }
+    scall
+}
+
+/// Rows of a and b only; then the same users go on without c.
+const FIRST: &[(&str, &str)] = &[
+    ("a", "w"),
+    ("b", "x"),
+    ("c", "w"),
+    ("c", "y"),
+    ("a", "x"),
+    ("b", "z"),
+    ("c", "z"),
+    ("b", "w"),
+    ("a", "y"),
+    ("b", "y"),
+];
+
+#[test]
+fn the_embedding_of_an_absent_entity_survives() {
+    let second: &[(&str, &str)] = &[("a", "z"), ("b", "v"), ("a", "v"), ("d", "w"), ("d", "v"), ("b", "w")];
+    for device in devices() {
+        // Every row keeps its size, and training that only knows the new rows leaves the others alone.
+        let mut options = options(Amount::MeanSize(4.0));
+        options.replay = Replay::Sample { share: 0.0 };
+        options.model =
+            ModelOptions::BprMf(BprMfOptions { batch: 64, sampling: Sampling::Users, ..Default::default() });
+        let mut scall = Scall::new(&device, Box::new(Uniform), options).unwrap();
+        let row = |scall: &Scall, side: usize, name: &str| {
+            let tables = scall.model().embeddings();
+            let (table, id) = match side {
+                0 => (tables.users(), scall.data().user_id(name).unwrap()),
+                _ => (tables.items(), scall.data().item_id(name).unwrap()),
+            };
+            let values = table.lookup(&[id], 16).unwrap().read().unwrap();
+            // A bias in front is what sells, not what is learned.
+            values[side..].to_vec()
+        };
+        scall.observe(FIRST.iter().map(|&(user, item)| (user, item, 0))).unwrap();
+        scall.step(|_| {}).unwrap();
+        let before = [row(&scall, 0, "c"), row(&scall, 1, "y"), row(&scall, 1, "w")];
+        scall.observe(second.iter().map(|&(user, item)| (user, item, 1))).unwrap();
+        scall.step(|_| {}).unwrap();
+        let after = [row(&scall, 0, "c"), row(&scall, 1, "y"), row(&scall, 1, "w")];
+        let common = |k: usize| before[k].iter().zip(&after[k]).filter(|(b, a)| **b != 0.0 && **a != 0.0);
+        for k in [0, 1] {
+            assert!(common(k).count() > 0 && common(k).all(|(b, a)| b == a), "{:?} became {:?}", before[k], after[k]);
+        }
+        assert!(common(2).any(|(b, a)| b != a), "what is bought learns");
+    }
+}
+
+#[test]
+fn segments_of_all_kinds_are_handled() {
+    for device in devices() {
+        let mut scall = scripted(&device, &[FIRST], options(Amount::MeanSize(4.0)));
+        assert_eq!(scall.report()[0].users, 3);
+        // Nothing new: there is no segment.
+        assert!(scall.step(|_| {}).unwrap().is_none());
+        scall.observe(Vec::<(&str, &str, i64)>::new()).unwrap();
+        assert!(scall.step(|_| {}).unwrap().is_none());
+        // One row, which is training; nobody to rank for.
+        scall.observe([("a", "z", 5)]).unwrap();
+        let report = scall.step(|_| {}).unwrap().unwrap();
+        assert_eq!((report.interactions, report.test_candidates.users), (1, 0));
+        // A single user, who by now has seen every item: no negative is left, nothing is recommended.
+        let everything = ["w", "x", "y", "z", "w", "x"];
+        scall.observe(everything.map(|item| ("a", item, 6))).unwrap();
+        let report = scall.step(|_| {}).unwrap().unwrap();
+        assert!(report.loss.is_finite() && report.test_candidates.users == 0, "{report:?}");
+        assert!(scall.recommend("a", 3).unwrap().is_empty());
+        assert_eq!(scall.report().len(), 3);
+    }
+}
+
+#[test]
+fn a_given_segment_without_rows_trains_nothing() {
+    let data = stream(400);
+    let segments = vec![Segment { rows: 0..200 }, Segment { rows: 200..200 }, Segment { rows: 200..400 }];
+    let options = ScallOptions { replay: Replay::Sample { share: 0.2 }, ..options(Amount::MeanSize(4.0)) };
+    let mut scall = Scall::over(&Device::cpu(), data, segments, Box::new(FrequencyRanked::default()), options).unwrap();
+    let reports: Vec<SegmentReport> = std::iter::from_fn(|| scall.step(|_| {}).unwrap()).collect();
+    assert_eq!(reports.iter().map(|r| r.interactions).collect::<Vec<_>>(), [200, 0, 200]);
+    assert_eq!((reports[1].loss, reports[1].test_candidates.users), (0.0, 0));
+    // Whoever came in the test part of the first segment has a row by now.
+    assert!(reports[1].users > reports[0].users && reports[1].resized.new_rows > 0);
+    assert_eq!(Summary::of(&reports).unwrap().segments, 1);
+}
+
+#[test]
+fn newcomers_get_a_row_at_once_inside_the_budget() {
+    for device in devices() {
+        let mut options = options(Amount::Bytes(400));
+        options.budget.d_min = 1;
+        let mut scall =
+            scripted(&device, &[FIRST, &[("a", "z"), ("c", "x"), ("b", "v"), ("c", "v"), ("a", "u")]], options);
+        let used = |scall: &Scall| scall.model().embeddings().users().account().used_bytes();
+        scall.observe([("e", "t", 7), ("f", "t", 8), ("e", "w", 9)]).unwrap();
+        let tables = scall.model().embeddings();
+        assert_eq!((tables.users().rows(), tables.items().rows()), (5, 7));
+        assert!(tables.users().size(4) >= 1 && used(&scall) <= 400);
+        let list = scall.recommend("f", 7).unwrap();
+        assert_eq!(list.len(), 6, "all but t: {list:?}");
+        assert_eq!(scall.recommend("nobody", 3).unwrap().len(), 3);
+        // Too many at once for the budget: the rows are kept, the tables stay as they are.
+        let crowd: Vec<String> = (0..60).map(|n| format!("n{n}")).collect();
+        let error = scall.observe(crowd.iter().map(|name| (name.as_str(), "t", 10))).unwrap_err();
+        assert!(matches!(error, Error::Infeasible { .. }), "{error}");
+        assert_eq!((scall.data().user_count(), scall.model().embeddings().users().rows()), (65, 5));
+        // Time does not run backwards.
+        let error = scall.observe([("a", "w", 3)]).unwrap_err();
+        assert!(matches!(error, Error::Argument { arg: "timestamp", .. } | Error::Infeasible { .. }), "{error}");
+    }
+}
+
+#[test]
+fn a_newcomer_without_a_row_is_told_what_sells() {
+    // Everybody buys "hit" last; "dud" sold once, long ago.
+    let mut rows = vec![("u0".to_owned(), "dud", 0)];
+    for n in 0..40 {
+        rows.push((format!("u{n}"), ["x", "y", "z"][n % 3], n as i64));
+        rows.push((format!("u{n}"), "hit", n as i64));
+    }
+    let mut scall = Scall::new(&Device::cpu(), Box::new(Uniform), options(Amount::MeanSize(4.0))).unwrap();
+    scall.observe(rows).unwrap();
+    scall.step(|_| {}).unwrap();
+    let list = scall.recommend("stranger", 5).unwrap();
+    assert_eq!((list[0], list[4]), ("hit", "dud"), "{list:?}");
 }
 
 /// What frequency is worth on real data, at the example's defaults and the same bytes.
