@@ -26,6 +26,12 @@ pub enum Purpose {
     Shuffle = 5,
     /// Whatever a user of this crate draws through [`Philox`].
     User = 6,
+    /// Initial weights of the agent's networks, a substream each.
+    Weights = 7,
+    /// The agent's exploration, a substream an action.
+    Explore = 8,
+    /// The agent's batches and their noise, a substream a learning step.
+    Learn = 9,
 }
 
 /// Ten rounds of Philox4x32: four random words for a counter and a key.
