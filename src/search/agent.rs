@@ -222,8 +222,12 @@ impl Agent {
         let states = self.batch(batch.iter().map(|t| &t.state[..]));
         let actions = tensor(batch.iter().flat_map(|t| t.action).collect(), [batch.len(), ACTIONS]);
 
-        let critic_step =
-            AdamStep { learning_rate: options.critic_rate, weight_decay: options.weight_decay, max_norm: None };
+        let critic_step = AdamStep {
+            learning_rate: options.critic_rate,
+            weight_decay: options.weight_decay,
+            max_norm: None,
+            steps: self.learned,
+        };
         let target = self.target(&batch, &mut rng);
         let mut critics = [0.0; 2];
         for (critic, loss) in self.critics.iter_mut().zip(&mut critics) {
@@ -231,7 +235,7 @@ impl Agent {
             let distance = tracked.value(states.clone(), actions.clone()) - target.clone();
             let mean = distance.square().mean();
             *loss = finite(mean.clone().into_scalar(), self.learned)?;
-            critic.step(&tracked, &mut mean.backward(), critic_step);
+            critic.step(tracked, mean, critic_step);
         }
 
         let tracked = self.actor.net.tracked();
@@ -243,7 +247,7 @@ impl Agent {
         let log_prob = log_prob.mean().into_scalar();
         let actor_step =
             AdamStep { learning_rate: options.actor_rate, max_norm: Some(options.actor_max_norm), ..critic_step };
-        self.actor.step(&tracked, &mut mean.backward(), actor_step);
+        self.actor.step(tracked, mean, actor_step);
 
         for (target, critic) in self.targets.iter_mut().zip(&self.critics) {
             target.blend(&critic.net, options.target_rate);

@@ -3,7 +3,7 @@
 //! | name | type and shape | |
 //! |---|---|---|
 //! | `actor.0.weight`, ... `target2.2.bias` | f32 [inputs, outputs], [1, outputs] | the five networks |
-//! | `actor.0.weight.m1`, ... `critic2.2.bias.m2` | the same | both moments, once a learning step has been taken |
+//! | `actor.0.weight.m1`, ... `critic2.2.bias.m2` | the same | both moments |
 //! | `replay.state`, `replay.action`, `replay.reward`, `replay.next_state` | f32 [n, ...] | transitions, oldest first |
 //! | `counters`, `rates` | u64, f64 | state length, integer options and counters; the other options |
 //! | `checksum` | u64 [1] | FNV-1a of all other tensors' names and bytes, in the order of their names |
@@ -34,9 +34,12 @@ impl Agent {
             }
         }
         for (trained, name) in [&self.actor, &self.critics[0], &self.critics[1]].into_iter().zip(NETWORKS) {
-            for (moments, param_name) in trained.moments().iter().flatten().zip(PARAM_NAMES) {
-                tensors.add_tensor(format!("{name}.{param_name}.m1"), &moments[0]);
-                tensors.add_tensor(format!("{name}.{param_name}.m2"), &moments[1]);
+            let params = trained.net.params.iter().zip(&trained.moments).zip(PARAM_NAMES);
+            for ((param, moments), param_name) in params {
+                for (moment, suffix) in moments.iter().zip(MOMENTS) {
+                    let shape = param.dims().to_vec();
+                    tensors.add_f32(format!("{name}.{param_name}.{suffix}"), shape, moment.iter().copied());
+                }
             }
         }
         let n = self.replay.len();
@@ -98,6 +101,9 @@ impl Agent {
 
 /// The networks' names; the first three have an optimizer.
 const NETWORKS: [&str; 5] = ["actor", "critic1", "critic2", "target1", "target2"];
+
+/// Suffixes of the moments' names.
+const MOMENTS: [&str; 2] = ["m1", "m2"];
 
 /// What was expected and what was found.
 type Refusal = (String, String);
@@ -191,18 +197,13 @@ fn read(bytes: &[u8], state_len: usize) -> Result<Agent, Refusal> {
         Ok(Mlp { params: params.try_into().expect("as many as names") })
     };
     let trained = |i: usize| -> Result<Trained, Refusal> {
-        let net = net(i)?;
-        if learned == 0 {
-            return Ok(Trained::new(net));
+        let mut trained = Trained::new(net(i)?);
+        for ((param, moments), name) in trained.net.params.iter().zip(&mut trained.moments).zip(PARAM_NAMES) {
+            for (moment, suffix) in moments.iter_mut().zip(MOMENTS) {
+                *moment = floats(&file, &format!("{}.{name}.{suffix}", NETWORKS[i]), &param.dims())?;
+            }
         }
-        let mut moments = Vec::with_capacity(PARAMS);
-        for (param, name) in net.params.iter().zip(PARAM_NAMES) {
-            let [first, second] =
-                ["m1", "m2"].map(|m| matrix(&file, &format!("{}.{name}.{m}", NETWORKS[i]), param.dims()));
-            moments.push([first?, second?]);
-        }
-        let moments = moments.try_into().unwrap_or_else(|_| unreachable!("as many as names"));
-        Ok(Trained::restore(net, moments, learned as usize))
+        Ok(trained)
     };
     Ok(Agent {
         state_len,

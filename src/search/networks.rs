@@ -24,9 +24,22 @@ pub(super) fn tensor(values: Vec<f32>, shape: [usize; 2]) -> Tensor<2> {
     Tensor::from_data(TensorData::new(values, shape), (&Device::flex(), DType::F32))
 }
 
+/// The values of a tensor, row by row; without a copy where nothing else holds them.
+pub(super) fn into_values(tensor: Tensor<2>) -> Vec<f32> {
+    tensor.into_data().try_into_vec().expect("tensors of this module are f32")
+}
+
 /// The values of a tensor, row by row.
 pub(super) fn values(tensor: &Tensor<2>) -> Vec<f32> {
-    tensor.to_data().try_into_vec().expect("tensors of this module are f32")
+    into_values(tensor.clone())
+}
+
+/// Edits the values of a tensor, in place where nothing else holds them.
+pub(super) fn edit(param: &mut Tensor<2>, edit: impl FnOnce(&mut [f32])) {
+    let shape = param.dims();
+    let mut values = into_values(std::mem::replace(param, tensor(vec![0.0], [1, 1])));
+    edit(&mut values);
+    *param = tensor(values, shape);
 }
 
 /// inputs -> hidden -> hidden -> outputs, with ReLU between.
@@ -102,10 +115,11 @@ impl Mlp {
         Self { params: self.params.clone().map(|param| param.autodiff().require_grad()) }
     }
 
-    /// Moves towards another: `(1 - tau) * self + tau * other`.
+    /// Moves towards another: `self + tau * (other - self)`.
     pub fn blend(&mut self, other: &Self, tau: f32) {
         for (param, other) in self.params.iter_mut().zip(&other.params) {
-            *param = param.clone().mul_scalar(1.0 - tau) + other.clone().mul_scalar(tau);
+            let other = values(other);
+            edit(param, |param| param.iter_mut().zip(other).for_each(|(to, from)| *to += tau * (from - *to)));
         }
     }
 }

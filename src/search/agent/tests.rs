@@ -81,7 +81,9 @@ fn transition(i: usize) -> Transition {
 fn trained(options: AgentOptions, remembered: usize, steps: usize) -> Agent {
     let mut agent = Agent::new(STATE, options).unwrap();
     (0..remembered).for_each(|i| agent.remember(transition(i)).unwrap());
-    (0..steps).for_each(|_| drop(agent.learn().unwrap()));
+    for _ in 0..steps {
+        agent.learn().unwrap();
+    }
     agent
 }
 
@@ -215,18 +217,17 @@ fn a_learning_step_is_what_the_formulas_say() {
 #[track_caller]
 fn assert_step([before, after]: [&Trained; 2], gradient: [Vec<f64>; PARAMS], steps: usize, decay: f32, rate: f64) {
     let (t, decay) = (steps as i32 + 1, f64::from(decay));
-    let old = before.moments().map(|moments| moments.map(|pair| pair.each_ref().map(widen)));
-    let new = after.moments().unwrap().map(|pair| pair.each_ref().map(widen));
     let [was, is] = [before, after].map(|trained| Dense::of(&trained.net).0);
     for (p, gradient) in gradient.iter().enumerate() {
         for (i, gradient) in gradient.iter().enumerate() {
             let g = gradient + decay * was[p][i];
-            let [m, v] = old.as_ref().map_or([0.0; 2], |old| [old[p][0][i], old[p][1][i]]);
+            let [m, v] = before.moments[p].each_ref().map(|moment| f64::from(moment[i]));
             let what = format!("parameter {p}[{i}]");
-            assert_close(new[p][0][i], 0.9 * m + 0.1 * g, 2e-5, &what);
-            assert_close(new[p][1][i], 0.999 * v + 0.001 * g * g, 2e-5, &what);
+            let new = after.moments[p].each_ref().map(|moment| f64::from(moment[i]));
+            assert_close(new[0], 0.9 * m + 0.1 * g, 2e-5, &what);
+            assert_close(new[1], 0.999 * v + 0.001 * g * g, 2e-5, &what);
             // The step from the moments that were found: its sign would amplify the rounding of a tiny gradient.
-            let [m, v] = [new[p][0][i] / (1.0 - 0.9f64.powi(t)), new[p][1][i] / (1.0 - 0.999f64.powi(t))];
+            let [m, v] = [new[0] / (1.0 - 0.9f64.powi(t)), new[1] / (1.0 - 0.999f64.powi(t))];
             let step = rate * m / (v.sqrt() + 1e-8);
             assert_close(is[p][i], was[p][i] - step, 2e-7, &what);
             assert!(step.abs() <= 4.0 * rate);
