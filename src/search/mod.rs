@@ -20,11 +20,13 @@ mod checkpoint;
 mod convergence;
 mod networks;
 mod optimizer;
+mod options;
 mod replay;
 mod state;
 
-pub use agent::{Agent, AgentOptions, Losses, Proposal};
+pub use agent::{Agent, Losses, Proposal};
 pub use convergence::Convergence;
+pub use options::AgentOptions;
 pub use replay::{Replay, Transition};
 pub use state::{StateInput, StateLayout, StateVariant};
 
