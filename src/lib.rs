@@ -39,6 +39,7 @@
 //! | [`kernels`] | the operators in WGSL with CPU twins, one room each |
 //! | [`table`] | the ragged table, resize plans, the account of bytes |
 //! | [`sizing`] | budgets, size profiles, policies |
+//! | `search` | the actor-critic that searches for sizes (feature `search`, on by default) |
 //! | [`stream`] | interactions, readers, segments, replay |
 //! | [`models`] | recommenders on ragged tables |
 //! | [`eval`] | Recall and NDCG, ranking in bounded memory |
@@ -61,6 +62,8 @@ pub mod kernels;
 pub mod models;
 pub mod rng;
 mod scall;
+#[cfg(feature = "search")]
+pub mod search;
 pub mod sizing;
 pub mod stream;
 pub mod table;

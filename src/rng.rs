@@ -28,6 +28,14 @@ pub enum Purpose {
     User = 6,
     /// Training triples from a log: counter (occurrence, step, try / 4).
     LogTriples = 7,
+    /// Initial weights of the agent's networks, a substream each.
+    Weights = 8,
+    /// The agent's exploration, a substream an action.
+    Explore = 9,
+    /// The agent's batches and their noise, a substream a learning step.
+    Learn = 10,
+    /// Actions near the best of a search, a substream a probe.
+    NearBest = 11,
 }
 
 /// Ten rounds of Philox4x32: four random words for a counter and a key.

@@ -50,8 +50,8 @@ mod tests {
     #[test]
     fn at_most_the_capacity() {
         let mut rng = Philox::new(1, Purpose::Replay);
-        assert_eq!(replay(..0, 5, &mut rng), []);
-        assert_eq!(replay(..5, 0, &mut rng), []);
+        assert!(replay(..0, 5, &mut rng).is_empty());
+        assert!(replay(..5, 0, &mut rng).is_empty());
         assert_eq!(replay(..5, 5, &mut rng), [0, 1, 2, 3, 4]);
         assert_eq!(replay(..5, usize::MAX, &mut rng), [0, 1, 2, 3, 4]);
         assert_eq!(replay(..129, 128, &mut rng).len(), 128);

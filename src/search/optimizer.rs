@@ -1,0 +1,73 @@
+//! A network with its optimizer, Adam.
+//!
+//! burn has an Adam of tensor operations: some fifteen passes over parameters that do not fit a cache, which took two thirds of
+//! a learning step, and it clips each parameter by a norm of its own. This one is a single pass, clipped by one norm.
+
+use burn::tensor::Tensor;
+
+use super::networks::{Mlp, PARAMS, edit, into_values};
+
+/// Decay of the first moment, of the second, and what keeps the step finite: Adam's defaults, and the paper's.
+const BETAS: [f64; 2] = [0.9, 0.999];
+const EPSILON: f32 = 1e-8;
+
+/// What a step of Adam needs to know.
+#[derive(Clone, Copy)]
+pub(super) struct AdamStep {
+    pub learning_rate: f64,
+    /// Added to the gradient, times the parameter, after clipping.
+    pub weight_decay: f32,
+    /// What the norm of the gradient, over all parameters together, is cut to.
+    pub max_norm: Option<f32>,
+    /// Steps before this one.
+    pub steps: u32,
+}
+
+/// First and second moment of each parameter's gradient.
+pub(super) type Moments = [[Vec<f32>; 2]; PARAMS];
+
+/// A network and the moments of its gradients.
+#[derive(Clone)]
+pub(super) struct Trained {
+    pub net: Mlp,
+    pub moments: Moments,
+}
+
+impl Trained {
+    pub fn new(net: Mlp) -> Self {
+        let moments = net.params.each_ref().map(|param| [0, 1].map(|_| vec![0.0; param.dims().iter().product()]));
+        Self { net, moments }
+    }
+
+    /// One step down the gradient of a loss over `tracked`, this network with gradients:
+    /// m = 0.9 m + 0.1 g, v = 0.999 v + 0.001 g^2, w = w - rate * (m / (1 - 0.9^t)) / (sqrt(v / (1 - 0.999^t)) + 1e-8).
+    pub fn step(&mut self, tracked: Mlp, loss: Tensor<1>, step: AdamStep) {
+        let mut gradients = loss.backward();
+        let gradients = tracked.params.each_ref().map(|param| {
+            into_values(param.grad_remove(&mut gradients).expect("every parameter is part of its network's output"))
+        });
+        // Nothing else may hold the parameters when they are edited in place.
+        drop((tracked, loss));
+
+        let clip = step.max_norm.map_or(1.0, |max_norm| {
+            let squares = gradients.iter().flatten().map(|&g| f64::from(g) * f64::from(g));
+            let norm = squares.sum::<f64>().sqrt() as f32;
+            if norm > max_norm { max_norm / (norm + 1e-6) } else { 1.0 }
+        });
+        let t = step.steps as i32 + 1;
+        let [correct_first, correct_second] = BETAS.map(|beta| (1.0 / (1.0 - beta.powi(t))) as f32);
+        let [keep_first, keep_second] = BETAS.map(|beta| beta as f32);
+        let [take_first, take_second] = BETAS.map(|beta| (1.0 - beta) as f32);
+        let (rate, decay) = (step.learning_rate as f32 * correct_first, step.weight_decay);
+        for ((param, [first, second]), gradient) in self.net.params.iter_mut().zip(&mut self.moments).zip(&gradients) {
+            edit(param, |param| {
+                for (((w, m), v), g) in param.iter_mut().zip(first).zip(second).zip(gradient) {
+                    let g = clip * g + decay * *w;
+                    *m = keep_first * *m + take_first * g;
+                    *v = keep_second * *v + take_second * (g * g);
+                    *w -= rate * *m / ((*v * correct_second).sqrt() + EPSILON);
+                }
+            });
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! The agent as a size policy: it probes actions on the segment that has ended, and the next one gets what it learned.
+
+use super::networks::{noise, values};
+use super::{ACTIONS, Agent, AgentOptions, Convergence, StateInput, StateLayout, StateVariant, Transition};
+use crate::Result;
+
+use crate::rng::{Philox, Purpose};
+use crate::sizing::{Action, Distribution, Outcome, Probe, SizePolicy, Sizes, SizingContext, Uniform, mean_row};
+
+/// Which action a segment gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deploy {
+    /// The policy's mean action in the current state, as in the paper.
+    Mean,
+    /// The best that the last segment's probes found, the mean action and the sizes in use among them (*ours*): a handful of probes a
+    /// segment is too few for the networks to beat the best of them.
+    Best,
+}
+
+/// How the search runs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ScallPolicyOptions {
+    /// The actor-critic. Its seed is the context's.
+    pub agent: AgentOptions,
+    /// What the state holds (default: the paper's).
+    pub variant: StateVariant,
+    /// Groups of frequencies in the state (default 256).
+    pub groups: usize,
+    /// Family of both profiles (default: power law).
+    pub distribution: Distribution,
+    /// Whether an action's shape is taken on a logarithmic scale of the family's range, or on a linear one as in the paper.
+    /// (Default: logarithmic. Of the power law's range, 0.1 to 30, a linear scale spends nine tenths on shapes above 3, whose
+    /// sizes hardly differ.)
+    pub logarithmic: bool,
+    /// Draws that a profile is averaged over (default 100, as in the paper).
+    pub draws: u32,
+    /// Most probes on a segment, the reference not counted (default 12); the search ends before when the mean action rests
+    /// ([`Convergence`]).
+    pub probes: u32,
+    /// Every so many probes one is drawn near the best action so far instead of from the actor (default 2; 0 for never, as in the
+    /// paper). The critics learn from those too: soft actor-critic is off-policy.
+    pub near_best_every: u32,
+    /// Standard deviation of those (default 0.15).
+    pub near_best_std: f32,
+    /// Quality relative to the reference that gives reward 0, and that which gives 10 (default 0.9 and 1.1, as in the paper for all
+    /// data but Yelp).
+    pub reward_range: (f32, f32),
+    /// Which action a segment gets (default: the best).
+    pub deploy: Deploy,
+}
+
+impl Default for ScallPolicyOptions {
+    fn default() -> Self {
+        Self {
+            agent: AgentOptions::default(),
+            variant: StateVariant::default(),
+            groups: 256,
+            distribution: Distribution::PowerLaw,
+            logarithmic: true,
+            draws: 100,
+            probes: 12,
+            near_best_every: 2,
+            near_best_std: 0.15,
+            reward_range: (0.9, 1.1),
+            deploy: Deploy::Best,
+        }
+    }
+}
+
+impl ScallPolicyOptions {
+    /// The paper's constants: a linear scale of shapes, proposals by the actor alone, its mean action deployed. `probes` bounds a
+    /// search that does not come to rest.
+    pub fn paper(probes: u32) -> Self {
+        Self { logarithmic: false, near_best_every: 0, deploy: Deploy::Mean, probes, ..Self::default() }
+    }
+}
+
+/// SCALL's policy: a soft actor-critic chooses the users' share and the shapes of both profiles.
+///
+/// The reward of an action is `10 * (Q / Q_ref - low) / (high - low)`: Q the quality of its probe, Q_ref that of a probe with the
+/// sizes that the segment had. *Ours:* both are probes of one length on the same triples, where the paper takes Q_ref from the
+/// recommender in use.
+///
+/// Source: `docs/method.md` sections 4 and 7.
+pub struct ScallPolicy {
+    options: ScallPolicyOptions,
+    /// Made when the first context tells d_max and the seed.
+    agent: Option<Agent>,
+    last_reward: f32,
+    /// The action in use; none for uniform sizes.
+    chosen: Option<[f32; ACTIONS]>,
+}
+
+impl ScallPolicy {
+    /// A policy that knows nothing yet. Until it has searched, sizes are its first mean action.
+    pub fn new(options: ScallPolicyOptions) -> Self {
+        Self { options, agent: None, last_reward: 0.5, chosen: None }
+    }
+
+    /// The agent, once there is one.
+    pub fn agent(&self) -> Option<&Agent> {
+        self.agent.as_ref()
+    }
+
+    fn layout(&self, context: &SizingContext<'_>) -> StateLayout {
+        StateLayout { groups: self.options.groups, d_max: context.d_max as usize, variant: self.options.variant }
+    }
+
+    /// What an action in 0..=1 means.
+    fn action(&self, [share, users, items]: [f32; ACTIONS]) -> Action {
+        let distribution = self.options.distribution;
+        let (least, largest) = distribution.alpha_range();
+        let alpha = |entry: f32| match self.options.logarithmic && least > 0.0 {
+            true => (least * (largest / least).powf(entry)).clamp(least, largest),
+            false => distribution.alpha(entry),
+        };
+        Action { distribution, user_share: share.into(), alpha_users: alpha(users), alpha_items: alpha(items) }
+    }
+
+    fn sizes(&self, context: &SizingContext<'_>, action: [f32; ACTIONS]) -> Result<Sizes> {
+        self.action(action).sizes(context, self.options.draws)
+    }
+
+    /// The state after these sizes and, if there was one, their probe.
+    fn state(&self, context: &SizingContext<'_>, sizes: &Sizes, outcome: Option<&Outcome>) -> Result<Vec<f32>> {
+        let d_max = context.d_max;
+        let [user_mean, item_mean] = match (outcome, context.rows) {
+            (Some(outcome), _) => [outcome.user_mean.clone(), outcome.item_mean.clone()],
+            (None, Some(rows)) => {
+                [mean_row(rows.users, 0, d_max)?, mean_row(rows.items, u32::from(rows.item_bias), d_max)?]
+            }
+            (None, None) => [vec![0.0; d_max as usize], vec![0.0; d_max as usize]],
+        };
+        self.layout(context).pool(&StateInput {
+            user_frequencies: context.users,
+            item_frequencies: context.items,
+            last_reward: self.last_reward,
+            user_mean: &user_mean,
+            item_mean: &item_mean,
+            user_size_range: range(&sizes.users, context),
+            item_size_range: range(&sizes.items, context),
+        })
+    }
+
+    fn agent_for(&mut self, context: &SizingContext<'_>) -> Result<&mut Agent> {
+        if self.agent.is_none() {
+            let options = AgentOptions { seed: context.seed, ..self.options.agent };
+            self.agent = Some(Agent::new(self.layout(context).len(), options)?);
+        }
+        Ok(self.agent.as_mut().expect("made above"))
+    }
+}
+
+impl SizePolicy for ScallPolicy {
+    fn name(&self) -> &'static str {
+        "scall"
+    }
+
+    fn searches(&self) -> bool {
+        true
+    }
+
+    fn search(&mut self, last: &SizingContext<'_>, probe: &mut dyn Probe) -> Result<()> {
+        let options = self.options;
+        let deployed = probe.deployed().clone();
+        let reference = probe.run(&deployed)?.quality;
+        if !(reference > 0.0) {
+            // Nobody to rank for, or nothing right: no action is better than another.
+            return Ok(());
+        }
+        let mut best = Best { action: self.chosen, ratio: 1.0 };
+        let mut state = self.state(last, &deployed, None)?;
+        let mut rests = Convergence::default();
+        for step in 1..=options.probes {
+            let near = options.near_best_every > 0 && step % options.near_best_every == 0;
+            let action = match best.action.filter(|_| near) {
+                Some(action) => self.near(last, action, step)?,
+                None => self.agent_for(last)?.act(&state)?.action,
+            };
+            let (ratio, next) = self.try_action(last, probe, action, reference)?;
+            best.meet(action, ratio);
+            let (low, high) = options.reward_range;
+            let reward = 10.0 * (ratio - low) / (high - low);
+            let transition = Transition { state, action, reward, next_state: next.clone() };
+            let agent = self.agent_for(last)?;
+            agent.observe(transition)?;
+            state = next;
+            if rests.push(agent.mean_action(&state)?) {
+                break;
+            }
+        }
+        if options.deploy == Deploy::Best {
+            let mean = self.agent_for(last)?.mean_action(&state)?;
+            let (ratio, _) = self.try_action(last, probe, mean, reference)?;
+            best.meet(mean, ratio);
+        }
+        self.chosen = best.action;
+        Ok(())
+    }
+
+    fn decide(&mut self, context: &SizingContext<'_>) -> Result<Sizes> {
+        if self.options.deploy == Deploy::Mean {
+            let uniform = Uniform.decide(context)?;
+            let state = self.state(context, &uniform, None)?;
+            self.chosen = Some(self.agent_for(context)?.mean_action(&state)?);
+        }
+        self.admit(context)
+    }
+
+    fn admit(&mut self, context: &SizingContext<'_>) -> Result<Sizes> {
+        match self.chosen {
+            Some(action) => self.sizes(context, action),
+            None => Uniform.decide(context),
+        }
+    }
+}
+
+impl ScallPolicy {
+    /// An action near another.
+    fn near(&self, context: &SizingContext<'_>, action: [f32; ACTIONS], step: u32) -> Result<[f32; ACTIONS]> {
+        let stream = context.segment as u32 * self.options.probes + step;
+        let mut rng = Philox::substream(context.seed, Purpose::NearBest, stream);
+        let noise = values(&noise(1, &mut rng));
+        Ok(std::array::from_fn(|k| (action[k] + self.options.near_best_std * noise[k]).clamp(0.0, 1.0)))
+    }
+
+    /// Quality of an action relative to the reference, and the state that it leads to.
+    fn try_action(
+        &mut self,
+        last: &SizingContext<'_>,
+        probe: &mut dyn Probe,
+        action: [f32; ACTIONS],
+        reference: f64,
+    ) -> Result<(f32, Vec<f32>)> {
+        let sizes = self.sizes(last, action)?;
+        let outcome = probe.run(&sizes)?;
+        let ratio = (outcome.quality / reference) as f32;
+        self.last_reward = ratio;
+        Ok((ratio, self.state(last, &sizes, Some(&outcome))?))
+    }
+}
+
+/// The best action so far; none for uniform sizes.
+struct Best {
+    action: Option<[f32; ACTIONS]>,
+    ratio: f32,
+}
+
+impl Best {
+    fn meet(&mut self, action: [f32; ACTIONS], ratio: f32) {
+        if ratio > self.ratio {
+            *self = Self { action: Some(action), ratio };
+        }
+    }
+}
+
+/// Largest size minus smallest, as a part of what the bounds allow.
+fn range(sizes: &[u32], context: &SizingContext<'_>) -> f32 {
+    let (least, largest) = (sizes.iter().min(), sizes.iter().max());
+    let range = largest.zip(least).map_or(0, |(largest, least)| largest - least);
+    range as f32 / (context.d_max - context.d_min).max(1) as f32
+}
+
+#[cfg(test)]
+mod tests;

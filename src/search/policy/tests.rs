@@ -1,0 +1,127 @@
+use super::*;
+use crate::device::Device;
+
+/// A world where it pays to give the users a quarter of the dims and the most frequent items the most.
+struct Planted {
+    deployed: Sizes,
+    probes: u32,
+}
+
+fn quality(sizes: &Sizes) -> f64 {
+    let total = |sizes: &[u32]| sizes.iter().map(|&size| f64::from(size)).sum::<f64>();
+    let (users, items) = (total(&sizes.users), total(&sizes.items));
+    let share = users / (users + items);
+    // How much of the items' dims the first half has: the frequencies below fall with the index.
+    let top = total(&sizes.items[..sizes.items.len() / 2]) / items;
+    0.2 - 0.1 * (share - 0.25).powi(2) - 0.1 * (top - 0.8).powi(2)
+}
+
+impl Probe for Planted {
+    fn run(&mut self, sizes: &Sizes) -> Result<Outcome> {
+        self.probes += 1;
+        Ok(Outcome { quality: quality(sizes), user_mean: vec![0.1; 16], item_mean: vec![-0.1; 16] })
+    }
+
+    fn deployed(&self) -> &Sizes {
+        &self.deployed
+    }
+}
+
+fn follow(options: ScallPolicyOptions, seed: u64, segments: usize) -> (Vec<Sizes>, u32) {
+    let device = Device::cpu();
+    let users: Vec<u32> = (0..60).map(|u| 60 - u).collect();
+    let items: Vec<u32> = (0..40).map(|i| 200 / (i + 1)).collect();
+    let mut policy = ScallPolicy::new(options);
+    let context = SizingContext {
+        device: &device,
+        segment: 0,
+        seed,
+        users: &users,
+        items: &items,
+        dims: 400,
+        d_min: 1,
+        d_max: 16,
+        rows: None,
+    };
+    let mut deployed = vec![Uniform.decide(&context).unwrap()];
+    let mut probes = 0;
+    for segment in 1..=segments {
+        let mut planted = Planted { deployed: deployed[segment - 1].clone(), probes: 0 };
+        policy.search(&SizingContext { segment: segment - 1, ..context }, &mut planted).unwrap();
+        let sizes = policy.decide(&SizingContext { segment, ..context }).unwrap();
+        assert_eq!(sizes.users.iter().chain(&sizes.items).sum::<u32>(), 400);
+        assert_eq!(policy.admit(&SizingContext { segment, ..context }).unwrap(), sizes);
+        probes += planted.probes;
+        deployed.push(sizes);
+    }
+    (deployed, probes)
+}
+
+fn quick() -> ScallPolicyOptions {
+    let agent = AgentOptions { hidden: 32, ..AgentOptions::default() };
+    ScallPolicyOptions { agent, groups: 8, draws: 10, probes: 8, ..ScallPolicyOptions::default() }
+}
+
+#[test]
+fn the_best_probe_is_deployed_and_never_worse_than_what_was() {
+    let (deployed, probes) = follow(quick(), 3, 5);
+    // A reference, the proposals and the mean action a segment.
+    assert_eq!(probes, 5 * (1 + 8 + 1));
+    let qualities: Vec<f64> = deployed.iter().map(quality).collect();
+    assert!(qualities.is_sorted(), "{qualities:?}");
+    let (first, last) = (0.2 - qualities[0], 0.2 - qualities[5]);
+    assert!(last < 0.2 * first, "{qualities:?}");
+    assert!(deployed[5].action.is_some());
+}
+
+#[test]
+fn the_papers_policy_deploys_its_mean_action() {
+    let options = ScallPolicyOptions { agent: quick().agent, groups: 8, draws: 10, ..ScallPolicyOptions::paper(14) };
+    let (deployed, probes) = follow(options, 3, 2);
+    assert!(probes <= 2 * (1 + 14) && probes > 2 * (1 + 10), "a search takes more than ten steps: {probes}");
+    let action = deployed[2].action.unwrap();
+    let (least, largest) = Distribution::PowerLaw.alpha_range();
+    assert!((least..=largest).contains(&action.alpha_items) && (0.0..=1.0).contains(&action.user_share));
+}
+
+#[test]
+fn one_seed_gives_one_search() {
+    let run = |seed| follow(quick(), seed, 2).0;
+    assert_eq!(run(1), run(1));
+    assert_ne!(run(1), run(2));
+}
+
+#[test]
+fn shapes_are_spread_over_their_range() {
+    let policy = ScallPolicy::new(quick());
+    let alphas = [0.0, 0.5, 1.0].map(|entry| policy.action([0.5, entry, 0.5]).alpha_users);
+    assert!((alphas[1] - (0.1f32 * 30.0).sqrt()).abs() < 1e-3, "{alphas:?}");
+    assert_eq!([alphas[0], alphas[2]], [0.1, 30.0]);
+    let paper = ScallPolicy::new(ScallPolicyOptions::paper(1));
+    assert_eq!(paper.action([0.5, 0.5, 0.5]).alpha_items, Distribution::PowerLaw.alpha(0.5));
+    // A range that begins at 0 has no logarithm.
+    let linear = ScallPolicyOptions { distribution: Distribution::LogNormal, ..quick() };
+    assert_eq!(ScallPolicy::new(linear).action([0.5, 0.5, 0.5]).alpha_items, 0.25);
+}
+
+#[test]
+fn a_segment_without_anything_to_gain_teaches_nothing() {
+    struct Nothing(Sizes);
+    impl Probe for Nothing {
+        fn run(&mut self, _: &Sizes) -> Result<Outcome> {
+            Ok(Outcome { quality: 0.0, user_mean: vec![0.0; 16], item_mean: vec![0.0; 16] })
+        }
+        fn deployed(&self) -> &Sizes {
+            &self.0
+        }
+    }
+    let device = Device::cpu();
+    let (users, items) = ([1, 2, 3], [4, 0]);
+    let (users, items) = (&users[..], &items[..]);
+    let context =
+        SizingContext { device: &device, segment: 0, seed: 0, users, items, dims: 20, d_min: 1, d_max: 16, rows: None };
+    let uniform = Uniform.decide(&context).unwrap();
+    let mut policy = ScallPolicy::new(quick());
+    policy.search(&context, &mut Nothing(uniform.clone())).unwrap();
+    assert_eq!(policy.decide(&context).unwrap(), uniform);
+}
