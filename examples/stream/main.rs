@@ -15,8 +15,6 @@ use std::process::ExitCode;
 use args::{Args, DeviceChoice};
 use clap::Parser;
 use scall_gpu::device::{Device, GpuOptions};
-use scall_gpu::kernels::table::update::Optimizer;
-use scall_gpu::models::{BprMfOptions, ModelOptions};
 use scall_gpu::sizing::Budget;
 use scall_gpu::stream::{self, Interactions};
 use scall_gpu::table::Counts;
@@ -114,19 +112,12 @@ fn load(args: &Args) -> Result<(String, Interactions)> {
 }
 
 fn options(args: &Args) -> ScallOptions {
-    let model = BprMfOptions {
-        optimizer: Optimizer::Adagrad { learning_rate: args.learning_rate, epsilon: args.epsilon },
-        batch: args.batch,
-        l2: args.l2,
-        item_bias: !args.no_bias,
-        ..BprMfOptions::default()
-    };
     let budget = Budget {
         counts: Counts { optimizer: args.count_optimizer, metadata: !args.ignore_metadata },
         d_min: args.min_size,
         d_max: args.max_size,
         ..Budget::new(args.budget)
     };
-    let model = ModelOptions::BprMf(model);
-    ScallOptions { model, steps: args.steps, keep_bias: args.keep_bias, seed: args.seed, ..ScallOptions::new(budget) }
+    let (model, steps) = (args.model(), args.steps());
+    ScallOptions { model, steps, keep_bias: args.keep_bias, seed: args.seed, ..ScallOptions::new(budget) }
 }
