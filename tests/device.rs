@@ -77,6 +77,11 @@ fn copies_and_launches_keep_their_order() {
         assert_eq!(before.read().unwrap(), [1, 2, 3, 4]);
         assert_eq!(values.read().unwrap(), [0, 1, 4, 10]);
         assert!(matches!(device.commands().copy(&values, &mut before, 5), Err(Error::Shape { arg: "from", .. })));
+        let mut commands = device.commands();
+        commands.copy(&values, &mut before, 4).unwrap();
+        commands.clear(&mut values).unwrap();
+        commands.submit().unwrap();
+        assert_eq!((before.read().unwrap(), values.read().unwrap()), (vec![0, 1, 4, 10], vec![0; 4]));
     }
 }
 

@@ -167,6 +167,30 @@ fn steps_go_on_after_a_resize() {
 
 /// A batch in which each row occurs once is a dense gradient.
 #[test]
+fn a_new_learning_rate_keeps_steps_and_state() {
+    for optimizer in OPTIMIZERS {
+        let device = Device::cpu();
+        let moved = |rate: Option<f32>| {
+            let mut table = trained_by(optimizer, &device, &[2, 1], &Account::unlimited());
+            let before = table.values().read().unwrap();
+            if let Some(rate) = rate {
+                table.set_learning_rate(rate).unwrap();
+            }
+            let steps = table.steps();
+            let gradients = Buffer::from_slice(&device, &[1.0f32, -0.5, 0.25, 0.0]).unwrap();
+            table.apply_gradients(&[0, 1], &gradients, 2).unwrap();
+            assert_eq!(table.steps(), steps + 1);
+            let after = table.values().read().unwrap();
+            after.iter().zip(before).map(|(after, before)| after - before).collect::<Vec<f32>>()
+        };
+        let (slow, fast) = (moved(None), moved(Some(0.2)));
+        assert!(slow.iter().zip(&fast).all(|(s, f)| (2.0 * s - f).abs() < 1e-5), "{optimizer:?}: {slow:?} {fast:?}");
+    }
+    let mut table = RaggedTable::new(&Device::cpu(), &[1], OPTIONS, &Account::unlimited()).unwrap();
+    assert!(matches!(table.set_learning_rate(f32::NAN), Err(Error::Argument { arg: "learning_rate", .. })));
+}
+
+#[test]
 fn an_update_of_all_rows_is_that_of_a_batch_with_all_rows() {
     for device in devices() {
         for optimizer in OPTIMIZERS {

@@ -61,8 +61,10 @@ pub fn spmm(c: &mut Criterion) {
                     values: &values,
                     x: &x,
                     x_offsets: x_offsets.as_ref(),
+                    x_first: 0,
                     dims: DIMS,
                     y: &mut y,
+                    y_first: 0,
                     accumulate: None,
                     workspace: &mut workspace,
                 };

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
-use scall_gpu::models::{ItemBias, Sampling};
+use scall_gpu::kernels::table::update::Optimizer;
+use scall_gpu::models::{BprMfOptions, ItemBias, LightGcnOptions, ModelOptions, RateSchedule, Sampling};
 use scall_gpu::sizing::{Amount, Distribution, FrequencyRanked, Random, SizePolicy, Uniform};
 use scall_gpu::stream::{Column, Columns, Cut, Format};
 use scall_gpu::{Error, Result};
@@ -33,6 +34,10 @@ pub struct Args {
     /// Where to run: a hardware GPU or else the CPU, the best GPU there is (software included), or the CPU
     #[arg(long, value_enum, default_value = "auto")]
     pub device: DeviceChoice,
+
+    /// Recommender: matrix factorisation, or rows propagated over the graph of users and items
+    #[arg(long, value_enum, default_value = "mf")]
+    pub model: Model,
 
     /// Who gets which size
     #[arg(long, value_enum, default_value = "ranked")]
@@ -74,25 +79,25 @@ pub struct Args {
     #[arg(long, value_parser = parse_share)]
     pub user_share: Option<f64>,
 
-    /// Training steps a segment
-    #[arg(long, default_value_t = 300)]
-    pub steps: u32,
+    /// Training steps a segment [default: 300 for mf, 200 for lightgcn]
+    #[arg(long)]
+    pub steps: Option<u32>,
 
     /// Triples a step
     #[arg(long, default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
     pub batch: u32,
 
-    /// Adagrad's step size
-    #[arg(long, default_value_t = 0.5)]
-    pub learning_rate: f32,
+    /// Step size: Adagrad's, or Adam's at the first step of a segment [default: 0.5 for mf, 0.03 for lightgcn]
+    #[arg(long)]
+    pub learning_rate: Option<f32>,
 
-    /// Adagrad's epsilon
+    /// Adagrad's epsilon (mf)
     #[arg(long, default_value_t = 1e-3)]
     pub epsilon: f32,
 
-    /// Weight of the squared embeddings
-    #[arg(long, default_value_t = 0.02)]
-    pub l2: f32,
+    /// Weight of the squared embeddings [default: 0.02 for mf, 0.0001 for lightgcn]
+    #[arg(long)]
+    pub l2: Option<f32>,
 
     /// Where an item's bias, one of its parameters, comes from
     #[arg(long, value_enum, default_value = "counted")]
@@ -151,6 +156,14 @@ pub enum Sampled {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Model {
+    /// Matrix factorisation
+    Mf,
+    /// LightGCN
+    Lightgcn,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum Policy {
     /// Every row the same size
     Uniform,
@@ -205,6 +218,35 @@ impl Args {
             Sampled::Log => Sampling::Log { window: self.window },
             Sampled::Users => Sampling::Users,
         }
+    }
+
+    /// The recommender.
+    pub fn model(&self) -> ModelOptions {
+        let (item_bias, sampling) = (self.bias(), self.sampling());
+        match self.model {
+            Model::Mf => {
+                let default = BprMfOptions::default();
+                let learning_rate = self.learning_rate.unwrap_or(0.5);
+                let optimizer = Optimizer::Adagrad { learning_rate, epsilon: self.epsilon };
+                let l2 = self.l2.unwrap_or(default.l2);
+                ModelOptions::BprMf(BprMfOptions { optimizer, batch: self.batch, l2, item_bias, sampling, ..default })
+            }
+            Model::Lightgcn => {
+                let default = LightGcnOptions::default();
+                let start = self.learning_rate.unwrap_or(default.rate.start);
+                let rate = RateSchedule { start, ..default.rate };
+                let l2 = self.l2.unwrap_or(default.l2);
+                ModelOptions::LightGcn(LightGcnOptions { rate, batch: self.batch, l2, item_bias, sampling, ..default })
+            }
+        }
+    }
+
+    /// Training steps a segment.
+    pub fn steps(&self) -> u32 {
+        self.steps.unwrap_or(match self.model {
+            Model::Mf => 300,
+            Model::Lightgcn => 200,
+        })
     }
 
     /// The policy with its profile.

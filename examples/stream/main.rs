@@ -15,8 +15,6 @@ use std::process::ExitCode;
 use args::{Args, DeviceChoice};
 use clap::Parser;
 use scall_gpu::device::{Device, GpuOptions};
-use scall_gpu::kernels::table::update::Optimizer;
-use scall_gpu::models::{BprMfOptions, ModelOptions};
 use scall_gpu::sizing::Budget;
 use scall_gpu::stream::{self, Interactions};
 use scall_gpu::table::Counts;
@@ -114,21 +112,13 @@ fn load(args: &Args) -> Result<(String, Interactions)> {
 }
 
 fn options(args: &Args) -> ScallOptions {
-    let model = BprMfOptions {
-        optimizer: Optimizer::Adagrad { learning_rate: args.learning_rate, epsilon: args.epsilon },
-        batch: args.batch,
-        l2: args.l2,
-        item_bias: args.bias(),
-        sampling: args.sampling(),
-        ..BprMfOptions::default()
-    };
     let budget = Budget {
         counts: Counts { optimizer: args.count_optimizer, metadata: !args.ignore_metadata },
         d_min: args.min_size,
         d_max: args.max_size,
         ..Budget::new(args.budget)
     };
-    let model = ModelOptions::BprMf(model);
     let replay = args.replay.map_or(Replay::All, |share| Replay::Sample { share });
-    ScallOptions { model, steps: args.steps, replay, seed: args.seed, ..ScallOptions::new(budget) }
+    let (model, steps) = (args.model(), args.steps());
+    ScallOptions { model, steps, replay, seed: args.seed, ..ScallOptions::new(budget) }
 }

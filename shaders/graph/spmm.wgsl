@@ -6,10 +6,12 @@ struct Params {
     rows: u32,        // rows of A
     columns: u32,     // rows of X
     nonzeros: u32,
-    dims: u32,        // width of a row of Y
+    dims: u32,        // width of the product
+    x_first: u32,     // leading elements of a row of X that are left out
+    y_first: u32,     // leading elements of a row of Y that are left alone
     tiles: u32,       // teams of `lanes` threads that share a row of Y
     chunk: u32,       // non-zeros summed at once
-    accumulate: u32,  // 1 to add `scale` * Y to `total`
+    accumulate: u32,  // 1 to make `total` = `scale` * (`total` + Y)
     scale: f32,
 }
 
@@ -51,10 +53,12 @@ fn row_of(column: u32) -> Row {
         return Row(0u, 0u);
     }
     if ragged == 0u {
-        return Row(column * params.dims, params.dims);
+        return Row(column * (params.x_first + params.dims) + params.x_first, params.dims);
     }
     let start = x_offsets[column];
-    return Row(start, min(x_offsets[column + 1u] - start, params.dims));
+    let size = x_offsets[column + 1u] - start;
+    let left_out = min(size, params.x_first);
+    return Row(start + left_out, min(size - left_out, params.dims));
 }
 
 fn element(row: Row, j: u32) -> f32 {
@@ -79,10 +83,10 @@ fn sum_of(begin: u32, end: u32, first: u32) -> vec4<f32> {
 
 fn put(row: u32, j: u32, value: f32) {
     if j < params.dims {
-        let at = row * params.dims + j;
+        let at = row * (params.y_first + params.dims) + params.y_first + j;
         output[at] = value;
         if params.accumulate == 1u {
-            total[at] += params.scale * value;
+            total[at] = params.scale * (total[at] + value);
         }
     }
 }

@@ -111,6 +111,21 @@ impl Commands {
         Ok(())
     }
 
+    /// Sets every element of `to` to zero.
+    ///
+    /// # Errors
+    /// [`Error::Buffer`] when it lives elsewhere.
+    pub fn clear<T: Element>(&mut self, to: &mut Buffer<T>) -> Result<()> {
+        match &mut self.0 {
+            None => to.host_mut("clear", "to")?.fill(T::zeroed()),
+            Some(recording) => {
+                recording.pass = None;
+                recording.encoder.clear_buffer(to.on(&recording.gpu, "to")?, 0, None);
+            }
+        }
+        Ok(())
+    }
+
     /// Submits everything launched; does not wait.
     ///
     /// # Errors

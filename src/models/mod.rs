@@ -3,6 +3,7 @@
 mod bipartite;
 mod bpr_mf;
 mod embeddings;
+mod light_gcn;
 mod ranking;
 mod recommender;
 mod training_set;
@@ -10,6 +11,7 @@ mod training_set;
 pub use bipartite::Bipartite;
 pub use bpr_mf::{BprMf, BprMfOptions};
 pub use embeddings::{Embeddings, EmbeddingsOptions, ItemBias, Resized, Snapshot};
+pub use light_gcn::{LightGcn, LightGcnOptions, RateSchedule};
 pub use ranking::{DEFAULT_WORKING_BYTES, RankCandidates, RankRequest, Rankings};
 pub use recommender::{ModelOptions, Recommender};
 pub use training_set::{Sampling, TrainingData, TrainingSet};

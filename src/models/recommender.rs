@@ -1,6 +1,8 @@
 //! What every recommender can do, and the choice of one.
 
-use super::{BprMf, BprMfOptions, Embeddings, ItemBias, RankRequest, Rankings, TrainingData};
+use super::{
+    BprMf, BprMfOptions, Embeddings, ItemBias, LightGcn, LightGcnOptions, RankRequest, Rankings, TrainingData,
+};
 use crate::Result;
 use crate::device::Device;
 use crate::kernels::table::optimizer::StateSize;
@@ -52,6 +54,8 @@ pub trait Recommender {
 pub enum ModelOptions {
     /// Matrix factorisation.
     BprMf(BprMfOptions),
+    /// Rows propagated over the graph of users and items.
+    LightGcn(LightGcnOptions),
 }
 
 impl Default for ModelOptions {
@@ -65,6 +69,7 @@ impl ModelOptions {
     pub fn name(&self) -> &'static str {
         match self {
             Self::BprMf(_) => "mf",
+            Self::LightGcn(_) => "lightgcn",
         }
     }
 
@@ -75,6 +80,7 @@ impl ModelOptions {
     pub fn build(&self, device: &Device, account: &Account) -> Result<Box<dyn Recommender>> {
         match *self {
             Self::BprMf(options) => Ok(Box::new(BprMf::new(device, options, account)?)),
+            Self::LightGcn(options) => Ok(Box::new(LightGcn::new(device, options, account)?)),
         }
     }
 
@@ -82,6 +88,7 @@ impl ModelOptions {
     pub fn item_bias(&self) -> ItemBias {
         match self {
             Self::BprMf(options) => options.item_bias,
+            Self::LightGcn(options) => options.item_bias,
         }
     }
 
@@ -89,6 +96,7 @@ impl ModelOptions {
     pub fn state_size(&self) -> StateSize {
         match self {
             Self::BprMf(options) => options.optimizer.state_size(),
+            Self::LightGcn(options) => options.optimizer().state_size(),
         }
     }
 
@@ -96,6 +104,7 @@ impl ModelOptions {
     pub fn with_seed(self, seed: u64) -> Self {
         match self {
             Self::BprMf(options) => Self::BprMf(BprMfOptions { seed, ..options }),
+            Self::LightGcn(options) => Self::LightGcn(LightGcnOptions { seed, ..options }),
         }
     }
 }

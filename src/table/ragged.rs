@@ -306,6 +306,17 @@ impl RaggedTable {
         Ok(())
     }
 
+    /// Sets the optimizer's step size from the next update on: state and count of steps stay.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a rate that is not finite.
+    pub fn set_learning_rate(&mut self, rate: f32) -> Result<()> {
+        let optimizer = self.options.optimizer.with_learning_rate(rate);
+        optimizer.check("RaggedTable::set_learning_rate")?;
+        self.options.optimizer = optimizer;
+        Ok(())
+    }
+
     /// The values, and the offsets that say where rows are: for kernels that change values beside the optimizer.
     pub(crate) fn values_mut(&mut self) -> (&mut Buffer<f32>, &Buffer<u32>) {
         (&mut self.storage.values, &self.storage.offsets)

@@ -2,10 +2,12 @@
 //!
 //! `Y[r, j] = sum over the non-zeros e of row r of values_e * X[columns_e, j]` for `j < D`, with A in compressed rows. X is
 //! dense, or the ragged rows of a table whose missing dims count as zero. A column past X is an empty row, on both devices.
-//! On request `total += scale * Y` in the same pass, for models that average their layers.
+//! On request `total = scale * (total + Y)` in the same pass, for models that average their layers. Leading elements of a
+//! row, such as a bias, can be left out of X and left alone in Y.
 //!
 //! # Shapes
-//! A is `m x n` with `nnz` non-zeros, Y is `[m, D]` and dense; every element of it is written.
+//! A is `m x n` with `nnz` non-zeros, Y is `[m, D]` and dense; every element of it is written, apart from `y_first` leading
+//! ones of a row, which make it `[m, y_first + D]`.
 //!
 //! # Numerics
 //! A row of at most a chunk (128 non-zeros; more past two million) is summed in order. A longer one is cut at multiples of
@@ -13,7 +15,7 @@
 //! order, and a run repeated on one gives the same bits, whatever the number of threads. A GPU may fuse product and sum, so
 //! the devices agree in every bit only where products are exact. Each is within
 //! `eps * (min(length, chunk) + length / chunk + 1) * sum |values_e * X[columns_e, j]|` of the exact sum, and `total` within
-//! `2 * eps * (|total| + |scale * Y|)` more.
+//! `2 * eps * |scale| * (|total| + |Y|)` more.
 //!
 //! # Cost
 //! Three dispatches. Moves `4 * D` bytes a non-zero unless a cache holds X, `4 * m * D` of output, `8 * nnz + 4 * m` of A.
@@ -74,6 +76,8 @@ params! {
         columns: u32,
         nonzeros: u32,
         dims: u32,
+        x_first: u32,
+        y_first: u32,
         tiles: u32,
         chunk: u32,
         accumulate: u32,
@@ -81,12 +85,12 @@ params! {
     }
 }
 
-/// A running sum over several products: `total += scale * Y`.
+/// A running sum over several products: `total = scale * (total + Y)`.
 #[derive(Debug)]
 pub struct Accumulate<'a> {
-    /// `m * D` values.
+    /// Of the shape of Y.
     pub total: &'a mut Buffer<f32>,
-    /// Factor of each product.
+    /// 1 to add up; a mean takes its share with the last product.
     pub scale: f32,
 }
 
@@ -105,8 +109,10 @@ pub struct Accumulate<'a> {
 ///     values: &Buffer::from_slice(&device, &[2.0, 1.0, 3.0])?,
 ///     x: &Buffer::from_slice(&device, &[5.0, 10.0, 20.0])?,
 ///     x_offsets: Some(&Buffer::from_slice(&device, &[0, 1, 3])?),
+///     x_first: 0,
 ///     dims: 2,
 ///     y: &mut y,
+///     y_first: 0,
 ///     accumulate: None,
 ///     workspace: &mut Buffer::zeroed(&device, Spmm::workspace_len(3, 2))?,
 /// }
@@ -122,14 +128,18 @@ pub struct Spmm<'a> {
     pub columns: &'a Buffer<u32>,
     /// `nnz` values.
     pub values: &'a Buffer<f32>,
-    /// X: `n * D` values, or an arena of rows.
+    /// X: `n * (x_first + D)` values, or an arena of rows.
     pub x: &'a Buffer<f32>,
-    /// For a ragged X, `n + 1` element offsets into it; dims past `D` are not read.
+    /// For a ragged X, `n + 1` element offsets into it; dims past `x_first + D` are not read.
     pub x_offsets: Option<&'a Buffer<u32>>,
+    /// Leading elements of a row of X that are left out.
+    pub x_first: u32,
     /// Width `D`.
     pub dims: u32,
-    /// `m * D` values; every one is written.
+    /// `m * (y_first + D)` values.
     pub y: &'a mut Buffer<f32>,
+    /// Leading elements of a row of Y, and of the running sum, that are left alone.
+    pub y_first: u32,
     /// A sum to add the product to.
     pub accumulate: Option<Accumulate<'a>>,
     /// At least [`Spmm::workspace_len`] words; what it holds afterwards is not specified. The CPU does not use it.
@@ -160,7 +170,7 @@ impl Spmm<'_> {
     fn x_rows(&self) -> usize {
         match self.x_offsets {
             Some(offsets) => offsets.len() - 1,
-            None => self.x.len().checked_div(self.dims as usize).unwrap_or(0),
+            None => self.x.len().checked_div(self.x_first as usize + self.dims as usize).unwrap_or(0),
         }
     }
 }
@@ -174,12 +184,16 @@ impl Kernel for Spmm<'_> {
         let nonzeros = self.columns.len();
         check::indexable(op, "columns", nonzeros as u64)?;
         check::len(op, "values", self.values.len(), nonzeros as u64)?;
-        check::dims(op, self.dims)?;
+        let width = |first: u32| u64::from(first) + u64::from(self.dims);
+        for first in [0, self.x_first, self.y_first] {
+            check::dims(op, width(first).try_into().unwrap_or(u32::MAX))?;
+        }
         match self.x_offsets {
             Some(offsets) => drop(check::rows(op, "x_offsets", offsets.len())?),
-            None => check::len(op, "x", self.x.len(), self.x_rows() as u64 * u64::from(self.dims))?,
+            None => check::len(op, "x", self.x.len(), self.x_rows() as u64 * width(self.x_first))?,
         }
-        let expected = u64::from(rows) * u64::from(self.dims);
+        let expected = u64::from(rows) * width(self.y_first);
+        check::indexable(op, "y", expected)?;
         check::len(op, "y", self.y.len(), expected)?;
         if let Some(Accumulate { total, scale }) = &self.accumulate {
             check::len(op, "total", total.len(), expected)?;
@@ -204,6 +218,8 @@ impl Kernel for Spmm<'_> {
             columns: self.x_rows() as u32,
             nonzeros: nonzeros as u32,
             dims: self.dims,
+            x_first: self.x_first,
+            y_first: self.y_first,
             tiles: self.dims.div_ceil(4 * lanes),
             chunk: chunk as u32,
             accumulate: u32::from(self.accumulate.is_some()),
@@ -252,6 +268,8 @@ impl Kernel for Spmm<'_> {
             x: self.x.host(op, "x")?,
             x_offsets: self.x_offsets.map(|offsets| offsets.host(op, "x_offsets")).transpose()?,
             dims: self.dims as usize,
+            x_first: self.x_first as usize,
+            y_first: self.y_first as usize,
             scale: self.accumulate.as_ref().map_or(0.0, |a| a.scale),
         };
         check::offsets(op, "row_offsets", product.row_offsets, product.values.len())?;
@@ -275,6 +293,8 @@ struct Product<'a> {
     x: &'a [f32],
     x_offsets: Option<&'a [u32]>,
     dims: usize,
+    x_first: usize,
+    y_first: usize,
     scale: f32,
 }
 
@@ -307,7 +327,7 @@ impl Product<'_> {
                 high = middle;
             }
         }
-        let values = (low - rows.start) * self.dims;
+        let values = (low - rows.start) * (self.y_first + self.dims);
         let (y, y_after) = y.split_at_mut(values);
         let (total, total_after) = total.split_at_mut(values.min(total.len()));
         rayon::join(|| self.rows(rows.start..low, y, total), || self.rows(low..rows.end, y_after, total_after));
@@ -316,16 +336,21 @@ impl Product<'_> {
     fn task(&self, rows: Range<usize>, y: &mut [f32], total: &mut [f32]) {
         // Of a long row; a task of short ones has no use for it.
         let mut partials = Vec::new();
-        for (y, row) in y.chunks_exact_mut(self.dims).zip(rows) {
+        let width = self.y_first + self.dims;
+        let mut totals = total.chunks_exact_mut(width);
+        for (y, row) in y.chunks_exact_mut(width).zip(rows) {
+            let y = &mut y[self.y_first..];
             let range = self.row_offsets[row] as usize..self.row_offsets[row + 1] as usize;
             if range.len() <= self.chunk() {
                 self.sum(range, y);
             } else {
                 self.long_row(range, y, &mut partials);
             }
-        }
-        for (total, y) in total.iter_mut().zip(y) {
-            *total += self.scale * *y;
+            if let Some(total) = totals.next() {
+                for (total, y) in total[self.y_first..].iter_mut().zip(y) {
+                    *total = self.scale * (*total + *y);
+                }
+            }
         }
     }
 
@@ -351,7 +376,8 @@ impl Product<'_> {
         if let Some(offsets) = self.x_offsets {
             out.fill(0.0);
             for (&column, value) in columns.iter().zip(values) {
-                for (sum, x) in out.iter_mut().zip(row(self.x, offsets, column)) {
+                let row = row(self.x, offsets, column);
+                for (sum, x) in out.iter_mut().zip(row.get(self.x_first..).unwrap_or(&[])) {
                     *sum += value * x;
                 }
             }
@@ -361,6 +387,10 @@ impl Product<'_> {
         while self.dims - first >= 32 {
             self.tile::<32>(columns, values, first, out);
             first += 32;
+        }
+        while self.dims - first >= 8 {
+            self.tile::<8>(columns, values, first, out);
+            first += 8;
         }
         while self.dims - first >= 4 {
             self.tile::<4>(columns, values, first, out);
@@ -375,9 +405,10 @@ impl Product<'_> {
     /// `W` elements of a dense product, held in registers.
     #[inline(always)]
     fn tile<const W: usize>(&self, columns: &[u32], values: &[f32], first: usize, out: &mut [f32]) {
+        let width = self.x_first + self.dims;
         let mut sum = [0.0f32; W];
         for (&column, &value) in columns.iter().zip(values) {
-            let at = column as usize * self.dims + first;
+            let at = column as usize * width + self.x_first + first;
             // A column past X has no elements.
             if let Some(x) = self.x.get(at..at + W) {
                 for k in 0..W {

@@ -103,6 +103,17 @@ impl Optimizer {
         }
     }
 
+    /// The same with another step size.
+    pub fn with_learning_rate(mut self, rate: f32) -> Self {
+        match &mut self {
+            Self::Sgd { learning_rate }
+            | Self::Adagrad { learning_rate, .. }
+            | Self::Adam { learning_rate, .. }
+            | Self::RowWiseAdagrad { learning_rate, .. } => *learning_rate = rate,
+        }
+        self
+    }
+
     pub(super) fn is_row_wise(&self) -> bool {
         self.state_size().per_row > 0
     }

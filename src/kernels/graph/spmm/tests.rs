@@ -12,12 +12,17 @@ enum X {
 
 /// A matrix with rows of these lengths times X, with and without a running sum.
 fn case(device: &Device, lengths: &[u32], x: X, dims: u32) {
-    let what = format!("{} rows, X {x:?}, dims {dims}", lengths.len());
-    let d = dims as usize;
+    case_from(device, lengths, x, dims, [0, 0]);
+}
+
+/// The same where the product begins behind the leading elements of the rows of X and of Y.
+fn case_from(device: &Device, lengths: &[u32], x: X, dims: u32, [x_first, y_first]: [u32; 2]) {
+    let what = format!("{} rows, X {x:?}, dims {dims} from {x_first} and {y_first}", lengths.len());
+    let (skipped, first, width) = (x_first as usize, y_first as usize, (y_first + dims) as usize);
     let row_offsets = offsets_of(lengths);
     let nonzeros = *row_offsets.last().unwrap();
     let (n, x_offsets) = match x {
-        X::Dense(n) => (n, offsets_of(&vec![dims; n as usize])),
+        X::Dense(n) => (n, offsets_of(&vec![x_first + dims; n as usize])),
         X::Ragged(size, n) => (n, offsets_of(&(0..n).map(size).collect::<Vec<_>>())),
     };
     // Every row of X, repeats, and columns past it.
@@ -25,24 +30,24 @@ fn case(device: &Device, lengths: &[u32], x: X, dims: u32) {
         (0..nonzeros).map(|e| if e % 97 == 5 { u32::MAX } else { (e * 31 + e / 7) % (n + 2) }).collect();
     let values = signed(nonzeros as usize, 4);
     let arena = signed(*x_offsets.last().unwrap() as usize, dims);
-    let before = signed(lengths.len() * d, 11);
+    let before = signed(lengths.len() * width, 11);
     let scale = 0.75f32;
 
-    let mut want = vec![0.0f64; lengths.len() * d];
+    let mut want = vec![0.0f64; lengths.len() * width];
     let mut magnitude = want.clone();
     for r in 0..lengths.len() {
         for e in row_offsets[r] as usize..row_offsets[r + 1] as usize {
             let row = row(&arena, &x_offsets, columns[e]);
-            for (j, x) in row.iter().take(d).enumerate() {
+            for (j, x) in row.iter().skip(skipped).take(dims as usize).enumerate() {
                 let term = f64::from(values[e]) * f64::from(*x);
-                want[r * d + j] += term;
-                magnitude[r * d + j] += term.abs();
+                want[r * width + first + j] += term;
+                magnitude[r * width + first + j] += term.abs();
             }
         }
     }
     let chunk = chunk(nonzeros as usize) as u32;
     let bound = |i: usize| {
-        let length = lengths[i / d];
+        let length = lengths[i / width];
         f32::EPSILON * (length.min(chunk) + length / chunk + 1) as f32 * magnitude[i] as f32
     };
 
@@ -59,21 +64,33 @@ fn case(device: &Device, lengths: &[u32], x: X, dims: u32) {
             values: &inputs.2,
             x: &arena_buffer,
             x_offsets: matches!(x, X::Ragged(..)).then_some(&x_offsets_buffer),
+            x_first,
             dims,
             y: &mut y,
+            y_first,
             accumulate: accumulated.then_some(Accumulate { total: &mut total, scale }),
             workspace: &mut workspace,
         }
         .run(device)
         .unwrap();
-        let (y, total) = (y.read().unwrap(), total.read().unwrap());
+        let (mut y, total) = (y.read().unwrap(), total.read().unwrap());
+        let untouched = poisoned::<f32>(device, first).read().unwrap();
+        for (r, row) in y.chunks_exact_mut(width.max(1)).enumerate() {
+            assert_same("elements left alone in Y", &row[..first], &untouched);
+            row[..first].fill(0.0);
+            let own = r * width..r * width + first;
+            assert_same("elements left alone in the total", &total[own.clone()], &before[own]);
+        }
         let rounded: Vec<f32> = want.iter().map(|&v| v as f32).collect();
         assert_close(&what, &y, &rounded, bound);
         if accumulated {
-            let sums: Vec<f32> =
-                before.iter().zip(&want).map(|(b, y)| (f64::from(*b) + f64::from(scale) * y) as f32).collect();
+            let sum = |i: usize| match i % width < first {
+                true => before[i],
+                false => (f64::from(scale) * (f64::from(before[i]) + want[i])) as f32,
+            };
+            let sums: Vec<f32> = (0..want.len()).map(sum).collect();
             assert_close(&format!("total, {what}"), &total, &sums, |i| {
-                bound(i) + 2.0 * f32::EPSILON * (before[i].abs() + (scale * rounded[i]).abs())
+                bound(i) + 2.0 * f32::EPSILON * scale * (before[i].abs() + rounded[i].abs())
             });
         } else {
             assert_same("a total that was not given", &total, &before);
@@ -112,6 +129,15 @@ fn parity(device: &Device) {
     for lengths in [&[2000][..], &[127], &[128], &[129], &[0, 0, 384], &[256, 256, 0]] {
         case(device, lengths, X::Dense(7), 6);
     }
+    // Behind leading elements of X and of Y, some rows of X shorter than those.
+    for firsts in [[1, 0], [0, 1], [3, 2]] {
+        for dims in [0, 1, 5, 48] {
+            for lengths in [&long[..], &[2, 0, 5, 1]] {
+                case_from(device, lengths, X::Dense(40), dims, firsts);
+                case_from(device, lengths, X::Ragged(sizes, 40), dims, firsts);
+            }
+        }
+    }
     // No rows in X: every column is past it.
     case(device, &[2, 0, 200], X::Dense(0), 3);
     case(device, &[2, 0, 200], X::Ragged(sizes, 0), 3);
@@ -140,8 +166,10 @@ fn a_row_of_300_000_nonzeros_loses_none() {
             values: &upload(&device, &vec![1.0; nonzeros as usize]),
             x: &upload(&device, &[1.0, 2.0, 4.0]),
             x_offsets: None,
+            x_first: 0,
             dims: 1,
             y: &mut y,
+            y_first: 0,
             accumulate: None,
             workspace: &mut poisoned(&device, Spmm::workspace_len(nonzeros as usize, 1)),
         }
@@ -180,8 +208,10 @@ fn one_order_on_every_device_and_any_number_of_threads() {
             values: &upload(device, &values),
             x: &upload(device, &x),
             x_offsets: None,
+            x_first: 0,
             dims: 36,
             y: &mut y,
+            y_first: 0,
             accumulate: None,
             workspace: &mut poisoned(device, Spmm::workspace_len(columns.len(), 36)),
         }
@@ -222,14 +252,17 @@ fn mutants_are_rejected() {
         SHADER.name,
         &[
             ("if column >= params.columns {", "if column + 1u >= params.columns {"),
-            ("return Row(start, min(x_offsets[column + 1u] - start,", "return Row(start, min(x_offsets[column + 1u],"),
+            ("let size = x_offsets[column + 1u] - start;", "let size = x_offsets[column + 1u];"),
+            ("return Row(start + left_out,", "return Row(start,"),
+            ("+ params.dims) + params.x_first, params.dims);", "+ params.dims), params.dims);"),
+            ("+ params.dims) + params.y_first + j;", "+ params.dims) + j;"),
             ("e < end; e++", "e + 1u < end; e++"),
             ("if end - begin <= params.chunk {", "if end - begin < params.chunk {"),
             ("if row_offsets[middle + 1u] <= position {", "if row_offsets[middle + 1u] < position {"),
             ("slot < 2u; slot++", "slot < 1u; slot++"),
             ("sum_of(max(low, begin),", "sum_of(begin,"),
             ("next * params.chunk < high;", "(next + 1u) * params.chunk < high;"),
-            ("total[at] += params.scale * value;", "total[at] += value;"),
+            ("params.scale * (total[at] + value);", "total[at] + params.scale * value;"),
         ],
         parity,
     );
@@ -245,8 +278,10 @@ fn wrong_arguments_are_errors() {
             values: &upload(device, &[1.0, 2.0]),
             x: &upload(device, &vec![1.0; x_len]),
             x_offsets: None,
+            x_first: 0,
             dims: 2,
             y: &mut poisoned(device, y_len),
+            y_first: 0,
             accumulate: Some(Accumulate { total: &mut total, scale }),
             workspace: &mut poisoned(device, space),
         }
@@ -269,8 +304,10 @@ fn wrong_arguments_are_errors() {
         values: &upload(&cpu, &[]),
         x: &upload(&cpu, &[]),
         x_offsets: None,
+        x_first: 0,
         dims: 1,
         y: &mut y,
+        y_first: 0,
         accumulate: None,
         workspace: &mut poisoned(&cpu, 0),
     }
@@ -289,8 +326,10 @@ fn buffers_of_another_device_are_errors() {
         values: &upload(&gpu, &[1.0]),
         x: &upload(&gpu, &[1.0]),
         x_offsets: None,
+        x_first: 0,
         dims: 1,
         y: &mut poisoned(&gpu, 1),
+        y_first: 0,
         accumulate: None,
         workspace: &mut poisoned(&gpu, 2),
     }

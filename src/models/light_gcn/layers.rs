@@ -1,0 +1,235 @@
+//! The propagation of a graph model: the graph on the device, and the dense rows of its layers.
+
+use crate::device::{Buffer, Commands, Device};
+use crate::kernels::graph::spmm::{Accumulate, Spmm};
+use crate::kernels::table::lookup::Lookup;
+use crate::models::{Bipartite, Embeddings};
+use crate::stream::UserItems;
+use crate::table::RaggedTable;
+use crate::{Error, Result};
+
+/// The normalised graph, cut into what reaches the users (R) and what reaches the items (R transposed).
+#[derive(Debug)]
+pub(super) struct Graph {
+    users: Edges,
+    items: Edges,
+}
+
+/// The edges into one side.
+#[derive(Debug)]
+struct Edges {
+    /// On the host: rows that are new since then are added at the end, without edges.
+    row_offsets: Vec<u32>,
+    columns: Buffer<u32>,
+    values: Buffer<f32>,
+}
+
+impl Graph {
+    /// The graph of `history` with `items` items. Linear in users, items and interactions.
+    pub fn new(device: &Device, history: &UserItems, items: u32) -> Result<Self> {
+        let graph = Bipartite::new(history, items)?;
+        let (users, edges) = (graph.users(), history.len());
+        let side = |row_offsets: &[u32], columns: Vec<u32>, values: &[f32]| -> Result<Edges> {
+            Ok(Edges {
+                row_offsets: row_offsets.iter().map(|offset| offset - row_offsets[0]).collect(),
+                columns: Buffer::from_vec(device, columns)?,
+                values: Buffer::from_slice(device, values)?,
+            })
+        };
+        let (of_users, of_items) = graph.columns().split_at(edges);
+        let (user_values, item_values) = graph.values().split_at(edges);
+        Ok(Self {
+            users: side(
+                &graph.row_offsets()[..=users as usize],
+                of_users.iter().map(|node| node - users).collect(),
+                user_values,
+            )?,
+            items: side(&graph.row_offsets()[users as usize..], of_items.to_vec(), item_values)?,
+        })
+    }
+
+    /// Bytes held on the device.
+    pub fn bytes(&self) -> u64 {
+        let bytes = |edges: &Edges| edges.columns.size_bytes() + edges.values.size_bytes();
+        bytes(&self.users) + bytes(&self.items)
+    }
+}
+
+/// Three dense copies of the rows: a running sum of layers, the last layer and the next.
+#[derive(Debug)]
+pub(super) struct Layers {
+    pub users: Side,
+    pub items: Side,
+    /// Width of a propagated row.
+    dims: u32,
+    workspace: Buffer<u32>,
+}
+
+/// The dense rows of users or of items: `[rows, first + dims]`.
+#[derive(Debug)]
+pub(super) struct Side {
+    /// Leading elements that are not propagated: an item's bias.
+    first: u32,
+    /// Width of a row, `first + dims`.
+    pub width: u32,
+    /// The mean over layers: of the rows, the outputs; of their gradients, those of the first layer.
+    pub sum: Buffer<f32>,
+    /// The layer that is propagated next.
+    pub layer: Buffer<f32>,
+    /// The layer that is written next; scratch between.
+    pub next: Buffer<f32>,
+    /// `rows + 1` multiples of the width: where the dense rows begin.
+    pub offsets: Buffer<u32>,
+    /// `0..rows`.
+    pub ids: Buffer<u32>,
+    /// `0..=rows`.
+    pub row_ends: Buffer<u32>,
+    /// How often each row occurred, scaled: a diagonal.
+    pub weights: Buffer<f32>,
+    edges: Buffer<u32>,
+}
+
+impl Side {
+    fn new(device: &Device, table: &RaggedTable, edges: &Edges, first: u32, dims: u32) -> Result<Self> {
+        let (rows, width) = (table.rows() as usize, first + dims);
+        let values = rows as u64 * u64::from(width);
+        if values > u64::from(u32::MAX) {
+            let (op, arg, limit) = ("LightGcn", "rows", "32-bit index");
+            return Err(Error::Limit { op, arg, limit, allowed: u32::MAX.into(), requested: values });
+        }
+        let values = values as usize;
+        let mut row_offsets = edges.row_offsets.clone();
+        row_offsets.resize(rows + 1, edges.row_offsets[edges.row_offsets.len() - 1]);
+        Ok(Self {
+            first,
+            width,
+            sum: Buffer::zeroed(device, values)?,
+            layer: Buffer::zeroed(device, values)?,
+            next: Buffer::zeroed(device, values)?,
+            offsets: Buffer::from_vec(device, (0..=rows as u32).map(|row| row * width).collect())?,
+            ids: Buffer::from_vec(device, (0..rows as u32).collect())?,
+            row_ends: Buffer::from_vec(device, (0..=rows as u32).collect())?,
+            weights: Buffer::zeroed(device, rows)?,
+            edges: Buffer::from_vec(device, row_offsets)?,
+        })
+    }
+
+    fn bytes(&self) -> u64 {
+        let floats = [&self.sum, &self.layer, &self.next, &self.weights].map(Buffer::size_bytes);
+        let words = [&self.offsets, &self.ids, &self.row_ends, &self.edges].map(Buffer::size_bytes);
+        floats.iter().sum::<u64>() + words.iter().sum::<u64>()
+    }
+}
+
+impl Layers {
+    /// Room for the rows of both tables as they are now.
+    pub fn new(graph: &Graph, tables: &Embeddings) -> Result<Self> {
+        let device = tables.device();
+        let first = u32::from(tables.item_bias());
+        let (users, items) = tables.widths();
+        // Whole vectors: a product of seven dims takes as long as one of eight.
+        let dims = users.max(items - first).next_multiple_of(8);
+        let edges = graph.users.columns.len();
+        Ok(Self {
+            users: Side::new(device, tables.users(), &graph.users, 0, dims)?,
+            items: Side::new(device, tables.items(), &graph.items, first, dims)?,
+            dims,
+            workspace: match device {
+                Device::Cpu => Buffer::zeroed(device, 0)?,
+                Device::Gpu(_) => {
+                    let diagonal = tables.users().rows().max(tables.items().rows()) as usize;
+                    Buffer::zeroed(device, Spmm::workspace_len(edges.max(diagonal), dims))?
+                }
+            },
+        })
+    }
+
+    /// Width of a propagated row.
+    pub fn dims(&self) -> u32 {
+        self.dims
+    }
+
+    /// Bytes held on the device.
+    pub fn bytes(&self) -> u64 {
+        self.users.bytes() + self.items.bytes() + self.workspace.size_bytes()
+    }
+
+    /// Leaves the outputs in `sum`: the mean of `E^0..E^layers`, and the biases as they are.
+    pub fn record_outputs(
+        &mut self,
+        commands: &mut Commands,
+        (graph, layers): (&Graph, u32),
+        tables: &Embeddings,
+    ) -> Result<()> {
+        for (side, table) in [(&mut self.users, tables.users()), (&mut self.items, tables.items())] {
+            let (arena, offsets) = (table.values(), table.offsets());
+            commands.run(Lookup { arena, offsets, ids: &side.ids, dims: side.width, out: &mut side.sum })?;
+        }
+        self.record_mean(commands, (graph, layers), Some(tables))
+    }
+
+    /// Turns the gradient of the outputs, in `layer`, into that of the first layer, in `sum`. The mean of powers of a
+    /// symmetric matrix is symmetric, so this is the way forward once more.
+    pub fn record_gradients(&mut self, commands: &mut Commands, (graph, layers): (&Graph, u32)) -> Result<()> {
+        for side in [&mut self.users, &mut self.items] {
+            commands.copy(&side.layer, &mut side.sum, side.layer.len())?;
+        }
+        self.record_mean(commands, (graph, layers), None)
+    }
+
+    /// Adds `weights_r * E^0_r` to the propagated part of every row of `sum`.
+    pub fn record_decay(&mut self, commands: &mut Commands, tables: &Embeddings) -> Result<()> {
+        for (side, table) in [(&mut self.users, tables.users()), (&mut self.items, tables.items())] {
+            commands.run(Spmm {
+                row_offsets: &side.row_ends,
+                columns: &side.ids,
+                values: &side.weights,
+                x: table.values(),
+                x_offsets: Some(table.offsets()),
+                x_first: side.first,
+                dims: self.dims,
+                y: &mut side.next,
+                y_first: side.first,
+                accumulate: Some(Accumulate { total: &mut side.sum, scale: 1.0 }),
+                workspace: &mut self.workspace,
+            })?;
+        }
+        Ok(())
+    }
+
+    /// `sum` holds the first layer and gets the mean of all; the first product reads the ragged rows where there are
+    /// any, else `layer`.
+    fn record_mean(
+        &mut self,
+        commands: &mut Commands,
+        (graph, layers): (&Graph, u32),
+        mut ragged: Option<&Embeddings>,
+    ) -> Result<()> {
+        let Self { users, items, dims, workspace } = self;
+        for layer in 1..=layers {
+            let scale = if layer == layers { 1.0 / (layers + 1) as f32 } else { 1.0 };
+            let mut product = |edges: &Edges, from: &Side, table: Option<&RaggedTable>, to: &mut Side| {
+                commands.run(Spmm {
+                    row_offsets: &to.edges,
+                    columns: &edges.columns,
+                    values: &edges.values,
+                    x: table.map_or(&from.layer, RaggedTable::values),
+                    x_offsets: table.map(RaggedTable::offsets),
+                    x_first: from.first,
+                    dims: *dims,
+                    y: &mut to.next,
+                    y_first: to.first,
+                    accumulate: Some(Accumulate { total: &mut to.sum, scale }),
+                    workspace,
+                })
+            };
+            product(&graph.users, items, ragged.map(Embeddings::items), users)?;
+            product(&graph.items, users, ragged.map(Embeddings::users), items)?;
+            for side in [&mut *users, &mut *items] {
+                std::mem::swap(&mut side.layer, &mut side.next);
+            }
+            ragged = None;
+        }
+        Ok(())
+    }
+}
