@@ -68,5 +68,5 @@ pub mod table;
 mod testing;
 
 pub use error::{Error, Result};
-pub use scall::{Phase, ProbeOptions, Scall, ScallOptions, Seconds, SegmentReport, Summary};
+pub use scall::{Followed, Phase, ProbeOptions, Scall, ScallOptions, Seconds, SegmentReport, Summary, follow};
 pub use wgpu;

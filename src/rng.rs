@@ -26,6 +26,8 @@ pub enum Purpose {
     Shuffle = 5,
     /// Whatever a user of this crate draws through [`Philox`].
     User = 6,
+    /// Size actions that a search tries, a substream a segment.
+    Actions = 10,
 }
 
 /// Ten rounds of Philox4x32: four random words for a counter and a key.

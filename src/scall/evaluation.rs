@@ -2,8 +2,26 @@
 
 use crate::Result;
 use crate::eval::{CUTOFFS, Metrics};
+use crate::models::baselines::Baseline;
 use crate::models::{RankRequest, Rankings, Recommender};
 use crate::stream::{Interactions, Segment, UserItems};
+
+/// Whatever gives lists.
+pub(super) trait Lists {
+    fn lists(&mut self, request: RankRequest<'_>) -> Result<Rankings>;
+}
+
+impl Lists for dyn Recommender + '_ {
+    fn lists(&mut self, request: RankRequest<'_>) -> Result<Rankings> {
+        self.rank(request)
+    }
+}
+
+impl Lists for dyn Baseline + '_ {
+    fn lists(&mut self, request: RankRequest<'_>) -> Result<Rankings> {
+        self.rank(request)
+    }
+}
 
 /// Whom to rank what for, and what would be right (`docs/method.md` section 6).
 #[derive(Clone, Debug)]
@@ -30,20 +48,20 @@ impl Evaluation {
     }
 
     /// Quality among the items of the test part.
-    pub fn among_test_items(&self, model: &mut dyn Recommender, history: &UserItems) -> Result<Metrics> {
+    pub fn among_test_items(&self, model: &mut (impl Lists + ?Sized), history: &UserItems) -> Result<Metrics> {
         self.rank(model, history, &self.candidates)
     }
 
     /// Quality among all items.
-    pub fn among_all_items(&self, model: &mut dyn Recommender, history: &UserItems) -> Result<Metrics> {
+    pub fn among_all_items(&self, model: &mut (impl Lists + ?Sized), history: &UserItems) -> Result<Metrics> {
         let everything: Vec<u32> = (0..self.items).collect();
         self.rank(model, history, &everything)
     }
 
-    fn rank(&self, model: &mut dyn Recommender, history: &UserItems, candidates: &[u32]) -> Result<Metrics> {
+    fn rank(&self, model: &mut (impl Lists + ?Sized), history: &UserItems, candidates: &[u32]) -> Result<Metrics> {
         let excluded = |user: u32| history.row(user);
         let k = CUTOFFS[CUTOFFS.len() - 1] as u32;
-        let rankings: Rankings = model.rank(RankRequest { users: &self.users, candidates, excluded: &excluded, k })?;
+        let rankings = model.lists(RankRequest { users: &self.users, candidates, excluded: &excluded, k })?;
         let lists = rankings.iter().zip(&self.users);
         Ok(Metrics::mean(lists.map(|(ranked, &user)| (ranked, self.relevant.row(user)))))
     }

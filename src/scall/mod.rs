@@ -4,6 +4,7 @@
 //! has begun they are past, and a search may probe on them.
 
 mod evaluation;
+mod follow;
 mod probe;
 mod report;
 
@@ -19,6 +20,7 @@ use crate::table::Account;
 use crate::{Error, Result};
 
 use evaluation::Evaluation;
+pub use follow::{Followed, follow};
 pub use probe::ProbeOptions;
 use probe::{LastSegment, Trial, rows};
 pub use report::{Phase, Seconds, SegmentReport, Summary};
