@@ -29,14 +29,13 @@ pub struct LinUcbOptions {
     pub gamma: f64,
     /// Ridge of the least squares (default 1).
     pub ridge: f64,
-    /// Weight of the confidence width against the expected reward (default 0.3: reward is 1 for 10 % more quality, which is
-    /// more than levels usually bring).
+    /// Weight of the confidence width against the expected reward (default 1; only probes take the risk).
     pub alpha: f64,
 }
 
 impl Default for LinUcbOptions {
     fn default() -> Self {
-        Self { probes: 8, actions: 64, gamma: 0.95, ridge: 1.0, alpha: 0.3 }
+        Self { probes: 8, actions: 64, gamma: 0.95, ridge: 1.0, alpha: 1.0 }
     }
 }
 
