@@ -71,5 +71,5 @@ pub mod table;
 mod testing;
 
 pub use error::{Error, Result};
-pub use scall::{Phase, ProbeOptions, Replay, Scall, ScallOptions, Seconds, SegmentReport, Summary};
+pub use scall::{Followed, Phase, ProbeOptions, Replay, Scall, ScallOptions, Seconds, SegmentReport, Summary, follow};
 pub use wgpu;

@@ -36,6 +36,8 @@ pub enum Purpose {
     Learn = 10,
     /// Actions near the best of a search, a substream a probe.
     NearBest = 11,
+    /// Size actions that a search tries, a substream a segment.
+    Actions = 12,
 }
 
 /// Ten rounds of Philox4x32: four random words for a counter and a key.

@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use clap::{Parser, ValueEnum};
 use scall_gpu::kernels::table::update::Optimizer;
 use scall_gpu::models::{BprMfOptions, ItemBias, LightGcnOptions, ModelOptions, RateSchedule, Sampling};
-use scall_gpu::sizing::{Amount, Distribution, FrequencyRanked, Random, SizePolicy, Uniform};
+use scall_gpu::sizing::{
+    Amount, Bet, Distribution, FrequencyRanked, GrowOnly, LinUcb, MagnitudeCut, MixedDimensions, Random, SizePolicy,
+    Uniform,
+};
 use scall_gpu::stream::{Column, Columns, Cut, Format};
 use scall_gpu::{Error, Result};
 
@@ -171,6 +174,16 @@ pub enum Policy {
     Random,
     /// A profile of sizes, the most frequent entity gets the largest
     Ranked,
+    /// Sizes by a power of frequency (mixed dimensions)
+    Mde,
+    /// Sizes by how many large values training left in a row
+    Magnitude,
+    /// Sizes that grow with all that was seen, and never shrink while there is room
+    Grow,
+    /// The best of random profiles, found by probes on the last segment
+    Bet,
+    /// Sizes of frequency groups, learned from probes by a bandit that forgets
+    Linucb,
 }
 
 impl Args {
@@ -267,6 +280,11 @@ impl Args {
             Policy::Uniform => Box::new(Uniform),
             Policy::Random => Box::new(Random { profile: ranked }),
             Policy::Ranked => Box::new(ranked),
+            Policy::Mde => Box::new(MixedDimensions::default()),
+            Policy::Magnitude => Box::new(MagnitudeCut::default()),
+            Policy::Grow => Box::new(GrowOnly::default()),
+            Policy::Bet => Box::new(Bet::default()),
+            Policy::Linucb => Box::new(LinUcb::default()),
         }
     }
 }

@@ -1,5 +1,6 @@
-//! Recommenders whose embeddings live in ragged tables.
+//! Recommenders whose embeddings live in ragged tables, and baselines without embeddings.
 
+pub mod baselines;
 mod bipartite;
 mod bpr_mf;
 mod embeddings;

@@ -68,6 +68,22 @@ pub struct Rankings {
 }
 
 impl Rankings {
+    /// Rankings from lists of at most `k` item ids each, best first; what is longer is cut.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a `k` outside 1 to [`MAX_K`](crate::kernels::rank::top_k::MAX_K).
+    pub fn from_lists<L: AsRef<[u32]>>(k: u32, lists: impl IntoIterator<Item = L>) -> Result<Self> {
+        TopK::check_sizes(k, 0)?;
+        let k = k as usize;
+        let mut items = Vec::new();
+        for list in lists {
+            let end = items.len() + k;
+            items.extend(list.as_ref().iter().take(k));
+            items.resize(end, u32::MAX);
+        }
+        Ok(Self { k, items })
+    }
+
     /// Item ids of the i-th user's list, best first; shorter than k when there were fewer candidates.
     ///
     /// # Panics

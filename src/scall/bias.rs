@@ -2,6 +2,7 @@
 
 use super::evaluation::Evaluation;
 use crate::Result;
+use crate::models::baselines::{Baseline, DecayedPopularity, Past};
 use crate::stream::{Interactions, Segment, UserItems, decayed_counts};
 
 /// Added to a count before its logarithm: what has not sold lately still ranks by taste. (An item that sold once just now stands
@@ -51,8 +52,10 @@ impl BiasCounter {
         history.extend(data.users_seen(end).max(history.users()), data.pairs(learned.min(end)..end))?;
         let evaluation = Evaluation::new(data, &validation, end, &history)?;
         for (quality, half_life) in self.quality.iter_mut().zip(HALF_LIVES) {
-            let counts = decayed_counts(data, end, half_life);
-            *quality = MEMORY * *quality + evaluation.by_counts(&counts, &history).quality();
+            let mut counts = DecayedPopularity::new(half_life);
+            counts.learn(Past { data, segment: fit.rows.clone(), history: &history })?;
+            let counts: &mut dyn Baseline = &mut counts;
+            *quality = MEMORY * *quality + evaluation.among_test_items(counts, &history)?.quality();
         }
         Ok(())
     }

@@ -5,6 +5,7 @@
 
 mod bias;
 mod evaluation;
+mod follow;
 mod probe;
 mod report;
 
@@ -21,6 +22,7 @@ use crate::{Error, Result};
 
 use bias::BiasCounter;
 use evaluation::Evaluation;
+pub use follow::{Followed, follow};
 pub use probe::ProbeOptions;
 use probe::{LastSegment, Trial, rows, set_biases};
 pub use report::{Phase, Seconds, SegmentReport, Summary};

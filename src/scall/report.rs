@@ -104,21 +104,24 @@ pub struct Summary {
 impl Summary {
     /// The mean of these segments; none where no segment counts. Its `users` are those of all segments together.
     pub fn of(reports: &[SegmentReport]) -> Option<Self> {
-        let counted: Vec<_> = reports.iter().filter(|r| r.t > 0 && r.test_candidates.users > 0).collect();
-        let mean = |metrics: fn(&SegmentReport) -> &Metrics| {
+        Self::mean(reports.iter().map(|report| (report.t, &report.test_candidates, &report.all_candidates)))
+    }
+
+    /// The same of segments given as number, ranking among test items, ranking among all.
+    pub(super) fn mean<'a>(segments: impl IntoIterator<Item = (usize, &'a Metrics, &'a Metrics)>) -> Option<Self> {
+        let counted = segments.into_iter().filter(|(t, test, _)| *t > 0 && test.users > 0);
+        let (test, all): (Vec<_>, Vec<_>) = counted.map(|(_, test, all)| (test, all)).unzip();
+        let mean = |metrics: &[&Metrics]| {
             let at = |c: usize, part: fn(&Metrics) -> &[f64; 3]| {
-                counted.iter().map(|report| part(metrics(report))[c]).sum::<f64>() / counted.len() as f64
+                metrics.iter().map(|metrics| part(metrics)[c]).sum::<f64>() / metrics.len() as f64
             };
             Metrics {
                 recall: std::array::from_fn(|c| at(c, |m| &m.recall)),
                 ndcg: std::array::from_fn(|c| at(c, |m| &m.ndcg)),
-                users: counted.iter().map(|report| metrics(report).users).sum(),
+                users: metrics.iter().map(|metrics| metrics.users).sum(),
             }
         };
-        (!counted.is_empty()).then(|| Self {
-            test_candidates: mean(|report| &report.test_candidates),
-            all_candidates: mean(|report| &report.all_candidates),
-            segments: counted.len(),
-        })
+        let segments = test.len();
+        (segments > 0).then(|| Self { test_candidates: mean(&test), all_candidates: mean(&all), segments })
     }
 }

@@ -5,16 +5,28 @@
 //!
 //! Source: `docs/method.md` section 3.
 
+mod bet;
 mod budget;
+mod discounted;
+mod grow_only;
+mod linucb;
+mod magnitude;
+mod mde;
 mod mean_row;
 mod policy;
 mod profile;
 mod random;
 mod ranked;
 mod uniform;
+mod weighted;
 
 pub use crate::kernels::sizing::sample::{Distribution, Profile};
+pub use bet::{Bet, BetOptions};
 pub use budget::{Amount, Budget, Population, Resolved};
+pub use grow_only::{GrowOnly, GrowOnlyOptions};
+pub use linucb::{LinUcb, LinUcbOptions};
+pub use magnitude::MagnitudeCut;
+pub use mde::MixedDimensions;
 pub use mean_row::mean_row;
 pub use policy::{Action, Outcome, Probe, Rows, SizePolicy, Sizes, SizingContext};
 pub use random::Random;

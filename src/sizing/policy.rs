@@ -50,10 +50,7 @@ impl SizingContext<'_> {
     pub fn split(&self, user_share: f64) -> Result<(u64, u64)> {
         let (users, items) = (self.users.len() as u64, self.items.len() as u64);
         let (d_min, d_max) = (u64::from(self.d_min), u64::from(self.d_max));
-        let (entities, min) = (users + items, (users + items) * d_min);
-        if d_min > d_max || min > self.dims {
-            return Err(Error::Infeasible { entities, min, budget: self.dims, unit: "parameters" });
-        }
+        let total = self.total()?;
         if !(0.0..=1.0).contains(&user_share) {
             return Err(Error::Argument {
                 op: "SizingContext::split",
@@ -62,7 +59,6 @@ impl SizingContext<'_> {
                 got: user_share.to_string(),
             });
         }
-        let total = self.dims.min(entities * d_max);
         let least = (users * d_min).max(total.saturating_sub(items * d_max));
         let most = (users * d_max).min(total - items * d_min);
         let user_dims = ((user_share * total as f64).round() as u64).clamp(least, most);
@@ -77,6 +73,19 @@ impl SizingContext<'_> {
             });
         }
         Ok((user_dims, total - user_dims))
+    }
+
+    /// What the sizes of all rows add up to: the dims there are, or as many as the rows can take.
+    ///
+    /// # Errors
+    /// [`Error::Infeasible`] for fewer dims than rows of the least size need.
+    pub fn total(&self) -> Result<u64> {
+        let entities = self.users.len() as u64 + self.items.len() as u64;
+        let min = entities * u64::from(self.d_min);
+        if self.d_min > self.d_max || min > self.dims {
+            return Err(Error::Infeasible { entities, min, budget: self.dims, unit: "parameters" });
+        }
+        Ok(self.dims.min(entities * u64::from(self.d_max)))
     }
 
     /// The users' part of the entities: the share of uniform sizes.

@@ -1,0 +1,90 @@
+//! Baselines on recorded streams: the yardsticks that a recommender is measured with.
+
+use scall_gpu::eval::Metrics;
+use scall_gpu::models::baselines::{Baseline, ItemKnn, Popularity, RecentPopularity};
+use scall_gpu::stream::{Columns, Cut, Format, Interactions, Segment, cut, read};
+use scall_gpu::{Error, follow};
+
+fn baselines() -> [Box<dyn Baseline>; 3] {
+    [Box::new(Popularity::default()), Box::new(RecentPopularity::default()), Box::new(ItemKnn::default())]
+}
+
+#[test]
+fn a_stream_by_hand() {
+    // Each user's rows side by side; the last row of each five is test.
+    let rows = [
+        ["u1 a", "u2 a", "u2 b", "u3 c", "u1 b"],
+        ["u3 d", "u4 d", "u4 b", "u5 c", "u5 d"],
+        // An item and a user that are new do not count.
+        ["u1 d", "u2 d", "u3 b", "u4 a", "u6 e"],
+    ];
+    let rows = rows.iter().flatten().enumerate().map(|(t, row)| {
+        let (user, item) = row.split_once(' ').unwrap();
+        (user, item, t as i64)
+    });
+    let data = Interactions::from_rows(rows).unwrap();
+    let segments = cut(&data, Cut::Equal { segments: 3 }).unwrap();
+    let follow = |baseline: &mut dyn Baseline| follow(&data, &segments, 0.8, baseline).unwrap();
+    let at = |rank: f64| Metrics { recall: [1.0; 3], ndcg: [1.0 / (rank + 1.0).log2(); 3], users: 1 };
+    let check = |found: &Metrics, rank| {
+        let expected = at(rank);
+        assert_eq!((found.recall, found.users), (expected.recall, 1));
+        found.ndcg.iter().zip(expected.ndcg).for_each(|(a, b)| assert!((a - b).abs() < 1e-12, "{a} {b}"));
+    };
+    // Where the right item stands. Segment 0: u1 has a and takes b; rows are a 2, b 1, c 1, and u2 has a and b. Segment 1: u5
+    // has c and takes d; rows are a 2, b 3, c 2, d 2, in the segment b 1, c 1, d 2, and u3 has c and d.
+    for (baseline, ranks) in baselines().iter_mut().zip([[1.0, 3.0], [1.0, 1.0], [1.0, 1.0]]) {
+        let followed = follow(&mut **baseline);
+        for t in [0, 1] {
+            check(&followed.all_candidates[t], ranks[t]);
+            check(&followed.test_candidates[t], 1.0);
+        }
+        assert_eq!(followed.test_candidates[2], Metrics::default(), "{}", baseline.name());
+        let mean = followed.summary().unwrap();
+        assert_eq!((mean.segments, &mean.all_candidates), (1, &followed.all_candidates[1]));
+    }
+}
+
+#[test]
+fn a_share_outside_its_range_is_an_error() {
+    let data = Interactions::from_rows([("u", "a", 1)]).unwrap();
+    let error = follow(&data, &[Segment { rows: 0..1 }], 1.5, &mut Popularity::default()).unwrap_err();
+    assert!(matches!(error, Error::Argument { .. }), "{error}");
+}
+
+/// Recall@20 and NDCG@20 of the three baselines on ten equal segments, as other code counts them.
+#[test]
+fn yardsticks_on_real_streams() {
+    let shared = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/data");
+    let cases = [
+        (
+            "online-retail/interactions.csv",
+            Format::Csv(Columns::default()),
+            [(0.0476, 0.0462), (0.0807, 0.0822), (0.1023, 0.0932)],
+        ),
+        (
+            "movietweetings-100k/ratings.dat",
+            Format::DoubleColon,
+            [(0.2036, 0.0913), (0.2937, 0.1607), (0.1987, 0.0883)],
+        ),
+    ];
+    for (name, format, expected) in cases {
+        let file = format!("{shared}/{name}");
+        if !std::path::Path::new(&file).exists() {
+            eprintln!("**** NOT RUN: {file} is not there ****");
+            continue;
+        }
+        let data = read(&file, &format).unwrap();
+        let segments = cut(&data, Cut::Equal { segments: 10 }).unwrap();
+        let mut wrong = Vec::new();
+        for (mut baseline, (recall, ndcg)) in baselines().into_iter().zip(expected) {
+            let mean = follow(&data, &segments, 0.8, &mut *baseline).unwrap().summary().unwrap().test_candidates;
+            let got = (mean.recall[2], mean.ndcg[2]);
+            let close = |got: f64, expected: f64| (got - expected).abs() < 1e-4;
+            if !close(got.0, recall) || !close(got.1, ndcg) {
+                wrong.push(format!("{}: {got:?}, expected {:?}", baseline.name(), (recall, ndcg)));
+            }
+        }
+        assert!(wrong.is_empty(), "{name}: {wrong:?}");
+    }
+}
