@@ -26,8 +26,8 @@ pub struct LightGcnOptions {
     pub layers: u32,
     /// Triples a step (default 4,096: propagation costs the same for any batch).
     pub batch: u32,
-    /// Weight of the squared embeddings of the batch's rows, a triple (default 1e-4). Biases are left out: a bias is one
-    /// number and hard to overfit.
+    /// Weight of the squared embeddings of the batch's rows, a triple (default 1e-3, between the 5e-4 and 2e-3 that rank best
+    /// on the UCI Online Retail purchases; SCALL has 1e-4). Biases are left out: a bias is one number and hard to overfit.
     pub l2: f32,
     /// Adam's rate over the steps of a segment.
     pub rate: RateSchedule,
@@ -45,7 +45,7 @@ impl Default for LightGcnOptions {
         Self {
             layers: 3,
             batch: 4096,
-            l2: 1e-4,
+            l2: 1e-3,
             rate: RateSchedule::default(),
             item_bias: true,
             init_std: 0.01,
