@@ -103,8 +103,9 @@ impl RateSchedule {
 ///
 /// # Cost
 /// A step is `2 K` products of the graph with `[users + items, W]`, W the widest row (up to a multiple of 8); the first of
-/// them reads the ragged rows. Held besides the tables, with n users and items, z interactions and batch B: `12 n W` bytes of
-/// dense rows, `16 z` of the graph, about `24 n + 12 B (W + 2)` of scratch, and the training set; a GPU's sorts take more.
+/// them reads the ragged rows. On a CPU they are four fifths of a step. Held besides the tables, with n users and items, z
+/// interactions and batch B: `12 n W` bytes of dense rows, `16 z` of the graph, about `20 n + 12 B (W + 3)` of scratch, and
+/// the training set; a bias takes 12 an item more, and a GPU's sorts and long rows their workspace.
 ///
 /// Source: He et al., "LightGCN: Simplifying and powering graph convolution network for recommendation", SIGIR 2020;
 /// `docs/method.md` section 5.
