@@ -6,7 +6,7 @@ use common::devices;
 use rand::Rng;
 use scall_gpu::device::Device;
 use scall_gpu::eval::CUTOFFS;
-use scall_gpu::models::{BprMfOptions, ModelOptions, Sampling};
+use scall_gpu::models::{BprMfOptions, LightGcnOptions, ModelOptions, Sampling};
 use scall_gpu::rng::{Philox, Purpose};
 use scall_gpu::sizing::{Amount, Budget, FrequencyRanked, Random, SizePolicy, Uniform};
 use scall_gpu::stream::{Cut, Format, Interactions, Segment, cut};
@@ -120,6 +120,27 @@ fn the_recommender_learns() {
         assert!(recall > 3.0 * chance, "{}: Recall@20 {recall}, chance {chance}", device.describe());
         assert!(last.test_candidates.recall[2] >= recall, "fewer candidates cannot rank worse");
         assert!(last.loss < 0.5, "{}: loss {}", device.describe(), last.loss);
+    }
+}
+
+#[test]
+fn a_graph_model_follows_the_stream() {
+    for device in devices() {
+        let model = ModelOptions::LightGcn(LightGcnOptions { batch: 256, ..LightGcnOptions::default() });
+        let options = ScallOptions { model, ..options(Amount::Bytes(20_000)) };
+        let reports = run(&device, Box::new(FrequencyRanked::default()), options.clone());
+        let last = reports.last().unwrap();
+        let chance = CUTOFFS[2] as f64 / f64::from(last.items);
+        let recall = last.all_candidates.recall[2];
+        assert!(recall > 2.0 * chance, "{}: Recall@20 {recall}, chance {chance}", device.describe());
+        assert!(reports.iter().all(|r| r.counted_bytes <= 20_000 && r.working_bytes > 0));
+        // Newcomers have rows at once and no edges yet.
+        let mut scall = Scall::new(&device, Box::new(FrequencyRanked::default()), options).unwrap();
+        scall.observe((0..400).map(|n: i64| (format!("u{}", n % 23), format!("i{}", n * n % 31), n))).unwrap();
+        scall.step(|_| {}).unwrap().unwrap();
+        scall.observe([("u99", "i1", 400), ("u3", "i99", 401)]).unwrap();
+        assert_eq!(scall.recommend("u99", 5).unwrap().len(), 5);
+        assert!(scall.recommend("nobody", 5).unwrap().len() == 5);
     }
 }
 

@@ -98,7 +98,7 @@ pub struct Args {
     #[arg(long, default_value_t = 1e-3)]
     pub epsilon: f32,
 
-    /// Weight of the squared embeddings [default: 0.02 for mf, 0.0001 for lightgcn]
+    /// Weight of the squared embeddings [default: 0.02 for mf, 0.001 for lightgcn]
     #[arg(long)]
     pub l2: Option<f32>,
 

@@ -1,12 +1,13 @@
 //! LightGCN on ragged rows: rows propagated over the graph of users and items, trained with BPR.
 
 mod layers;
+mod options;
 
 use std::sync::Arc;
 
 use super::{
-    DEFAULT_WORKING_BYTES, Embeddings, EmbeddingsOptions, ItemBias, RankCandidates, RankRequest, Rankings, Recommender,
-    Sampling, TrainingData, TrainingSet,
+    DEFAULT_WORKING_BYTES, Embeddings, EmbeddingsOptions, RankCandidates, RankRequest, Rankings, Recommender,
+    TrainingData, TrainingSet,
 };
 use crate::device::{Buffer, Commands, Device, Kernel};
 use crate::kernels::check;
@@ -17,80 +18,7 @@ use crate::stream::UserItems;
 use crate::table::Account;
 use crate::{Error, Result};
 use layers::{Graph, Layers, Side};
-
-/// How [`LightGcn`] learns.
-#[derive(Clone, Copy, Debug)]
-pub struct LightGcnOptions {
-    /// Propagation steps K (default 3, `docs/method.md` section 5); 0 is matrix factorisation.
-    pub layers: u32,
-    /// Triples a step (default 4,096: propagation costs the same for any batch).
-    pub batch: u32,
-    /// Weight of the squared embeddings of the batch's rows, a triple (default 1e-4). Biases are left out: a bias is one
-    /// number and hard to overfit.
-    pub l2: f32,
-    /// Adam's rate over the steps of a segment.
-    pub rate: RateSchedule,
-    /// Whether an item row begins with a bias, one more parameter an item, and where it comes from (default: counted).
-    pub item_bias: ItemBias,
-    /// How triples are drawn (default: rows of the log, negatives from at most 5,000 rows before or after).
-    pub sampling: Sampling,
-    /// Standard deviation of new values (default 0.01, `docs/method.md` section 4).
-    pub init_std: f32,
-    /// Seed of the triples and of new values (default 0).
-    pub seed: u64,
-}
-
-impl Default for LightGcnOptions {
-    fn default() -> Self {
-        Self {
-            layers: 3,
-            batch: 4096,
-            l2: 1e-4,
-            rate: RateSchedule::default(),
-            item_bias: ItemBias::default(),
-            sampling: Sampling::Log { window: 5000 },
-            init_std: 0.01,
-            seed: 0,
-        }
-    }
-}
-
-/// A learning rate that falls by steps: `max(start * factor^(step / every), least)`, the quotient rounded down.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct RateSchedule {
-    /// Rate of the first steps (default 0.03).
-    pub start: f32,
-    /// What it is multiplied by (default 0.95).
-    pub factor: f32,
-    /// Steps between (default 200).
-    pub every: u32,
-    /// Where it stays (default 0.001).
-    pub least: f32,
-}
-
-impl Default for RateSchedule {
-    /// SCALL's.
-    fn default() -> Self {
-        Self { start: 0.03, factor: 0.95, every: 200, least: 0.001 }
-    }
-}
-
-impl RateSchedule {
-    /// The rate of a step, counted from 0.
-    pub fn rate(&self, step: u32) -> f32 {
-        let falls = step / self.every.max(1);
-        (f64::from(self.start) * f64::from(self.factor).powf(falls.into())).max(self.least.into()) as f32
-    }
-
-    fn check(&self, op: &'static str) -> Result<()> {
-        let Self { start, factor, every, least } = *self;
-        for (arg, rate) in [("rate.start", start), ("rate.least", least)] {
-            check::domain(op, arg, rate, rate.is_finite() && rate >= 0.0, "finite and not negative")?;
-        }
-        check::domain(op, "rate.factor", factor, factor > 0.0 && factor <= 1.0, "above 0 and at most 1")?;
-        check::domain(op, "rate.every", every, every > 0, "at least 1")
-    }
-}
+pub use options::{LightGcnOptions, RateSchedule};
 
 /// Scores `b_i + <o_u, o_i>` with the outputs `o = mean of E^0, A E^0, ..., A^K E^0`, where E^0 are the rows, missing dims
 /// zero, and `A = D^-1/2 [[0, R], [R^T, 0]] D^-1/2` is the graph of the history. A bias is not propagated.
@@ -104,8 +32,9 @@ impl RateSchedule {
 ///
 /// # Cost
 /// A step is `2 K` products of the graph with `[users + items, W]`, W the widest row (up to a multiple of 8); the first of
-/// them reads the ragged rows. Held besides the tables, with n users and items, z interactions and batch B: `12 n W` bytes of
-/// dense rows, `16 z` of the graph, about `24 n + 12 B (W + 2)` of scratch, and the training set; a GPU's sorts take more.
+/// them reads the ragged rows. On a CPU they are four fifths of a step. Held besides the tables, with n users and items, z
+/// interactions and batch B: `12 n W` bytes of dense rows, `16 z` of the graph, about `20 n + 12 B (W + 3)` of scratch, and
+/// the training set; a bias takes 12 an item more, and a GPU's sorts and long rows their workspace.
 ///
 /// Source: He et al., "LightGCN: Simplifying and powering graph convolution network for recommendation", SIGIR 2020;
 /// `docs/method.md` section 5.
@@ -257,13 +186,6 @@ impl LightGcn {
             return Err(Error::Diverged { steps, loss });
         }
         Ok(loss)
-    }
-}
-
-impl LightGcnOptions {
-    /// Adam, as its paper has it, at the first rate.
-    pub(super) fn optimizer(&self) -> Optimizer {
-        Optimizer::Adam { learning_rate: self.rate.start, beta1: 0.9, beta2: 0.999, epsilon: 1e-8 }
     }
 }
 

@@ -137,8 +137,10 @@ impl Layers {
             workspace: match device {
                 Device::Cpu => Buffer::zeroed(device, 0)?,
                 Device::Gpu(_) => {
-                    let diagonal = tables.users().rows().max(tables.items().rows()) as usize;
-                    Buffer::zeroed(device, Spmm::workspace_len(edges.max(diagonal), dims))?
+                    let diagonals = [tables.users().rows() as usize, tables.items().rows() as usize];
+                    // The need does not grow with the non-zeros everywhere: chunks double.
+                    let needs = diagonals.map(|nonzeros| Spmm::workspace_len(nonzeros, dims));
+                    Buffer::zeroed(device, Spmm::workspace_len(edges, dims).max(needs[0]).max(needs[1]))?
                 }
             },
         })

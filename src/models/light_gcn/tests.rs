@@ -1,7 +1,10 @@
 use super::*;
+use crate::models::{ItemBias, Sampling};
 use crate::rng::{Philox, Purpose};
 use crate::sizing::Sizes;
 use crate::testing::{assert_same, devices};
+
+const LEARNED: ItemBias = ItemBias::Learned { keep: 0.0 };
 use rand::Rng;
 
 /// A small world: a history, row sizes, values.
@@ -28,16 +31,23 @@ impl Case {
     }
 
     fn options(&self) -> LightGcnOptions {
-        let Self { layers, item_bias, batch, l2, .. } = *self;
-        LightGcnOptions { layers, item_bias, batch, l2, init_std: 0.5, seed: 3, ..LightGcnOptions::default() }
+        let Self { layers, batch, l2, .. } = *self;
+        let item_bias = if self.item_bias { LEARNED } else { ItemBias::None };
+        let sampling = Sampling::Users;
+        LightGcnOptions { layers, item_bias, sampling, batch, l2, init_std: 0.5, seed: 3, ..LightGcnOptions::default() }
     }
 
     fn model(&self, device: &Device) -> LightGcn {
         let mut model = LightGcn::new(device, self.options(), &Account::unlimited()).unwrap();
         model.embeddings_mut().resize(&sizes(&self.sizes)).unwrap();
-        model.prepare(TrainingData { segment: &self.history, history: &self.history }).unwrap();
+        prepare(&mut model, &self.history, &self.history);
         model
     }
+}
+
+fn prepare(model: &mut LightGcn, rows: &UserItems, history: &UserItems) {
+    let rows: Vec<_> = rows.pairs().collect();
+    model.prepare(TrainingData { rows: &rows, history }).unwrap();
 }
 
 fn sizes([users, items]: &[Vec<u32>; 2]) -> Sizes {
@@ -198,7 +208,7 @@ fn step(model: &mut LightGcn) -> Step {
     layers.record_outputs(&mut commands, (&model.graph, model.options.layers), &model.embeddings).unwrap();
     commands.submit().unwrap();
     let (outputs, biases) = split(&layers);
-    assert_eq!(biases.len(), if model.options.item_bias { model.embeddings.items().rows() as usize } else { 0 });
+    assert_eq!(biases.len(), if model.embeddings.item_bias() { model.embeddings.items().rows() as usize } else { 0 });
 
     let mut commands = device.commands();
     model.record_step(&mut commands, &set, &mut layers, &mut scratch).unwrap();
@@ -335,11 +345,12 @@ fn recall(model: &mut LightGcn, known: &UserItems, held: &UserItems) -> f64 {
 fn training_finds_planted_tastes() {
     let (known, held) = tastes();
     for device in devices() {
-        let options = LightGcnOptions { batch: 256, ..LightGcnOptions::default() };
+        let options =
+            LightGcnOptions { batch: 256, item_bias: LEARNED, sampling: Sampling::Users, ..LightGcnOptions::default() };
         let mut model = LightGcn::new(&device, options, &Account::unlimited()).unwrap();
         let rows = [vec![6; 80], vec![5; 120]];
         model.embeddings_mut().resize(&sizes(&rows)).unwrap();
-        model.prepare(TrainingData { segment: &known, history: &known }).unwrap();
+        prepare(&mut model, &known, &known);
         let untrained = recall(&mut model, &known, &held);
         let first = model.train(1, &mut |_| {}).unwrap();
         let mut heard = 0;
@@ -392,7 +403,7 @@ fn a_resize_keeps_what_survives_and_newcomers_rank() {
             assert_eq!(scores.len(), 19);
             assert!(scores.windows(2).all(|pair| pair[0] >= pair[1] - 1e-6), "{user}: {scores:?}");
         }
-        model.prepare(TrainingData { segment: &case.history, history: &case.history }).unwrap();
+        prepare(&mut model, &case.history, &case.history);
         assert!(model.train(3, &mut |_| {}).unwrap() > 0.0);
     }
 }
@@ -404,12 +415,12 @@ fn nothing_to_learn_and_users_who_know_everything() {
         let nothing = UserItems::new(20, []).unwrap();
         let mut model = LightGcn::new(&device, case.options(), &Account::unlimited()).unwrap();
         let request = |users| RankRequest { users, candidates: &[], excluded: &|_| &[], k: 3 };
-        assert_eq!(model.rank(request(&[u32::MAX])).unwrap().user(0), []);
+        assert!(model.rank(request(&[u32::MAX])).unwrap().user(0).is_empty());
         assert_eq!(model.train(5, &mut |_| {}).unwrap(), 0.0);
 
         model.embeddings_mut().resize(&sizes(&case.sizes)).unwrap();
         for history in [&nothing, &case.history] {
-            model.prepare(TrainingData { segment: &nothing, history }).unwrap();
+            prepare(&mut model, &nothing, history);
             let before = values(&model);
             assert_eq!(model.train(5, &mut |_| {}).unwrap(), 0.0);
             assert_same("values", &values(&model), &before);
@@ -418,7 +429,7 @@ fn nothing_to_learn_and_users_who_know_everything() {
         }
         // The only user of the segment touched all of its items: no negative, no loss.
         let all = UserItems::new(20, (0..12).map(|item| (0, item))).unwrap();
-        model.prepare(TrainingData { segment: &all, history: &case.history }).unwrap();
+        prepare(&mut model, &all, &case.history);
         assert_eq!(model.train(3, &mut |_| {}).unwrap(), 0.0);
         assert!(values(&model).iter().all(|v| v.is_finite()));
     }
@@ -437,7 +448,7 @@ fn the_rate_falls_and_begins_anew_with_a_segment() {
         other => panic!("{other:?}"),
     };
     for _ in 0..2 {
-        model.prepare(TrainingData { segment: &case.history, history: &case.history }).unwrap();
+        prepare(&mut model, &case.history, &case.history);
         for rate in [0.04, 0.02, 0.015] {
             model.train(2, &mut |_| {}).unwrap();
             assert_eq!(now(&model), rate);
