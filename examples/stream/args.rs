@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
 use scall_gpu::kernels::table::update::Optimizer;
-use scall_gpu::models::{BprMfOptions, ItemBias, LightGcnOptions, ModelOptions, RateSchedule, Sampling};
+use scall_gpu::models::{BprMfOptions, FismOptions, ItemBias, LightGcnOptions, ModelOptions, RateSchedule, Sampling};
 use scall_gpu::sizing::{
     Amount, Bet, Distribution, FrequencyRanked, GrowOnly, LinUcb, MagnitudeCut, MixedDimensions, Random, SizePolicy,
     Uniform,
@@ -164,6 +164,8 @@ pub enum Model {
     Mf,
     /// LightGCN
     Lightgcn,
+    /// Factored item similarity: users made of what they took
+    Fism,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -244,6 +246,13 @@ impl Args {
                 let l2 = self.l2.unwrap_or(default.l2);
                 ModelOptions::BprMf(BprMfOptions { optimizer, batch: self.batch, l2, item_bias, sampling, ..default })
             }
+            Model::Fism => {
+                let default = FismOptions::default();
+                let learning_rate = self.learning_rate.unwrap_or(0.3);
+                let optimizer = Optimizer::Adagrad { learning_rate, epsilon: self.epsilon };
+                let l2 = self.l2.unwrap_or(default.l2);
+                ModelOptions::Fism(FismOptions { optimizer, l2, item_bias, ..default })
+            }
             Model::Lightgcn => {
                 let default = LightGcnOptions::default();
                 let start = self.learning_rate.unwrap_or(default.rate.start);
@@ -258,7 +267,7 @@ impl Args {
     pub fn steps(&self) -> u32 {
         self.steps.unwrap_or(match self.model {
             Model::Mf => 300,
-            Model::Lightgcn => 200,
+            Model::Lightgcn | Model::Fism => 200,
         })
     }
 
