@@ -18,6 +18,7 @@
 mod agent;
 mod checkpoint;
 mod convergence;
+mod evidence;
 mod networks;
 mod optimizer;
 mod options;

@@ -1,5 +1,6 @@
 //! The agent as a size policy: it probes actions on the segment that has ended, and the next one gets what it learned.
 
+use super::evidence::Evidence;
 use super::networks::{noise, values};
 use super::{ACTIONS, Agent, AgentOptions, Convergence, StateInput, StateLayout, StateVariant, Transition};
 use crate::Result;
@@ -12,8 +13,8 @@ use crate::sizing::{Action, Distribution, Outcome, Probe, SizePolicy, Sizes, Siz
 pub enum Deploy {
     /// The policy's mean action in the current state, as in the paper.
     Mean,
-    /// The best that the last segment's probes found, the mean action and the sizes in use among them (*ours*): a handful of probes a
-    /// segment is too few for the networks to beat the best of them.
+    /// The action of all probed ones that the evidence of all segments holds best, uniform sizes among them (*ours*): a handful of probes a segment
+    /// is too few for the networks to beat it.
     Best,
 }
 
@@ -34,13 +35,13 @@ pub struct ScallPolicyOptions {
     pub logarithmic: bool,
     /// Draws that a profile is averaged over (default 100, as in the paper).
     pub draws: u32,
-    /// Most probes on a segment, the reference not counted (default 12); the search ends before when the mean action rests
-    /// ([`Convergence`]).
+    /// Most proposals probed on a segment (default 12); the search ends before when the mean action rests ([`Convergence`]). The sizes in
+    /// use are probed besides, uniform ones, and the mean action.
     pub probes: u32,
     /// Every so many probes one is drawn near the best action so far instead of from the actor (default 2; 0 for never, as in the
     /// paper). The critics learn from those too: soft actor-critic is off-policy.
     pub near_best_every: u32,
-    /// Standard deviation of those (default 0.15).
+    /// Standard deviation of those (default 0.1).
     pub near_best_std: f32,
     /// Quality relative to the reference that gives reward 0, and that which gives 10 (default 0.9 and 1.1, as in the paper for all
     /// data but Yelp).
@@ -60,7 +61,7 @@ impl Default for ScallPolicyOptions {
             draws: 100,
             probes: 12,
             near_best_every: 2,
-            near_best_std: 0.15,
+            near_best_std: 0.1,
             reward_range: (0.9, 1.1),
             deploy: Deploy::Best,
         }
@@ -89,12 +90,13 @@ pub struct ScallPolicy {
     last_reward: f32,
     /// The action in use; none for uniform sizes.
     chosen: Option<[f32; ACTIONS]>,
+    evidence: Evidence,
 }
 
 impl ScallPolicy {
     /// A policy that knows nothing yet. Until it has searched, sizes are its first mean action.
     pub fn new(options: ScallPolicyOptions) -> Self {
-        Self { options, agent: None, last_reward: 0.5, chosen: None }
+        Self { options, agent: None, last_reward: 0.5, chosen: None, evidence: Evidence::default() }
     }
 
     /// The agent, once there is one.
@@ -168,19 +170,27 @@ impl SizePolicy for ScallPolicy {
             // Nobody to rank for, or nothing right: no action is better than another.
             return Ok(());
         }
-        let mut best = Best { action: self.chosen, ratio: 1.0 };
+        self.evidence.fade();
+        let uniform = match self.chosen {
+            None => reference,
+            Some(action) => {
+                let uniform = probe.run(&Uniform.decide(last)?)?.quality.max(f64::MIN_POSITIVE);
+                self.evidence.add(action, reference / uniform);
+                uniform
+            }
+        };
         let mut state = self.state(last, &deployed, None)?;
         let mut rests = Convergence::default();
         for step in 1..=options.probes {
             let near = options.near_best_every > 0 && step % options.near_best_every == 0;
-            let action = match best.action.filter(|_| near) {
+            let action = match self.evidence.best().filter(|_| near) {
                 Some(action) => self.near(last, action, step)?,
                 None => self.agent_for(last)?.act(&state)?.action,
             };
-            let (ratio, next) = self.try_action(last, probe, action, reference)?;
-            best.meet(action, ratio);
+            let (quality, next) = self.try_action(last, probe, action, reference)?;
+            self.evidence.add(action, quality / uniform);
             let (low, high) = options.reward_range;
-            let reward = 10.0 * (ratio - low) / (high - low);
+            let reward = 10.0 * (self.last_reward - low) / (high - low);
             let transition = Transition { state, action, reward, next_state: next.clone() };
             let agent = self.agent_for(last)?;
             agent.observe(transition)?;
@@ -191,10 +201,10 @@ impl SizePolicy for ScallPolicy {
         }
         if options.deploy == Deploy::Best {
             let mean = self.agent_for(last)?.mean_action(&state)?;
-            let (ratio, _) = self.try_action(last, probe, mean, reference)?;
-            best.meet(mean, ratio);
+            let (quality, _) = self.try_action(last, probe, mean, reference)?;
+            self.evidence.add(mean, quality / uniform);
+            self.chosen = self.evidence.best();
         }
-        self.chosen = best.action;
         Ok(())
     }
 
@@ -224,33 +234,18 @@ impl ScallPolicy {
         Ok(std::array::from_fn(|k| (action[k] + self.options.near_best_std * noise[k]).clamp(0.0, 1.0)))
     }
 
-    /// Quality of an action relative to the reference, and the state that it leads to.
+    /// Quality of an action, and the state that it leads to.
     fn try_action(
         &mut self,
         last: &SizingContext<'_>,
         probe: &mut dyn Probe,
         action: [f32; ACTIONS],
         reference: f64,
-    ) -> Result<(f32, Vec<f32>)> {
+    ) -> Result<(f64, Vec<f32>)> {
         let sizes = self.sizes(last, action)?;
         let outcome = probe.run(&sizes)?;
-        let ratio = (outcome.quality / reference) as f32;
-        self.last_reward = ratio;
-        Ok((ratio, self.state(last, &sizes, Some(&outcome))?))
-    }
-}
-
-/// The best action so far; none for uniform sizes.
-struct Best {
-    action: Option<[f32; ACTIONS]>,
-    ratio: f32,
-}
-
-impl Best {
-    fn meet(&mut self, action: [f32; ACTIONS], ratio: f32) {
-        if ratio > self.ratio {
-            *self = Self { action: Some(action), ratio };
-        }
+        self.last_reward = (outcome.quality / reference) as f32;
+        Ok((outcome.quality, self.state(last, &sizes, Some(&outcome))?))
     }
 }
 
