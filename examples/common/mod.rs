@@ -8,6 +8,6 @@ mod policy;
 mod setup;
 
 pub use output::{bytes, check_writable, print};
-pub use plot::{Axis, Color, Dash, Figure, Marker, Panel, Point, SEQUENCE, Series};
+pub use plot::{Axis, Dash, Figure, Marker, Panel, Point, Rgb, Series};
 pub use policy::Policy;
 pub use setup::Setup;

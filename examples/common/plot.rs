@@ -10,13 +10,11 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use scall_gpu::{Error, Result};
 
 /// A colour as red, green, blue.
-pub type Color = (u8, u8, u8);
+pub type Rgb = (u8, u8, u8);
 
-/// Light to dark, told apart in grey too: for what has an order.
-pub const SEQUENCE: [Color; 3] = [(0x88, 0xcc, 0xee), (0x1f, 0x78, 0xb4), (0x33, 0x22, 0x44)];
-
-const INK: Color = (0x22, 0x22, 0x22);
-const GRID: Color = (0xe4, 0xe4, 0xe4);
+const INK: Rgb = (0x22, 0x22, 0x22);
+const INK_PAINT: RGBColor = RGBColor(INK.0, INK.1, INK.2);
+const GRID: Rgb = (0xe4, 0xe4, 0xe4);
 const TITLE_SIZE: i32 = 24;
 const TEXT_SIZE: i32 = 20;
 const SMALL_SIZE: i32 = 18;
@@ -75,7 +73,7 @@ impl Point {
 #[derive(Clone, Debug)]
 pub struct Series {
     pub name: String,
-    pub color: Color,
+    pub color: Rgb,
     pub dash: Dash,
     pub marker: Marker,
     pub points: Vec<Point>,
@@ -226,10 +224,12 @@ fn log_ticks(low: f64, high: f64) -> Vec<f64> {
 
 /// Numbers of an axis, with as many decimals as its ticks need.
 fn tick_labels(ticks: &[f64]) -> Vec<String> {
-    let needs = |decimals: usize| ticks.iter().all(|tick| {
-        let shown: f64 = format!("{tick:.decimals$}").parse().unwrap_or(f64::NAN);
-        (shown - tick).abs() <= 1e-6 * tick.abs()
-    });
+    let needs = |decimals: usize| {
+        ticks.iter().all(|tick| {
+            let shown: f64 = format!("{tick:.decimals$}").parse().unwrap_or(f64::NAN);
+            (shown - tick).abs() <= 1e-6 * tick.abs()
+        })
+    };
     let decimals = (0..8).find(|&decimals| needs(decimals)).unwrap_or(8);
     ticks.iter().map(|tick| format!("{tick:.decimals$}")).collect()
 }
@@ -297,21 +297,21 @@ impl Panel {
     }
 }
 
-fn paint((r, g, b): Color) -> RGBColor {
+fn paint((r, g, b): Rgb) -> RGBColor {
     RGBColor(r, g, b)
 }
 
 fn style(size: i32, (h_pos, v_pos): (HPos, VPos)) -> TextStyle<'static> {
     // Sizes here are those of the letters; the backend takes them for a line's.
     let font = ("sans-serif", f64::from(size) * 1.1).into_font();
-    TextStyle::from(font).color(&paint(INK)).pos(Pos::new(h_pos, v_pos))
+    TextStyle::from(font).color(&INK_PAINT).pos(Pos::new(h_pos, v_pos))
 }
 
 fn text(canvas: &Canvas<'_>, words: &str, at: (i32, i32), size: i32, anchor: (HPos, VPos)) -> Drawn {
     canvas.draw(&Text::new(words.to_owned(), at, style(size, anchor)))
 }
 
-fn line(canvas: &Canvas<'_>, ends: [(i32, i32); 2], color: Color) -> Drawn {
+fn line(canvas: &Canvas<'_>, ends: [(i32, i32); 2], color: Rgb) -> Drawn {
     canvas.draw(&PathElement::new(ends.to_vec(), paint(color).stroke_width(1)))
 }
 
@@ -320,7 +320,7 @@ fn stroke(canvas: &Canvas<'_>, places: &[(i32, i32)], series: &Series) -> Drawn 
     stroke_as(canvas, places, series.color, series.dash, if series.level.is_some() { 2 } else { 3 })
 }
 
-fn stroke_as(canvas: &Canvas<'_>, places: &[(i32, i32)], color: Color, dash: Dash, width: u32) -> Drawn {
+fn stroke_as(canvas: &Canvas<'_>, places: &[(i32, i32)], color: Rgb, dash: Dash, width: u32) -> Drawn {
     let paint = paint(color).stroke_width(width);
     if places.len() < 2 {
         return Ok(());

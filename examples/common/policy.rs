@@ -105,3 +105,10 @@ impl Setup {
         ScallPolicyOptions { probes: self.probes.map_or(options.probes, |all| all.saturating_sub(besides)), ..options }
     }
 }
+
+impl Policy {
+    /// Its name on the command line.
+    pub fn name(self) -> String {
+        self.to_possible_value().expect("no policy is hidden").get_name().to_owned()
+    }
+}

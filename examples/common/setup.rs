@@ -154,7 +154,8 @@ impl Setup {
         })
     }
 
-    fn max_size(&self) -> u32 {
+    /// Largest row.
+    pub fn max_size(&self) -> u32 {
         self.max_size.unwrap_or(if self.paper { 256 } else { 64 })
     }
 
