@@ -89,7 +89,7 @@ pub struct Axis {
     pub zero: bool,
     /// Ticks at whole numbers only.
     pub whole: bool,
-    /// Logarithmic where the values span more than a factor of 4.
+    /// Logarithmic where the values span more than a factor of 3.
     pub logarithmic: bool,
 }
 
@@ -122,11 +122,11 @@ impl Figure {
     /// Writes the figure; an error names the file.
     pub fn write(&self, path: &Path) -> Result<()> {
         let mut svg = String::new();
-        let legend = if self.shared_legend { 250 } else { 0 };
+        let legend = if self.shared_legend { 270 } else { 0 };
         let most = self.panels.iter().map(|panel| panel.series.len() as i32).max().unwrap_or(0);
         let below = if self.shared_legend { 0 } else { most * LINE + 12 };
         let head = 52 + LINE * self.notes.len() as i32;
-        let height = head + 460.max(if self.shared_legend { most * LINE + 80 } else { 0 }) + below;
+        let height = head + 500.max(if self.shared_legend { most * LINE + 80 } else { 0 }) + below;
         let width = 560 * self.panels.len() as i32 + legend;
         let drawn = (|| {
             let canvas = SVGBackend::with_string(&mut svg, (width as u32, height as u32)).into_drawing_area();
@@ -177,7 +177,7 @@ impl Scale {
         if low > high {
             (low, high) = (0.0, 1.0);
         }
-        let logarithmic = axis.logarithmic && low > 0.0 && high > 4.0 * low;
+        let logarithmic = axis.logarithmic && low > 0.0 && high > 3.0 * low;
         if logarithmic {
             let margin = (high / low).powf(0.06);
             (low, high) = (low / margin, high * margin);
@@ -214,12 +214,15 @@ fn linear_ticks(low: f64, high: f64, whole: bool) -> Vec<f64> {
     (first..=last).map(|k| k as f64 * step).collect()
 }
 
-/// 1, 2 and 5 times the powers of ten; the powers alone where those are many.
+/// Round numbers times the powers of ten: as few kinds as give four ticks.
 fn log_ticks(low: f64, high: f64) -> Vec<f64> {
-    let (first, last) = (low.log10().floor() as i32, high.log10().ceil() as i32);
-    let factors: &[f64] = if last - first > 4 { &[1.0] } else { &[1.0, 2.0, 5.0] };
-    let all = (first..=last).flat_map(|power| factors.iter().map(move |factor| factor * 10f64.powi(power)));
-    all.filter(|tick| (low..=high).contains(tick)).collect()
+    const FACTORS: [&[f64]; 3] = [&[1.0], &[1.0, 2.0, 5.0], &[1.0, 1.5, 2.0, 3.0, 5.0, 7.0]];
+    let powers = low.log10().floor() as i32..=high.log10().ceil() as i32;
+    let ticks = |factors: &'static [f64]| {
+        let all = powers.clone().flat_map(move |power| factors.iter().map(move |factor| factor * 10f64.powi(power)));
+        all.filter(|tick| (low..=high).contains(tick)).collect::<Vec<_>>()
+    };
+    FACTORS.map(ticks).into_iter().reduce(|few, more| if few.len() < 4 { more } else { few }).unwrap_or_default()
 }
 
 /// Numbers of an axis, with as many decimals as its ticks need.
@@ -239,7 +242,10 @@ impl Panel {
         let points = || self.series.iter().flat_map(|series| &series.points);
         let levels = self.series.iter().filter_map(|series| series.level);
         let ys = points().flat_map(|point| [point.y - point.spread, point.y + point.spread]).chain(levels);
-        let (x, x_ticks) = Scale::new(&self.x, points().map(|point| point.x), (frame.left, frame.right));
+        // Points that are moved aside stay within the axes.
+        let aside = points().map(|point| point.shift.abs()).max().unwrap_or(0);
+        let across = (frame.left + aside, frame.right - aside);
+        let (x, x_ticks) = Scale::new(&self.x, points().map(|point| point.x), across);
         let (y, y_ticks) = Scale::new(&self.y, ys, (frame.bottom, frame.top));
 
         for (tick, label) in x_ticks.iter().zip(tick_labels(&x_ticks)) {

@@ -191,7 +191,6 @@ impl Setup {
     /// All that is in force besides device, data, policy, budget and seed, as (name, value).
     pub fn settings(&self) -> Vec<(&'static str, String)> {
         let chosen = self.chosen();
-        let probe = self.probe();
         let counts = match (self.count_optimizer, self.ignore_metadata) {
             (false, false) => "values and directory",
             (false, true) => "values",
@@ -211,8 +210,7 @@ impl Setup {
             ("sizes", format!("{} to {}", self.min_size, self.max_size())),
             ("counted", counts.to_owned()),
             ("profile", self.profile_text()),
-            ("probes", self.probes.map_or("by policy".to_owned(), |probes| format!("at most {probes}"))),
-            ("probe", format!("{} steps from {} rows", probe.steps, if probe.warm { "old" } else { "new" })),
+            ("probes", self.probes_text()),
             ("constants", if self.paper { "the paper's" } else { "ours" }.to_owned()),
         ]
     }
@@ -220,9 +218,10 @@ impl Setup {
     /// What a table stands under: the model and how it learns.
     pub fn headline(&self) -> String {
         let chosen = self.chosen();
+        let paper = if self.paper { ", the paper's constants" } else { "" };
         format!(
             "model    {}: {} steps a segment of {} triples, {}, l2 {}\n         \
-             bias {}, sampling {}, replay {}, segments {}, {} constants",
+             bias {}, sampling {}, replay {}, segments {}{paper}",
             chosen.options.name(),
             self.steps(),
             chosen.batch,
@@ -232,13 +231,19 @@ impl Setup {
             self.sampling_text(),
             self.replay_text(),
             self.cut_text(),
-            if self.paper { "the paper's" } else { "our" },
         )
     }
 
     /// The bounds of a row's size, for a table's head.
     pub fn sizes_text(&self) -> String {
         format!("sizes {} to {}", self.min_size, self.max_size())
+    }
+
+    /// How a policy that searches does.
+    pub fn probes_text(&self) -> String {
+        let ProbeOptions { steps, warm } = self.probe();
+        let most = self.probes.map_or(String::new(), |probes| format!("at most {probes} "));
+        format!("{most}probes of {steps} steps from {} rows", if warm { "old" } else { "new" })
     }
 
     fn replay_text(&self) -> String {

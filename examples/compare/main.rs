@@ -84,8 +84,8 @@ fn compare(args: &Args) -> Result<(), Box<dyn std::error::Error>> {
     let groups = Group::all(&jobs, &runs);
     print(&format!("\n{}", table::table(&groups)));
     if let Some(path) = &args.plot {
-        // The device says nothing about quality.
-        let notes = head.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
+        // Without the device, which says nothing about quality, and without the names of the lines.
+        let notes = head.lines().skip(1).map(|line| line.get(9..).unwrap_or(line).to_owned());
         plot::figure(&groups, notes.collect()).write(path)?;
     }
     Ok(())
@@ -131,10 +131,11 @@ fn head(args: &Args, device: &str, name: &str, data: &Interactions, segments: us
         "device   {device}\n\
          data     {name}: {} interactions, {users} users, {items} items\n\
          {}\n\
-         runs     {}, {seeds}, mean of segments 1 to {}",
+         runs     {}, {seeds}, {}, mean of segments 1 to {}",
         data.len(),
         args.setup.headline(),
         args.setup.sizes_text(),
+        args.setup.probes_text(),
         segments.saturating_sub(1),
     )
 }

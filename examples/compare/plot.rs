@@ -85,7 +85,7 @@ fn panel(groups: &[Group], title: &str, value: fn(&Run) -> f64) -> Panel {
     }));
     Panel {
         title: title.to_owned(),
-        x: Axis { logarithmic: true, ..Axis::new(format!("{name} that the budget counts")) },
+        x: Axis { logarithmic: true, ..Axis::new(format!("{name} counted; one budget's points side by side")) },
         y: Axis::new("NDCG@20"),
         series,
     }

@@ -46,7 +46,7 @@ fn binned(frequencies: &[u32], sizes: &[u32]) -> Vec<Point> {
 
 /// The three panels.
 pub fn figure(title: &str, headline: &str, reports: &[SegmentReport], profiles: &[Profile]) -> Figure {
-    let lines = headline.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
+    let lines = headline.lines().map(|line| line.get(9..).unwrap_or(line).to_owned());
     let panels = vec![memory(reports), quality(reports), sizes(profiles)];
     Figure { title: title.to_owned(), notes: lines.collect(), panels, shared_legend: false }
 }
