@@ -4,7 +4,7 @@ use crate::common::{devices, ragged, skewed, uniform, values};
 use criterion::{BenchmarkId, Criterion, Throughput};
 use scall_gpu::device::{Buffer, Kernel};
 use scall_gpu::kernels::graph::spmm::Spmm;
-use scall_gpu::models::Bipartite;
+use scall_gpu::models::{Bipartite, Normalisation};
 use scall_gpu::stream::UserItems;
 
 const USERS: u32 = 40_000;
@@ -24,7 +24,7 @@ pub fn spmm(c: &mut Criterion) {
         ("ragged", uniform(EDGES, ITEMS, 1), &ragged_offsets),
     ] {
         let pairs = uniform(EDGES, USERS, 3).into_iter().zip(items);
-        let graph = Bipartite::new(&UserItems::new(USERS, pairs).unwrap(), ITEMS).unwrap();
+        let graph = Bipartite::new(&UserItems::new(USERS, pairs).unwrap(), ITEMS, Normalisation::Symmetric).unwrap();
         let (offsets, columns) = (graph.row_offsets(), graph.columns());
         let x = values(x_offsets[nodes] as usize);
         let row = |column: u32| {

@@ -2,7 +2,7 @@
 
 use clap::ValueEnum;
 use scall_gpu::kernels::table::update::Optimizer;
-use scall_gpu::models::{BprMfOptions, ItemBias, LightGcnOptions, ModelOptions, RateSchedule, Sampling};
+use scall_gpu::models::{BprMfOptions, FismOptions, ItemBias, LightGcnOptions, ModelOptions, RateSchedule, Sampling};
 
 use super::setup::Setup;
 
@@ -12,6 +12,8 @@ pub enum Model {
     Mf,
     /// LightGCN
     Lightgcn,
+    /// Factored item similarity: users made of what they took
+    Fism,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -36,41 +38,55 @@ pub struct Chosen {
     pub batch: u32,
     pub rate: String,
     pub l2: f32,
+    pub sampling: Sampling,
 }
 
 impl Setup {
     /// The recommender. Another one is a variant of [`Model`] and an arm here.
     pub fn chosen(&self) -> Chosen {
-        let (item_bias, sampling) = (self.item_bias(), self.sampled());
-        let batch = self.batch.unwrap_or(if self.paper { 10_000 } else { 4096 });
-        let l2 = self.l2.or(self.paper.then_some(1e-4));
+        let item_bias = self.item_bias();
+        let (batch, l2) = (self.batch.or(self.paper.then_some(10_000)), self.l2.or(self.paper.then_some(1e-4)));
+        let settle = |default: (u32, f32)| (batch.unwrap_or(default.0), l2.unwrap_or(default.1));
         match self.model {
             Model::Mf => {
                 let default = BprMfOptions::default();
-                let l2 = l2.unwrap_or(default.l2);
-                let (learning_rate, epsilon) = (self.learning_rate.unwrap_or(0.5), self.epsilon);
-                let optimizer = Optimizer::Adagrad { learning_rate, epsilon };
+                let (batch, l2) = settle((default.batch, default.l2));
+                let (sampling, (optimizer, rate)) = (self.sampled(default.sampling), self.adagrad(0.5));
                 let options = BprMfOptions { optimizer, batch, l2, item_bias, sampling, ..default };
-                let rate = format!("Adagrad at {learning_rate} (epsilon {epsilon})");
-                Chosen { options: ModelOptions::BprMf(options), batch, rate, l2 }
+                Chosen { options: ModelOptions::BprMf(options), batch, rate, l2, sampling }
             }
             Model::Lightgcn => {
                 let default = LightGcnOptions::default();
-                let l2 = l2.unwrap_or(default.l2);
+                let (batch, l2) = settle((default.batch, default.l2));
+                let sampling = self.sampled(default.sampling);
                 let start = self.learning_rate.unwrap_or(default.rate.start);
                 let rate = RateSchedule { start, ..default.rate };
                 let options = LightGcnOptions { rate, batch, l2, item_bias, sampling, ..default };
                 let rate = format!("Adam at {start} falling to {}", rate.least);
-                Chosen { options: ModelOptions::LightGcn(options), batch, rate, l2 }
+                Chosen { options: ModelOptions::LightGcn(options), batch, rate, l2, sampling }
+            }
+            Model::Fism => {
+                let default = FismOptions::default();
+                let (batch, l2) = settle((default.batch, default.l2));
+                let (sampling, (optimizer, rate)) = (self.sampled(default.sampling), self.adagrad(0.3));
+                let options = FismOptions { optimizer, batch, l2, item_bias, sampling, ..default };
+                Chosen { options: ModelOptions::Fism(options), batch, rate, l2, sampling }
             }
         }
+    }
+
+    /// The optimizer, and in words.
+    fn adagrad(&self, default: f32) -> (Optimizer, String) {
+        let (learning_rate, epsilon) = (self.learning_rate.unwrap_or(default), self.epsilon);
+        let words = format!("Adagrad at {learning_rate} (epsilon {epsilon})");
+        (Optimizer::Adagrad { learning_rate, epsilon }, words)
     }
 
     /// Training steps a segment.
     pub fn steps(&self) -> u32 {
         self.steps.unwrap_or(match self.model {
-            Model::Lightgcn => 200,
-            _ => 300,
+            Model::Mf => 300,
+            Model::Lightgcn | Model::Fism => 200,
         })
     }
 
@@ -83,10 +99,14 @@ impl Setup {
         }
     }
 
-    /// How triples are drawn.
-    fn sampled(&self) -> Sampling {
+    /// How triples are drawn, for a model with this default.
+    fn sampled(&self, default: Sampling) -> Sampling {
+        let window = match (self.window, default) {
+            (Some(window), _) | (None, Sampling::Log { window }) => window,
+            _ => 5000,
+        };
         match self.sampling.unwrap_or(if self.paper { Sampled::Users } else { Sampled::Log }) {
-            Sampled::Log => Sampling::Log { window: self.window },
+            Sampled::Log => Sampling::Log { window },
             Sampled::Users => Sampling::Users,
         }
     }
@@ -99,9 +119,11 @@ impl Setup {
             _ => "none".into(),
         }
     }
+}
 
-    pub(super) fn sampling_text(&self) -> String {
-        match self.sampled() {
+impl Chosen {
+    pub fn sampling_text(&self) -> String {
+        match self.sampling {
             Sampling::Log { window } => format!("log with window {window}"),
             _ => "users".into(),
         }

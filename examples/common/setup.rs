@@ -42,7 +42,7 @@ pub struct Setup {
     #[arg(long)]
     pub paper: bool,
 
-    /// Recommender: matrix factorisation, or rows propagated over the graph of users and items
+    /// Recommender: matrix factorisation, rows propagated over the graph of users and items, or users made of their items
     #[arg(long, value_enum, default_value = "mf")]
     pub model: Model,
 
@@ -84,23 +84,24 @@ pub struct Setup {
     #[arg(long, value_parser = clap::value_parser!(u32).range(2..=10_000))]
     pub probes: Option<u32>,
 
-    /// Training steps a segment [default: 300, for lightgcn 200]
+    /// Training steps a segment [default: 300 for mf, 200 for lightgcn and fism]
     #[arg(long)]
     pub steps: Option<u32>,
 
-    /// Triples a step [default: 4096]
+    /// Triples a step [default: 4096, for fism 2048]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
     pub batch: Option<u32>,
 
-    /// Step size: Adagrad's, or Adam's at the first step of a segment [default: 0.5 for mf, 0.03 for lightgcn]
+    /// Step size: Adagrad's, or Adam's at the first step of a segment [default: 0.5 for mf, 0.3 for fism, 0.03 for
+    /// lightgcn]
     #[arg(long)]
     pub learning_rate: Option<f32>,
 
-    /// Adagrad's epsilon (mf)
+    /// Adagrad's epsilon (mf, fism)
     #[arg(long, default_value_t = 1e-3)]
     pub epsilon: f32,
 
-    /// Weight of the squared embeddings [default: 0.02 for mf, 0.001 for lightgcn]
+    /// Weight of the squared embeddings [default: 0.02 for mf, 0.015 for fism, 0.001 for lightgcn]
     #[arg(long)]
     pub l2: Option<f32>,
 
@@ -120,9 +121,9 @@ pub struct Setup {
     #[arg(long, value_enum)]
     pub sampling: Option<Sampled>,
 
-    /// Rows before and after a positive that its negative comes from, for `log`
-    #[arg(long, default_value_t = 5000)]
-    pub window: u32,
+    /// Rows before and after a positive that its negative comes from, for `log` [default: 5000, for fism 20000]
+    #[arg(long)]
+    pub window: Option<u32>,
 
     /// Earlier rows that are trained on again, as a part of a segment's rows [default: all]
     #[arg(long, value_parser = parse_share)]
@@ -201,10 +202,10 @@ impl Setup {
             ("model", chosen.options.name().to_owned()),
             ("steps", self.steps().to_string()),
             ("batch", chosen.batch.to_string()),
-            ("rate", chosen.rate),
             ("l2", chosen.l2.to_string()),
+            ("sampling", chosen.sampling_text()),
+            ("rate", chosen.rate),
             ("bias", self.bias_text()),
-            ("sampling", self.sampling_text()),
             ("replay", self.replay_text()),
             ("segments", self.cut_text()),
             ("sizes", format!("{} to {}", self.min_size, self.max_size())),
@@ -228,7 +229,7 @@ impl Setup {
             chosen.rate,
             chosen.l2,
             self.bias_text(),
-            self.sampling_text(),
+            chosen.sampling_text(),
             self.replay_text(),
             self.cut_text(),
         )

@@ -9,6 +9,7 @@ struct Params {
     item_dims: u32,  // width of an item's gradient
     bias: u32,       // 1 when item rows begin with their bias
     learned: u32,    // 1 when the bias takes part; else it is passed over
+    dense: u32,      // 1 when user rows are dense and contain their items
     l2: f32,
     l2_bias: f32,
 }
@@ -18,6 +19,7 @@ override lanes: u32 = 8u;  // threads that share a triple
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> triples: array<u32>;
 @group(0) @binding(2) var<storage, read> user_arena: array<f32>;
+// Ragged users: where rows begin. Dense ones: the bits of the weight with which each contains its items' rows.
 @group(0) @binding(3) var<storage, read> user_offsets: array<u32>;
 @group(0) @binding(4) var<storage, read> item_arena: array<f32>;
 @group(0) @binding(5) var<storage, read> item_offsets: array<u32>;
@@ -75,16 +77,24 @@ fn gradients(
     var user_size = 0u;
     var positive = Item(0u, 0u, 0.0, false);
     var negative = positive;
+    var weight = 0.0;
     if live {
-        user_start = user_offsets[user_id];
-        user_size = min(user_offsets[user_id + 1u] - user_start, params.user_dims);
+        if params.dense == 1u {
+            user_start = user_id * params.user_dims;
+            user_size = params.user_dims;
+            weight = bitcast<f32>(user_offsets[user_id]);
+        } else {
+            user_start = user_offsets[user_id];
+            user_size = min(user_offsets[user_id + 1u] - user_start, params.user_dims);
+        }
         positive = item_row(positive_id);
         negative = item_row(negative_id);
     }
 
     var sum = 0.0;
     for (var j = lane; j < min(user_size, max(positive.size, negative.size)); j += lanes) {
-        sum += user_arena[user_start + j] * (embedding(positive, j) - embedding(negative, j));
+        let e_p = embedding(positive, j);
+        sum += (user_arena[user_start + j] - weight * e_p) * (e_p - embedding(negative, j));
     }
     partial[thread] = sum;
     for (var step = lanes / 2u; step > 0u; step /= 2u) {
@@ -108,11 +118,13 @@ fn gradients(
     let scale = 1.0 / f32(params.count);
     let pull = coefficient * scale;
     let decay = 2.0 * params.l2 * scale;
+    // A dense user row is no row of a table.
+    let user_decay = select(decay, 0.0, params.dense == 1u);
     for (var j = lane; j < params.user_dims; j += lanes) {
         var gradient = 0.0;
         if j < user_size {
             let difference = embedding(positive, j) - embedding(negative, j);
-            gradient = decay * user_arena[user_start + j] - pull * difference;
+            gradient = user_decay * user_arena[user_start + j] - pull * difference;
         }
         user_gradients[b * params.user_dims + j] = gradient;
     }
@@ -129,15 +141,19 @@ fn gradients(
             }
         } else {
             let j = column - params.bias;
+            let e_p = embedding(positive, j);
+            let e_n = embedding(negative, j);
             var value = 0.0;
+            var excluded = 0.0;
             if j < user_size {
-                value = pull * user_arena[user_start + j];
+                value = pull * (user_arena[user_start + j] - weight * e_p);
+                excluded = pull * weight * (e_p - e_n);
             }
             if j < positive.size {
-                of_positive = decay * embedding(positive, j) - value;
+                of_positive = decay * e_p - value + excluded;
             }
             if j < negative.size {
-                of_negative = decay * embedding(negative, j) + value;
+                of_negative = decay * e_n + value;
             }
         }
         item_gradients[b * params.item_dims + column] = of_positive;

@@ -5,17 +5,40 @@ use crate::{Error, Result};
 
 const OP: &str = "models/bipartite";
 
-/// `D^-1/2 [[0, R], [R^T, 0]] D^-1/2` in compressed rows: users first, then items; D holds the degrees.
+/// What the edge of user u and item i weighs, d their degrees.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Normalisation {
+    /// `1 / sqrt(d_u * d_i)`: LightGCN's.
+    #[default]
+    Symmetric,
+    /// `d_u^-exponent`, whatever the item: FISM's.
+    User {
+        /// 0 sums a user's items, 1 averages them.
+        exponent: f64,
+    },
+}
+
+impl Normalisation {
+    /// The value of an edge, computed in f64 with software's power and rounded once.
+    pub fn weight(self, user_degree: u32, item_degree: u32) -> f32 {
+        match self {
+            Self::Symmetric => (1.0 / (f64::from(user_degree) * f64::from(item_degree)).sqrt()) as f32,
+            Self::User { exponent } => libm::pow(user_degree.into(), -exponent) as f32,
+        }
+    }
+}
+
+/// The adjacency `[[0, R], [R^T, 0]]` with weighted edges in compressed rows: users first, then items.
 ///
-/// The edge of user u and item i has the value `1 / sqrt(d_u * d_i)`, computed in f64 and rounded once, so the matrix is
-/// symmetric in every bit. Columns ascend within a row; a node without edges has an empty row. The layout is that of
+/// Every edge has one weight both ways, so the matrix is symmetric in every bit; with [`Normalisation::Symmetric`] it is
+/// `D^-1/2 [[0, R], [R^T, 0]] D^-1/2`, D the degrees. Columns ascend within a row; a node without edges has an empty row. The layout is that of
 /// [`Spmm`](crate::kernels::graph::spmm::Spmm).
 ///
 /// ```
-/// use scall_gpu::models::Bipartite;
+/// use scall_gpu::models::{Bipartite, Normalisation};
 /// use scall_gpu::stream::UserItems;
 ///
-/// let graph = Bipartite::new(&UserItems::new(2, [(0, 0), (0, 2), (1, 2)])?, 3)?;
+/// let graph = Bipartite::new(&UserItems::new(2, [(0, 0), (0, 2), (1, 2)])?, 3, Normalisation::Symmetric)?;
 /// assert_eq!(graph.row_offsets(), [0, 2, 3, 4, 4, 6]);
 /// assert_eq!(graph.columns(), [2, 4, 4, 0, 0, 1]);
 /// assert_eq!(graph.values()[1], 0.5); // two items of user 0, two users of item 2
@@ -39,7 +62,7 @@ impl Bipartite {
     ///
     /// # Errors
     /// [`Error::IdOutOfRange`] for an item of `items` or above; [`Error::Limit`] past 2^32 - 1 nodes or non-zeros.
-    pub fn new(interactions: &UserItems, items: u32) -> Result<Self> {
+    pub fn new(interactions: &UserItems, items: u32, normalisation: Normalisation) -> Result<Self> {
         let (users, edges) = (interactions.users(), interactions.len());
         let within = |arg, requested: u64| {
             let allowed = u64::from(u32::MAX);
@@ -77,8 +100,7 @@ impl Bipartite {
             let row = interactions.row(user);
             let begin = row_offsets[user as usize] as usize;
             for (i, &item) in row.iter().enumerate() {
-                let degrees = row.len() as f64 * f64::from(degrees[item as usize]);
-                let value = (1.0 / degrees.sqrt()) as f32;
+                let value = normalisation.weight(row.len() as u32, degrees[item as usize]);
                 let mirrored = &mut next[item as usize];
                 columns[begin + i] = users + item;
                 columns[*mirrored as usize] = user;
@@ -143,7 +165,9 @@ mod tests {
                 .map(|e: u32| (e.wrapping_mul(0x9E37_79B9) >> 7, e.wrapping_mul(0x85EB_CA6B) >> 9))
                 .map(|(u, i)| ((u % users * (u % 3)) % users, i % items * (i % 2)))
                 .collect();
-            let graph = Bipartite::new(&UserItems::new(users, pairs.iter().copied()).unwrap(), items).unwrap();
+            let graph =
+                Bipartite::new(&UserItems::new(users, pairs.iter().copied()).unwrap(), items, Normalisation::Symmetric)
+                    .unwrap();
             let n = (users + items) as usize;
             let mut adjacent = vec![false; n * n];
             for (u, i) in pairs {
@@ -166,13 +190,20 @@ mod tests {
     }
 
     #[test]
+    fn by_the_users_degree_alone() {
+        let seen = UserItems::new(2, [(0, 0), (0, 1), (0, 2), (0, 3), (1, 1)]).unwrap();
+        let graph = Bipartite::new(&seen, 4, Normalisation::User { exponent: 0.5 }).unwrap();
+        assert_eq!(graph.values(), [0.5, 0.5, 0.5, 0.5, 1.0, 0.5, 0.5, 1.0, 0.5, 0.5]);
+    }
+
+    #[test]
     fn items_past_the_last_are_errors() {
         let seen = UserItems::new(2, [(0, 1), (1, 3)]).unwrap();
         assert_eq!(
-            Bipartite::new(&seen, 3).unwrap_err().to_string(),
+            Bipartite::new(&seen, 3, Normalisation::Symmetric).unwrap_err().to_string(),
             "models/bipartite: `interactions[1]` is row 3, but the table has 3 rows"
         );
-        let error = Bipartite::new(&seen, u32::MAX).unwrap_err();
+        let error = Bipartite::new(&seen, u32::MAX, Normalisation::Symmetric).unwrap_err();
         assert!(matches!(error, Error::Limit { arg: "items", .. }), "{error}");
     }
 }

@@ -1,16 +1,16 @@
 //! Matrix factorisation trained with BPR, on ragged rows.
 
+use super::training::{Batch, MAX_BATCH, run_steps};
 use super::{
     DEFAULT_WORKING_BYTES, Embeddings, EmbeddingsOptions, ItemBias, RankCandidates, RankRequest, Rankings, Recommender,
     Sampling, TrainingData, TrainingSet,
 };
-use crate::device::{Buffer, Commands, Device, Kernel};
+use crate::Result;
+use crate::device::{Commands, Device};
 use crate::kernels::check;
-use crate::kernels::prim::reduce::{Operator, Reduce};
-use crate::kernels::rank::bpr::Bpr;
-use crate::kernels::table::update::{Optimizer, Update};
+use crate::kernels::rank::bpr::{Bpr, UserRows};
+use crate::kernels::table::update::Optimizer;
 use crate::table::{Account, Occurrences};
-use crate::{Error, Result};
 
 /// How [`BprMf`] learns.
 #[derive(Clone, Copy, Debug)]
@@ -65,9 +65,6 @@ pub struct BprMf {
     working_bytes: u64,
 }
 
-/// Largest batch: its buffers are dense, three rows a triple.
-const MAX_BATCH: u32 = 1 << 20;
-
 /// Steps recorded into one submission: enough to hide its cost, few enough for progress to be seen.
 const STEPS_A_SUBMISSION: u32 = 16;
 
@@ -75,7 +72,8 @@ impl BprMf {
     /// A model without rows. Both tables draw from `account`.
     ///
     /// # Errors
-    /// [`Error::Argument`] for options outside their domain; [`Error::OverBudget`] for an account with no room at all.
+    /// [`Error::Argument`](crate::Error::Argument) for options outside their domain;
+    /// [`Error::OverBudget`](crate::Error::OverBudget) for an account with no room at all.
     pub fn new(device: &Device, options: BprMfOptions, account: &Account) -> Result<Self> {
         let op = "BprMf::new";
         let batch = options.batch;
@@ -85,19 +83,23 @@ impl BprMf {
         }
         let BprMfOptions { optimizer, init_std, item_bias, seed, .. } = options;
         let item_bias = item_bias.exists();
-        let embeddings = Embeddings::new(device, EmbeddingsOptions { optimizer, init_std, item_bias, seed }, account)?;
+        let embeddings = Embeddings::new(
+            device,
+            EmbeddingsOptions { optimizer, init_std: [init_std; 2], item_bias, seed },
+            account,
+        )?;
         Ok(Self { options, embeddings, set: None, step: 0, working_bytes: 0 })
     }
 
-    fn record_step(&mut self, commands: &mut Commands, set: &TrainingSet, scratch: &mut Scratch) -> Result<()> {
+    fn record_step(&mut self, commands: &mut Commands, set: &TrainingSet, scratch: &mut Batch) -> Result<()> {
         let BprMfOptions { batch, seed, l2, l2_bias, item_bias, .. } = self.options;
-        let (user_dims, item_dims) = scratch.widths;
+        let [user_dims, item_dims] = scratch.dims;
         let (users, items) = self.embeddings.tables_mut();
         set.record_triples(commands, self.step, seed, &mut scratch.triples)?;
         commands.run(Bpr {
             triples: &scratch.triples,
             user_arena: users.values(),
-            user_offsets: users.offsets(),
+            users: UserRows::Ragged(users.offsets()),
             item_arena: items.values(),
             item_offsets: items.offsets(),
             item_bias: item_bias.in_training(),
@@ -147,11 +149,16 @@ impl Recommender for BprMf {
         let Some(set) = self.set.take() else {
             return Ok(0.0);
         };
-        let mut scratch = Scratch::new(self)?;
+        let device = self.embeddings.device().clone();
+        let (user_dims, item_dims) = self.embeddings.widths();
+        let mut scratch = Batch::new(&device, self.options.batch, [user_dims, item_dims])?;
         self.working_bytes = scratch.bytes() + set.bytes();
-        let loss = self.train_on(&set, steps, &mut scratch, progress);
+        let done = run_steps(&device, (steps, STEPS_A_SUBMISSION), progress, |commands| {
+            self.record_step(commands, &set, &mut scratch)
+        });
         self.set = Some(set);
-        loss
+        done?;
+        scratch.mean_loss(steps)
     }
 
     fn rank(&mut self, request: RankRequest<'_>) -> Result<Rankings> {
@@ -173,72 +180,5 @@ impl Recommender for BprMf {
 
     fn working_bytes(&self) -> u64 {
         self.working_bytes
-    }
-}
-
-impl BprMf {
-    fn train_on(
-        &mut self,
-        set: &TrainingSet,
-        steps: u32,
-        scratch: &mut Scratch,
-        progress: &mut dyn FnMut(u32),
-    ) -> Result<f32> {
-        let device = self.embeddings.device().clone();
-        let mut done = 0;
-        while done < steps {
-            let now = STEPS_A_SUBMISSION.min(steps - done);
-            let mut commands = device.commands();
-            for _ in 0..now {
-                self.record_step(&mut commands, set, scratch)?;
-            }
-            commands.submit()?;
-            // A queue that runs far ahead holds the parameters of every launch in it.
-            device.wait()?;
-            done += now;
-            progress(now);
-        }
-        let mut sum = Buffer::zeroed(&device, Reduce::<f32>::out_len(self.options.batch))?;
-        Reduce { input: &scratch.loss, operator: Operator::Sum, out: &mut sum }.run(&device)?;
-        let loss = f32::from_bits(sum.read()?[0]) / self.options.batch as f32;
-        if !loss.is_finite() {
-            return Err(Error::Diverged { steps, loss });
-        }
-        Ok(loss)
-    }
-}
-
-/// Buffers of a training step, reused by all steps of one call.
-struct Scratch {
-    widths: (u32, u32),
-    triples: Buffer<u32>,
-    loss: Buffer<f32>,
-    user_gradients: Buffer<f32>,
-    item_gradients: Buffer<f32>,
-    workspace: Buffer<u32>,
-}
-
-impl Scratch {
-    fn new(model: &BprMf) -> Result<Self> {
-        let (device, batch) = (model.embeddings.device(), model.options.batch);
-        let widths = model.embeddings.widths();
-        let workspace = match device {
-            Device::Cpu => 0,
-            Device::Gpu(_) => Update::workspace_len(batch, widths.0).max(Update::workspace_len(2 * batch, widths.1)),
-        };
-        Ok(Self {
-            widths,
-            triples: Buffer::zeroed(device, 3 * batch as usize)?,
-            loss: Buffer::zeroed(device, batch as usize)?,
-            user_gradients: Buffer::zeroed(device, batch as usize * widths.0 as usize)?,
-            item_gradients: Buffer::zeroed(device, 2 * batch as usize * widths.1 as usize)?,
-            workspace: Buffer::zeroed(device, workspace)?,
-        })
-    }
-
-    fn bytes(&self) -> u64 {
-        let floats = [&self.loss, &self.user_gradients, &self.item_gradients];
-        let words = [&self.triples, &self.workspace];
-        floats.map(Buffer::size_bytes).iter().sum::<u64>() + words.map(Buffer::size_bytes).iter().sum::<u64>()
     }
 }

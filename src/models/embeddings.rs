@@ -55,8 +55,8 @@ impl ItemBias {
 pub struct EmbeddingsOptions {
     /// Optimizer of both tables.
     pub optimizer: Optimizer,
-    /// Standard deviation of new values.
-    pub init_std: f32,
+    /// Standard deviation of new values in user rows and in item rows.
+    pub init_std: [f32; 2],
     /// Whether an item row begins with a bias, one more parameter an item.
     pub item_bias: bool,
     /// Seed of new values.
@@ -98,12 +98,12 @@ impl Embeddings {
     /// [`Error::Argument`] for options outside their domain; [`Error::OverBudget`] for an account with no room at all.
     pub fn new(device: &Device, options: EmbeddingsOptions, account: &Account) -> Result<Self> {
         let EmbeddingsOptions { optimizer, init_std, item_bias, seed } = options;
-        let table = |side: u64, zero_dims| {
+        let table = |side: u64, init_std, zero_dims| {
             // The side in the key's top bits: users and items draw different values from one seed.
             let options = TableOptions { optimizer, init_std, zero_dims, seed: seed ^ (side << 62) };
             RaggedTable::new(device, &[], options, account)
         };
-        let (users, items) = (table(1, 0)?, table(2, u32::from(item_bias))?);
+        let (users, items) = (table(1, init_std[0], 0)?, table(2, init_std[1], u32::from(item_bias))?);
         Ok(Self { device: device.clone(), users, items, item_bias, peak_bytes: 0 })
     }
 

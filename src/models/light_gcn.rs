@@ -1,23 +1,21 @@
 //! LightGCN on ragged rows: rows propagated over the graph of users and items, trained with BPR.
 
-mod layers;
 mod options;
 
 use std::sync::Arc;
 
+use super::propagation::{Graph, Layers, Side};
+use super::training::{Batch, MAX_BATCH, Scatter, run_steps};
 use super::{
-    DEFAULT_WORKING_BYTES, Embeddings, EmbeddingsOptions, RankCandidates, RankRequest, Rankings, Recommender,
-    TrainingData, TrainingSet,
+    DEFAULT_WORKING_BYTES, Embeddings, EmbeddingsOptions, Normalisation, RankCandidates, RankRequest, Rankings,
+    Recommender, TrainingData, TrainingSet,
 };
-use crate::device::{Buffer, Commands, Device, Kernel};
+use crate::Result;
+use crate::device::{Buffer, Commands, Device};
 use crate::kernels::check;
-use crate::kernels::prim::reduce::{Operator, Reduce};
-use crate::kernels::rank::bpr::Bpr;
-use crate::kernels::table::update::{Optimizer, Update};
+use crate::kernels::rank::bpr::{Bpr, UserRows};
 use crate::stream::UserItems;
 use crate::table::Account;
-use crate::{Error, Result};
-use layers::{Graph, Layers, Side};
 pub use options::{LightGcnOptions, RateSchedule};
 
 /// Scores `b_i + <o_u, o_i>` with the outputs `o = mean of E^0, A E^0, ..., A^K E^0`, where E^0 are the rows, missing dims
@@ -53,9 +51,6 @@ pub struct LightGcn {
     scratch_bytes: u64,
 }
 
-/// Largest batch: its buffers are dense, three rows a triple.
-const MAX_BATCH: u32 = 1 << 20;
-
 /// Most layers: far beyond what smooths all rows into one.
 const MAX_LAYERS: u32 = 16;
 
@@ -76,13 +71,17 @@ impl LightGcn {
             check::domain(op, arg, value, value.is_finite() && value >= 0.0, "finite and not negative")?;
         }
         rate.check(op)?;
-        let tables =
-            EmbeddingsOptions { optimizer: options.optimizer(), init_std, item_bias: item_bias.exists(), seed };
+        let tables = EmbeddingsOptions {
+            optimizer: options.optimizer(),
+            init_std: [init_std; 2],
+            item_bias: item_bias.exists(),
+            seed,
+        };
         Ok(Self {
             options,
             embeddings: Embeddings::new(device, tables, account)?,
             set: None,
-            graph: Arc::new(Graph::new(device, &UserItems::new(0, [])?, 0)?),
+            graph: Arc::new(Graph::new(device, &UserItems::new(0, [])?, 0, Normalisation::Symmetric)?),
             layers: None,
             outputs: false,
             step: 0,
@@ -107,14 +106,15 @@ impl LightGcn {
         scratch: &mut Scratch,
     ) -> Result<()> {
         let LightGcnOptions { batch, seed, l2, item_bias, rate, .. } = self.options;
-        set.record_triples(commands, self.step, seed, &mut scratch.triples)?;
+        let Scratch { batch: own, ones } = scratch;
+        set.record_triples(commands, self.step, seed, &mut own.triples)?;
         let graph = (&*self.graph, self.options.layers);
         layers.record_outputs(commands, graph, &self.embeddings)?;
         let (users, items) = (&mut layers.users, &mut layers.items);
         commands.run(Bpr {
-            triples: &scratch.triples,
+            triples: &own.triples,
             user_arena: &users.sum,
-            user_offsets: &users.offsets,
+            users: UserRows::Ragged(&users.offsets),
             item_arena: &items.sum,
             item_offsets: &items.offsets,
             item_bias: item_bias.in_training(),
@@ -122,16 +122,16 @@ impl LightGcn {
             l2_bias: 0.0,
             user_dims: users.width,
             item_dims: items.width,
-            loss: &mut scratch.loss,
-            user_gradients: &mut scratch.user_gradients,
-            item_gradients: &mut scratch.item_gradients,
+            loss: &mut own.loss,
+            user_gradients: &mut own.user_gradients,
+            item_gradients: &mut own.item_gradients,
         })?;
         let decay = 2.0 * l2 / batch as f32;
-        let (triples, workspace) = (&scratch.triples, &mut scratch.workspace);
-        let [user_ones, item_ones] = &scratch.ones;
+        let (triples, workspace) = (&own.triples, &mut own.workspace);
+        let [user_ones, item_ones] = ones;
         for (side, first, count, gradients, ones) in [
-            (users, 0, batch, &scratch.user_gradients, user_ones),
-            (items, batch, 2 * batch, &scratch.item_gradients, item_ones),
+            (users, 0, batch, &own.user_gradients, user_ones),
+            (items, batch, 2 * batch, &own.item_gradients, item_ones),
         ] {
             commands.clear(&mut side.layer)?;
             let (arena, offsets, dims) = (&mut side.layer, &side.offsets, side.width);
@@ -156,36 +156,6 @@ impl LightGcn {
         self.step += 1;
         self.segment_step += 1;
         Ok(())
-    }
-
-    fn train_on(
-        &mut self,
-        (set, steps): (&TrainingSet, u32),
-        layers: &mut Layers,
-        scratch: &mut Scratch,
-        progress: &mut dyn FnMut(u32),
-    ) -> Result<f32> {
-        let device = self.embeddings.device().clone();
-        let mut done = 0;
-        while done < steps {
-            let now = STEPS_A_SUBMISSION.min(steps - done);
-            let mut commands = device.commands();
-            for _ in 0..now {
-                self.record_step(&mut commands, set, layers, scratch)?;
-            }
-            commands.submit()?;
-            // A queue that runs far ahead holds the parameters of every launch in it.
-            device.wait()?;
-            done += now;
-            progress(now);
-        }
-        let mut sum = Buffer::zeroed(&device, Reduce::<f32>::out_len(self.options.batch))?;
-        Reduce { input: &scratch.loss, operator: Operator::Sum, out: &mut sum }.run(&device)?;
-        let loss = f32::from_bits(sum.read()?[0]) / self.options.batch as f32;
-        if !loss.is_finite() {
-            return Err(Error::Diverged { steps, loss });
-        }
-        Ok(loss)
     }
 }
 
@@ -218,7 +188,8 @@ impl Recommender for LightGcn {
         let device = self.embeddings.device();
         // The old graph goes before the new one comes.
         (self.set, self.layers, self.outputs) = (None, None, false);
-        self.graph = Arc::new(Graph::new(device, data.history, self.embeddings.items().rows())?);
+        self.graph =
+            Arc::new(Graph::new(device, data.history, self.embeddings.items().rows(), Normalisation::Symmetric)?);
         self.segment_step = 0;
         if !data.rows.is_empty() {
             self.set = Some(TrainingSet::new(device, data, self.options.sampling)?);
@@ -234,9 +205,13 @@ impl Recommender for LightGcn {
         let mut layers = self.take_layers()?;
         let mut scratch = Scratch::new(self, &layers)?;
         self.scratch_bytes = scratch.bytes();
-        let loss = self.train_on((&set, steps), &mut layers, &mut scratch, progress);
+        let device = self.embeddings.device().clone();
+        let done = run_steps(&device, (steps, STEPS_A_SUBMISSION), progress, |commands| {
+            self.record_step(commands, &set, &mut layers, &mut scratch)
+        });
         (self.set, self.layers) = (Some(set), Some(layers));
-        loss
+        done?;
+        scratch.batch.mean_loss(steps)
     }
 
     fn rank(&mut self, request: RankRequest<'_>) -> Result<Rankings> {
@@ -271,80 +246,24 @@ impl Recommender for LightGcn {
     }
 }
 
-/// `arena_r += factor * sum of the gradients of r's occurrences`: what an SGD step at a negative rate does, exact over
-/// duplicates and in one order on all devices.
-struct Scatter<'a> {
-    arena: &'a mut Buffer<f32>,
-    offsets: &'a Buffer<u32>,
-    ids: &'a Buffer<u32>,
-    first: u32,
-    count: u32,
-    gradients: &'a Buffer<f32>,
-    dims: u32,
-    factor: f32,
-}
-
-impl Scatter<'_> {
-    fn record(self, commands: &mut Commands, workspace: &mut Buffer<u32>) -> Result<()> {
-        let Self { arena, offsets, ids, first, count, gradients, dims, factor } = self;
-        let optimizer = Optimizer::Sgd { learning_rate: -factor };
-        let state = &mut [];
-        commands.run(Update {
-            arena,
-            offsets,
-            state,
-            ids,
-            first,
-            count,
-            gradients,
-            dims,
-            optimizer,
-            step: 1,
-            workspace,
-        })
-    }
-}
-
-/// Buffers of a batch, reused by all steps of one call.
+/// Buffers of a batch, and what counts the occurrences of users and of items in it.
 struct Scratch {
-    triples: Buffer<u32>,
-    loss: Buffer<f32>,
-    user_gradients: Buffer<f32>,
-    item_gradients: Buffer<f32>,
-    /// What counts the occurrences of users and of items.
+    batch: Batch,
     ones: [Buffer<f32>; 2],
-    workspace: Buffer<u32>,
 }
 
 impl Scratch {
     fn new(model: &LightGcn, layers: &Layers) -> Result<Self> {
         let (device, batch) = (model.embeddings.device(), model.options.batch);
-        let (user_dims, item_dims) = (layers.users.width, layers.items.width);
-        let workspace = match device {
-            Device::Cpu => 0,
-            Device::Gpu(_) => [(batch, user_dims), (2 * batch, item_dims), (2 * batch, 1)]
-                .map(|(count, dims)| Update::workspace_len(count, dims))
-                .into_iter()
-                .fold(0, usize::max),
-        };
+        let ones = |count: u32| Buffer::from_vec(device, vec![1.0; count as usize]);
         Ok(Self {
-            triples: Buffer::zeroed(device, 3 * batch as usize)?,
-            loss: Buffer::zeroed(device, batch as usize)?,
-            user_gradients: Buffer::zeroed(device, batch as usize * user_dims as usize)?,
-            item_gradients: Buffer::zeroed(device, 2 * batch as usize * item_dims as usize)?,
-            ones: [
-                Buffer::from_vec(device, vec![1.0; batch as usize])?,
-                Buffer::from_vec(device, vec![1.0; 2 * batch as usize])?,
-            ],
-            workspace: Buffer::zeroed(device, workspace)?,
+            batch: Batch::new(device, batch, [layers.users.width, layers.items.width])?,
+            ones: [ones(batch)?, ones(2 * batch)?],
         })
     }
 
     fn bytes(&self) -> u64 {
-        let [user_ones, item_ones] = &self.ones;
-        let floats = [&self.loss, &self.user_gradients, &self.item_gradients, user_ones, item_ones];
-        let words = [&self.triples, &self.workspace];
-        floats.map(Buffer::size_bytes).iter().sum::<u64>() + words.map(Buffer::size_bytes).iter().sum::<u64>()
+        self.batch.bytes() + self.ones.iter().map(Buffer::size_bytes).sum::<u64>()
     }
 }
 

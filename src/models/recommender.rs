@@ -1,7 +1,8 @@
 //! What every recommender can do, and the choice of one.
 
 use super::{
-    BprMf, BprMfOptions, Embeddings, ItemBias, LightGcn, LightGcnOptions, RankRequest, Rankings, TrainingData,
+    BprMf, BprMfOptions, Embeddings, Fism, FismOptions, ItemBias, LightGcn, LightGcnOptions, RankRequest, Rankings,
+    TrainingData,
 };
 use crate::Result;
 use crate::device::Device;
@@ -56,6 +57,8 @@ pub enum ModelOptions {
     BprMf(BprMfOptions),
     /// Rows propagated over the graph of users and items.
     LightGcn(LightGcnOptions),
+    /// Factored item similarity.
+    Fism(FismOptions),
 }
 
 impl Default for ModelOptions {
@@ -70,6 +73,7 @@ impl ModelOptions {
         match self {
             Self::BprMf(_) => "mf",
             Self::LightGcn(_) => "lightgcn",
+            Self::Fism(_) => "fism",
         }
     }
 
@@ -81,6 +85,7 @@ impl ModelOptions {
         match *self {
             Self::BprMf(options) => Ok(Box::new(BprMf::new(device, options, account)?)),
             Self::LightGcn(options) => Ok(Box::new(LightGcn::new(device, options, account)?)),
+            Self::Fism(options) => Ok(Box::new(Fism::new(device, options, account)?)),
         }
     }
 
@@ -89,6 +94,7 @@ impl ModelOptions {
         match self {
             Self::BprMf(options) => options.item_bias,
             Self::LightGcn(options) => options.item_bias,
+            Self::Fism(options) => options.item_bias,
         }
     }
 
@@ -97,6 +103,7 @@ impl ModelOptions {
         match self {
             Self::BprMf(options) => options.optimizer.state_size(),
             Self::LightGcn(options) => options.optimizer().state_size(),
+            Self::Fism(options) => options.optimizer.state_size(),
         }
     }
 
@@ -105,6 +112,7 @@ impl ModelOptions {
         match self {
             Self::BprMf(options) => Self::BprMf(BprMfOptions { seed, ..options }),
             Self::LightGcn(options) => Self::LightGcn(LightGcnOptions { seed, ..options }),
+            Self::Fism(options) => Self::Fism(FismOptions { seed, ..options }),
         }
     }
 }

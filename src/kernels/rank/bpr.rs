@@ -6,6 +6,11 @@
 //! `-c (e_p - e_n) + 2 l2 e_u`, `-c e_u + 2 l2 e_p` and `c e_u + 2 l2 e_n`, all over `B`; biases `-c + 2 l2_bias b_p`
 //! and `c + 2 l2_bias b_n`, over `B`.
 //!
+//! A user's row may be dense and contain the rows of the user's items, each with the weight `w_u`, as a model has it that makes
+//! users of their histories. The positive is then left out, `x = <e_u - w_u e_p, e_p - e_n>`, so that an item is not learned to
+//! predict itself; its gradient gains `c w_u (e_p - e_n)`, and what comes back through `e_u` is the caller's. `l2` leaves such a row
+//! alone.
+//!
 //! # Shapes
 //! `triples` is three blocks of `B` ids: users, positives, negatives. With a bias an item row of size s is
 //! `[bias, e_0 .. e_(s-2)]`, and an empty one has bias 0; a fixed bias is passed over: 0 in x, and its gradient 0. A row longer than its output width counts as cut to it.
@@ -58,6 +63,7 @@ params! {
         item_dims: u32,
         bias: u32,
         learned: u32,
+        dense: u32,
         l2: f32,
         l2_bias: f32,
     }
@@ -75,6 +81,24 @@ pub enum BiasUse {
     Fixed,
 }
 
+/// How user rows lie in their arena.
+#[derive(Clone, Copy, Debug)]
+pub enum UserRows<'a> {
+    /// Ragged: `users + 1` element offsets.
+    Ragged(&'a Buffer<u32>),
+    /// Dense, `user_dims` wide, the rows of a user's items among their sum: the weight `w_u` of each of the `users`.
+    History(&'a Buffer<f32>),
+}
+
+impl UserRows<'_> {
+    fn rows(&self) -> u32 {
+        match self {
+            Self::Ragged(offsets) => offsets.len() as u32 - 1,
+            Self::History(weights) => weights.len() as u32,
+        }
+    }
+}
+
 /// Loss and gradients of a batch of triples. See the [module](self).
 #[derive(Debug)]
 pub struct Bpr<'a> {
@@ -82,8 +106,8 @@ pub struct Bpr<'a> {
     pub triples: &'a Buffer<u32>,
     /// Values of all user rows.
     pub user_arena: &'a Buffer<f32>,
-    /// `users + 1` element offsets into the user arena.
-    pub user_offsets: &'a Buffer<u32>,
+    /// How they lie there.
+    pub users: UserRows<'a>,
     /// Values of all item rows.
     pub item_arena: &'a Buffer<f32>,
     /// `items + 1` element offsets into the item arena.
@@ -114,7 +138,14 @@ impl Kernel for Bpr<'_> {
         let batch = self.triples.len() as u64 / 3;
         check::len(op, "triples", self.triples.len(), 3 * batch)?;
         check::indexable(op, "triples", self.triples.len() as u64)?;
-        check::rows(op, "user_offsets", self.user_offsets.len())?;
+        match self.users {
+            UserRows::Ragged(offsets) => drop(check::rows(op, "user_offsets", offsets.len())?),
+            UserRows::History(weights) => {
+                let expected = weights.len() as u64 * u64::from(self.user_dims);
+                check::indexable(op, "user_arena", expected)?;
+                check::len(op, "user_arena", self.user_arena.len(), expected)?;
+            }
+        }
         check::rows(op, "item_offsets", self.item_offsets.len())?;
         check::dims(op, self.user_dims)?;
         check::dims(op, self.item_dims)?;
@@ -138,12 +169,13 @@ impl Kernel for Bpr<'_> {
             constants: &[("lanes", f64::from(lanes))],
             params: Params {
                 count,
-                users: self.user_offsets.len() as u32 - 1,
+                users: self.users.rows(),
                 items: self.item_offsets.len() as u32 - 1,
                 user_dims: self.user_dims,
                 item_dims: self.item_dims,
                 bias: u32::from(self.item_bias != BiasUse::None),
                 learned: u32::from(self.item_bias == BiasUse::Learned),
+                dense: u32::from(matches!(self.users, UserRows::History(_))),
                 l2: self.l2,
                 l2_bias: self.l2_bias,
             }
@@ -151,7 +183,10 @@ impl Kernel for Bpr<'_> {
             bindings: &[
                 self.triples.binding("triples"),
                 self.user_arena.binding("user_arena"),
-                self.user_offsets.binding("user_offsets"),
+                match self.users {
+                    UserRows::Ragged(offsets) => offsets.binding("user_offsets"),
+                    UserRows::History(weights) => weights.binding("user_weights"),
+                },
                 self.item_arena.binding("item_arena"),
                 self.item_offsets.binding("item_offsets"),
                 self.loss.binding("loss"),
@@ -168,7 +203,10 @@ impl Kernel for Bpr<'_> {
         let tables = Tables {
             triples: self.triples.host(op, "triples")?,
             user_arena: self.user_arena.host(op, "user_arena")?,
-            user_offsets: self.user_offsets.host(op, "user_offsets")?,
+            users: match self.users {
+                UserRows::Ragged(offsets) => HostUsers::Ragged(offsets.host(op, "user_offsets")?),
+                UserRows::History(weights) => HostUsers::History(weights.host(op, "user_weights")?),
+            },
             item_arena: self.item_arena.host(op, "item_arena")?,
             item_offsets: self.item_offsets.host(op, "item_offsets")?,
             dims: [self.user_dims as usize, self.item_dims as usize],
@@ -200,13 +238,18 @@ impl Kernel for Bpr<'_> {
 struct Tables<'a> {
     triples: &'a [u32],
     user_arena: &'a [f32],
-    user_offsets: &'a [u32],
+    users: HostUsers<'a>,
     item_arena: &'a [f32],
     item_offsets: &'a [u32],
     dims: [usize; 2],
     bias: usize,
     learned: bool,
     decay: [f32; 2],
+}
+
+enum HostUsers<'a> {
+    Ragged(&'a [u32]),
+    History(&'a [f32]),
 }
 
 /// The outputs of neighbouring triples.
@@ -238,18 +281,28 @@ impl Block<'_> {
         let [user_dims, item_dims] = tables.dims;
         let scale = 1.0 / batch as f32;
         let [decay, decay_bias] = tables.decay.map(|decay| decay * scale);
-        let (users, items) = (tables.user_offsets.len() as u32 - 1, tables.item_offsets.len() as u32 - 1);
+        let items = tables.item_offsets.len() as u32 - 1;
+        let (users, user_decay) = match tables.users {
+            HostUsers::Ragged(offsets) => (offsets.len() as u32 - 1, decay),
+            HostUsers::History(weights) => (weights.len() as u32, 0.0),
+        };
         self.users.fill(0.0);
         self.positives.fill(0.0);
         self.negatives.fill(0.0);
         let mut difference = vec![0.0f32; user_dims];
+        let mut without = vec![0.0f32; user_dims];
         for (k, loss) in self.loss.iter_mut().enumerate() {
             let [u, p, n] = [0, 1, 2].map(|block| tables.triples[block * batch + self.first + k]);
             if u >= users || p >= items || n >= items {
                 *loss = 0.0;
                 continue;
             }
-            let user = cut(row(tables.user_arena, tables.user_offsets, u), user_dims);
+            let (user, weight) = match tables.users {
+                HostUsers::Ragged(offsets) => (cut(row(tables.user_arena, offsets, u), user_dims), 0.0),
+                HostUsers::History(weights) => {
+                    (&tables.user_arena[u as usize * user_dims..][..user_dims], weights[u as usize])
+                }
+            };
             let [positive, negative] = [p, n].map(|id| {
                 let row = cut(row(tables.item_arena, tables.item_offsets, id), item_dims);
                 row.split_at(tables.bias.min(row.len()))
@@ -259,14 +312,18 @@ impl Block<'_> {
             difference.iter_mut().zip(positive.1).for_each(|(d, p)| *d = *p);
             difference.iter_mut().zip(negative.1).for_each(|(d, n)| *d -= *n);
             let bias = |item: (&[f32], &[f32])| item.0.first().copied().filter(|_| tables.learned).unwrap_or(0.0);
-            let x = dot(user, difference) + (bias(positive) - bias(negative));
+            // The user without the positive.
+            let without = &mut without[..user.len()];
+            without.copy_from_slice(user);
+            without.iter_mut().zip(positive.1).for_each(|(v, p)| *v -= weight * *p);
+            let x = dot(without, difference) + (bias(positive) - bias(negative));
             let e = (-x.abs()).exp();
             *loss = (-x).max(0.0) + e.ln_1p();
             let pull = if x >= 0.0 { e } else { 1.0 } / (1.0 + e) * scale;
 
             let gradient = &mut self.users[k * user_dims..][..user.len()];
             for ((g, u), d) in gradient.iter_mut().zip(user).zip(&*difference) {
-                *g = decay * u - pull * d;
+                *g = user_decay * u - pull * d;
             }
             let outputs = [(&mut *self.positives, positive, -pull), (&mut *self.negatives, negative, pull)];
             for (gradients, (bias, embedding), pull) in outputs {
@@ -276,7 +333,11 @@ impl Block<'_> {
                     of_bias.iter_mut().zip(bias).for_each(|(g, b)| *g = decay_bias * b + pull);
                 }
                 gradient.iter_mut().zip(embedding).for_each(|(g, e)| *g = decay * e);
-                gradient.iter_mut().zip(user).for_each(|(g, u)| *g += pull * u);
+                gradient.iter_mut().zip(&*without).for_each(|(g, u)| *g += pull * u);
+            }
+            if weight != 0.0 {
+                let gradient = &mut self.positives[k * item_dims + positive.0.len()..][..positive.1.len()];
+                gradient.iter_mut().zip(&*difference).for_each(|(g, d)| *g += pull * weight * d);
             }
         }
     }

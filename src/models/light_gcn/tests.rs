@@ -1,4 +1,5 @@
 use super::*;
+use crate::kernels::table::optimizer::Optimizer;
 use crate::models::{ItemBias, Sampling};
 use crate::rng::{Philox, Purpose};
 use crate::sizing::Sizes;
@@ -214,13 +215,13 @@ fn step(model: &mut LightGcn) -> Step {
     model.record_step(&mut commands, &set, &mut layers, &mut scratch).unwrap();
     commands.submit().unwrap();
     let (gradients, biases) = split(&layers);
-    let triples = scratch.triples.read().unwrap();
+    let triples = scratch.batch.triples.read().unwrap();
     model.set = Some(set);
     Step {
         outputs,
         gradients,
         biases,
-        loss: scratch.loss.read().unwrap().iter().sum::<f32>() / batch as f32,
+        loss: scratch.batch.loss.read().unwrap().iter().sum::<f32>() / batch as f32,
         triples: (0..batch).map(|b| [triples[b], triples[batch + b], triples[2 * batch + b]]).collect(),
         width: layers.dims() as usize,
     }

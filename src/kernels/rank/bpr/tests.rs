@@ -13,6 +13,8 @@ struct Case {
     user_sizes: Vec<u32>,
     item_sizes: Vec<u32>,
     user_arena: Vec<f32>,
+    /// Of dense users, all of whose rows are `user_dims` wide.
+    weights: Option<Vec<f32>>,
     item_arena: Vec<f32>,
     item_bias: BiasUse,
     l2: f32,
@@ -42,6 +44,7 @@ impl Case {
             user_sizes: user_sizes.to_vec(),
             item_sizes: item_sizes.to_vec(),
             user_arena: signed(len(user_sizes), 1),
+            weights: None,
             item_arena: signed(len(item_sizes), 2),
             item_bias,
             l2: 0.03,
@@ -49,6 +52,22 @@ impl Case {
             user_dims: dims[0],
             item_dims: dims[1],
         }
+    }
+
+    /// The same triples, users dense with some weight each.
+    fn with_history(self) -> Self {
+        let users = self.user_sizes.len();
+        let weights = (0..users).map(|u| u as f32 * 0.375 - 0.5).collect();
+        Self {
+            user_sizes: vec![self.user_dims; users],
+            user_arena: signed(users * self.user_dims as usize, 5),
+            weights: Some(weights),
+            ..self
+        }
+    }
+
+    fn weight(&self, user: usize) -> f64 {
+        self.weights.as_ref().map_or(0.0, |weights| weights[user].into())
     }
 
     fn batch(&self) -> usize {
@@ -59,6 +78,7 @@ impl Case {
         let (triples, user_arena) = (upload(device, &self.triples), upload(device, &self.user_arena));
         let item_arena = upload(device, &self.item_arena);
         let user_offsets = upload(device, &offsets_of(&self.user_sizes));
+        let weights = upload(device, self.weights.as_deref().unwrap_or_default());
         let item_offsets = upload(device, &offsets_of(&self.item_sizes));
         let mut loss = poisoned(device, self.batch());
         let mut user_gradients = poisoned(device, self.batch() * self.user_dims as usize);
@@ -66,7 +86,10 @@ impl Case {
         Bpr {
             triples: &triples,
             user_arena: &user_arena,
-            user_offsets: &user_offsets,
+            users: match self.weights {
+                None => UserRows::Ragged(&user_offsets),
+                Some(_) => UserRows::History(&weights),
+            },
             item_arena: &item_arena,
             item_offsets: &item_offsets,
             item_bias: self.item_bias,
@@ -106,15 +129,16 @@ impl Case {
 
     /// x of a triple and the sum of its terms' sizes.
     fn x(&self, [u, p, n]: [usize; 3], users: &[f64], items: &[f64]) -> (f64, f64) {
-        let user = self.row(false, u, users).1;
+        let (user, weight) = (self.row(false, u, users).1, self.weight(u));
         let (bp, p) = self.row(true, p, items);
         let (bn, n) = self.row(true, n, items);
         let mut x = bp.unwrap_or(0.0) - bn.unwrap_or(0.0);
         let mut size = bp.unwrap_or(0.0).abs() + bn.unwrap_or(0.0).abs();
-        for (j, u) in user.iter().enumerate() {
+        for (j, e) in user.iter().enumerate() {
             let [p, n] = [&p, &n].map(|e| e.get(j).copied().unwrap_or(0.0));
-            x += u * p - u * n;
-            size += (u * p).abs() + (u * n).abs();
+            let own = weight * p;
+            x += (e - own) * (p - n);
+            size += (e.abs() + own.abs()) * (p.abs() + n.abs());
         }
         (x, size)
     }
@@ -126,7 +150,8 @@ impl Case {
             let (x, _) = self.x(ids, users, items);
             sum += softplus(-x);
             let rows = [self.row(false, ids[0], users), self.row(true, ids[1], items), self.row(true, ids[2], items)];
-            for (bias, embedding) in rows {
+            // Dense users are not decayed.
+            for (bias, embedding) in rows.into_iter().skip(usize::from(self.weights.is_some())) {
                 sum += f64::from(self.l2_bias) * bias.unwrap_or(0.0).powi(2);
                 sum += f64::from(self.l2) * embedding.iter().map(|e| e * e).sum::<f64>();
             }
@@ -157,10 +182,12 @@ impl Case {
                 (scale * (factor * c * pull + decay), scale * off + 1e-38)
             };
             let user = self.row(false, ids[0], &users).1;
+            let weight = self.weight(ids[0]);
+            let user_l2 = if self.weights.is_some() { 0.0 } else { self.l2 };
             let rows = [self.row(true, ids[1], &items), self.row(true, ids[2], &items)];
             for (j, &u) in user.iter().enumerate() {
                 let [p, n] = [0, 1].map(|k| rows[k].1.get(j).copied().unwrap_or(0.0));
-                out.users[b * user_dims + j] = element(p - n, -1.0, u, self.l2);
+                out.users[b * user_dims + j] = element(p - n, -1.0, u, user_l2);
                 // p - n is rounded before it is multiplied.
                 out.users[b * user_dims + j].1 += scale * EPS * (p.abs() + n.abs());
             }
@@ -171,8 +198,17 @@ impl Case {
                     out.items[base] = element(1.0, sign, bias, self.l2_bias);
                 }
                 for (j, &e) in embedding.iter().enumerate() {
-                    let u = user.get(j).copied().unwrap_or(0.0);
-                    out.items[base + bias.iter().len() + j] = element(u, sign, e, self.l2);
+                    let at = base + bias.iter().len() + j;
+                    let [p, n] = [0, 1].map(|k| rows[k].1.get(j).copied().unwrap_or(0.0));
+                    let Some(&u) = user.get(j) else {
+                        out.items[at] = element(0.0, sign, e, self.l2);
+                        continue;
+                    };
+                    // The positive's gradient also has what leaving it out brings.
+                    let excluded = if k == 0 { weight * (p - n) } else { 0.0 };
+                    out.items[at] = element(u - weight * p - excluded, sign, e, self.l2);
+                    let terms = u.abs() + (weight * p).abs() + (weight * n).abs();
+                    out.items[at].1 += scale * (c_off + 4.0 * EPS) * terms;
                 }
             }
         }
@@ -219,6 +255,13 @@ fn parity(device: &Device) {
             }
         }
     }
+    for dims in [[1, 1], [16, 17], [40, 3], [5, 16]] {
+        for batch in [1, 8, 257] {
+            let items = [16, 0, 1, 5, 2, 16, 9];
+            let case = Case::new(batch, &[1; 6], &items, dims, USES[batch as usize % 3]).with_history();
+            case.check(device, &format!("history dims {dims:?} batch {batch}"));
+        }
+    }
     Case::new(20, &[2, 700, 1], &[700, 3, 0, 650], [700, 700], BiasUse::Learned).check(device, "giant rows");
     Case::new(20, &[2, 700, 1], &[700, 3, 0, 650], [700, 700], BiasUse::None).check(device, "giant rows");
 }
@@ -233,12 +276,16 @@ fn matches_the_f64_oracle() {
 fn gradients_match_finite_differences() {
     let sizes = [vec![0, 1, 3, 6, 4], vec![7, 0, 1, 5, 2, 4]];
     for device in devices() {
-        for item_bias in USES {
-            let case = Case::new(64, &sizes[0], &sizes[1], [6, 7], item_bias);
+        for (item_bias, history) in USES.into_iter().zip([false, false, false]).chain([(BiasUse::Fixed, true)]) {
+            let mut case = Case::new(64, &sizes[0], &sizes[1], [6, 7], item_bias);
+            if history {
+                case = case.with_history();
+            }
+            let sizes = [&case.user_sizes, &case.item_sizes];
             let [_, user_gradients, item_gradients] = case.run(&device);
             let tables = [wide(&case.user_arena), wide(&case.item_arena)];
             let mut sums = [vec![0.0f64; tables[0].len()], vec![0.0f64; tables[1].len()]];
-            let offsets = [offsets_of(&sizes[0]), offsets_of(&sizes[1])];
+            let offsets = sizes.map(|sizes| offsets_of(sizes));
             for (i, &id) in case.triples.iter().enumerate() {
                 let side = usize::from(i >= 64);
                 let (gradients, dims, i) =
@@ -331,6 +378,9 @@ fn mutants_are_rejected() {
             ("+ (positive.bias - negative.bias)", ""),
             ("if params.learned == 0u {", "if params.learned == 2u {"),
             ("size - 1u, 0.0, false);", "size - 1u, 0.0, true);"),
+            ("+ excluded;", ";"),
+            ("- weight * e_p) * (e_p", ") * (e_p"),
+            ("select(decay, 0.0, params.dense == 1u)", "decay"),
             ("if j < item.size {", "if j <= item.size {"),
             ("(params.count + b) * params.item_dims", "b * params.item_dims"),
             ("let decay_bias = 2.0 * params.l2_bias", "let decay_bias = 2.0 * params.l2"),
@@ -355,7 +405,7 @@ fn bad_arguments_are_errors() {
         Bpr {
             triples,
             user_arena: &arena,
-            user_offsets: &offsets,
+            users: UserRows::Ragged(&offsets),
             item_arena: &arena,
             item_offsets: &offsets,
             item_bias: BiasUse::None,

@@ -1,14 +1,14 @@
-//! The propagation of a graph model: the graph on the device, and the dense rows of its layers.
+//! The propagation of a graph model: the graph on the device, and the dense rows that it moves.
 
 use crate::device::{Buffer, Commands, Device};
 use crate::kernels::graph::spmm::{Accumulate, Spmm};
 use crate::kernels::table::lookup::Lookup;
-use crate::models::{Bipartite, Embeddings};
+use crate::models::{Bipartite, Embeddings, Normalisation};
 use crate::stream::UserItems;
 use crate::table::RaggedTable;
 use crate::{Error, Result};
 
-/// The normalised graph, cut into what reaches the users (R) and what reaches the items (R transposed).
+/// The weighted graph, cut into what reaches the users (R) and what reaches the items (R transposed).
 #[derive(Debug)]
 pub(super) struct Graph {
     users: Edges,
@@ -26,8 +26,8 @@ struct Edges {
 
 impl Graph {
     /// The graph of `history` with `items` items. Linear in users, items and interactions.
-    pub fn new(device: &Device, history: &UserItems, items: u32) -> Result<Self> {
-        let graph = Bipartite::new(history, items)?;
+    pub fn new(device: &Device, history: &UserItems, items: u32, normalisation: Normalisation) -> Result<Self> {
+        let graph = Bipartite::new(history, items, normalisation)?;
         let (users, edges) = (graph.users(), history.len());
         let side = |row_offsets: &[u32], columns: Vec<u32>, values: &[f32]| -> Result<Edges> {
             Ok(Edges {
@@ -94,7 +94,7 @@ impl Side {
         let (rows, width) = (table.rows() as usize, first + dims);
         let values = rows as u64 * u64::from(width);
         if values > u64::from(u32::MAX) {
-            let (op, arg, limit) = ("LightGcn", "rows", "32-bit index");
+            let (op, arg, limit) = ("models/propagation", "rows", "32-bit index");
             return Err(Error::Limit { op, arg, limit, allowed: u32::MAX.into(), requested: values });
         }
         let values = values as usize;
@@ -118,6 +118,34 @@ impl Side {
         let floats = [&self.sum, &self.layer, &self.next, &self.weights].map(Buffer::size_bytes);
         let words = [&self.offsets, &self.ids, &self.row_ends, &self.edges].map(Buffer::size_bytes);
         floats.iter().sum::<u64>() + words.iter().sum::<u64>()
+    }
+
+    /// Fills `sum` with the table's rows.
+    fn record_rows(&mut self, commands: &mut Commands, table: &RaggedTable) -> Result<()> {
+        let (arena, offsets) = (table.values(), table.offsets());
+        commands.run(Lookup { arena, offsets, ids: &self.ids, dims: self.width, out: &mut self.sum })
+    }
+
+    /// Adds `weights_r` times the table's row to the propagated part of every row of `sum`.
+    fn record_decay(
+        &mut self,
+        commands: &mut Commands,
+        table: &RaggedTable,
+        workspace: &mut Buffer<u32>,
+    ) -> Result<()> {
+        commands.run(Spmm {
+            row_offsets: &self.row_ends,
+            columns: &self.ids,
+            values: &self.weights,
+            x: table.values(),
+            x_offsets: Some(table.offsets()),
+            x_first: self.first,
+            dims: self.width - self.first,
+            y: &mut self.next,
+            y_first: self.first,
+            accumulate: Some(Accumulate { total: &mut self.sum, scale: 1.0 }),
+            workspace,
+        })
     }
 }
 
@@ -163,10 +191,8 @@ impl Layers {
         (graph, layers): (&Graph, u32),
         tables: &Embeddings,
     ) -> Result<()> {
-        for (side, table) in [(&mut self.users, tables.users()), (&mut self.items, tables.items())] {
-            let (arena, offsets) = (table.values(), table.offsets());
-            commands.run(Lookup { arena, offsets, ids: &side.ids, dims: side.width, out: &mut side.sum })?;
-        }
+        self.users.record_rows(commands, tables.users())?;
+        self.items.record_rows(commands, tables.items())?;
         self.record_mean(commands, (graph, layers), Some(tables))
     }
 
@@ -181,22 +207,54 @@ impl Layers {
 
     /// Adds `weights_r * E^0_r` to the propagated part of every row of `sum`.
     pub fn record_decay(&mut self, commands: &mut Commands, tables: &Embeddings) -> Result<()> {
-        for (side, table) in [(&mut self.users, tables.users()), (&mut self.items, tables.items())] {
-            commands.run(Spmm {
-                row_offsets: &side.row_ends,
-                columns: &side.ids,
-                values: &side.weights,
-                x: table.values(),
-                x_offsets: Some(table.offsets()),
-                x_first: side.first,
-                dims: self.dims,
-                y: &mut side.next,
-                y_first: side.first,
-                accumulate: Some(Accumulate { total: &mut side.sum, scale: 1.0 }),
-                workspace: &mut self.workspace,
-            })?;
+        self.record_user_decay(commands, tables)?;
+        self.items.record_decay(commands, tables.items(), &mut self.workspace)
+    }
+
+    /// The same for the users alone.
+    pub fn record_user_decay(&mut self, commands: &mut Commands, tables: &Embeddings) -> Result<()> {
+        self.users.record_decay(commands, tables.users(), &mut self.workspace)
+    }
+
+    /// Leaves in `sum` of the users their rows plus the weighted sum of their items'.
+    pub fn record_history(&mut self, commands: &mut Commands, graph: &Graph, tables: &Embeddings) -> Result<()> {
+        self.users.record_rows(commands, tables.users())?;
+        let Self { users, items, dims, workspace } = self;
+        commands.run(Spmm {
+            row_offsets: &users.edges,
+            columns: &graph.users.columns,
+            values: &graph.users.values,
+            x: tables.items().values(),
+            x_offsets: Some(tables.items().offsets()),
+            x_first: items.first,
+            dims: *dims,
+            y: &mut users.next,
+            y_first: 0,
+            accumulate: Some(Accumulate { total: &mut users.sum, scale: 1.0 }),
+            workspace,
+        })
+    }
+
+    /// The way back of [`record_history`](Self::record_history): turns the gradients of its outputs, in `layer`, into those of
+    /// the rows, in `sum`.
+    pub fn record_history_gradients(&mut self, commands: &mut Commands, graph: &Graph) -> Result<()> {
+        for side in [&mut self.users, &mut self.items] {
+            commands.copy(&side.layer, &mut side.sum, side.layer.len())?;
         }
-        Ok(())
+        let Self { users, items, dims, workspace } = self;
+        commands.run(Spmm {
+            row_offsets: &items.edges,
+            columns: &graph.items.columns,
+            values: &graph.items.values,
+            x: &users.layer,
+            x_offsets: None,
+            x_first: 0,
+            dims: *dims,
+            y: &mut items.next,
+            y_first: items.first,
+            accumulate: Some(Accumulate { total: &mut items.sum, scale: 1.0 }),
+            workspace,
+        })
     }
 
     /// `sum` holds the first layer and gets the mean of all; the first product reads the ragged rows where there are

@@ -1,0 +1,117 @@
+//! What the training loops share: the buffers of a batch, sums over occurrences, submissions.
+
+use crate::device::{Buffer, Commands, Device, Kernel};
+use crate::kernels::prim::reduce::{Operator, Reduce};
+use crate::kernels::table::update::{Optimizer, Update};
+use crate::{Error, Result};
+
+/// Largest batch: its buffers are dense, three rows a triple.
+pub(super) const MAX_BATCH: u32 = 1 << 20;
+
+/// Buffers of a batch of triples, reused by all steps of one call.
+pub(super) struct Batch {
+    pub triples: Buffer<u32>,
+    pub loss: Buffer<f32>,
+    pub user_gradients: Buffer<f32>,
+    pub item_gradients: Buffer<f32>,
+    pub workspace: Buffer<u32>,
+    /// Widths of a user's and an item's gradient.
+    pub dims: [u32; 2],
+}
+
+impl Batch {
+    /// For gradients of these widths.
+    pub fn new(device: &Device, batch: u32, [user_dims, item_dims]: [u32; 2]) -> Result<Self> {
+        let workspace = match device {
+            Device::Cpu => 0,
+            Device::Gpu(_) => [(batch, user_dims), (2 * batch, item_dims), (2 * batch, 1)]
+                .map(|(count, dims)| Update::workspace_len(count, dims))
+                .into_iter()
+                .fold(0, usize::max),
+        };
+        Ok(Self {
+            triples: Buffer::zeroed(device, 3 * batch as usize)?,
+            loss: Buffer::zeroed(device, batch as usize)?,
+            user_gradients: Buffer::zeroed(device, batch as usize * user_dims as usize)?,
+            item_gradients: Buffer::zeroed(device, 2 * batch as usize * item_dims as usize)?,
+            workspace: Buffer::zeroed(device, workspace)?,
+            dims: [user_dims, item_dims],
+        })
+    }
+
+    /// Bytes held on the device.
+    pub fn bytes(&self) -> u64 {
+        let floats = [&self.loss, &self.user_gradients, &self.item_gradients].map(Buffer::size_bytes);
+        floats.iter().sum::<u64>() + self.triples.size_bytes() + self.workspace.size_bytes()
+    }
+
+    /// Mean loss of the last batch.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`] when it is not finite.
+    pub fn mean_loss(&self, steps: u32) -> Result<f32> {
+        let device = self.loss.device();
+        let batch = self.loss.len();
+        let mut sum = Buffer::zeroed(&device, Reduce::<f32>::out_len(batch as u32))?;
+        Reduce { input: &self.loss, operator: Operator::Sum, out: &mut sum }.run(&device)?;
+        let loss = f32::from_bits(sum.read()?[0]) / batch as f32;
+        if loss.is_finite() { Ok(loss) } else { Err(Error::Diverged { steps, loss }) }
+    }
+}
+
+/// Records `steps` steps, `a_submission` of them in one; `progress` hears of those done.
+pub(super) fn run_steps(
+    device: &Device,
+    (steps, a_submission): (u32, u32),
+    progress: &mut dyn FnMut(u32),
+    mut record: impl FnMut(&mut Commands) -> Result<()>,
+) -> Result<()> {
+    let mut done = 0;
+    while done < steps {
+        let now = a_submission.min(steps - done);
+        let mut commands = device.commands();
+        for _ in 0..now {
+            record(&mut commands)?;
+        }
+        commands.submit()?;
+        // A queue that runs far ahead holds the parameters of every launch in it.
+        device.wait()?;
+        done += now;
+        progress(now);
+    }
+    Ok(())
+}
+
+/// `arena_r += factor * sum of the gradients of r's occurrences`: what an SGD step at a negative rate does, exact over
+/// duplicates and in one order on all devices.
+pub(super) struct Scatter<'a> {
+    pub arena: &'a mut Buffer<f32>,
+    pub offsets: &'a Buffer<u32>,
+    pub ids: &'a Buffer<u32>,
+    pub first: u32,
+    pub count: u32,
+    pub gradients: &'a Buffer<f32>,
+    pub dims: u32,
+    pub factor: f32,
+}
+
+impl Scatter<'_> {
+    pub fn record(self, commands: &mut Commands, workspace: &mut Buffer<u32>) -> Result<()> {
+        let Self { arena, offsets, ids, first, count, gradients, dims, factor } = self;
+        let optimizer = Optimizer::Sgd { learning_rate: -factor };
+        let state = &mut [];
+        commands.run(Update {
+            arena,
+            offsets,
+            state,
+            ids,
+            first,
+            count,
+            gradients,
+            dims,
+            optimizer,
+            step: 1,
+            workspace,
+        })
+    }
+}
