@@ -27,7 +27,7 @@ fn write(dir: &Path, name: &str, bytes: &[u8]) -> String {
 
 /// A small stream in which everybody buys something new at all times.
 fn purchases() -> String {
-    let rows = (0..600u32).map(|i| format!("u{},i{},{i}\n", i * 7919 % 23, i * i % 41));
+    let rows = (0..600u32).map(|i| format!("u{},i{},{i}\n", i * 7919 % 23, (i * i / 7 + i * 13) % 41));
     std::iter::once("user,item,time\n".to_owned()).chain(rows).collect()
 }
 
