@@ -109,7 +109,8 @@ pub struct Setup {
     #[arg(long, value_enum)]
     pub bias: Option<Bias>,
 
-    /// Rows after which a row counts half in a counted bias [default: chosen in each segment by its last training rows]
+    /// Rows after which a row counts half in a counted bias and in decayed popularity [default: for a bias chosen in each
+    /// segment by its last training rows, for decayed popularity 2000]
     #[arg(long, value_name = "ROWS")]
     pub half_life: Option<f64>,
 

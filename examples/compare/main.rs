@@ -24,7 +24,7 @@ use groups::Group;
 use progress::{Progress, Weight};
 use run::{Bench, Counting, Job, Run};
 use scall_gpu::stream::{self, Interactions};
-use scall_gpu::{Error, Result};
+use scall_gpu::{Error, Phase, Result};
 use store::Store;
 
 fn main() -> ExitCode {
@@ -71,6 +71,7 @@ fn compare(args: &Args) -> Result<(), Box<dyn std::error::Error>> {
     let finished: Vec<&Run> = done.iter().filter_map(|(job, _)| runs.iter().find(|run| job.is_done_by(run))).collect();
     let mut progress = Progress::new([&done[..], &todo].concat(), &finished, segments.len());
     for (job, _) in &todo {
+        progress.show(0, Phase::Size);
         let run = bench.run(job, |t, phase| progress.show(t, phase));
         let run = run.map_err(|error| format!("{}: {error}", job.describe()))?;
         if let Some(store) = &mut store {

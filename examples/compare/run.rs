@@ -67,9 +67,9 @@ pub enum Counting {
 impl Counting {
     pub const ALL: [Self; 4] = [Self::Popularity, Self::Recent, Self::Decayed, Self::Knn];
 
-    /// Half-life of [`DecayedPopularity`] in rows, where `--half-life` gives none: weeks of the sample, near the best of the files
-    /// that this was tried on.
-    pub const HALF_LIFE: f64 = 4000.0;
+    /// Half-life of [`DecayedPopularity`] in rows, where `--half-life` gives none: of 1000, 2000, 4000 and 16000 the only one within
+    /// 5 % of the best NDCG@20 on the sample, on MovieTweetings 100K and on the UCI Online Retail purchases.
+    pub const HALF_LIFE: f64 = 2000.0;
 
     fn build(self, half_life: f64) -> Box<dyn Baseline> {
         match self {

@@ -34,7 +34,7 @@ fn finished_runs_are_kept_and_not_run_again() {
     let (csv, plot) = (path(dir.path(), "runs.csv"), path(dir.path(), "runs.svg"));
     let all = args(&data, &["--csv", &csv, "--plot", &plot]);
     let (table, said) = succeed(&all);
-    assert!(table.contains("600 interactions, 23 users, 41 items") && table.contains("mf: 3 steps"), "{table}");
+    assert!(table.contains("600 interactions, 23 users, 38 items") && table.contains("mf: 3 steps"), "{table}");
     let row = |policy: &str, budget: &str| {
         let cells = |line: &str| line.split_whitespace().take(2).collect::<Vec<_>>() == [policy, budget];
         table.lines().filter(|line| cells(line)).count()
