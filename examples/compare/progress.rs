@@ -23,7 +23,7 @@ pub struct Weight {
 }
 
 /// Seconds of a job by the runs of its policy that are done, else by all runs that are done and the jobs' weights.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Estimates {
     by_name: HashMap<String, (f64, u32)>,
     seconds: f64,
@@ -57,6 +57,7 @@ pub struct Progress {
     segments: usize,
     estimates: Estimates,
     begun: Instant,
+    run_begun: Instant,
 }
 
 impl Progress {
@@ -66,7 +67,8 @@ impl Progress {
         let style = ProgressStyle::with_template("{bar:20} {percent:>3} %  {msg}");
         bar.set_style(style.expect("a valid template"));
         let begun = Instant::now();
-        let mut progress = Self { bar, jobs, done: 0, segments, estimates: Estimates::default(), begun };
+        let estimates = Estimates::default();
+        let mut progress = Self { bar, jobs, done: 0, segments, estimates, begun, run_begun: begun };
         for run in finished {
             progress.learn(run);
         }
@@ -97,19 +99,20 @@ impl Progress {
         };
         let before = weight.rest * t as f64 + weight.search * t.saturating_sub(1) as f64;
         let part = (before + within) / self.weight(*weight);
-        let cost = |(job, weight): &(Job, Weight)| self.estimates.cost(&job.name(), self.weight(*weight));
+        let mut estimates = self.estimates.clone();
+        let name = job.name();
+        if part > 0.02 && !estimates.by_name.contains_key(&name) {
+            // The first run of its policy: by its own pace.
+            estimates.learn(&name, self.weight(*weight), self.run_begun.elapsed().as_secs_f64() / part);
+        }
+        let cost = |(job, weight): &(Job, Weight)| estimates.cost(&job.name(), self.weight(*weight));
         let past: f64 = self.jobs[..self.done].iter().map(cost).sum();
         let now = cost(&self.jobs[self.done]);
         let later: f64 = self.jobs[self.done + 1..].iter().map(cost).sum();
         let finished = (past + part * now) / (past + now + later);
-        let elapsed = self.begun.elapsed().as_secs_f64();
-        let left = if self.estimates.seconds > 0.0 {
-            format!("about {}", time((1.0 - part) * now + later))
-        } else if part > 0.05 {
-            // Nothing has ended yet: by the pace of this run.
-            format!("about {}", time(elapsed * (1.0 - finished) / finished))
-        } else {
-            "unknown".to_owned()
+        let left = match estimates.seconds > 0.0 {
+            true => format!("about {}", time((1.0 - part) * now + later)),
+            false => "unknown".to_owned(),
         };
         self.bar.set_message(format!(
             "run {} of {}: {}, segment {t} of {}; {} gone, {left} left",
@@ -117,7 +120,7 @@ impl Progress {
             self.jobs.len(),
             job.describe(),
             self.segments,
-            time(elapsed),
+            time(self.begun.elapsed().as_secs_f64()),
         ));
         self.bar.set_position((finished * FULL as f64) as u64);
     }
@@ -130,6 +133,7 @@ impl Progress {
             eprintln!("run {done} of {of}: {job}: NDCG@20 {quality:.4}, {seconds:.1} s");
         }
         self.learn(run);
+        self.run_begun = Instant::now();
     }
 
     pub fn finish(&self) {
