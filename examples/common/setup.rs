@@ -115,7 +115,7 @@ pub struct Setup {
     pub half_life: Option<f64>,
 
     /// What is left of a learned bias when a segment begins, 0 to 1
-    #[arg(long, default_value_t = 0.0)]
+    #[arg(long, default_value_t = 0.0, value_parser = |text: &str| parse_share(text).map(|share| share as f32))]
     pub keep_bias: f32,
 
     /// How triples are drawn: rows of the log with negatives of their time, or users first [default: log]

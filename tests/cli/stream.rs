@@ -60,7 +60,7 @@ fn bad_arguments_are_refused_by_name() {
     with(&["--batch", "4294967295"], &["--batch"]);
     with(&["--max-size", "65535"], &["--max-size"]);
     with(&["--columns", "user,item"], &["--columns", "2 columns"]);
-    with(&["--keep-bias", "2", "--segments", "equal=1"], &["keep_bias", "2"]);
+    with(&["--keep-bias", "2", "--segments", "equal=1"], &["--keep-bias", "2"]);
     with(&["--format", "xml"], &["xml", "csv"]);
     with(&["--format", "dat"], &["good.csv:1"]);
 }
