@@ -4,8 +4,10 @@ use crate::common::bytes;
 use crate::groups::{Group, Spread};
 use crate::run::Run;
 
+type Value = fn(&Run) -> f64;
+
 /// The values of a row, and what the second head calls them.
-const METRICS: [(&str, fn(&Run) -> f64); 4] = [
+const METRICS: [(&str, Value); 4] = [
     ("Recall@20", |run| run.recall_20),
     ("NDCG@20", |run| run.ndcg_20),
     ("Recall@20", |run| run.recall_all_20),
@@ -71,7 +73,7 @@ fn cell(Spread { mean, deviation }: Spread, best: bool) -> String {
     }
 }
 
-fn is_best(group: &Group, groups: &[Group], value: fn(&Run) -> f64) -> bool {
+fn is_best(group: &Group, groups: &[Group], value: Value) -> bool {
     let peers: Vec<&Group> = groups.iter().filter(|other| other.budget == group.budget).collect();
     peers.len() > 1 && peers.iter().all(|other| other.of(value).mean <= group.of(value).mean)
 }
