@@ -3,26 +3,22 @@
 //! ```text
 //! cargo run --release --example stream
 //! cargo run --release --example stream -- --data ratings.dat --budget bytes=1MB --report out.json
+//! cargo run --release --example stream -- --policy scall --plot out.svg
 //! ```
 
 mod args;
+#[path = "../common/mod.rs"]
+mod common;
 mod output;
+mod plot;
 mod report;
 
-use std::path::Path;
 use std::process::ExitCode;
 
-use args::{Args, DeviceChoice};
+use args::Args;
 use clap::Parser;
-use scall_gpu::device::{Device, GpuOptions};
-use scall_gpu::sizing::Budget;
-use scall_gpu::stream::{self, Interactions};
-use scall_gpu::table::Counts;
-use scall_gpu::{Error, Replay, Result, Scall, ScallOptions, Summary};
-
-/// A year of grocery purchases; see `examples/data/README.md`.
-const SAMPLE: &[u8] = include_bytes!("../data/completejourney.csv.zst");
-const SAMPLE_NAME: &str = "completejourney.csv.zst (embedded)";
+use common::{check_writable, print};
+use scall_gpu::{Result, Scall, Summary, stream};
 
 fn main() -> ExitCode {
     match run(&Args::parse()) {
@@ -35,58 +31,64 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<()> {
-    if let Some(path) = &args.report {
-        // A report that cannot be written is known before the run, not after it.
-        std::fs::File::create(path).map_err(|source| Error::Io { file: path.clone(), source })?;
+    let setup = &args.setup;
+    for path in args.report.iter().chain(&args.plot) {
+        check_writable(path)?;
     }
-    let (name, data) = load(args)?;
-    let device = match args.device {
-        DeviceChoice::Auto => Device::auto(),
-        DeviceChoice::Gpu => Device::gpu(&GpuOptions::default())?,
-        DeviceChoice::Cpu => Device::cpu(),
-    };
-    let segments = stream::cut(&data, args.segments)?;
-    let options = options(args);
-    let policy = args.policy();
-    let policy_name = policy.name();
+    let policy = setup.policy(args.policy)?;
+    let policy_name = args.policy.name();
+    let (name, data) = setup.load()?;
+    let device = setup.device()?;
+    let segments = stream::cut(&data, setup.cut())?;
+    let options = setup.options(args.budget, args.seed);
     let (users, items) = (data.user_count(), data.item_count());
-    output::print(&format!("device   {}", device.describe()));
-    output::print(&format!("data     {name}: {} interactions, {users} users, {items} items", data.len()));
-    output::print(&format!(
-        "policy   {policy_name}, budget {}, sizes {} to {}, seed {}\n\n{}",
+    print(&format!("device   {}", device.describe()));
+    print(&format!("data     {name}: {} interactions, {users} users, {items} items", data.len()));
+    print(&setup.headline());
+    print(&format!(
+        "policy   {policy_name}, budget {}, {}, seed {}\n\n{}",
         args.budget,
-        args.min_size,
-        args.max_size,
+        setup.sizes_text(),
         args.seed,
         output::HEAD
     ));
 
     let progress = output::Progress::new(segments.len(), options.steps);
-    let steps = options.steps;
+    let (steps, model_name, item_bias) = (options.steps, options.model.name(), options.model.item_bias().exists());
     let mut scall = Scall::over(&device, data, segments, policy, options)?;
+    let mut profiles = Vec::new();
     loop {
         let (t, _) = scall.progress();
         let Some(report) = scall.step(|phase| progress.show(t, steps, phase))? else { break };
         progress.line(&output::row(&report));
+        if args.plot.is_some() {
+            profiles.push(plot::Profile::of(&scall, item_bias));
+        }
     }
     progress.finish();
 
     let summary = Summary::of(scall.report());
     if let Some(Summary { test_candidates: test, all_candidates: all, .. }) = &summary {
-        output::print(&format!(
+        print(&format!(
             "\nmean of t >= 1: Recall@20 {:.4}, NDCG@20 {:.4} among the items of the test part,\n\
              {:16}Recall@20 {:.4}, NDCG@20 {:.4} among all items (R@20*, N@20*)",
             test.recall[2], test.ndcg[2], "", all.recall[2], all.ndcg[2]
         ));
     }
+    if let Some(path) = &args.plot {
+        let title = format!("{policy_name} sizes, budget {}, {name}", args.budget);
+        plot::figure(&title, &setup.headline(), scall.report(), &profiles).write(path)?;
+    }
     if let Some(path) = &args.report {
         report::Report {
             device: device.describe(),
             data: name,
-            policy: policy_name.to_owned(),
+            model: model_name.to_owned(),
+            settings: setup.settings().into_iter().collect(),
+            policy: policy_name,
             budget: args.budget.to_string(),
-            max_size: args.max_size,
-            min_size: args.min_size,
+            max_size: setup.max_size(),
+            min_size: setup.min_size,
             steps,
             seed: args.seed,
             segments: scall.report().iter().map(report::Segment::from).collect(),
@@ -95,30 +97,4 @@ fn run(args: &Args) -> Result<()> {
         .write(path)?;
     }
     Ok(())
-}
-
-/// The user's file, or the embedded sample.
-fn load(args: &Args) -> Result<(String, Interactions)> {
-    let format = args.format()?;
-    match &args.data {
-        Some(path) => Ok((path.display().to_string(), stream::read(path, &format)?)),
-        None => {
-            let name = Path::new(SAMPLE_NAME);
-            let unreadable = |source| Error::Io { file: name.to_owned(), source };
-            let unpacked = zstd::Decoder::new(SAMPLE).map_err(unreadable)?;
-            Ok((SAMPLE_NAME.to_owned(), stream::read_from(unpacked, name, &format)?))
-        }
-    }
-}
-
-fn options(args: &Args) -> ScallOptions {
-    let budget = Budget {
-        counts: Counts { optimizer: args.count_optimizer, metadata: !args.ignore_metadata },
-        d_min: args.min_size,
-        d_max: args.max_size,
-        ..Budget::new(args.budget)
-    };
-    let replay = args.replay.map_or(Replay::All, |share| Replay::Sample { share });
-    let (model, steps) = (args.model(), args.steps());
-    ScallOptions { model, steps, replay, seed: args.seed, ..ScallOptions::new(budget) }
 }

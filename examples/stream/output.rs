@@ -1,9 +1,9 @@
 //! What a person sees: a table on standard output, progress on a terminal's standard error.
 
-use std::io::Write;
-
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use scall_gpu::{Phase, SegmentReport};
+
+use crate::common::{bytes, print};
 
 /// Progress within a segment. Hidden when standard error is no terminal; the table's lines are progress enough there.
 pub struct Progress {
@@ -45,16 +45,6 @@ impl Progress {
     }
 }
 
-/// Prints a line. A reader that has gone, such as `head`, ends the program quietly; any other failure ends it loudly.
-pub fn print(line: &str) {
-    if let Err(error) = writeln!(std::io::stdout(), "{line}") {
-        if error.kind() != std::io::ErrorKind::BrokenPipe {
-            eprintln!("error: standard output: {error}");
-        }
-        std::process::exit(i32::from(error.kind() != std::io::ErrorKind::BrokenPipe));
-    }
-}
-
 /// Column heads of [`row`]: `counted` is what the budget counts, `held` is everything, optimizer state included.
 pub const HEAD: &str = "  t   users   items     params    counted of budget          held   grown  shrunk     new   \
                         R@20   N@20  R@20*  N@20* seconds";
@@ -80,14 +70,4 @@ pub fn row(report: &SegmentReport) -> String {
         all.ndcg[2],
         report.seconds.total(),
     )
-}
-
-/// Bytes for a person, by 1000.
-pub fn bytes(bytes: u64) -> String {
-    match bytes {
-        0..10_000 => format!("{bytes} B"),
-        10_000..10_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
-        10_000_000..10_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
-        _ => format!("{:.1} GB", bytes as f64 / 1e9),
-    }
 }

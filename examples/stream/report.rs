@@ -14,6 +14,9 @@ type ByCutoff = BTreeMap<usize, f64>;
 pub struct Report {
     pub device: String,
     pub data: String,
+    pub model: String,
+    /// All that was in force besides.
+    pub settings: BTreeMap<&'static str, String>,
     pub policy: String,
     pub budget: String,
     pub max_size: u32,

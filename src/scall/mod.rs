@@ -196,6 +196,12 @@ impl Scall {
         &*self.model
     }
 
+    /// How often each user and each item occurred in the training rows of the last segment, replayed ones included: what sizes
+    /// went by. Those who came since have no entry.
+    pub fn frequencies(&self) -> (&[u32], &[u32]) {
+        (&self.frequencies[0], &self.frequencies[1])
+    }
+
     /// The stream so far.
     pub fn data(&self) -> &Interactions {
         &self.data
@@ -326,7 +332,7 @@ impl Scall {
 
         progress(Phase::Size);
         let budget = self.options.budget.resolve(population)?;
-        let frequencies = self.frequencies(&sampled, population);
+        let frequencies = self.count(&sampled, population);
         let context = SizingContext {
             segment: t,
             users: &frequencies[0],
@@ -447,7 +453,7 @@ impl Scall {
     }
 
     /// How often each user and each item occurs in the training rows; 0 for those known but absent.
-    fn frequencies(&self, rows: &[usize], population: Population) -> [Vec<u32>; 2] {
+    fn count(&self, rows: &[usize], population: Population) -> [Vec<u32>; 2] {
         let mut users = vec![0; population.users as usize];
         let mut items = vec![0; population.items as usize];
         for &row in rows {

@@ -1,36 +1,8 @@
-//! The `stream` example as a person meets it: reports, and bad input.
-
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+//! The `stream` example: reports, plots, and bad input.
 
 use serde_json::Value;
 
-/// The example's binary, which cargo builds beside the tests.
-fn stream(args: &[&str]) -> Output {
-    let tests = std::env::current_exe().unwrap();
-    let name = format!("stream{}", std::env::consts::EXE_SUFFIX);
-    let binary: PathBuf = tests.ancestors().nth(2).unwrap().join("examples").join(name);
-    assert!(binary.exists(), "{} is not built: run all targets with `cargo test`", binary.display());
-    Command::new(binary).args(["--device", "cpu"]).args(args).output().unwrap()
-}
-
-fn write(dir: &Path, name: &str, bytes: &[u8]) -> String {
-    let path = dir.join(name);
-    std::fs::write(&path, bytes).unwrap();
-    path.to_str().unwrap().to_owned()
-}
-
-/// Fails with exit code 1, says all of `parts` on standard error in one line, and does not panic.
-#[track_caller]
-fn assert_refused(args: &[&str], parts: &[&str]) {
-    let output = stream(args);
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(matches!(output.status.code(), Some(1 | 2)), "{args:?}: {:?} {said}", output.status);
-    assert!(!said.contains("panicked"), "{args:?}: {said}");
-    for part in parts {
-        assert!(said.contains(part), "{args:?} should say {part:?}: {said}");
-    }
-}
+use super::{assert_refused, assert_svg, stream, write};
 
 #[test]
 fn bad_input_is_refused_with_file_and_line() {
@@ -48,15 +20,19 @@ fn bad_input_is_refused_with_file_and_line() {
     ];
     for (name, bytes, parts) in cases {
         let path = file(name, bytes);
-        assert_refused(&["--data", &path], parts);
+        assert_refused("stream", &["--data", &path], parts);
     }
     let missing = dir.path().join("absent.csv");
-    assert_refused(&["--data", missing.to_str().unwrap()], &["absent.csv"]);
+    assert_refused("stream", &["--data", missing.to_str().unwrap()], &["absent.csv"]);
     let folder = dir.path().join("folder.csv");
     std::fs::create_dir(&folder).unwrap();
-    assert_refused(&["--data", folder.to_str().unwrap()], &["folder.csv"]);
+    assert_refused("stream", &["--data", folder.to_str().unwrap()], &["folder.csv"]);
     let good = file("good.csv", b"user,item,timestamp\na,b,1\nb,c,2\n");
-    assert_refused(&["--data", &good, "--report", "/no/such/folder/out.json", "--segments", "equal=1"], &["out.json"]);
+    assert_refused(
+        "stream",
+        &["--data", &good, "--report", "/no/such/folder/out.json", "--segments", "equal=1"],
+        &["out.json"],
+    );
 }
 
 #[test]
@@ -66,13 +42,15 @@ fn bad_arguments_are_refused_by_name() {
     let with = |args: &[&'static str], parts: &[&str]| {
         let mut all = vec!["--data", good.as_str()];
         all.extend(args);
-        assert_refused(&all, parts);
+        assert_refused("stream", &all, parts);
     };
     with(&["--budget", "bytes=20B", "--segments", "equal=1"], &["infeasible budget", "20"]);
     with(&["--budget", "half"], &["--budget", "mean=", "half"]);
     with(&["--segments", "equal=9"], &["segments", "3 rows", "9"]);
     with(&["--segments", "often"], &["--segments", "often"]);
     with(&["--policy", "best"], &["--policy", "best"]);
+    with(&["--probes", "1"], &["--probes", "1"]);
+    with(&["--plot", "/no/such/folder/out.svg"], &["out.svg"]);
     with(&["--max-size", "0"], &["--max-size"]);
     with(&["--alpha", "-1", "--segments", "equal=3"], &["alpha"]);
     with(&["--learning-rate", "NaN", "--segments", "equal=1"], &["learning_rate", "NaN"]);
@@ -82,7 +60,7 @@ fn bad_arguments_are_refused_by_name() {
     with(&["--batch", "4294967295"], &["--batch"]);
     with(&["--max-size", "65535"], &["--max-size"]);
     with(&["--columns", "user,item"], &["--columns", "2 columns"]);
-    with(&["--keep-bias", "2", "--segments", "equal=1"], &["keep_bias", "2"]);
+    with(&["--keep-bias", "2", "--segments", "equal=1"], &["--keep-bias", "2"]);
     with(&["--format", "xml"], &["xml", "csv"]);
     with(&["--format", "dat"], &["good.csv:1"]);
 }
@@ -157,4 +135,40 @@ fn the_report_holds_what_it_promises() {
     }
     let mean = (1..4).map(|t| segments[t]["ndcg"]["20"].as_f64().unwrap()).sum::<f64>() / 3.0;
     assert!((report["mean"]["ndcg"]["20"].as_f64().unwrap() - mean).abs() < 1e-12);
+}
+
+#[test]
+fn a_searching_policy_probes_as_often_as_it_may_and_is_plotted() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let data = write(dir.path(), "purchases.csv", super::purchases().as_bytes());
+    let (plot, report) = (path("out.svg"), path("out.json"));
+    let args = ["--data", &data, "--segments", "equal=3", "--steps", "3", "--probes", "3"];
+    let all = [&args[..], &["--policy", "scall", "--plot", &plot, "--report", &report]].concat();
+    let output = stream(&all);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("mf: 3 steps a segment of 4096 triples") && text.contains("bias counted"), "{text}");
+    let report: Value = serde_json::from_slice(&std::fs::read(report).unwrap()).unwrap();
+    assert_eq!((&report["model"], &report["policy"]), (&"mf".into(), &"scall".into()));
+    assert_eq!(report["settings"]["steps"], "3");
+    let probes: Vec<_> = report["segments"].as_array().unwrap().iter().map(|s| s["probes"].as_u64()).collect();
+    assert_eq!(probes, [Some(0), Some(3), Some(3)]);
+    let svg = assert_svg(&plot);
+    for words in ["Memory", "Quality", "Sizes", "users, segment 0", "items, segment 2", "NDCG@20, all items"] {
+        assert!(svg.contains(words), "{words}");
+    }
+}
+
+#[test]
+fn flags_win_over_the_papers_constants() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = write(dir.path(), "purchases.csv", super::purchases().as_bytes());
+    let args =
+        ["--data", &data, "--paper", "--segments", "equal=2", "--steps", "2", "--batch", "64", "--bias", "learned"];
+    let output = stream(&args);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let said = ["64 triples", "bias learned", "sampling users", "replay 0.2", "sizes 1 to 256", "segments equal=2"];
+    assert!(said.iter().all(|part| text.contains(part)), "{text}");
 }

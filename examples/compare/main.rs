@@ -1,0 +1,170 @@
+//! Compares size policies under the same budgets on one stream.
+//!
+//! ```text
+//! cargo run --release --example compare
+//! cargo run --release --example compare -- --policies all --budgets mean=4,mean=8,mean=16 --csv runs.csv --plot runs.svg
+//! ```
+
+mod args;
+#[path = "../common/mod.rs"]
+mod common;
+mod groups;
+mod plot;
+mod progress;
+mod run;
+mod store;
+mod table;
+
+use std::process::ExitCode;
+
+use args::Args;
+use clap::Parser;
+use common::{check_writable, print};
+use groups::Group;
+use progress::{Progress, Weight};
+use run::{Bench, Counting, Job, Run};
+use scall_gpu::stream::{self, Interactions};
+use scall_gpu::{Error, Phase, Result};
+use store::Store;
+
+fn main() -> ExitCode {
+    match compare(&Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn compare(args: &Args) -> Result<(), Box<dyn std::error::Error>> {
+    let setup = &args.setup;
+    let jobs = jobs(args);
+    let weights = jobs.iter().map(|job| weight(args, job)).collect::<Result<Vec<_>>>()?;
+    if let Some(path) = &args.plot {
+        if args.csv.as_ref() == Some(path) {
+            let got = path.display().to_string();
+            let expected = "another file than that of --csv".to_owned();
+            return Err(Error::Argument { op: "compare", arg: "--plot", expected, got }.into());
+        }
+        check_writable(path)?;
+    }
+    if let Some(path) = &args.csv {
+        check_writable(path)?;
+    }
+
+    let (name, data) = setup.load()?;
+    let device = setup.device()?;
+    let segments = stream::cut(&data, setup.cut())?;
+    let head = head(args, &device.describe(), &name, &data, segments.len());
+    let settings = settings(args, &device.describe(), &name, &data);
+    let bench = Bench { setup, device: &device, data: &data, segments: &segments, settings: &settings };
+    bench.check(&args.budgets.0)?;
+    let (mut store, mut runs) = match &args.csv {
+        Some(path) => Store::open(path, &settings).map(|(store, runs)| (Some(store), runs))?,
+        None => (None, Vec::new()),
+    };
+    print(&head);
+
+    let weighed = jobs.iter().cloned().zip(weights);
+    let (done, todo): (Vec<_>, Vec<_>) = weighed.partition(|(job, _)| runs.iter().any(|run| job.is_done_by(run)));
+    let finished: Vec<&Run> = done.iter().filter_map(|(job, _)| runs.iter().find(|run| job.is_done_by(run))).collect();
+    let mut progress = Progress::new([&done[..], &todo].concat(), &finished, segments.len());
+    for (job, _) in &todo {
+        progress.show(0, Phase::Size);
+        let run = bench.run(job, |t, phase| progress.show(t, phase));
+        let run = run.map_err(|error| format!("{}: {error}", job.describe()))?;
+        if let Some(store) = &mut store {
+            store.append(&run)?;
+        }
+        progress.finish_run(&run);
+        runs.push(run);
+    }
+    progress.finish();
+
+    let groups = Group::all(&jobs, &runs);
+    print(&format!("\n{}", table::table(&groups)));
+    if let Some(path) = &args.plot {
+        // Without the device, which says nothing about quality, and without the names of the lines.
+        let notes = head.lines().skip(1).map(|line| line.get(9..).unwrap_or(line).to_owned());
+        plot::figure(&groups, notes.collect()).write(path)?;
+    }
+    Ok(())
+}
+
+/// All runs, in the order of the table: budgets, within them policies, within them seeds; baselines last.
+fn jobs(args: &Args) -> Vec<Job> {
+    let mut jobs = Vec::new();
+    for &budget in &args.budgets.0 {
+        for &policy in &args.policies.0 {
+            jobs.extend((0..args.seeds).map(|seed| Job::Policy { policy, budget, seed }));
+        }
+    }
+    if args.baselines {
+        jobs.extend(Counting::ALL.map(Job::Baseline));
+    }
+    jobs
+}
+
+/// What a job costs, roughly: a probe is a training run of its own.
+fn weight(args: &Args, job: &Job) -> Result<Weight> {
+    let setup = &args.setup;
+    let probes = setup.probes.unwrap_or(if setup.paper { 30 } else { 12 });
+    let search = match *job {
+        Job::Policy { policy, budget, seed } if setup.policy(policy)?.searches() => {
+            let options = setup.options(budget, seed);
+            f64::from(probes) * f64::from(options.probe.steps) / f64::from(options.steps.max(1))
+        }
+        _ => 0.0,
+    };
+    let rest = if matches!(job, Job::Policy { .. }) { 1.0 } else { 0.3 };
+    Ok(Weight { rest, search, probes })
+}
+
+/// What stands over the table, so that it can stand alone.
+fn head(args: &Args, device: &str, name: &str, data: &Interactions, segments: usize) -> String {
+    let (users, items) = (data.user_count(), data.item_count());
+    let seeds = match args.seeds {
+        1 => "seed 0".to_owned(),
+        seeds => format!("seeds 0 to {}", seeds - 1),
+    };
+    format!(
+        "device   {device}\n\
+         data     {name}: {} interactions, {users} users, {items} items\n\
+         {}\n\
+         runs     {}, {seeds}, {}, mean of segments 1 to {}",
+        data.len(),
+        args.setup.headline(),
+        args.setup.sizes_text(),
+        args.setup.probes_text(),
+        segments.saturating_sub(1),
+    )
+}
+
+/// What two runs have to share to stand in one table, as `name=value; name=value`.
+fn settings(args: &Args, device: &str, name: &str, data: &Interactions) -> String {
+    let half_life = args.setup.half_life.unwrap_or(Counting::HALF_LIFE);
+    let file = name.rsplit(['/', '\\']).next().unwrap_or(name);
+    let mut pairs = vec![
+        ("version", env!("CARGO_PKG_VERSION").to_owned()),
+        ("device", device.to_owned()),
+        ("data", file.to_owned()),
+        ("rows", data.len().to_string()),
+        ("users", data.user_count().to_string()),
+        ("items", data.item_count().to_string()),
+        ("checksum", format!("{:016x}", checksum(data))),
+    ];
+    pairs.extend(args.setup.settings());
+    pairs.push(("decay", half_life.to_string()));
+    // A name could hold what separates settings or lines.
+    let clean = |value: String| value.replace(|c: char| c == ';' || c.is_control(), ",");
+    pairs.into_iter().map(|(name, value)| format!("{name}={}", clean(value))).collect::<Vec<_>>().join("; ")
+}
+
+/// A hash of the columns, after FNV-1a: equal for the same rows in the same order.
+fn checksum(data: &Interactions) -> u64 {
+    let ids = data.users().iter().zip(data.items()).map(|(&user, &item)| u64::from(user) << 32 | u64::from(item));
+    let times = data.timestamps().iter().map(|&time| time as u64);
+    let mix = |hash: u64, word: u64| (hash ^ word).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(23);
+    ids.chain(times).fold(0xcbf2_9ce4_8422_2325, mix)
+}

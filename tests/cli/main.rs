@@ -1,0 +1,66 @@
+//! The examples as a person meets them.
+
+mod compare;
+mod stream;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// Runs an example's binary, which cargo builds beside the tests, on the CPU.
+fn example(name: &str, args: &[&str]) -> Output {
+    let tests = std::env::current_exe().unwrap();
+    let file = format!("{name}{}", std::env::consts::EXE_SUFFIX);
+    let binary: PathBuf = tests.ancestors().nth(2).unwrap().join("examples").join(file);
+    assert!(binary.exists(), "{} is not built: run all targets with `cargo test`", binary.display());
+    Command::new(binary).args(["--device", "cpu"]).args(args).output().unwrap()
+}
+
+fn stream(args: &[&str]) -> Output {
+    example("stream", args)
+}
+
+fn write(dir: &Path, name: &str, bytes: &[u8]) -> String {
+    let path = dir.join(name);
+    std::fs::write(&path, bytes).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+/// A small stream in which everybody buys something new at all times.
+fn purchases() -> String {
+    let rows = (0..600u32).map(|i| format!("u{},i{},{i}\n", i * 7919 % 23, (i * i / 7 + i * 13) % 41));
+    std::iter::once("user,item,time\n".to_owned()).chain(rows).collect()
+}
+
+/// Fails with exit code 1 or 2, says all of `parts` on standard error, and does not panic.
+#[track_caller]
+fn assert_refused(name: &str, args: &[&str], parts: &[&str]) {
+    let output = example(name, args);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(matches!(output.status.code(), Some(1 | 2)), "{args:?}: {:?} {said}", output.status);
+    assert!(!said.contains("panicked"), "{args:?}: {said}");
+    for part in parts {
+        assert!(said.contains(part), "{args:?} should say {part:?}: {said}");
+    }
+}
+
+/// The text of an SVG file whose tags match and whose text is escaped.
+#[track_caller]
+fn assert_svg(path: &str) -> String {
+    let text = std::fs::read_to_string(path).unwrap();
+    assert!(text.starts_with("<svg ") && text.contains("xmlns=\"http://www.w3.org/2000/svg\""), "{path}");
+    let mut open = Vec::new();
+    for piece in text.split('<').skip(1) {
+        let (tag, words) = piece.split_once('>').unwrap_or_else(|| panic!("{path}: no end: <{piece}"));
+        assert_eq!(tag.matches('"').count() % 2, 0, "{path}: <{tag}>");
+        assert!(!words.contains('>') && !tag.contains("NaN"), "{path}: {piece}");
+        let entities = words.split('&').skip(1);
+        assert!(entities.into_iter().all(|rest| rest.contains(';')), "{path}: {words}");
+        match tag.strip_prefix('/') {
+            Some(name) => assert_eq!(open.pop(), Some(name), "{path}: </{name}>"),
+            None if tag.ends_with('/') => {}
+            None => open.push(tag.split(' ').next().unwrap()),
+        }
+    }
+    assert!(open.is_empty(), "{path}: {open:?} stay open");
+    text
+}
