@@ -6,7 +6,7 @@ use common::devices;
 use rand::Rng;
 use scall_gpu::device::Device;
 use scall_gpu::eval::CUTOFFS;
-use scall_gpu::models::{BprMfOptions, LightGcnOptions, ModelOptions, Sampling};
+use scall_gpu::models::{BprMfOptions, FismOptions, LightGcnOptions, ModelOptions, Sampling};
 use scall_gpu::rng::{Philox, Purpose};
 use scall_gpu::sizing::{Amount, Budget, FrequencyRanked, Random, SizePolicy, Uniform};
 use scall_gpu::stream::{Cut, Format, Interactions, Segment, cut};
@@ -123,19 +123,27 @@ fn the_recommender_learns() {
     }
 }
 
+/// The models with dense layers.
+fn graph_models() -> [ModelOptions; 2] {
+    [
+        ModelOptions::LightGcn(LightGcnOptions { batch: 256, ..LightGcnOptions::default() }),
+        ModelOptions::Fism(FismOptions { batch: 256, ..FismOptions::default() }),
+    ]
+}
+
 #[test]
 fn a_graph_model_follows_the_stream() {
-    for device in devices() {
-        let model = ModelOptions::LightGcn(LightGcnOptions { batch: 256, ..LightGcnOptions::default() });
+    for (device, model) in devices().iter().flat_map(|device| graph_models().map(|model| (device, model))) {
         let options = ScallOptions { model, ..options(Amount::Bytes(20_000)) };
-        let reports = run(&device, Box::new(FrequencyRanked::default()), options.clone());
+        let reports = run(device, Box::new(FrequencyRanked::default()), options.clone());
         let last = reports.last().unwrap();
         let chance = CUTOFFS[2] as f64 / f64::from(last.items);
         let recall = last.all_candidates.recall[2];
-        assert!(recall > 2.0 * chance, "{}: Recall@20 {recall}, chance {chance}", device.describe());
-        assert!(reports.iter().all(|r| r.counted_bytes <= 20_000 && r.working_bytes > 0));
+        let what = format!("{} on {}", model.name(), device.describe());
+        assert!(recall > 2.0 * chance, "{what}: Recall@20 {recall}, chance {chance}");
+        assert!(reports.iter().all(|r| r.counted_bytes <= 20_000 && r.working_bytes > 0), "{what}");
         // Newcomers have rows at once and no edges yet.
-        let mut scall = Scall::new(&device, Box::new(FrequencyRanked::default()), options).unwrap();
+        let mut scall = Scall::new(device, Box::new(FrequencyRanked::default()), options).unwrap();
         scall.observe((0..400).map(|n: i64| (format!("u{}", n % 23), format!("i{}", n * n % 31), n))).unwrap();
         scall.step(|_| {}).unwrap().unwrap();
         scall.observe([("u99", "i1", 400), ("u3", "i99", 401)]).unwrap();
@@ -146,15 +154,21 @@ fn a_graph_model_follows_the_stream() {
 
 #[test]
 fn devices_agree_on_quality() {
-    let qualities: Vec<f64> = devices()
-        .iter()
-        .map(|device| {
-            let reports = run(device, Box::new(FrequencyRanked::default()), options(Amount::MeanSize(6.0)));
-            reports[1..].iter().map(|r| r.all_candidates.quality()).sum::<f64>() / 3.0
-        })
-        .collect();
-    for quality in &qualities {
-        assert!((quality - qualities[0]).abs() < 0.1 * qualities[0], "{qualities:?}");
+    let [_, fism] = graph_models();
+    let mut both = vec![options(Amount::MeanSize(6.0))];
+    both.push(ScallOptions { model: fism, ..both[0].clone() });
+    for options in both {
+        let name = options.model.name();
+        let qualities: Vec<f64> = devices()
+            .iter()
+            .map(|device| {
+                let reports = run(device, Box::new(FrequencyRanked::default()), options.clone());
+                reports[1..].iter().map(|r| r.all_candidates.quality()).sum::<f64>() / 3.0
+            })
+            .collect();
+        for quality in &qualities {
+            assert!((quality - qualities[0]).abs() < 0.1 * qualities[0], "{name}: {qualities:?}");
+        }
     }
 }
 

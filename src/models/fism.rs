@@ -63,7 +63,8 @@ impl Default for FismOptions {
 /// an item must not predict itself. The gradient is exact: that of o_u, summed over the user's triples, goes to the user's own row
 /// and, weighted, to every item of the history. The optimizer then steps all rows of both tables.
 ///
-/// A user without a history has `o_u = e_u`.
+/// A user without a history has `o_u = e_u`. A triple without a negative has no loss, but the user's own row is still pulled to
+/// zero by `l2`. That a positive is among its user's history is the caller's part ([`TrainingData`]).
 ///
 /// # Cost
 /// A step is two products of the history with `[users or items, W]`, W the widest row (up to a multiple of 8), forward from the ragged

@@ -9,6 +9,8 @@ mod light_gcn;
 mod propagation;
 mod ranking;
 mod recommender;
+#[cfg(test)]
+mod testing;
 mod training;
 mod training_set;
 

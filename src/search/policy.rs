@@ -4,7 +4,6 @@ use super::evidence::Evidence;
 use super::networks::{noise, values};
 use super::{ACTIONS, Agent, AgentOptions, Convergence, StateInput, StateLayout, StateVariant, Transition};
 use crate::Result;
-
 use crate::rng::{Philox, Purpose};
 use crate::sizing::{Action, Distribution, Outcome, Probe, SizePolicy, Sizes, SizingContext, Uniform, mean_row};
 
@@ -166,7 +165,7 @@ impl SizePolicy for ScallPolicy {
         let options = self.options;
         let deployed = probe.deployed().clone();
         let reference = probe.run(&deployed)?.quality;
-        if !(reference > 0.0) {
+        if reference <= 0.0 {
             // Nobody to rank for, or nothing right: no action is better than another.
             return Ok(());
         }

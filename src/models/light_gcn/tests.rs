@@ -1,18 +1,16 @@
 use super::*;
 use crate::kernels::table::optimizer::Optimizer;
+use crate::models::testing::{
+    LEARNED, Rows, World, assert_bears_nothing_to_learn, assert_finds_tastes, assert_is_gradient, assert_near,
+    assert_near_column, assert_survives_a_resize, dot, prepare, softplus, split, triples, values,
+};
 use crate::models::{ItemBias, Sampling};
-use crate::rng::{Philox, Purpose};
-use crate::sizing::Sizes;
 use crate::testing::{assert_same, devices};
 
-const LEARNED: ItemBias = ItemBias::Learned { keep: 0.0 };
-use rand::Rng;
-
-/// A small world: a history, row sizes, values.
+/// A small world and how it is learned.
 #[derive(Clone)]
 struct Case {
-    history: UserItems,
-    sizes: [Vec<u32>; 2],
+    world: World,
     layers: u32,
     item_bias: bool,
     batch: u32,
@@ -20,15 +18,8 @@ struct Case {
 }
 
 impl Case {
-    /// User 0 has every item (a hub), the last quarter of the users and items nothing; sizes from 0 to 9.
     fn new(users: u32, items: u32, layers: u32, item_bias: bool) -> Self {
-        let mut rng = Philox::new(users.into(), Purpose::User);
-        let mut pairs: Vec<(u32, u32)> = (0..items * 3 / 4).map(|item| (0, item)).collect();
-        pairs.extend(
-            (0..users * 4).map(|_| (rng.next_u32() % (users * 3 / 4).max(1), rng.next_u32() % (items * 3 / 4).max(1))),
-        );
-        let sizes = [users, items].map(|n| (0..n).map(|row| (row * 7 + n) % 10).collect());
-        Self { history: UserItems::new(users, pairs).unwrap(), sizes, layers, item_bias, batch: 64, l2: 0.05 }
+        Self { world: World::new(users, items), layers, item_bias, batch: 64, l2: 0.05 }
     }
 
     fn options(&self) -> LightGcnOptions {
@@ -40,57 +31,18 @@ impl Case {
 
     fn model(&self, device: &Device) -> LightGcn {
         let mut model = LightGcn::new(device, self.options(), &Account::unlimited()).unwrap();
-        model.embeddings_mut().resize(&sizes(&self.sizes)).unwrap();
-        prepare(&mut model, &self.history, &self.history);
+        self.world.resize(&mut model);
+        prepare(&mut model, &self.world.history, &self.world.history);
         model
     }
 }
 
-fn prepare(model: &mut LightGcn, rows: &UserItems, history: &UserItems) {
-    let rows: Vec<_> = rows.pairs().collect();
-    model.prepare(TrainingData { rows: &rows, history }).unwrap();
-}
-
-fn sizes([users, items]: &[Vec<u32>; 2]) -> Sizes {
-    Sizes { users: users.clone(), items: items.clone(), action: None }
-}
-
-/// Dense rows in f64, users first, as wide as the layers; and the items' biases.
-#[derive(Clone)]
-struct Rows {
-    values: Vec<Vec<f64>>,
-    biases: Vec<f64>,
-    users: usize,
-}
-
-impl Rows {
-    fn of(model: &LightGcn, width: usize) -> Self {
-        let tables = model.embeddings();
-        let first = usize::from(tables.item_bias());
-        let (mut values, mut biases) = (Vec::new(), Vec::new());
-        for (table, first) in [(tables.users(), 0), (tables.items(), first)] {
-            let (arena, offsets) = (table.values().read().unwrap(), table.offsets().read().unwrap());
-            for pair in offsets.windows(2) {
-                let row = &arena[pair[0] as usize..pair[1] as usize];
-                if first == 1 {
-                    biases.push(f64::from(row[0]));
-                }
-                let mut row: Vec<f64> = row[first..].iter().map(|&v| v.into()).collect();
-                row.resize(width, 0.0);
-                values.push(row);
-            }
-        }
-        biases.resize(tables.items().rows() as usize, 0.0);
-        Self { values, biases, users: tables.users().rows() as usize }
-    }
-}
-
 /// The normalised adjacency as a dense matrix, from the definition.
-fn adjacency(case: &Case) -> Vec<Vec<f64>> {
-    let users = case.sizes[0].len();
-    let n = users + case.sizes[1].len();
+fn adjacency(world: &World) -> Vec<Vec<f64>> {
+    let users = world.sizes[0].len();
+    let n = users + world.sizes[1].len();
     let mut matrix = vec![vec![0.0; n]; n];
-    for (u, i) in case.history.pairs() {
+    for (u, i) in world.history.pairs() {
         let (u, i) = (u as usize, users + i as usize);
         (matrix[u][i], matrix[i][u]) = (1.0, 1.0);
     }
@@ -122,10 +74,6 @@ fn mean_of_powers(matrix: &[Vec<f64>], layers: u32, rows: &[Vec<f64>]) -> Vec<Ve
     sum
 }
 
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
-}
-
 /// The loss of a batch, from its definition.
 fn loss(case: &Case, matrix: &[Vec<f64>], rows: &Rows, triples: &[[u32; 3]]) -> f64 {
     let outputs = mean_of_powers(matrix, case.layers, &rows.values);
@@ -138,7 +86,7 @@ fn loss(case: &Case, matrix: &[Vec<f64>], rows: &Rows, triples: &[[u32; 3]]) -> 
         if n != u32::MAX {
             let [user, positive, negative] = nodes.map(|node| &outputs[node]);
             let x = dot(user, positive) - dot(user, negative) + rows.biases[p as usize] - rows.biases[n as usize];
-            sum += (-x).max(0.0) + (-x.abs()).exp().ln_1p();
+            sum += softplus(-x);
         }
     }
     sum / triples.len() as f64
@@ -193,18 +141,6 @@ fn step(model: &mut LightGcn) -> Step {
     let set = model.set.take().unwrap();
     let mut layers = Layers::new(&model.graph, &model.embeddings).unwrap();
     let mut scratch = Scratch::new(model, &layers).unwrap();
-    let split = |layers: &Layers| {
-        let mut rows = Vec::new();
-        let mut biases = Vec::new();
-        for side in [&layers.users, &layers.items] {
-            for row in side.sum.read().unwrap().chunks_exact(side.width as usize) {
-                let (bias, row) = row.split_at(row.len() - layers.dims() as usize);
-                biases.extend_from_slice(bias);
-                rows.push(row.to_vec());
-            }
-        }
-        (rows, biases)
-    };
     let mut commands = device.commands();
     layers.record_outputs(&mut commands, (&model.graph, model.options.layers), &model.embeddings).unwrap();
     commands.submit().unwrap();
@@ -215,27 +151,14 @@ fn step(model: &mut LightGcn) -> Step {
     model.record_step(&mut commands, &set, &mut layers, &mut scratch).unwrap();
     commands.submit().unwrap();
     let (gradients, biases) = split(&layers);
-    let triples = scratch.batch.triples.read().unwrap();
     model.set = Some(set);
     Step {
         outputs,
         gradients,
         biases,
         loss: scratch.batch.loss.read().unwrap().iter().sum::<f32>() / batch as f32,
-        triples: (0..batch).map(|b| [triples[b], triples[batch + b], triples[2 * batch + b]]).collect(),
+        triples: triples(&scratch.batch.triples),
         width: layers.dims() as usize,
-    }
-}
-
-fn assert_near(what: &str, got: &[Vec<f32>], want: &[Vec<f64>], tolerance: f64) {
-    let largest = want.iter().flatten().fold(1e-30f64, |a, b| a.max(b.abs()));
-    for (r, (got, want)) in got.iter().zip(want).enumerate() {
-        for (j, (got, want)) in got.iter().zip(want).enumerate() {
-            assert!(
-                (f64::from(*got) - want).abs() <= tolerance * largest,
-                "{what}: [{r}, {j}] is {got}, expected {want}"
-            );
-        }
     }
 }
 
@@ -250,16 +173,15 @@ fn outputs_and_gradients_match_the_dense_oracle() {
                 // Untrained biases are zero: give them values.
                 model.train(2, &mut |_| {}).unwrap();
                 let width = Layers::new(&model.graph, &model.embeddings).unwrap().dims() as usize;
-                let rows = Rows::of(&model, width);
+                let rows = Rows::of(model.embeddings(), width);
                 let step = step(&mut model);
-                let matrix = adjacency(&case);
+                let matrix = adjacency(&case.world);
                 assert_eq!(step.width, width);
                 assert_near(&what, &step.outputs, &mean_of_powers(&matrix, layers, &rows.values), 1e-5);
                 let want = gradient(&case, &matrix, &rows, &step.triples);
                 assert_near(&format!("gradient, {what}"), &step.gradients, &want.values, 2e-5);
-                let biases: Vec<Vec<f64>> = want.biases.iter().map(|b| vec![*b]).collect();
-                let got: Vec<Vec<f32>> = step.biases.iter().map(|b| vec![*b]).collect();
-                assert_near(&format!("biases, {what}"), &got, &biases[..got.len()], 2e-5);
+                let biases = &want.biases[..step.biases.len()];
+                assert_near_column(&format!("biases, {what}"), &step.biases, biases, 2e-5);
                 let plain = loss(&Case { l2: 0.0, ..case.clone() }, &matrix, &rows, &step.triples);
                 assert!((f64::from(step.loss) - plain).abs() <= 1e-5 * plain, "{what}: {} {plain}", step.loss);
             }
@@ -272,34 +194,12 @@ fn the_oracle_gradient_is_that_of_the_loss() {
     for (layers, item_bias) in [(0, false), (3, true)] {
         let case = Case { batch: 20, ..Case::new(12, 9, layers, item_bias) };
         let mut model = case.model(&Device::cpu());
-        let rows = Rows::of(&model, 16);
+        let rows = Rows::of(model.embeddings(), 16);
         let triples = step(&mut model).triples;
-        let matrix = adjacency(&case);
+        let matrix = adjacency(&case.world);
         let want = gradient(&case, &matrix, &rows, &triples);
-        let central = |change: &dyn Fn(&mut Rows, f64)| {
-            let [ahead, behind] = [1e-5, -1e-5].map(|by| {
-                let mut moved = rows.clone();
-                change(&mut moved, by);
-                loss(&case, &matrix, &moved, &triples)
-            });
-            (ahead - behind) / 2e-5
-        };
-        for node in 0..rows.values.len() {
-            for j in [0, 3, 8] {
-                let slope = central(&|rows, by| rows.values[node][j] += by);
-                assert!((slope - want.values[node][j]).abs() < 1e-8, "{node} {j}: {slope} {}", want.values[node][j]);
-            }
-        }
-        for item in 0..rows.biases.len() {
-            let slope = central(&|rows, by| rows.biases[item] += by);
-            assert!((slope - want.biases[item]).abs() < 1e-8, "{item}: {slope} {}", want.biases[item]);
-        }
+        assert_is_gradient(&rows, &want, &|rows| loss(&case, &matrix, rows, &triples));
     }
-}
-
-fn values(model: &dyn Recommender) -> Vec<f32> {
-    let tables = model.embeddings();
-    [tables.users(), tables.items()].map(|table| table.values().read().unwrap()).concat()
 }
 
 #[test]
@@ -322,54 +222,13 @@ fn the_same_bits_twice_and_near_on_every_device() {
     }
 }
 
-/// Two tastes: users like the items of their own parity; some of each user's are held back.
-fn tastes() -> (UserItems, UserItems) {
-    let mut rng = Philox::new(7, Purpose::User);
-    let pairs: Vec<(u32, u32)> = (0..80 * 14).map(|n| (n % 80, rng.next_u32() % 60 * 2 + n % 2)).collect();
-    let (known, held) = pairs.split_at(80 * 10);
-    let known = UserItems::new(80, known.iter().copied()).unwrap();
-    let held: Vec<_> = held.iter().copied().filter(|&(u, i)| !known.contains(u, i)).collect();
-    (known, UserItems::new(80, held).unwrap())
-}
-
-fn recall(model: &mut LightGcn, known: &UserItems, held: &UserItems) -> f64 {
-    let (users, candidates): (Vec<u32>, Vec<u32>) = ((0..80).collect(), (0..120).collect());
-    let excluded = |user: u32| known.row(user);
-    let request = RankRequest { users: &users, candidates: &candidates, excluded: &excluded, k: 20 };
-    let rankings = model.rank(request).unwrap();
-    let hits: usize =
-        rankings.iter().zip(&users).map(|(list, &u)| list.iter().filter(|&&i| held.contains(u, i)).count()).sum();
-    hits as f64 / held.len() as f64
-}
-
 #[test]
 fn training_finds_planted_tastes() {
-    let (known, held) = tastes();
     for device in devices() {
         let options =
             LightGcnOptions { batch: 256, item_bias: LEARNED, sampling: Sampling::Users, ..LightGcnOptions::default() };
         let mut model = LightGcn::new(&device, options, &Account::unlimited()).unwrap();
-        let rows = [vec![6; 80], vec![5; 120]];
-        model.embeddings_mut().resize(&sizes(&rows)).unwrap();
-        prepare(&mut model, &known, &known);
-        let untrained = recall(&mut model, &known, &held);
-        let first = model.train(1, &mut |_| {}).unwrap();
-        let mut heard = 0;
-        let last = model.train(60, &mut |now| heard += now).unwrap();
-        assert_eq!(heard, 60);
-        assert!(first > 0.69 && last < 0.8 * first, "{}: loss {first} then {last}", device.describe());
-        let trained = recall(&mut model, &known, &held);
-        // Of some 110 open items 20 are listed; half of all are to a user's taste.
-        assert!(trained > 0.25 && trained > untrained, "{}: {untrained} then {trained}", device.describe());
-        // A copy ranks alike, and so does the model when its rows were put back.
-        let snapshot = model.embeddings().snapshot().unwrap();
-        model.train(20, &mut |_| {}).unwrap();
-        model.embeddings_mut().restore(&snapshot).unwrap();
-        assert_eq!(recall(&mut model, &known, &held), trained);
-        let mut copy = model.duplicate(&Account::unlimited()).unwrap();
-        let request = RankRequest { users: &[3], candidates: &[1, 2, 3, 4, 5, 6], excluded: &|_| &[], k: 6 };
-        assert_eq!(copy.rank(request).unwrap(), model.rank(request).unwrap());
-        assert!(model.working_bytes() > 12 * 200 * 8 && copy.working_bytes() < model.working_bytes());
+        assert_finds_tastes(&device.describe(), &mut model);
     }
 }
 
@@ -379,33 +238,12 @@ fn a_resize_keeps_what_survives_and_newcomers_rank() {
         let case = Case::new(20, 16, 3, true);
         let mut model = case.model(&device);
         model.train(5, &mut |_| {}).unwrap();
-        let before = Rows::of(&model, 16);
-        // Everybody to 4 dims; two users and three items are new.
-        let grown = [vec![4; 22], vec![4; 19]];
-        model.embeddings_mut().resize(&sizes(&grown)).unwrap();
-        let after = Rows::of(&model, 16);
-        for (side, rows, at) in [(0, 20, [0, 0]), (1, 16, [20, 22])] {
-            for row in 0..rows {
-                let kept = (case.sizes[side][row] as usize).min(4);
-                assert_eq!(before.values[at[0] + row][..kept], after.values[at[1] + row][..kept], "{side} {row}");
-            }
-        }
-        assert_eq!(before.biases[..], after.biases[..16]);
         // The graph does not know the newcomers: their outputs are a fourth of their rows.
-        let candidates: Vec<u32> = (0..19).collect();
-        let request = RankRequest { users: &[21, 0], candidates: &candidates, excluded: &|_| &[], k: 19 };
-        let rankings = model.rank(request).unwrap();
-        let outputs = mean_of_powers(&adjacency(&Case { sizes: grown.clone(), ..case.clone() }), 3, &after.values);
-        for (list, user) in rankings.iter().zip([21, 0]) {
-            let scores: Vec<f64> = list
-                .iter()
-                .map(|&item| after.biases[item as usize] + dot(&outputs[user], &outputs[22 + item as usize]))
-                .collect();
-            assert_eq!(scores.len(), 19);
-            assert!(scores.windows(2).all(|pair| pair[0] >= pair[1] - 1e-6), "{user}: {scores:?}");
-        }
-        prepare(&mut model, &case.history, &case.history);
-        assert!(model.train(3, &mut |_| {}).unwrap() > 0.0);
+        assert_survives_a_resize(&mut model, &case.world, &|world, rows, user| {
+            let outputs = mean_of_powers(&adjacency(world), 3, &rows.values);
+            let (users, items) = outputs.split_at(rows.users);
+            items.iter().zip(&rows.biases).map(|(item, bias)| bias + dot(&users[user], item)).collect()
+        });
     }
 }
 
@@ -413,26 +251,8 @@ fn a_resize_keeps_what_survives_and_newcomers_rank() {
 fn nothing_to_learn_and_users_who_know_everything() {
     for device in devices() {
         let case = Case::new(20, 16, 2, true);
-        let nothing = UserItems::new(20, []).unwrap();
         let mut model = LightGcn::new(&device, case.options(), &Account::unlimited()).unwrap();
-        let request = |users| RankRequest { users, candidates: &[], excluded: &|_| &[], k: 3 };
-        assert!(model.rank(request(&[u32::MAX])).unwrap().user(0).is_empty());
-        assert_eq!(model.train(5, &mut |_| {}).unwrap(), 0.0);
-
-        model.embeddings_mut().resize(&sizes(&case.sizes)).unwrap();
-        for history in [&nothing, &case.history] {
-            prepare(&mut model, &nothing, history);
-            let before = values(&model);
-            assert_eq!(model.train(5, &mut |_| {}).unwrap(), 0.0);
-            assert_same("values", &values(&model), &before);
-            let request = RankRequest { users: &[0, 19], candidates: &[2, 15], excluded: &|_| &[], k: 2 };
-            assert_eq!(model.rank(request).unwrap().user(1).len(), 2);
-        }
-        // The only user of the segment touched all of its items: no negative, no loss.
-        let all = UserItems::new(20, (0..12).map(|item| (0, item))).unwrap();
-        prepare(&mut model, &all, &case.history);
-        assert_eq!(model.train(3, &mut |_| {}).unwrap(), 0.0);
-        assert!(values(&model).iter().all(|v| v.is_finite()));
+        assert_bears_nothing_to_learn(&mut model, &case.world);
     }
 }
 
@@ -443,13 +263,13 @@ fn the_rate_falls_and_begins_anew_with_a_segment() {
     let case = Case::new(20, 16, 2, true);
     let options = LightGcnOptions { rate, ..case.options() };
     let mut model = LightGcn::new(&Device::cpu(), options, &Account::unlimited()).unwrap();
-    model.embeddings_mut().resize(&sizes(&case.sizes)).unwrap();
+    case.world.resize(&mut model);
     let now = |model: &LightGcn| match model.embeddings.items().options().optimizer {
         Optimizer::Adam { learning_rate, .. } => learning_rate,
         other => panic!("{other:?}"),
     };
     for _ in 0..2 {
-        prepare(&mut model, &case.history, &case.history);
+        prepare(&mut model, &case.world.history, &case.world.history);
         for rate in [0.04, 0.02, 0.015] {
             model.train(2, &mut |_| {}).unwrap();
             assert_eq!(now(&model), rate);
