@@ -74,7 +74,7 @@ fn segment(rng: &mut Philox, entities: usize) -> Vec<u32> {
 
 fn tables(device: &Device) -> Embeddings {
     let optimizer = Optimizer::Sgd { learning_rate: 0.1 };
-    let options = EmbeddingsOptions { optimizer, init_std: 0.01, item_bias: true, seed: 9 };
+    let options = EmbeddingsOptions { optimizer, init_std: [0.01; 2], item_bias: true, seed: 9 };
     Embeddings::new(device, options, &Account::unlimited()).unwrap()
 }
 
@@ -260,10 +260,11 @@ fn the_best_probe_is_deployed() {
         let best = judge.asked.iter().max_by(|a, b| a.0.total_cmp(&b.0)).unwrap().clone();
         assert!(best.0 > share(&uniform));
         let deployed = policy.decide(&context).unwrap();
-        assert_eq!(deployed, best.1);
+        // Of equal ones either.
+        assert_eq!((&deployed.users, &deployed.items), (&best.1.users, &best.1.items));
 
         // Nothing beats what is deployed: it stays.
-        let mut judge = Judge::new(deployed.clone(), |sizes: &Sizes| f64::from(u8::from(*sizes == best.1)));
+        let mut judge = Judge::new(deployed.clone(), |sizes: &Sizes| f64::from(u8::from(sizes.users == best.1.users)));
         policy.search(&SizingContext { segment: 2, ..context }, &mut judge).unwrap();
         assert_eq!(policy.decide(&context).unwrap(), deployed);
     }

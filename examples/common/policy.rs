@@ -100,8 +100,9 @@ impl Setup {
             false => ScallPolicyOptions::default(),
         };
         let options = ScallPolicyOptions { distribution: self.distribution, ..options };
-        // Besides the agent's own, a probe is of the sizes in use and, where the best is deployed, one of the mean action.
-        let besides = 1 + u32::from(options.deploy == Deploy::Best);
+        // Besides the agent's own there is a probe of the sizes in use and, where the best is deployed, of uniform sizes and
+        // of the mean action.
+        let besides = if options.deploy == Deploy::Best { 3 } else { 1 };
         ScallPolicyOptions { probes: self.probes.map_or(options.probes, |all| all.saturating_sub(besides)), ..options }
     }
 }

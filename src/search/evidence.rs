@@ -6,10 +6,10 @@ use super::ACTIONS;
 const REACH: f32 = 0.15;
 
 /// What a probe weighs when the next segment's begin: tastes move, and so does what pays.
-const MEMORY: f64 = 0.8;
+const MEMORY: f64 = 0.9;
 
 /// Weight of the belief that an action is as good as uniform sizes, in probes.
-const PRIOR: f64 = 0.5;
+const PRIOR: f64 = 1.0;
 
 /// Below this weight a probe is dropped.
 const FORGOTTEN: f64 = 0.05;
@@ -17,7 +17,7 @@ const FORGOTTEN: f64 = 0.05;
 /// Quality of probed actions relative to uniform sizes on the same segment, smoothed over their neighbours: the best of a dozen single
 /// probes is mostly the luckiest one, since a segment has few test users.
 ///
-/// `r(a) = (0.5 + sum over probes k of w_k r_k) / (0.5 + sum of w_k)`, `w_k = 0.8^(segments since) * exp(-|a - a_k|^2 / (2 * 0.15^2))`: a
+/// `r(a) = (1 + sum over probes k of w_k r_k) / (1 + sum of w_k)`, `w_k = 0.9^(segments since) * exp(-|a - a_k|^2 / (2 * 0.15^2))`: a
 /// kernel regression (Nadaraya and Watson, 1964) that believes in 1 where it has seen nothing.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Evidence {
@@ -78,7 +78,7 @@ mod tests {
         }
         assert_eq!(evidence.best(), Some([0.2, 0.2, 0.25]), "the one in the middle");
         // By the formula, for the lucky one: nothing else is near.
-        assert!((evidence.ratio([0.9, 0.9, 0.9]) - (0.5 + 1.11) / 1.5).abs() < 1e-6);
+        assert!((evidence.ratio([0.9, 0.9, 0.9]) - (1.0 + 1.11) / 2.0).abs() < 1e-6);
         assert!((evidence.ratio([0.0, 1.0, 1.0]) - 1.0).abs() < 1e-6, "nothing is known there");
     }
 
@@ -86,7 +86,7 @@ mod tests {
     fn old_segments_fade() {
         let mut evidence = Evidence::default();
         evidence.add([0.1; ACTIONS], 1.2);
-        for _ in 0..13 {
+        for _ in 0..28 {
             evidence.fade();
         }
         assert_eq!(evidence.probes.len(), 1);
@@ -94,7 +94,7 @@ mod tests {
         assert_eq!(evidence.best(), Some([0.8; ACTIONS]));
         evidence.fade();
         evidence.fade();
-        assert_eq!(evidence.probes.len(), 1, "0.8^14 is below a twentieth");
+        assert_eq!(evidence.probes.len(), 1, "0.9^30 is below a twentieth");
     }
 
     #[test]

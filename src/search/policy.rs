@@ -40,7 +40,7 @@ pub struct ScallPolicyOptions {
     /// Every so many probes one is drawn near the best action so far instead of from the actor (default 2; 0 for never, as in the
     /// paper). The critics learn from those too: soft actor-critic is off-policy.
     pub near_best_every: u32,
-    /// Standard deviation of those (default 0.1).
+    /// Standard deviation of those (default 0.15).
     pub near_best_std: f32,
     /// Quality relative to the reference that gives reward 0, and that which gives 10 (default 0.9 and 1.1, as in the paper for all
     /// data but Yelp).
@@ -60,7 +60,7 @@ impl Default for ScallPolicyOptions {
             draws: 100,
             probes: 12,
             near_best_every: 2,
-            near_best_std: 0.1,
+            near_best_std: 0.15,
             reward_range: (0.9, 1.1),
             deploy: Deploy::Best,
         }
@@ -72,6 +72,11 @@ impl ScallPolicyOptions {
     /// search that does not come to rest.
     pub fn paper(probes: u32) -> Self {
         Self { logarithmic: false, near_best_every: 0, deploy: Deploy::Mean, probes, ..Self::default() }
+    }
+
+    /// Whether the best action so far is ever asked for, which takes a probe of uniform sizes.
+    fn uses_evidence(&self) -> bool {
+        self.near_best_every > 0 || self.deploy == Deploy::Best
     }
 }
 
@@ -170,13 +175,13 @@ impl SizePolicy for ScallPolicy {
             return Ok(());
         }
         self.evidence.fade();
-        let uniform = match self.chosen {
-            None => reference,
+        let uniform = match self.chosen.filter(|_| options.uses_evidence()) {
             Some(action) => {
                 let uniform = probe.run(&Uniform.decide(last)?)?.quality.max(f64::MIN_POSITIVE);
                 self.evidence.add(action, reference / uniform);
                 uniform
             }
+            None => reference,
         };
         let mut state = self.state(last, &deployed, None)?;
         let mut rests = Convergence::default();

@@ -143,7 +143,7 @@ fn a_searching_policy_probes_as_often_as_it_may_and_is_plotted() {
     let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
     let data = write(dir.path(), "purchases.csv", super::purchases().as_bytes());
     let (plot, report) = (path("out.svg"), path("out.json"));
-    let args = ["--data", &data, "--segments", "equal=3", "--steps", "3", "--probes", "3"];
+    let args = ["--data", &data, "--segments", "equal=3", "--steps", "3", "--probes", "5"];
     let all = [&args[..], &["--policy", "scall", "--plot", &plot, "--report", &report]].concat();
     let output = stream(&all);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -153,7 +153,8 @@ fn a_searching_policy_probes_as_often_as_it_may_and_is_plotted() {
     assert_eq!((&report["model"], &report["policy"]), (&"mf".into(), &"scall".into()));
     assert_eq!(report["settings"]["steps"], "3");
     let probes: Vec<_> = report["segments"].as_array().unwrap().iter().map(|s| s["probes"].as_u64()).collect();
-    assert_eq!(probes, [Some(0), Some(3), Some(3)]);
+    // The first search need not compare with uniform sizes: those are in use.
+    assert!(probes[..2] == [Some(0), Some(4)] && [Some(4), Some(5)].contains(&probes[2]), "{probes:?}");
     let svg = assert_svg(&plot);
     for words in ["Memory", "Quality", "Sizes", "users, segment 0", "items, segment 2", "NDCG@20, all items"] {
         assert!(svg.contains(words), "{words}");
