@@ -71,5 +71,7 @@ pub mod table;
 mod testing;
 
 pub use error::{Error, Result};
-pub use scall::{Followed, Phase, ProbeOptions, Replay, Scall, ScallOptions, Seconds, SegmentReport, Summary, follow};
+pub use scall::{
+    EarlyStop, Followed, Phase, ProbeOptions, Replay, Scall, ScallOptions, Seconds, SegmentReport, Summary, follow,
+};
 pub use wgpu;

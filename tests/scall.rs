@@ -10,7 +10,7 @@ use scall_gpu::models::{BprMfOptions, FismOptions, LightGcnOptions, ModelOptions
 use scall_gpu::rng::{Philox, Purpose};
 use scall_gpu::sizing::{Amount, Budget, FrequencyRanked, Random, SizePolicy, Uniform};
 use scall_gpu::stream::{Cut, Format, Interactions, Segment, cut};
-use scall_gpu::{Error, Replay, Scall, ScallOptions, SegmentReport, Summary};
+use scall_gpu::{EarlyStop, Error, Replay, Scall, ScallOptions, SegmentReport, Summary};
 
 /// Interactions of users and items that keep arriving; in each of four seasons other items are in fashion, and half of
 /// the users like even items, half odd ones.
@@ -121,6 +121,38 @@ fn the_recommender_learns() {
         assert!(last.test_candidates.recall[2] >= recall, "fewer candidates cannot rank worse");
         assert!(last.loss < 0.5, "{}: loss {}", device.describe(), last.loss);
     }
+}
+
+#[test]
+fn training_ends_early_with_the_best_values() {
+    let stop = EarlyStop { every: 10, patience: 2, loss_fall: 1.0, ..EarlyStop::default() };
+    let [_, fism] = graph_models();
+    for device in devices() {
+        for model in [options(Amount::MeanSize(4.0)).model, fism] {
+            let first = |steps| {
+                let options = ScallOptions { model, steps, early_stop: Some(stop), ..options(Amount::MeanSize(4.0)) };
+                run(&device, Box::new(Uniform), options).swap_remove(0)
+            };
+            let stopped = first(1000);
+            assert!(stopped.steps < 1000 && stopped.steps % 10 == 0, "{}: {} steps", model.name(), stopped.steps);
+            // Two rankings in a row were no better: as if training had ended before.
+            let shorter = first(stopped.steps - 20);
+            assert_eq!(shorter.steps, stopped.steps - 20);
+            assert_eq!(shorter.test_candidates, stopped.test_candidates, "{}", model.name());
+            assert_eq!(shorter.all_candidates, stopped.all_candidates, "{}", model.name());
+        }
+    }
+}
+
+#[test]
+fn without_anybody_to_hold_out_training_takes_all_its_steps() {
+    let rows = (0..10).map(|row| (format!("u{row}"), format!("i{row}"), row));
+    let data = Interactions::from_rows(rows.collect::<Vec<_>>()).unwrap();
+    let options = ScallOptions { early_stop: Some(EarlyStop::default()), ..options(Amount::MeanSize(4.0)) };
+    let segments = vec![Segment { rows: 0..10 }];
+    let mut scall = Scall::over(&Device::cpu(), data, segments, Box::new(Uniform), options).unwrap();
+    let report = scall.step(|_| {}).unwrap().unwrap();
+    assert_eq!((report.steps, report.users), (40, 8));
 }
 
 /// The models with dense layers.

@@ -47,7 +47,7 @@ impl Setup {
         let item_bias = self.item_bias();
         let (batch, l2) = (self.batch.or(self.paper.then_some(10_000)), self.l2.or(self.paper.then_some(1e-4)));
         let settle = |default: (u32, f32)| (batch.unwrap_or(default.0), l2.unwrap_or(default.1));
-        match self.model {
+        match self.model() {
             Model::Mf => {
                 let default = BprMfOptions::default();
                 let (batch, l2) = settle((default.batch, default.l2));
@@ -82,9 +82,13 @@ impl Setup {
         (Optimizer::Adagrad { learning_rate, epsilon }, words)
     }
 
-    /// Training steps a segment.
+    fn model(&self) -> Model {
+        self.model.unwrap_or(if self.paper { Model::Lightgcn } else { Model::Mf })
+    }
+
+    /// Training steps a segment, or the most of them.
     pub fn steps(&self) -> u32 {
-        self.steps.unwrap_or(match self.model {
+        self.steps.or(self.paper.then_some(4000)).unwrap_or(match self.model() {
             Model::Mf => 300,
             Model::Lightgcn | Model::Fism => 200,
         })

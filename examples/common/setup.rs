@@ -7,7 +7,7 @@ use scall_gpu::device::{Device, GpuOptions};
 use scall_gpu::sizing::{Amount, Budget, Distribution};
 use scall_gpu::stream::Cut;
 use scall_gpu::table::Counts;
-use scall_gpu::{ProbeOptions, Replay, Result, ScallOptions};
+use scall_gpu::{EarlyStop, ProbeOptions, Replay, Result, ScallOptions};
 
 use super::model::{Bias, Model, Sampled};
 
@@ -35,16 +35,16 @@ pub struct Setup {
     #[arg(long, value_enum, default_value = "auto")]
     pub device: DeviceChoice,
 
-    /// The paper's constants wherever no flag says otherwise: `--sampling users --replay 0.2 --bias none --batch 10000
-    /// --l2 0.0001 --max-size 256 --segments new=15000`, probes that start from new rows, and for `scall` shapes on a
-    /// linear scale, proposals by the actor alone, its mean action deployed, and at most 31 probes a segment. The paper
-    /// trains until quality rests; here it is `--steps`
+    /// The paper's constants wherever no flag says otherwise: `--model lightgcn --sampling users --replay 0.2 --bias none
+    /// --batch 10000 --l2 0.0001 --early-stop --steps 4000 --max-size 256 --segments new=15000`, probes that start from new rows, and for `scall` shapes on a
+    /// linear scale, proposals by the actor alone, its mean action deployed, and at most 31 probes a segment
     #[arg(long)]
     pub paper: bool,
 
     /// Recommender: matrix factorisation, rows propagated over the graph of users and items, or users made of their items
-    #[arg(long, value_enum, default_value = "mf")]
-    pub model: Model,
+    /// [default: mf]
+    #[arg(long, value_enum)]
+    pub model: Option<Model>,
 
     /// A budget in bytes counts the optimizer's state too
     #[arg(long)]
@@ -84,9 +84,14 @@ pub struct Setup {
     #[arg(long, value_parser = clap::value_parser!(u32).range(2..=10_000))]
     pub probes: Option<u32>,
 
-    /// Training steps a segment [default: 300 for mf, 200 for lightgcn and fism]
+    /// Training steps a segment, the most of them with --early-stop [default: 300 for mf, 200 for lightgcn and fism]
     #[arg(long)]
     pub steps: Option<u32>,
+
+    /// Hold the last fifth of a segment's training rows out, rank for it every 200 steps, end when three rankings in a row were
+    /// no better and the loss hardly fell, and keep the best values
+    #[arg(long)]
+    pub early_stop: bool,
 
     /// Triples a step [default: 4096, for fism 2048]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
@@ -183,6 +188,7 @@ impl Setup {
         ScallOptions {
             model: self.chosen().options,
             steps: self.steps(),
+            early_stop: self.stops_early().then(EarlyStop::default),
             replay: self.replay(),
             probe: self.probe(),
             seed,
@@ -201,7 +207,7 @@ impl Setup {
         };
         vec![
             ("model", chosen.options.name().to_owned()),
-            ("steps", self.steps().to_string()),
+            ("steps", self.steps_text()),
             ("batch", chosen.batch.to_string()),
             ("l2", chosen.l2.to_string()),
             ("sampling", chosen.sampling_text()),
@@ -225,7 +231,7 @@ impl Setup {
             "model    {}: {} steps a segment of {} triples, {}, l2 {}\n         \
              bias {}, sampling {}, replay {}, segments {}{paper}",
             chosen.options.name(),
-            self.steps(),
+            self.steps_text(),
             chosen.batch,
             chosen.rate,
             chosen.l2,
@@ -239,6 +245,15 @@ impl Setup {
     /// The bounds of a row's size, for a table's head.
     pub fn sizes_text(&self) -> String {
         format!("sizes {} to {}", self.min_size, self.max_size())
+    }
+
+    fn stops_early(&self) -> bool {
+        self.early_stop || self.paper
+    }
+
+    fn steps_text(&self) -> String {
+        let most = if self.stops_early() { "at most " } else { "" };
+        format!("{most}{}", self.steps())
     }
 
     /// How a policy that searches does.

@@ -49,6 +49,11 @@ impl Evaluation {
         Ok(Self { users, relevant, candidates, items })
     }
 
+    /// Whether there is nobody to rank for.
+    pub fn is_empty(&self) -> bool {
+        self.users.is_empty()
+    }
+
     /// Quality among the items of the test part.
     pub fn among_test_items(&self, model: &mut (impl Lists + ?Sized), history: &UserItems) -> Result<Metrics> {
         self.rank(model, history, &self.candidates)

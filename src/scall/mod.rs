@@ -8,12 +8,13 @@ mod evaluation;
 mod follow;
 mod probe;
 mod report;
+mod training;
 
 use std::time::Instant;
 
 use crate::device::Device;
 use crate::kernels::rank::top_k::MAX_DIMS;
-use crate::models::{ItemBias, ModelOptions, RankRequest, Recommender, TrainingData};
+use crate::models::{ItemBias, ModelOptions, RankRequest, Recommender};
 use crate::rng::{Philox, Purpose};
 use crate::sizing::{Budget, Population, SizePolicy, SizingContext, Uniform};
 use crate::stream::{Interactions, Segment, UserItems, replay};
@@ -24,8 +25,9 @@ use bias::BiasCounter;
 use evaluation::Evaluation;
 pub use follow::{Followed, follow};
 pub use probe::ProbeOptions;
-use probe::{LastSegment, Trial, rows, set_biases};
+use probe::{LastSegment, Trial, rows};
 pub use report::{Phase, Seconds, SegmentReport, Summary};
+pub use training::EarlyStop;
 
 /// How the loop runs.
 #[derive(Clone, Debug)]
@@ -34,8 +36,10 @@ pub struct ScallOptions {
     pub budget: Budget,
     /// Which recommender, and how it learns.
     pub model: ModelOptions,
-    /// Training steps a segment (default 300).
+    /// Training steps a segment (default 300), the most of them where training can end early.
     pub steps: u32,
+    /// When training ends before that (default: never).
+    pub early_stop: Option<EarlyStop>,
     /// How a searching policy tries sizes.
     pub probe: ProbeOptions,
     /// Part of a segment's rows that is trained on; the rest is test (default 0.8, `docs/method.md` section 2).
@@ -53,6 +57,7 @@ impl ScallOptions {
             budget,
             model: ModelOptions::default(),
             steps: 300,
+            early_stop: None,
             probe: ProbeOptions::default(),
             train_share: 0.8,
             replay: Replay::All,
@@ -147,6 +152,9 @@ impl Scall {
         share("train_share", options.train_share)?;
         if let Replay::Sample { share: part } = options.replay {
             share("replay", part)?;
+        }
+        if let Some(stop) = options.early_stop {
+            stop.check()?;
         }
         match options.model.item_bias() {
             ItemBias::Learned { keep } => share("keep", keep.into())?,
@@ -352,27 +360,16 @@ impl Scall {
         };
         self.account.set_capacity(budget.bytes)?;
         let resized = self.model.embeddings_mut().resize(&sizes)?;
+        if let ItemBias::Learned { keep } = self.options.model.item_bias() {
+            self.model.embeddings_mut().fade_biases(keep)?;
+        }
         if let Some(bias) = &mut self.bias {
             bias.validate(&self.data, &train, &self.history, self.learned)?;
         }
-        let biases = self.bias.as_ref().map(|bias| bias.biases(&self.data, train.rows.end, population.items));
-        set_biases(&mut *self.model, self.options.model.item_bias(), biases.as_deref())?;
         seconds.resize = clock.lap();
 
-        let steps = self.options.steps;
-        progress(Phase::Train { done: 0, steps });
-        self.history.extend(population.users, self.data.pairs(self.learned..train.rows.end.max(self.learned)))?;
-        self.learned = self.learned.max(train.rows.end);
-        let learned_rows: Vec<_> = match self.options.replay {
-            Replay::Sample { .. } => self.data.pairs(sampled).collect(),
-            Replay::All => self.data.pairs(0..train.rows.end).collect(),
-        };
-        self.model.prepare(TrainingData { rows: &learned_rows, history: &self.history })?;
-        let mut done = 0;
-        let loss = self.model.train(steps, &mut |now| {
-            done += now;
-            progress(Phase::Train { done, steps });
-        })?;
+        progress(Phase::Train { done: 0, steps: self.options.steps });
+        let trained = self.train(&train, &sampled, population, &mut progress)?;
         seconds.train = clock.lap();
 
         progress(Phase::Evaluate);
@@ -396,7 +393,8 @@ impl Scall {
             memory: tables.memory(),
             working_bytes: self.model.working_bytes(),
             resized,
-            loss,
+            steps: trained.steps,
+            loss: trained.loss,
             test_candidates,
             all_candidates,
             seconds,
@@ -406,8 +404,8 @@ impl Scall {
             frequencies: frequencies.clone(),
             dims: budget.dims,
             sizes,
-            rows: learned_rows,
-            biases,
+            rows: trained.rows,
+            biases: trained.biases,
             evaluation,
             before,
         });

@@ -61,7 +61,7 @@ pub(super) fn rows(model: &dyn Recommender) -> Rows<'_> {
 }
 
 /// What happens to the biases when a segment begins.
-pub(super) fn set_biases(model: &mut dyn Recommender, bias: ItemBias, counted: Option<&[f32]>) -> Result<()> {
+fn set_biases(model: &mut dyn Recommender, bias: ItemBias, counted: Option<&[f32]>) -> Result<()> {
     match (bias, counted) {
         (_, Some(biases)) => model.embeddings_mut().set_biases(biases),
         (ItemBias::Learned { keep }, None) => model.embeddings_mut().fade_biases(keep),

@@ -80,6 +80,8 @@ pub struct SegmentReport {
     pub working_bytes: u64,
     /// Rows that grew, shrank and appeared.
     pub resized: Resized,
+    /// Training steps taken, those after the values that were kept included.
+    pub steps: u32,
     /// Mean loss of the last training batch.
     pub loss: f32,
     /// Ranking among the items of the test part (`docs/method.md` section 6).

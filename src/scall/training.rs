@@ -1,0 +1,143 @@
+//! Training on a segment: for so many steps, or until what is held out is ranked no better.
+
+use super::evaluation::Evaluation;
+use super::{Phase, Replay, Scall};
+use crate::models::TrainingData;
+use crate::sizing::Population;
+use crate::stream::Segment;
+use crate::{Error, Result};
+
+/// Ends training early and keeps the best values (`docs/method.md` section 5).
+///
+/// Source: SCALL, its training. *Ours:* quality is that on the last training rows; the published code stops by, and reports, the
+/// test rows.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct EarlyStop {
+    /// Part of a segment's training rows, the last of them, that is ranked for and not learned meanwhile (default 0.2).
+    pub share: f64,
+    /// Steps between evaluations (default 200).
+    pub every: u32,
+    /// So many evaluations in a row without a better quality end training (default 3),
+    pub patience: u32,
+    /// unless the loss fell by at least this part since the evaluation before (default 0.05).
+    pub loss_fall: f32,
+}
+
+impl Default for EarlyStop {
+    fn default() -> Self {
+        Self { share: 0.2, every: 200, patience: 3, loss_fall: 0.05 }
+    }
+}
+
+impl EarlyStop {
+    pub(super) fn check(&self) -> Result<()> {
+        let wrong = |arg, expected: &str, got: String| {
+            Err(Error::Argument { op: "Scall::new", arg, expected: expected.into(), got })
+        };
+        let Self { share, every, patience, loss_fall } = *self;
+        match () {
+            () if !(0.0..1.0).contains(&share) => wrong("early_stop.share", "from 0 to below 1", share.to_string()),
+            () if every == 0 => wrong("early_stop.every", "at least 1", every.to_string()),
+            () if patience == 0 => wrong("early_stop.patience", "at least 1", patience.to_string()),
+            () if !loss_fall.is_finite() => wrong("early_stop.loss_fall", "finite", loss_fall.to_string()),
+            () => Ok(()),
+        }
+    }
+}
+
+/// What was learned, and how.
+pub(super) struct Trained {
+    /// The (user, item) rows.
+    pub rows: Vec<(u32, u32)>,
+    /// The biases, where they are counted.
+    pub biases: Option<Vec<f32>>,
+    pub loss: f32,
+    /// Steps taken, those after the best values included.
+    pub steps: u32,
+}
+
+impl Scall {
+    /// Learns a segment's training part, of which `sampled` are the rows with replay.
+    pub(super) fn train(
+        &mut self,
+        train: &Segment,
+        sampled: &[usize],
+        population: Population,
+        progress: &mut dyn FnMut(Phase),
+    ) -> Result<Trained> {
+        let stopped = match self.options.early_stop {
+            Some(stop) => self.train_until_best(stop, train, sampled, population, progress)?,
+            None => None,
+        };
+        let laid_out = self.lay_out(train.rows.end, sampled, population)?;
+        let (loss, steps) = match stopped {
+            Some(stopped) => stopped,
+            None => (self.take_steps(0, self.options.steps, progress)?, self.options.steps),
+        };
+        Ok(Trained { loss, steps, ..laid_out })
+    }
+
+    /// Loss at the end and steps taken; none, and nothing learned, where nobody can be ranked for.
+    fn train_until_best(
+        &mut self,
+        stop: EarlyStop,
+        train: &Segment,
+        sampled: &[usize],
+        population: Population,
+        progress: &mut dyn FnMut(Phase),
+    ) -> Result<Option<(f32, u32)>> {
+        let (fit, held_out) = train.split(1.0 - stop.share)?;
+        let end = fit.rows.end;
+        self.lay_out(end, sampled, population)?;
+        let evaluation = Evaluation::new(&self.data, &held_out, end, &self.history)?;
+        if evaluation.is_empty() {
+            return Ok(None);
+        }
+        let (mut best, mut best_values) = (f64::NEG_INFINITY, None);
+        let (mut loss, mut steps, mut worse) = (f32::INFINITY, 0, 0);
+        while steps < self.options.steps {
+            let now = stop.every.min(self.options.steps - steps);
+            let before = std::mem::replace(&mut loss, self.take_steps(steps, now, progress)?);
+            steps += now;
+            let quality = evaluation.among_test_items(&mut *self.model, &self.history)?.quality();
+            if quality > best {
+                (best, best_values, worse) = (quality, Some(self.model.embeddings().snapshot()?), 0);
+                continue;
+            }
+            worse += 1;
+            if worse >= stop.patience && before - loss < stop.loss_fall * before {
+                break;
+            }
+        }
+        if let Some(values) = best_values {
+            self.model.embeddings_mut().restore(&values)?;
+        }
+        Ok(Some((loss, steps)))
+    }
+
+    /// Lays out for training what there is before row `end`: history, biases and rows.
+    fn lay_out(&mut self, end: usize, sampled: &[usize], population: Population) -> Result<Trained> {
+        let known = self.learned.max(end);
+        self.history.extend(population.users, self.data.pairs(self.learned..known))?;
+        self.learned = known;
+        let biases = self.bias.as_ref().map(|bias| bias.biases(&self.data, end, population.items));
+        if let Some(biases) = &biases {
+            self.model.embeddings_mut().set_biases(biases)?;
+        }
+        let rows: Vec<_> = match self.options.replay {
+            Replay::Sample { .. } => self.data.pairs(sampled.iter().copied().filter(|&row| row < end)).collect(),
+            Replay::All => self.data.pairs(0..end).collect(),
+        };
+        self.model.prepare(TrainingData { rows: &rows, history: &self.history })?;
+        Ok(Trained { rows, biases, loss: 0.0, steps: 0 })
+    }
+
+    /// Takes steps after those that are done. Returns the last loss.
+    fn take_steps(&mut self, done: u32, count: u32, progress: &mut dyn FnMut(Phase)) -> Result<f32> {
+        let (mut done, steps) = (done, self.options.steps);
+        self.model.train(count, &mut |now| {
+            done += now;
+            progress(Phase::Train { done, steps });
+        })
+    }
+}
