@@ -6,7 +6,7 @@ use common::devices;
 use rand::Rng;
 use scall_gpu::device::Device;
 use scall_gpu::eval::CUTOFFS;
-use scall_gpu::models::{BprMfOptions, FismOptions, LightGcnOptions, ModelOptions, Sampling};
+use scall_gpu::models::{BprMfOptions, FismOptions, ItemBias, LightGcnOptions, ModelOptions, Sampling};
 use scall_gpu::rng::{Philox, Purpose};
 use scall_gpu::sizing::{Amount, Budget, FrequencyRanked, Random, SizePolicy, Uniform};
 use scall_gpu::stream::{Cut, Format, Interactions, Segment, cut};
@@ -141,6 +141,66 @@ fn training_ends_early_with_the_best_values() {
             assert_eq!(shorter.test_candidates, stopped.test_candidates, "{}", model.name());
             assert_eq!(shorter.all_candidates, stopped.all_candidates, "{}", model.name());
         }
+    }
+}
+
+/// Rows whose users and items are all known after the first 40, and who touch no more than 30 of 40; some rows have another item.
+fn rows_with(changed: std::ops::Range<u32>) -> Interactions {
+    let item = |row: u32| if changed.contains(&row) { row * 7 % 40 } else { row * 3 % 40 };
+    let rows = (0..500).map(|row| (format!("u{}", row % 13), format!("i{}", item(row)), i64::from(row)));
+    Interactions::from_rows(rows.collect::<Vec<_>>()).unwrap()
+}
+
+/// Values of both tables, and the loss, after one segment that is `rows_with` the first changed and with the others.
+fn after_one_segment(device: &Device, changed: std::ops::Range<u32>, options: &ScallOptions) -> (Vec<u32>, u32) {
+    let segments = vec![Segment { rows: 0..500 }];
+    let mut scall = Scall::over(device, rows_with(changed), segments, Box::new(Uniform), options.clone()).unwrap();
+    let loss = scall.step(|_| {}).unwrap().unwrap().loss;
+    let tables = scall.model().embeddings();
+    let values = [tables.users(), tables.items()].map(|table| table.values().read().unwrap()).concat();
+    (values.into_iter().map(f32::to_bits).collect(), loss.to_bits())
+}
+
+#[test]
+fn nothing_is_learned_from_test_rows() {
+    for device in devices() {
+        for model in [options(Amount::MeanSize(4.0)).model].into_iter().chain(graph_models()) {
+            let options = ScallOptions { model, ..options(Amount::MeanSize(4.0)) };
+            let learned = after_one_segment(&device, 0..0, &options);
+            assert!(after_one_segment(&device, 400..500, &options) == learned, "{}", model.name());
+            assert!(after_one_segment(&device, 399..400, &options) != learned, "{}", model.name());
+        }
+    }
+}
+
+#[test]
+fn nothing_is_learned_from_rows_that_are_held_out() {
+    // Without biases, which are counted over all rows once training has ended.
+    let model = ModelOptions::BprMf(BprMfOptions { batch: 256, item_bias: ItemBias::None, ..BprMfOptions::default() });
+    let stop = EarlyStop { share: 0.25, every: 40, ..EarlyStop::default() };
+    let options = ScallOptions { model, early_stop: Some(stop), ..options(Amount::MeanSize(4.0)) };
+    for device in devices() {
+        // One ranking, after all steps: whatever it says, its values are taken.
+        let learned = after_one_segment(&device, 0..0, &options);
+        assert!(after_one_segment(&device, 300..400, &options) == learned);
+        assert!(after_one_segment(&device, 299..300, &options) != learned);
+    }
+}
+
+#[test]
+fn segments_that_are_none_are_errors() {
+    let over = |segments: &[(usize, usize)]| {
+        let segments = segments.iter().map(|&(start, end)| Segment { rows: start..end }).collect();
+        let options = options(Amount::MeanSize(4.0));
+        Scall::over(&Device::cpu(), rows_with(0..0), segments, Box::new(Uniform), options).map(drop)
+    };
+    over(&[(0, 100), (100, 100), (120, 500)]).unwrap();
+    for (wrong, text) in [
+        (&[(0, 1000)][..], "rows from 0 to at most 500 in segment 0, got 0..1000"),
+        (&[(0, 100), (99, 200)], "rows from 100 to at most 500 in segment 1, got 99..200"),
+    ] {
+        let error = over(wrong).unwrap_err().to_string();
+        assert!(error.starts_with("Scall::new: `segments` must be") && error.ends_with(text), "{error}");
     }
 }
 
@@ -333,14 +393,15 @@ fn newcomers_get_a_row_at_once_inside_the_budget() {
         let list = scall.recommend("f", 7).unwrap();
         assert_eq!(list.len(), 6, "all but t: {list:?}");
         assert_eq!(scall.recommend("nobody", 3).unwrap().len(), 3);
+        // Time does not run backwards; what came before the wrong row is kept.
+        let error = scall.observe([("e", "u", 9), ("a", "w", 3), ("a", "w", 11)]).unwrap_err();
+        assert!(matches!(error, Error::Argument { arg: "timestamp", .. }), "{error}");
+        assert_eq!(scall.data().len(), FIRST.len() + 5 + 4);
         // Too many at once for the budget: the rows are kept, the tables stay as they are.
         let crowd: Vec<String> = (0..60).map(|n| format!("n{n}")).collect();
         let error = scall.observe(crowd.iter().map(|name| (name.as_str(), "t", 10))).unwrap_err();
         assert!(matches!(error, Error::Infeasible { .. }), "{error}");
         assert_eq!((scall.data().user_count(), scall.model().embeddings().users().rows()), (65, 5));
-        // Time does not run backwards.
-        let error = scall.observe([("a", "w", 3)]).unwrap_err();
-        assert!(matches!(error, Error::Argument { arg: "timestamp", .. } | Error::Infeasible { .. }), "{error}");
     }
 }
 

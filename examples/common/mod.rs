@@ -7,7 +7,7 @@ mod plot;
 mod policy;
 mod setup;
 
-pub use output::{bytes, check_writable, print};
+pub use output::{bytes, check_outputs, print};
 pub use plot::{Axis, Dash, Figure, Marker, Panel, Point, Rgb, Series};
 pub use policy::Policy;
 pub use setup::Setup;

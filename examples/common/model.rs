@@ -60,7 +60,7 @@ impl Setup {
                 let (batch, l2) = settle((default.batch, default.l2));
                 let sampling = self.sampled(default.sampling);
                 let start = self.learning_rate.unwrap_or(default.rate.start);
-                let rate = RateSchedule { start, ..default.rate };
+                let rate = RateSchedule { start, least: default.rate.least.min(start), ..default.rate };
                 let options = LightGcnOptions { rate, batch, l2, item_bias, sampling, ..default };
                 let rate = format!("Adam at {start} falling to {}", rate.least);
                 Chosen { options: ModelOptions::LightGcn(options), batch, rate, l2, sampling }

@@ -1,7 +1,7 @@
 //! What a person sees.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::PathBuf;
 
 use scall_gpu::{Error, Result};
 
@@ -25,8 +25,20 @@ pub fn bytes(bytes: u64) -> String {
     }
 }
 
-/// A file that cannot be written is known before the run, not after it. What it holds stays until then.
-pub fn check_writable(path: &Path) -> Result<()> {
-    let opened = std::fs::OpenOptions::new().create(true).append(true).open(path);
-    opened.map(drop).map_err(|source| Error::Io { file: path.to_owned(), source })
+/// Files that cannot be written are known before the run, not after it, and so are two flags with one file. What they hold stays until
+/// then.
+pub fn check_outputs(op: &'static str, files: &[(&'static str, &Option<PathBuf>)]) -> Result<()> {
+    let mut known: Vec<(&str, PathBuf)> = Vec::new();
+    for &(arg, path) in files {
+        let Some(path) = path else { continue };
+        let opened = std::fs::OpenOptions::new().create(true).append(true).open(path);
+        let place = opened.and_then(|_| path.canonicalize());
+        let place = place.map_err(|source| Error::Io { file: path.clone(), source })?;
+        if let Some((other, _)) = known.iter().find(|(_, known)| *known == place) {
+            let (expected, got) = (format!("another file than that of {other}"), path.display().to_string());
+            return Err(Error::Argument { op, arg, expected, got });
+        }
+        known.push((arg, place));
+    }
+    Ok(())
 }

@@ -100,11 +100,27 @@ impl Setup {
             false => ScallPolicyOptions::default(),
         };
         let options = ScallPolicyOptions { distribution: self.distribution, ..options };
-        // Besides the agent's own there is a probe of the sizes in use and, where the best is deployed, of uniform sizes and
-        // of the mean action.
-        let besides = if options.deploy == Deploy::Best { 3 } else { 1 };
-        ScallPolicyOptions { probes: self.probes.map_or(options.probes, |all| all.saturating_sub(besides)), ..options }
+        ScallPolicyOptions { probes: self.probes.map_or(options.probes, |all| all - besides(&options)), ..options }
     }
+
+    /// Most probes a segment of a policy that searches.
+    pub fn most_probes(&self, policy: Policy) -> u32 {
+        #[cfg(feature = "search")]
+        if policy == Policy::Scall {
+            let options = self.scall();
+            return options.probes + besides(&options);
+        }
+        self.probes.unwrap_or(match policy {
+            Policy::Linucb => LinUcbOptions::default().probes,
+            _ => BetOptions::default().probes,
+        })
+    }
+}
+
+/// Probes besides the agent's own: of the sizes in use and, where the best is deployed, of uniform sizes and of the mean action.
+#[cfg(feature = "search")]
+fn besides(options: &ScallPolicyOptions) -> u32 {
+    if options.deploy == Deploy::Best { 3 } else { 1 }
 }
 
 impl Policy {

@@ -79,9 +79,9 @@ pub struct Setup {
     #[arg(long, value_parser = parse_share)]
     pub user_share: Option<f64>,
 
-    /// Most probes a segment for policies that search, that of the sizes in use among them [default: 8 for bet and
-    /// linucb, 14 for scall]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(2..=10_000))]
+    /// Most probes a segment for policies that search: of the sizes in use, for scall of uniform sizes and the mean action, and of
+    /// what is proposed [default: 8 for bet and linucb, 15 for scall]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(3..=10_000))]
     pub probes: Option<u32>,
 
     /// Training steps a segment, the most of them with --early-stop [default: 300 for mf, 200 for lightgcn and fism]
@@ -116,7 +116,7 @@ pub struct Setup {
 
     /// Rows after which a row counts half in a counted bias and in decayed popularity [default: for a bias chosen in each
     /// segment by its last training rows, for decayed popularity 2000]
-    #[arg(long, value_name = "ROWS")]
+    #[arg(long, value_name = "ROWS", value_parser = parse_positive)]
     pub half_life: Option<f64>,
 
     /// What is left of a learned bias when a segment begins, 0 to 1
@@ -128,7 +128,7 @@ pub struct Setup {
     pub sampling: Option<Sampled>,
 
     /// Rows before and after a positive that its negative comes from, for `log` [default: 5000, for fism 20000]
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub window: Option<u32>,
 
     /// Earlier rows that are trained on again, as a part of a segment's rows [default: all]
@@ -218,7 +218,8 @@ impl Setup {
             ("sizes", format!("{} to {}", self.min_size, self.max_size())),
             ("counted", counts.to_owned()),
             ("profile", self.profile_text()),
-            ("probes", self.probes_text()),
+            ("probes", self.probes.map_or("by policy".to_owned(), |probes| probes.to_string())),
+            ("probe", self.probes_text()),
             ("constants", if self.paper { "the paper's" } else { "ours" }.to_owned()),
         ]
     }
@@ -256,11 +257,10 @@ impl Setup {
         format!("{most}{}", self.steps())
     }
 
-    /// How a policy that searches does.
+    /// What a probe is.
     pub fn probes_text(&self) -> String {
         let ProbeOptions { steps, warm } = self.probe();
-        let most = self.probes.map_or(String::new(), |probes| format!("at most {probes} "));
-        format!("{most}probes of {steps} steps from {} rows", if warm { "old" } else { "new" })
+        format!("probes of {steps} steps from {} rows", if warm { "old" } else { "new" })
     }
 
     fn replay_text(&self) -> String {
@@ -293,6 +293,13 @@ fn parse_columns(text: &str) -> Result<[String; 3], String> {
     names
         .try_into()
         .map_err(|names: Vec<String>| format!("expected user,item,timestamp, found {} columns", names.len()))
+}
+
+fn parse_positive(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(number) if number > 0.0 => Ok(number),
+        _ => Err(format!("expected a number above 0, found {text:?}")),
+    }
 }
 
 fn parse_share(text: &str) -> Result<f64, String> {

@@ -19,12 +19,12 @@ use std::process::ExitCode;
 
 use args::Args;
 use clap::Parser;
-use common::{check_writable, print};
+use common::{check_outputs, print};
 use groups::Group;
 use progress::{Progress, Weight};
 use run::{Bench, Counting, Job, Run};
 use scall_gpu::stream::{self, Interactions};
-use scall_gpu::{Error, Phase, Result};
+use scall_gpu::{Phase, Result};
 use store::Store;
 
 fn main() -> ExitCode {
@@ -41,17 +41,7 @@ fn compare(args: &Args) -> Result<(), Box<dyn std::error::Error>> {
     let setup = &args.setup;
     let jobs = jobs(args);
     let weights = jobs.iter().map(|job| weight(args, job)).collect::<Result<Vec<_>>>()?;
-    if let Some(path) = &args.plot {
-        if args.csv.as_ref() == Some(path) {
-            let got = path.display().to_string();
-            let expected = "another file than that of --csv".to_owned();
-            return Err(Error::Argument { op: "compare", arg: "--plot", expected, got }.into());
-        }
-        check_writable(path)?;
-    }
-    if let Some(path) = &args.csv {
-        check_writable(path)?;
-    }
+    check_outputs("compare", &[("--csv", &args.csv), ("--plot", &args.plot)])?;
 
     let (name, data) = setup.load()?;
     let device = setup.device()?;
@@ -109,9 +99,10 @@ fn jobs(args: &Args) -> Vec<Job> {
 /// What a job costs, roughly: a probe is a training run of its own.
 fn weight(args: &Args, job: &Job) -> Result<Weight> {
     let setup = &args.setup;
-    let probes = setup.probes.unwrap_or(if setup.paper { 30 } else { 12 });
+    let mut probes = 0;
     let search = match *job {
         Job::Policy { policy, budget, seed } if setup.policy(policy)?.searches() => {
+            probes = setup.most_probes(policy);
             let options = setup.options(budget, seed);
             f64::from(probes) * f64::from(options.probe.steps) / f64::from(options.steps.max(1))
         }

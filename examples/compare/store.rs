@@ -95,8 +95,11 @@ fn difference(asked: &str, found: &str) -> Option<(String, String)> {
     }
     let pairs = |text: &str| text.split("; ").map(str::to_owned).collect::<Vec<_>>();
     let (asked, found) = (pairs(asked), pairs(found));
-    let other = asked.iter().find(|pair| !found.contains(pair))?;
-    let name = other.split('=').next().unwrap_or_default();
-    let theirs = found.iter().find(|pair| pair.split('=').next() == Some(name));
-    Some((other.clone(), theirs.cloned().unwrap_or_else(|| format!("no {name}"))))
+    let other = asked.iter().find(|pair| !found.contains(pair)).or(found.iter().find(|pair| !asked.contains(pair)))?;
+    let name = other.split('=').next().unwrap_or_default().to_owned();
+    let of = |pairs: &[String]| {
+        let own = pairs.iter().find(|pair| pair.split('=').next() == Some(&name));
+        own.cloned().unwrap_or_else(|| format!("no {name}"))
+    };
+    Some((of(&asked), of(&found)))
 }

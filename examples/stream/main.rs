@@ -17,7 +17,7 @@ use std::process::ExitCode;
 
 use args::Args;
 use clap::Parser;
-use common::{check_writable, print};
+use common::{check_outputs, print};
 use scall_gpu::{Result, Scall, Summary, stream};
 
 fn main() -> ExitCode {
@@ -32,9 +32,7 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> Result<()> {
     let setup = &args.setup;
-    for path in args.report.iter().chain(&args.plot) {
-        check_writable(path)?;
-    }
+    check_outputs("stream", &[("--report", &args.report), ("--plot", &args.plot)])?;
     let policy = setup.policy(args.policy)?;
     let policy_name = args.policy.name();
     let (name, data) = setup.load()?;
@@ -45,13 +43,11 @@ fn run(args: &Args) -> Result<()> {
     print(&format!("device   {}", device.describe()));
     print(&format!("data     {name}: {} interactions, {users} users, {items} items", data.len()));
     print(&setup.headline());
-    print(&format!(
-        "policy   {policy_name}, budget {}, {}, seed {}\n\n{}",
-        args.budget,
-        setup.sizes_text(),
-        args.seed,
-        output::HEAD
-    ));
+    print(&format!("policy   {policy_name}, budget {}, {}, seed {}", args.budget, setup.sizes_text(), args.seed));
+    if policy.searches() {
+        print(&format!("search   {}, at most {} a segment", setup.probes_text(), setup.most_probes(args.policy)));
+    }
+    print(&format!("\n{}", output::HEAD));
 
     let progress = output::Progress::new(segments.len(), options.steps);
     let (steps, model_name, item_bias) = (options.steps, options.model.name(), options.model.item_bias().exists());

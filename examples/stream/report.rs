@@ -48,6 +48,7 @@ pub struct Segment {
     grown_rows: u32,
     shrunk_rows: u32,
     new_rows: u64,
+    steps: u32,
     loss: f32,
     test_users: usize,
     #[serde(flatten)]
@@ -124,6 +125,7 @@ impl From<&SegmentReport> for Segment {
             grown_rows: report.resized.grown_rows,
             shrunk_rows: report.resized.shrunk_rows,
             new_rows: report.resized.new_rows,
+            steps: report.steps,
             loss: report.loss,
             test_users: report.test_candidates.users,
             quality: Quality::new(&report.test_candidates, &report.all_candidates),

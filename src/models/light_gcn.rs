@@ -61,7 +61,8 @@ impl LightGcn {
     /// A model without rows. Both tables draw from `account`.
     ///
     /// # Errors
-    /// [`Error::Argument`] for options outside their domain; [`Error::OverBudget`] for an account with no room at all.
+    /// [`Error::Argument`](crate::Error::Argument) for options outside their domain;
+    /// [`Error::OverBudget`](crate::Error::OverBudget) for an account with no room at all.
     pub fn new(device: &Device, options: LightGcnOptions, account: &Account) -> Result<Self> {
         let op = "LightGcn::new";
         let LightGcnOptions { layers, batch, l2, rate, item_bias, init_std, seed, .. } = options;

@@ -28,13 +28,15 @@ impl Followed {
 /// with this `train_share` (its default is 0.8).
 ///
 /// # Errors
-/// [`Error::Argument`](crate::Error::Argument) for a share outside 0..=1; those of the baseline.
+/// [`Error::Argument`](crate::Error::Argument) for a share outside 0..=1, for segments that overlap, run backwards or pass the last
+/// row; those of the baseline.
 pub fn follow(
     data: &Interactions,
     segments: &[Segment],
     train_share: f64,
     baseline: &mut dyn Baseline,
 ) -> Result<Followed> {
+    Segment::check_all("follow", segments, data.len())?;
     let mut history = UserItems::new(0, [])?;
     let mut learned = 0;
     let mut followed = Followed::default();

@@ -56,13 +56,13 @@ impl Seconds {
 pub struct SegmentReport {
     /// Number of the segment, from 0.
     pub t: usize,
-    /// Users with a row: those seen in training data so far.
+    /// Users with a row: those seen in training data so far, or observed on a live stream.
     pub users: u32,
     /// Items with a row.
     pub items: u32,
     /// Rows of the stream in this segment, test rows included.
     pub interactions: usize,
-    /// The policy's action; none for uniform sizes.
+    /// The policy's action; none for uniform sizes and for policies without actions.
     pub action: Option<Action>,
     /// Probes that the policy made before it chose.
     pub probes: u32,
@@ -76,7 +76,8 @@ pub struct SegmentReport {
     pub counted_bytes: u64,
     /// Bytes held, by what for.
     pub memory: MemoryReport,
-    /// Bytes that training and ranking held on the device besides the tables.
+    /// Bytes that training and ranking held on the device besides the tables: the copy of both that a policy which searches
+    /// starts its probes from and the best values of an early stop among them.
     pub working_bytes: u64,
     /// Rows that grew, shrank and appeared.
     pub resized: Resized,

@@ -54,6 +54,8 @@ pub(super) struct Trained {
     pub loss: f32,
     /// Steps taken, those after the best values included.
     pub steps: u32,
+    /// What the best values took.
+    pub snapshot_bytes: u64,
 }
 
 impl Scall {
@@ -70,11 +72,12 @@ impl Scall {
             None => None,
         };
         let laid_out = self.lay_out(train.rows.end, sampled, population)?;
-        let (loss, steps) = match stopped {
-            Some(stopped) => stopped,
-            None => (self.take_steps(0, self.options.steps, progress)?, self.options.steps),
+        let Some((loss, steps)) = stopped else {
+            let steps = self.options.steps;
+            return Ok(Trained { loss: self.take_steps(0, steps, progress)?, steps, ..laid_out });
         };
-        Ok(Trained { loss, steps, ..laid_out })
+        let snapshot_bytes = self.model.embeddings().memory().values_bytes;
+        Ok(Trained { loss, steps, snapshot_bytes, ..laid_out })
     }
 
     /// Loss at the end and steps taken; none, and nothing learned, where nobody can be ranked for.
@@ -90,7 +93,7 @@ impl Scall {
         let end = fit.rows.end;
         self.lay_out(end, sampled, population)?;
         let evaluation = Evaluation::new(&self.data, &held_out, end, &self.history)?;
-        if evaluation.is_empty() {
+        if evaluation.is_empty() || self.options.steps == 0 {
             return Ok(None);
         }
         let (mut best, mut best_values) = (f64::NEG_INFINITY, None);
@@ -101,6 +104,8 @@ impl Scall {
             steps += now;
             let quality = evaluation.among_test_items(&mut *self.model, &self.history)?.quality();
             if quality > best {
+                // The values before go first: one set is held.
+                drop(best_values.take());
                 (best, best_values, worse) = (quality, Some(self.model.embeddings().snapshot()?), 0);
                 continue;
             }
@@ -123,13 +128,14 @@ impl Scall {
         let biases = self.bias.as_ref().map(|bias| bias.biases(&self.data, end, population.items));
         if let Some(biases) = &biases {
             self.model.embeddings_mut().set_biases(biases)?;
+            self.counted = end;
         }
         let rows: Vec<_> = match self.options.replay {
             Replay::Sample { .. } => self.data.pairs(sampled.iter().copied().filter(|&row| row < end)).collect(),
             Replay::All => self.data.pairs(0..end).collect(),
         };
         self.model.prepare(TrainingData { rows: &rows, history: &self.history })?;
-        Ok(Trained { rows, biases, loss: 0.0, steps: 0 })
+        Ok(Trained { rows, biases, loss: 0.0, steps: 0, snapshot_bytes: 0 })
     }
 
     /// Takes steps after those that are done. Returns the last loss.

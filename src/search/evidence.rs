@@ -38,9 +38,10 @@ impl Evidence {
         self.probes.retain(|seen| seen.weight > FORGOTTEN);
     }
 
-    /// A probe of this action had so many times the quality of uniform sizes.
+    /// A probe of this action had so many times the quality of uniform sizes. Beyond half and twice it is luck with hardly anybody
+    /// to rank for, and counts as that.
     pub fn add(&mut self, action: [f32; ACTIONS], ratio: f64) {
-        self.probes.push(Seen { action, ratio, weight: 1.0 });
+        self.probes.push(Seen { action, ratio: ratio.clamp(0.5, 2.0), weight: 1.0 });
     }
 
     /// The action held best; none where nothing is better than uniform sizes. Ties to the newer.
@@ -95,6 +96,15 @@ mod tests {
         evidence.fade();
         evidence.fade();
         assert_eq!(evidence.probes.len(), 1, "0.9^30 is below a twentieth");
+    }
+
+    #[test]
+    fn a_segment_with_hardly_anybody_decides_nothing() {
+        let mut evidence = Evidence::default();
+        evidence.add([0.9; ACTIONS], 1e300);
+        assert!((evidence.ratio([0.9; ACTIONS]) - 1.5).abs() < 1e-9);
+        (0..4).for_each(|_| evidence.add([0.9; ACTIONS], 0.0));
+        assert_eq!(evidence.best(), None);
     }
 
     #[test]

@@ -7,6 +7,9 @@ use crate::Result;
 use crate::rng::{Philox, Purpose};
 use crate::sizing::{Action, Distribution, Outcome, Probe, SizePolicy, Sizes, SizingContext, Uniform, mean_row};
 
+/// Most that a probe counts for, relative to the reference: beyond it there was hardly anybody to rank for.
+const MOST_GAIN: f64 = 2.0;
+
 /// Which action a segment gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deploy {
@@ -94,13 +97,15 @@ pub struct ScallPolicy {
     last_reward: f32,
     /// The action in use; none for uniform sizes.
     chosen: Option<[f32; ACTIONS]>,
+    /// What the state says of the sizes in use: their range on both sides.
+    ranges: [f32; 2],
     evidence: Evidence,
 }
 
 impl ScallPolicy {
-    /// A policy that knows nothing yet. Until it has searched, sizes are its first mean action.
+    /// A policy that knows nothing yet. Until it has searched, sizes are uniform, or with [`Deploy::Mean`] its first mean action.
     pub fn new(options: ScallPolicyOptions) -> Self {
-        Self { options, agent: None, last_reward: 0.5, chosen: None, evidence: Evidence::default() }
+        Self { options, agent: None, last_reward: 0.5, chosen: None, ranges: [0.0; 2], evidence: Evidence::default() }
     }
 
     /// The agent, once there is one.
@@ -123,12 +128,15 @@ impl ScallPolicy {
         Action { distribution, user_share: share.into(), alpha_users: alpha(users), alpha_items: alpha(items) }
     }
 
-    fn sizes(&self, context: &SizingContext<'_>, action: [f32; ACTIONS]) -> Result<Sizes> {
-        self.action(action).sizes(context, self.options.draws)
+    /// An action's sizes, and their ranges as the state has them.
+    fn sizes(&self, context: &SizingContext<'_>, action: [f32; ACTIONS]) -> Result<(Sizes, [f32; 2])> {
+        let (sizes, ranges) = self.action(action).sizes_and_ranges(context, self.options.draws)?;
+        let most = (context.d_max - context.d_min).max(1) as f32;
+        Ok((sizes, ranges.map(|range| range / most)))
     }
 
-    /// The state after these sizes and, if there was one, their probe.
-    fn state(&self, context: &SizingContext<'_>, sizes: &Sizes, outcome: Option<&Outcome>) -> Result<Vec<f32>> {
+    /// The state after sizes of these ranges and, if there was one, their probe.
+    fn state(&self, context: &SizingContext<'_>, ranges: [f32; 2], outcome: Option<&Outcome>) -> Result<Vec<f32>> {
         let d_max = context.d_max;
         let [user_mean, item_mean] = match (outcome, context.rows) {
             (Some(outcome), _) => [outcome.user_mean.clone(), outcome.item_mean.clone()],
@@ -143,8 +151,8 @@ impl ScallPolicy {
             last_reward: self.last_reward,
             user_mean: &user_mean,
             item_mean: &item_mean,
-            user_size_range: range(&sizes.users, context),
-            item_size_range: range(&sizes.items, context),
+            user_size_range: ranges[0],
+            item_size_range: ranges[1],
         })
     }
 
@@ -170,20 +178,23 @@ impl SizePolicy for ScallPolicy {
         let options = self.options;
         let deployed = probe.deployed().clone();
         let reference = probe.run(&deployed)?.quality;
-        if reference <= 0.0 {
-            // Nobody to rank for, or nothing right: no action is better than another.
-            return Ok(());
-        }
         self.evidence.fade();
         let uniform = match self.chosen.filter(|_| options.uses_evidence()) {
             Some(action) => {
-                let uniform = probe.run(&Uniform.decide(last)?)?.quality.max(f64::MIN_POSITIVE);
-                self.evidence.add(action, reference / uniform);
+                let uniform = probe.run(&Uniform.decide(last)?)?.quality;
+                if uniform > 0.0 {
+                    self.evidence.add(action, reference / uniform);
+                }
                 uniform
             }
             None => reference,
         };
-        let mut state = self.state(last, &deployed, None)?;
+        if reference <= 0.0 || uniform <= 0.0 {
+            // Nobody to rank for, or nothing right: there is nothing to compare with.
+            self.chosen = self.chosen.and_then(|_| self.evidence.best());
+            return Ok(());
+        }
+        let mut state = self.state(last, self.ranges, None)?;
         let mut rests = Convergence::default();
         for step in 1..=options.probes {
             let near = options.near_best_every > 0 && step % options.near_best_every == 0;
@@ -214,18 +225,20 @@ impl SizePolicy for ScallPolicy {
 
     fn decide(&mut self, context: &SizingContext<'_>) -> Result<Sizes> {
         if self.options.deploy == Deploy::Mean {
-            let uniform = Uniform.decide(context)?;
-            let state = self.state(context, &uniform, None)?;
+            let state = self.state(context, self.ranges, None)?;
             self.chosen = Some(self.agent_for(context)?.mean_action(&state)?);
         }
         self.admit(context)
     }
 
     fn admit(&mut self, context: &SizingContext<'_>) -> Result<Sizes> {
-        match self.chosen {
-            Some(action) => self.sizes(context, action),
-            None => Uniform.decide(context),
-        }
+        let Some(action) = self.chosen else {
+            self.ranges = [0.0; 2];
+            return Uniform.decide(context);
+        };
+        let (sizes, ranges) = self.sizes(context, action)?;
+        self.ranges = ranges;
+        Ok(sizes)
     }
 }
 
@@ -246,18 +259,11 @@ impl ScallPolicy {
         action: [f32; ACTIONS],
         reference: f64,
     ) -> Result<(f64, Vec<f32>)> {
-        let sizes = self.sizes(last, action)?;
+        let (sizes, ranges) = self.sizes(last, action)?;
         let outcome = probe.run(&sizes)?;
-        self.last_reward = (outcome.quality / reference) as f32;
-        Ok((outcome.quality, self.state(last, &sizes, Some(&outcome))?))
+        self.last_reward = (outcome.quality / reference).min(MOST_GAIN) as f32;
+        Ok((outcome.quality, self.state(last, ranges, Some(&outcome))?))
     }
-}
-
-/// Largest size minus smallest, as a part of what the bounds allow.
-fn range(sizes: &[u32], context: &SizingContext<'_>) -> f32 {
-    let (least, largest) = (sizes.iter().min(), sizes.iter().max());
-    let range = largest.zip(least).map_or(0, |(largest, least)| largest - least);
-    range as f32 / (context.d_max - context.d_min).max(1) as f32
 }
 
 #[cfg(test)]

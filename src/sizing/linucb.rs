@@ -149,7 +149,7 @@ impl SizePolicy for LinUcb {
             let first_best = candidates.reduce(|a, b| if b.0 > a.0 { b } else { a });
             let (_, levels, x) = first_best.expect("the best action at least");
             let quality = probe.run(&groups.sizes(last, &levels)?)?.quality;
-            self.model.observe(&x, 10.0 * (quality / reference - 1.0));
+            self.model.observe(&x, 10.0 * ((quality / reference).min(2.0) - 1.0));
         }
         Ok(())
     }

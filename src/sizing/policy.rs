@@ -114,12 +114,19 @@ impl Action {
     /// # Errors
     /// Those of [`SizingContext::split`]; what the device reports.
     pub fn sizes(&self, context: &SizingContext<'_>, draws: u32) -> Result<Sizes> {
+        Ok(self.sizes_and_ranges(context, draws)?.0)
+    }
+
+    /// The sizes, and the largest minus the smallest of each side as they would be without bounds and rounding: b * (max w - min w).
+    pub(crate) fn sizes_and_ranges(&self, context: &SizingContext<'_>, draws: u32) -> Result<(Sizes, [f32; 2])> {
         let [users, items] = profiles(context, self, draws)?;
-        Ok(Sizes {
-            users: by_frequency(context, context.users, &users)?,
-            items: by_frequency(context, context.items, &items)?,
+        let ranges = [users.range, items.range];
+        let sizes = Sizes {
+            users: by_frequency(context, context.users, &users.sizes)?,
+            items: by_frequency(context, context.items, &items.sizes)?,
             action: Some(*self),
-        })
+        };
+        Ok((sizes, ranges))
     }
 }
 

@@ -7,8 +7,14 @@ use crate::kernels::sizing::apportion::{Allotment, Apportion, apportion};
 use crate::kernels::sizing::rank::Rank;
 use crate::kernels::sizing::sample::Sample;
 
-/// Both sides' sizes by rank, largest first, for an action: `docs/method.md` section 3, steps 1 to 3.
-pub(super) fn profiles(context: &SizingContext<'_>, action: &Action, draws: u32) -> Result<[Vec<u32>; 2]> {
+/// The sizes of a side by rank, largest first, and how far the first would be from the last without bounds.
+pub(super) struct ByRank {
+    pub sizes: Vec<u32>,
+    pub range: f32,
+}
+
+/// Both sides' sizes for an action: `docs/method.md` section 3, steps 1 to 3.
+pub(super) fn profiles(context: &SizingContext<'_>, action: &Action, draws: u32) -> Result<[ByRank; 2]> {
     let (users, items) = context.split(action.user_share)?;
     let side = |index: u32, entities: usize, alpha: f32, dims: u64| {
         let (device, entities) = (context.device, entities as u32);
@@ -36,7 +42,9 @@ pub(super) fn profiles(context: &SizingContext<'_>, action: &Action, draws: u32)
             workspace: &mut workspace,
         })?;
         commands.submit()?;
-        sizes.read()
+        let weights = weights.read()?;
+        let range = weights.first().zip(weights.last()).map_or(0.0, |(most, least)| dims as f32 * (most - least));
+        Ok(ByRank { sizes: sizes.read()?, range })
     };
     Ok([
         side(0, context.users.len(), action.alpha_users, users)?,

@@ -22,7 +22,7 @@ impl SizePolicy for Random {
 
     fn decide(&mut self, context: &SizingContext<'_>) -> Result<Sizes> {
         let action = self.profile.action(context);
-        let [mut users, mut items] = profiles(context, &action, self.profile.draws)?;
+        let [mut users, mut items] = profiles(context, &action, self.profile.draws)?.map(|side| side.sizes);
         let mut rng = Philox::substream(context.seed, Purpose::Shuffle, context.segment as u32);
         users.shuffle(&mut rng);
         items.shuffle(&mut rng);

@@ -119,6 +119,25 @@ impl Segment {
     }
 }
 
+impl Segment {
+    /// Segments follow each other within so many rows.
+    pub(crate) fn check_all(op: &'static str, segments: &[Segment], rows: usize) -> Result<()> {
+        let mut from = 0;
+        for (t, Segment { rows: Range { start, end } }) in segments.iter().enumerate() {
+            if *start < from || end < start || *end > rows {
+                return Err(Error::Argument {
+                    op,
+                    arg: "segments",
+                    expected: format!("rows from {from} to at most {rows} in segment {t}"),
+                    got: format!("{start}..{end}"),
+                });
+            }
+            from = *end;
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

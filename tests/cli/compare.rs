@@ -10,7 +10,7 @@ const BUDGETS: [&str; 2] = ["mean=4", "mean=6"];
 
 /// Arguments of a comparison that takes a moment.
 fn args<'a>(data: &'a str, more: &[&'a str]) -> Vec<&'a str> {
-    let small = ["--data", data, "--segments", "equal=3", "--steps", "3", "--probes", "2", "--seeds", "1"];
+    let small = ["--data", data, "--segments", "equal=3", "--steps", "3", "--probes", "3", "--seeds", "1"];
     [&small[..], &["--policies", "uniform,linucb", "--budgets", "mean=4,mean=6"], more].concat()
 }
 
@@ -66,7 +66,7 @@ fn finished_runs_are_kept_and_not_run_again() {
     for record in records.iter().filter(|record| !record[column("budget")].is_empty()) {
         let number = |name: &str| record[column(name)].parse::<f64>().unwrap();
         assert!(number("counted_bytes") <= number("held_bytes") && number("held_bytes") <= number("peak_bytes"));
-        assert_eq!(number("probes"), if &record[column("policy")] == "linucb" { 4.0 } else { 0.0 });
+        assert_eq!(number("probes"), if &record[column("policy")] == "linucb" { 6.0 } else { 0.0 });
         assert!(number("seconds_train") > 0.0 && number("seconds") >= number("seconds_train"));
     }
 

@@ -314,7 +314,7 @@ impl Product<'_> {
     /// Writes these rows of Y; `total` is empty when nothing is accumulated. Halves of equal work run side by side.
     fn rows(&self, rows: Range<usize>, y: &mut [f32], total: &mut [f32]) {
         let (begin, end) = (self.work(rows.start), self.work(rows.end));
-        let task = (TASK_PRODUCTS / self.dims).clamp(self.chunk(), 1 << 14);
+        let task = (TASK_PRODUCTS / self.dims).clamp(self.chunk(), self.chunk().max(1 << 14));
         if end - begin <= task || rows.len() < 2 {
             return self.task(rows, y, total);
         }

@@ -70,7 +70,7 @@ pub struct SampleLogTriples<'a> {
     pub touched_offsets: &'a Buffer<u32>,
     /// Item ids that each user ever touched, ascending within a user.
     pub touched: &'a Buffer<u32>,
-    /// How many rows before and after the positive's a negative may come from.
+    /// How many rows before and after the positive's a negative may come from, at least 1.
     pub window: u32,
     /// Training step: every step draws anew.
     pub step: u32,
@@ -90,6 +90,7 @@ impl Kernel for SampleLogTriples<'_> {
         check::at_least(op, "users", self.users.len(), 1)?;
         check::indexable(op, "users", self.users.len() as u64)?;
         check::len(op, "items", self.items.len(), self.users.len() as u64)?;
+        check::domain(op, "window", self.window, self.window > 0, "at least 1")?;
         check::rows(op, "touched_offsets", self.touched_offsets.len())?;
         let expected = 3 * u64::from(self.batch);
         check::indexable(op, "triples", expected)?;

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::{Baseline, Past, better, sorted};
 use crate::Result;
+use crate::kernels::check;
 use crate::models::{RankRequest, Rankings};
 use crate::stream::{Interactions, decayed_counts};
 
@@ -23,7 +24,7 @@ pub struct RecentPopularity {
 /// ([`decayed_counts`]).
 #[derive(Clone, Debug)]
 pub struct DecayedPopularity {
-    /// Rows of the stream after which a row counts half.
+    /// Rows of the stream after which a row counts half; above 0.
     pub half_life: f64,
     rows: Vec<f64>,
 }
@@ -90,6 +91,8 @@ impl Baseline for DecayedPopularity {
     }
 
     fn learn(&mut self, past: Past<'_>) -> Result<()> {
+        let half_life = self.half_life;
+        check::domain("DecayedPopularity", "half_life", half_life, half_life > 0.0, "above 0")?;
         self.rows = decayed_counts(past.data, past.segment.end, self.half_life);
         Ok(())
     }

@@ -74,6 +74,8 @@ impl RateSchedule {
         for (arg, rate) in [("rate.start", start), ("rate.least", least)] {
             check::domain(op, arg, rate, rate.is_finite() && rate >= 0.0, "finite and not negative")?;
         }
+        let falls = format!("at most the rate.start of {start}");
+        check::domain(op, "rate.least", least, least <= start, &falls)?;
         check::domain(op, "rate.factor", factor, factor > 0.0 && factor <= 1.0, "above 0 and at most 1")?;
         check::domain(op, "rate.every", every, every > 0, "at least 1")
     }

@@ -105,6 +105,33 @@ fn shapes_are_spread_over_their_range() {
 }
 
 #[test]
+fn the_state_has_ranges_as_they_would_be_without_bounds() {
+    let device = Device::cpu();
+    let (users, items) = (vec![1; 40], vec![1; 40]);
+    let context = SizingContext {
+        device: &device,
+        segment: 1,
+        seed: 3,
+        users: &users,
+        items: &items,
+        dims: 320,
+        d_min: 1,
+        d_max: 8,
+        rows: None,
+    };
+    let mut policy = ScallPolicy::new(quick());
+    // The steepest profile of the range would give its first row far more than 8; the flattest gives all the same.
+    let (sizes, [users, items]) = policy.sizes(&context, [0.5, 0.0, 1.0]).unwrap();
+    assert_eq!((sizes.users.iter().max(), sizes.users.iter().min()), (Some(&8), Some(&1)));
+    assert!(users > 1.5 && items < 0.5, "{users} {items}");
+    policy.chosen = Some([0.5, 0.0, 1.0]);
+    policy.decide(&context).unwrap();
+    assert_eq!(policy.ranges, [users, items]);
+    let state = policy.state(&context, policy.ranges, None).unwrap();
+    assert_eq!(state[state.len() - 2..], [users, items]);
+}
+
+#[test]
 fn a_segment_without_anything_to_gain_teaches_nothing() {
     struct Nothing(Sizes);
     impl Probe for Nothing {

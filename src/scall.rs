@@ -115,6 +115,8 @@ pub struct Scall {
     history: UserItems,
     /// Rows that the history holds.
     learned: usize,
+    /// Rows that the biases are counted over, where they are.
+    counted: usize,
     /// How often users and items occurred in the last training rows.
     frequencies: [Vec<u32>; 2],
     /// Where biases are counted.
@@ -135,7 +137,7 @@ impl Scall {
     /// A loop at the beginning of a recorded stream that is cut into `segments`.
     ///
     /// # Errors
-    /// [`Error::Argument`] for options outside their domain.
+    /// [`Error::Argument`] for options outside their domain, for segments that overlap, run backwards or pass the last row.
     pub fn over(
         device: &Device,
         data: Interactions,
@@ -173,6 +175,7 @@ impl Scall {
                 requested: options.budget.d_max.into(),
             });
         }
+        Segment::check_all("Scall::new", &segments, data.len())?;
         options.model = options.model.with_seed(options.seed);
         options.budget.item_bias = options.model.item_bias().exists();
         options.budget.state = options.model.state_size();
@@ -192,6 +195,7 @@ impl Scall {
             account,
             history: UserItems::new(0, [])?,
             learned: 0,
+            counted: 0,
             frequencies: Default::default(),
             bias,
             last: None,
@@ -204,8 +208,8 @@ impl Scall {
         &*self.model
     }
 
-    /// How often each user and each item occurred in the training rows of the last segment, replayed ones included: what sizes
-    /// went by. Those who came since have no entry.
+    /// How often each user and each item occurred in the training rows of the last segment and SCALL's sample of earlier ones: what
+    /// sizes went by. Those who came since have no entry.
     pub fn frequencies(&self) -> (&[u32], &[u32]) {
         (&self.frequencies[0], &self.frequencies[1])
     }
@@ -231,6 +235,10 @@ impl Scall {
     /// # Errors
     /// [`Error::Argument`] for a time before that of the row before it: rows before that one are added.
     /// [`Error::Infeasible`] when the budget has no room for the newcomers: the rows are added, no table has changed.
+    ///
+    /// # Cost
+    /// Without newcomers, that of keeping the rows. Newcomers resize both tables: give rows in batches. Counted biases follow with the
+    /// next [`recommend`](Self::recommend).
     pub fn observe<U: AsRef<str>, I: AsRef<str>>(
         &mut self,
         interactions: impl IntoIterator<Item = (U, I, i64)>,
@@ -242,14 +250,20 @@ impl Scall {
                 break;
             }
         }
-        self.admit()?;
+        failed.and(self.admit())
+    }
+
+    /// Counts the biases of a live stream up to its last row.
+    fn count_biases(&mut self) -> Result<()> {
+        let rows = self.data.len();
         // A recorded stream is known to its end; what sells later there is met in time.
-        if let Some(bias) = self.bias.as_ref().filter(|_| self.is_live()) {
-            let items = self.model.embeddings().items().rows();
-            let biases = bias.biases(&self.data, self.data.len(), items);
-            self.model.embeddings_mut().set_biases(&biases)?;
-        }
-        failed
+        let Some(bias) = self.bias.as_ref().filter(|_| self.is_live() && self.counted < rows) else {
+            return Ok(());
+        };
+        let biases = bias.biases(&self.data, rows, self.model.embeddings().items().rows());
+        self.model.embeddings_mut().set_biases(&biases)?;
+        self.counted = rows;
+        Ok(())
     }
 
     /// Whether all given segments are done, and at least one.
@@ -294,6 +308,7 @@ impl Scall {
     /// [`Error::Limit`] or [`Error::Argument`] for a `k` outside 1 to [`MAX_K`](crate::kernels::rank::top_k::MAX_K); what the
     /// device reports.
     pub fn recommend(&mut self, user: &str, k: u32) -> Result<Vec<&str>> {
+        self.count_biases()?;
         let tables = self.model.embeddings();
         let candidates: Vec<u32> = (0..tables.items().rows()).collect();
         let known = self.data.user_id(user);
@@ -358,6 +373,7 @@ impl Scall {
             true => Some(self.model.duplicate(&Account::unlimited())?),
             false => None,
         };
+        let before_bytes = before.as_ref().map_or(0, |before| before.embeddings().memory().total_bytes());
         self.account.set_capacity(budget.bytes)?;
         let resized = self.model.embeddings_mut().resize(&sizes)?;
         if let ItemBias::Learned { keep } = self.options.model.item_bias() {
@@ -391,7 +407,7 @@ impl Scall {
             budget_bytes: budget.bytes,
             counted_bytes: self.account.used_bytes(),
             memory: tables.memory(),
-            working_bytes: self.model.working_bytes(),
+            working_bytes: self.model.working_bytes() + trained.snapshot_bytes + before_bytes,
             resized,
             steps: trained.steps,
             loss: trained.loss,
