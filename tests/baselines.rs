@@ -1,5 +1,9 @@
 //! Baselines on recorded streams: the yardsticks that a recommender is measured with.
 
+#[path = "common/recorded.rs"]
+mod recorded;
+
+use recorded::recorded;
 use scall_gpu::eval::Metrics;
 use scall_gpu::models::baselines::{Baseline, ItemKnn, Popularity, RecentPopularity};
 use scall_gpu::stream::{Columns, Cut, Format, Interactions, Segment, cut, read};
@@ -55,7 +59,6 @@ fn a_share_outside_its_range_is_an_error() {
 /// Recall@20 and NDCG@20 of the three baselines on ten equal segments, as other code counts them.
 #[test]
 fn yardsticks_on_real_streams() {
-    let shared = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/data");
     let cases = [
         (
             "online-retail/interactions.csv",
@@ -69,11 +72,7 @@ fn yardsticks_on_real_streams() {
         ),
     ];
     for (name, format, expected) in cases {
-        let file = format!("{shared}/{name}");
-        if !std::path::Path::new(&file).exists() {
-            eprintln!("**** NOT RUN: {file} is not there ****");
-            continue;
-        }
+        let Some(file) = recorded(name) else { continue };
         let data = read(&file, &format).unwrap();
         let segments = cut(&data, Cut::Equal { segments: 10 }).unwrap();
         let mut wrong = Vec::new();

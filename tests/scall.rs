@@ -1,9 +1,12 @@
 //! The streaming loop as a whole, on a small stream whose taste moves.
 
 mod common;
+#[path = "common/recorded.rs"]
+mod recorded;
 
 use common::devices;
 use rand::Rng;
+use recorded::recorded;
 use scall_gpu::device::Device;
 use scall_gpu::eval::CUTOFFS;
 use scall_gpu::models::{BprMfOptions, FismOptions, ItemBias, LightGcnOptions, ModelOptions, Sampling};
@@ -423,11 +426,7 @@ fn a_newcomer_without_a_row_is_told_what_sells() {
 /// What frequency is worth on real data, at the example's defaults and the same bytes.
 #[test]
 fn sizes_by_frequency_beat_random_ones_on_movietweetings() {
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/data/movietweetings-100k/ratings.dat");
-    if !std::path::Path::new(file).exists() {
-        eprintln!("**** NOT RUN: {file} is not there ****");
-        return;
-    }
+    let Some(file) = recorded("movietweetings-100k/ratings.dat") else { return };
     let data = scall_gpu::stream::read(file, &Format::DoubleColon).unwrap();
     let ndcg = |policy: fn() -> Box<dyn SizePolicy>, seed| {
         let segments = cut(&data, Cut::Equal { segments: 10 }).unwrap();

@@ -28,7 +28,7 @@ pub struct BprMfOptions {
     pub item_bias: ItemBias,
     /// How triples are drawn (default: rows of the log, negatives from at most 5,000 rows before or after).
     pub sampling: Sampling,
-    /// Standard deviation of new values (default 0.01, `docs/method.md` section 5).
+    /// Standard deviation of new values (default 0.01, `docs/method.md` section 4).
     pub init_std: f32,
     /// Seed of the triples and of new values (default 0).
     pub seed: u64,

@@ -63,8 +63,8 @@ pub struct EmbeddingsOptions {
     pub seed: u64,
 }
 
-/// The rows of all users and all items. With an item bias, element 0 of each item row is it: counted, resized and stepped
-/// like any value.
+/// The rows of all users and all items. With an item bias, element 0 of each item row is it: held, resized and counted by the
+/// budget like any value.
 #[derive(Debug)]
 pub struct Embeddings {
     device: Device,

@@ -12,7 +12,7 @@ use crate::table::Account;
 /// How sizes are tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProbeOptions {
-    /// Training steps (default 200, `docs/method.md` section 7).
+    /// Training steps (default 200: as many as a segment gets, since what is good after fewer need not be good after all).
     pub steps: u32,
     /// Whether a probe starts from the rows as they were when the segment began, like the recommender that it stands
     /// for, or from new ones, as the paper has it (default: true).

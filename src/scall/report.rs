@@ -83,7 +83,7 @@ pub struct SegmentReport {
     pub resized: Resized,
     /// Training steps taken, those after the values that were kept included.
     pub steps: u32,
-    /// Mean loss of the last training batch.
+    /// Mean BPR loss of the last training batch, without the squared rows that `l2` weighs.
     pub loss: f32,
     /// Ranking among the items of the test part (`docs/method.md` section 6).
     pub test_candidates: Metrics,

@@ -16,7 +16,7 @@ use crate::{Error, Result};
 pub struct TableOptions {
     /// Optimizer (default: SGD at 0.01, which needs no state).
     pub optimizer: Optimizer,
-    /// Standard deviation of new values (default 0.01, `docs/method.md` section 5).
+    /// Standard deviation of new values (default 0.01, `docs/method.md` section 4).
     pub init_std: f32,
     /// Leading dims of a row that start at zero, such as a bias (default 0).
     pub zero_dims: u32,

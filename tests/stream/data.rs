@@ -1,9 +1,9 @@
 //! The figures that accompany real data sets, where these are at hand.
 
 use std::fs::File;
-use std::io::{Write, stderr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use super::recorded::recorded;
 use scall_gpu::stream::{Cut, Format, Interactions, cut, read, read_from};
 
 struct Figures {
@@ -12,18 +12,6 @@ struct Figures {
     /// Users and items seen at the end of each tenth.
     users: [u32; 10],
     items: [u32; 10],
-}
-
-/// The file under the repository's root, if it is there.
-fn find(path: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
-    if !path.exists() {
-        // Past the test harness, which would swallow it.
-        let note = format!("SKIPPED: no file {}\n", path.display());
-        stderr().write_all(note.as_bytes()).unwrap();
-        return None;
-    }
-    Some(path)
 }
 
 fn check(data: &Interactions, figures: &Figures) {
@@ -37,7 +25,7 @@ fn check(data: &Interactions, figures: &Figures) {
 
 #[test]
 fn movietweetings() {
-    let Some(path) = find("../shared/data/movietweetings-100k/ratings.dat") else { return };
+    let Some(path) = recorded("movietweetings-100k/ratings.dat") else { return };
     let data = read(&path, &Format::guess(&path).unwrap()).unwrap();
     check(
         &data,
@@ -54,7 +42,7 @@ fn movietweetings() {
 
 #[test]
 fn online_retail() {
-    let Some(path) = find("../shared/data/online-retail/interactions.csv") else { return };
+    let Some(path) = recorded("online-retail/interactions.csv") else { return };
     let data = read(&path, &Format::guess(&path).unwrap()).unwrap();
     check(
         &data,
@@ -69,7 +57,7 @@ fn online_retail() {
 
 #[test]
 fn embedded_sample() {
-    let Some(path) = find("examples/data/completejourney.csv.zst") else { return };
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/data/completejourney.csv.zst");
     let unpacked = zstd::Decoder::new(File::open(&path).unwrap()).unwrap();
     let data = read_from(unpacked, &path, &Format::from_name("csv").unwrap()).unwrap();
     check(

@@ -5,6 +5,8 @@ mod data;
 mod fuzz;
 mod good_input;
 mod properties;
+#[path = "../common/recorded.rs"]
+mod recorded;
 
 use std::path::Path;
 
