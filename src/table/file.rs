@@ -84,6 +84,23 @@ impl RaggedTable {
     /// # Errors
     /// [`Error::Io`]; [`Error::BadFile`] with what was expected where and what was found; [`Error::OverBudget`] when the account has no
     /// room; [`Error::Limit`] past the device's largest binding.
+    ///
+    /// # Example
+    /// ```
+    /// use scall_gpu::Error;
+    /// use scall_gpu::device::Device;
+    /// use scall_gpu::table::{Account, Counts, RaggedTable, TableOptions};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = tempfile::tempdir()?;
+    /// # let file = directory.path().join("table.safetensors");
+    /// let (device, account) = (Device::cpu(), Account::unlimited());
+    /// RaggedTable::new(&device, &[4, 0, 2], TableOptions::default(), &account)?.save(&file)?;
+    /// let small = Account::new(10, Counts::default());
+    /// assert!(matches!(RaggedTable::load(&device, &small, &file), Err(Error::OverBudget { .. })));
+    /// std::fs::write(&file, "not a table")?;
+    /// assert!(matches!(RaggedTable::load(&device, &account, &file), Err(Error::BadFile { .. })));
+    /// # Ok(()) }
+    /// ```
     pub fn load(device: &Device, account: &Account, file: &Path) -> Result<Self> {
         Self::load_with_ids(device, account, file).map(|(table, _)| table)
     }
@@ -92,6 +109,25 @@ impl RaggedTable {
     ///
     /// # Errors
     /// Those of [`load`](Self::load).
+    ///
+    /// # Example
+    /// ```
+    /// use scall_gpu::device::Device;
+    /// use scall_gpu::table::{Account, RaggedTable, RowMap, RowMapOptions, TableOptions};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = tempfile::tempdir()?;
+    /// # let file = directory.path().join("table.safetensors");
+    /// let (device, account) = (Device::cpu(), Account::unlimited());
+    /// let table = RaggedTable::new(&device, &[4, 2], TableOptions::default(), &account)?;
+    /// table.save(&file)?;
+    /// assert!(RaggedTable::load_with_ids(&device, &account, &file)?.1.is_none());
+    /// let mut ids = RowMap::new(2, RowMapOptions::default())?;
+    /// ids.assign(&[700])?;
+    /// table.save_with_ids(&ids, &file)?;
+    /// let (table, ids) = RaggedTable::load_with_ids(&device, &account, &file)?;
+    /// assert_eq!((table.size(0), ids.and_then(|ids| ids.key(0))), (4, Some(700)));
+    /// # Ok(()) }
+    /// ```
     pub fn load_with_ids(device: &Device, account: &Account, file: &Path) -> Result<(Self, Option<RowMap>)> {
         let mut reader = Reader::open(file)?;
         let header = Header::read(&mut reader)?;

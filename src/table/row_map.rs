@@ -141,6 +141,15 @@ impl RowMap {
     ///
     /// # Errors
     /// [`Error::Argument`] for a capacity of 0 or 2^32 - 1, or for a half-life that is not from 1e-9 to 1e12.
+    ///
+    /// # Example
+    /// ```
+    /// use scall_gpu::table::{RowMap, RowMapOptions};
+    /// # fn main() -> scall_gpu::Result<()> {
+    /// let ids = RowMap::new(1_000, RowMapOptions { half_life: 2.0 })?;
+    /// assert_eq!((ids.capacity(), ids.rows(), ids.len()), (1_000, 0, 0));
+    /// # Ok(()) }
+    /// ```
     pub fn new(capacity: u32, options: RowMapOptions) -> Result<Self> {
         let op = "RowMap::new";
         let known = (1..u32::MAX).contains(&capacity);
@@ -203,6 +212,17 @@ impl RowMap {
     }
 
     /// How often a key was seen since it has its row, each time halved for every half-life since: frequency and age in one.
+    ///
+    /// # Example
+    /// ```
+    /// use scall_gpu::table::{RowMap, RowMapOptions};
+    /// # fn main() -> scall_gpu::Result<()> {
+    /// let mut ids = RowMap::new(2, RowMapOptions { half_life: 2.0 })?; // four keys, then half is left
+    /// ids.assign(&[5, 6, 6, 6])?;
+    /// assert!((ids.frequency(5).unwrap_or(0.0) - 0.5).abs() < 1e-12);
+    /// assert!(ids.frequency(6) > ids.frequency(5));
+    /// # Ok(()) }
+    /// ```
     pub fn frequency(&self, key: u64) -> Option<f64> {
         self.get(key).map(|row| libm::exp2(self.scores[row as usize] - self.now(self.clock)))
     }
@@ -217,6 +237,18 @@ impl RowMap {
     ///
     /// # Errors
     /// [`Error::Limit`] when the batch has more distinct keys than there may be rows; nothing has changed then.
+    ///
+    /// # Example
+    /// ```
+    /// use scall_gpu::table::{RowMap, RowMapOptions};
+    /// # fn main() -> scall_gpu::Result<()> {
+    /// let mut ids = RowMap::new(2, RowMapOptions::default())?;
+    /// assert_eq!(ids.assign(&[50, 60, 50])?.rows, [0, 1, 0]);
+    /// let batch = ids.assign(&[70, 50])?;
+    /// assert_eq!((batch.rows, batch.fresh), (vec![1, 0], vec![1])); // 60 has left
+    /// assert!(ids.assign(&[1, 2, 3]).is_err());
+    /// # Ok(()) }
+    /// ```
     pub fn assign(&mut self, keys: &[u64]) -> Result<Assigned> {
         self.check_batch(keys)?;
         let mut assigned = Assigned { rows: Vec::with_capacity(keys.len()), ..Assigned::default() };
@@ -250,6 +282,17 @@ impl RowMap {
     }
 
     /// Takes a key's row away: the row it had, which is free now.
+    ///
+    /// # Example
+    /// ```
+    /// use scall_gpu::table::{RowMap, RowMapOptions};
+    /// # fn main() -> scall_gpu::Result<()> {
+    /// let mut ids = RowMap::new(9, RowMapOptions::default())?;
+    /// ids.assign(&[50, 60])?;
+    /// assert_eq!((ids.remove(50), ids.remove(50)), (Some(0), None));
+    /// assert_eq!(ids.assign(&[70])?.rows, [0]); // the free row first
+    /// # Ok(()) }
+    /// ```
     pub fn remove(&mut self, key: u64) -> Option<u32> {
         let row = self.get(key)?;
         self.queue.remove(row, &self.scores);
@@ -259,6 +302,17 @@ impl RowMap {
     }
 
     /// Takes the rows of `count` keys away, or of all where there are fewer: the lowest scores first. The rows are free now.
+    ///
+    /// # Example
+    /// ```
+    /// use scall_gpu::table::{RowMap, RowMapOptions};
+    /// # fn main() -> scall_gpu::Result<()> {
+    /// let mut ids = RowMap::new(9, RowMapOptions::default())?;
+    /// ids.assign(&[50, 60, 60, 70, 50])?;
+    /// let keys: Vec<u64> = ids.evict(2).iter().map(|gone| gone.key).collect();
+    /// assert_eq!(keys, [70, 60]);
+    /// # Ok(()) }
+    /// ```
     pub fn evict(&mut self, count: usize) -> Vec<Evicted> {
         let mut evicted = Vec::with_capacity(count.min(self.len()));
         while evicted.len() < count

@@ -10,6 +10,21 @@
 //!
 //! # Cost
 //! One dispatch; writes `4 * (sum of d)` bytes.
+//!
+//! # Example
+//! ```
+//! use scall_gpu::device::{Buffer, Device, Kernel};
+//! use scall_gpu::kernels::table::migrate::Fill;
+//! use scall_gpu::kernels::table::reset::{Reset, Shape};
+//! # fn main() -> scall_gpu::Result<()> {
+//! let device = Device::cpu();
+//! let mut arena = Buffer::from_slice(&device, &[1.0f32, 2.0, 3.0])?;
+//! let (offsets, ids) = (Buffer::from_slice(&device, &[0u32, 1, 3])?, Buffer::from_slice(&device, &[1u32])?);
+//! let shape = Shape::Ragged;
+//! Reset { arena: &mut arena, shape, offsets: &offsets, ids: &ids, widest: 2, fill: Fill::Zero }.run(&device)?;
+//! assert_eq!(arena.read()?, [1.0, 0.0, 0.0]);
+//! # Ok(()) }
+//! ```
 
 use super::migrate::{Fill, Fresh};
 use crate::Result;
