@@ -59,7 +59,7 @@ pub struct Assigned {
 /// ```
 /// with one tick of time for each key assigned. All frequencies fall by the same factor, so their order stays while nobody is
 /// seen; what is kept is `log2 frequency(t) + t / h`, which only a sighting changes. Of equal scores the lower row goes first. A key
-/// that comes more than once a half-life outlives any number of keys that come once.
+/// that keeps coming more than once a half-life settles at a frequency above 1, and outlives any number of keys that come once.
 ///
 /// # Numerics
 /// Scores are f64 and made by `libm`, so the same calls give the same rows on every platform. There is no seed: the hash is a
