@@ -333,3 +333,36 @@ fn a_plan_for_another_state_is_refused() {
     assert!(matches!(table.resize(&stale), Err(Error::StalePlan { .. })));
     assert!(matches!(table.plan(&[1]), Err(Error::Argument { arg: "sizes", .. })));
 }
+
+/// A reset is the row's shrinking to nothing and growing back, and a fresh number of row-wise state.
+#[test]
+fn a_reset_row_is_a_new_row() {
+    let sizes: Vec<u32> = (0..700).map(|i| (i * 7) % 33).collect();
+    let chosen: Vec<u32> = (0..700).filter(|i| i % 3 == 1).rev().collect();
+    let mut of_devices = Vec::new();
+    for device in devices() {
+        for optimizer in OPTIMIZERS {
+            let mut table = trained_by(optimizer, &device, &sizes, &Account::unlimited());
+            let before = contents(&table);
+            let options = TableOptions { optimizer, ..OPTIONS };
+            let fresh = contents(&RaggedTable::new(&device, &sizes, options, &Account::unlimited()).unwrap());
+            table.reset_rows(&[&chosen[..], &chosen[..5]].concat()).unwrap();
+            let after = contents(&table);
+            for (part, after) in after.iter().enumerate() {
+                for (row, after) in after.iter().enumerate() {
+                    let want = if row % 3 == 1 { &fresh } else { &before };
+                    assert_eq!(after, &want[part][row], "row {row}, part {part}, {optimizer:?}");
+                }
+            }
+            assert!(after[1..].iter().all(|state| state[1].iter().all(|&bits| bits == 0)));
+            assert_eq!((table.steps(), table.memory().values_bytes), (1, 4 * table.len()));
+            of_devices.push(after[0].iter().skip(1).step_by(3).cloned().collect::<Vec<_>>());
+            table.reset_rows(&[]).unwrap();
+            assert_eq!(contents(&table), after);
+            let error = table.reset_rows(&[0, 700]).unwrap_err();
+            assert_eq!(error.to_string(), "table/reset: `ids[1]` is row 700, but the table has 700 rows");
+            assert_eq!(contents(&table), after);
+        }
+    }
+    assert!(of_devices.iter().all(|row| row == &of_devices[0]), "the same bits on every device");
+}

@@ -2,6 +2,7 @@
 
 mod common;
 mod graph;
+mod ids;
 mod sizing;
 mod table;
 
@@ -10,6 +11,6 @@ use criterion::{Criterion, criterion_group, criterion_main};
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(10);
-    targets = graph::spmm, table::lookup, table::update, sizing::sample, sizing::apportion, sizing::rank
+    targets = graph::spmm, ids::row_map, table::lookup, table::update, sizing::sample, sizing::apportion, sizing::rank
 }
 criterion_main!(benches);

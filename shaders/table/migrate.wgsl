@@ -2,6 +2,7 @@
 //import common/grid.wgsl
 //import common/philox.wgsl
 //import common/normal.wgsl
+//import common/fresh.wgsl
 
 struct Params {
     rows_from: u32,  // rows in the old table; further rows are new
@@ -44,12 +45,8 @@ fn migrate(
         var value = 0.0;
         if j < width_from {
             value = arena_from[start_from + j];
-        } else if params.scale != 0.0 && j >= params.zero_dims {
-            let words = philox(
-                vec4<u32>(row, j >> 2u, 0u, params.purpose),
-                vec2<u32>(params.key_low, params.key_high),
-            );
-            value = f32(normal_fixed(words[j & 3u])) * params.scale;
+        } else {
+            value = fresh(row, j);
         }
         arena_to[start + j] = value;
     }

@@ -70,6 +70,7 @@ impl Shader {
 /// Shared WGSL, by the name that an `//import` line gives.
 const COMMON: &[(&str, &str)] = &[
     ("common/elementary.wgsl", include_str!("../../shaders/common/elementary.wgsl")),
+    ("common/fresh.wgsl", include_str!("../../shaders/common/fresh.wgsl")),
     ("common/grid.wgsl", include_str!("../../shaders/common/grid.wgsl")),
     ("common/normal.wgsl", include_str!("../../shaders/common/normal.wgsl")),
     ("common/optimizer.wgsl", include_str!("../../shaders/common/optimizer.wgsl")),

@@ -4,7 +4,7 @@
 //! | family | kernels |
 //! |---|---|
 //! | [`prim`] | scan, reduce, sort, segments |
-//! | [`table`] | lookup, store, update, update_all, migrate |
+//! | [`table`] | lookup, store, reset, update, update_all, migrate |
 //! | [`sizing`] | sample, apportion, rank |
 //! | [`graph`] | spmm |
 //! | [`rank`] | bpr, triples, log_triples, top_k |
@@ -39,6 +39,7 @@ pub(crate) const SHADERS: &[&crate::device::Shader] = &[
     &prim::sort::SHADER,
     &table::lookup::SHADER,
     &table::migrate::SHADER,
+    &table::reset::SHADER,
     &table::store::SHADER,
     &table::update::SHADER,
     &table::update_all::SHADER,

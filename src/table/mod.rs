@@ -10,13 +10,20 @@
 //! A resize is a pure [`ResizePlan`], then [`RaggedTable::resize`]: what survives keeps its bits, values and optimizer
 //! state alike. Tables draw their bytes from an [`Account`]; a plan that would overdraw it is an error before anything
 //! moves.
+//!
+//! Rows are numbers from 0. Where entities are keys of an unbounded stream, a [`RowMap`] gives each a row of its own and takes rows
+//! back by age and frequency; [`RaggedTable::reset_rows`] begins them anew. [`RaggedTable::save`] writes a table, and the map
+//! with it, to a file that NumPy reads.
 
 mod account;
+mod file;
 mod offsets;
 mod plan;
 mod ragged;
+mod row_map;
 
 pub use account::{Account, Counts};
 pub use offsets::Offsets;
 pub use plan::ResizePlan;
 pub use ragged::{MemoryReport, Occurrences, RaggedTable, TableOptions};
+pub use row_map::{Assigned, Evicted, RowMap, RowMapOptions};

@@ -7,6 +7,7 @@ use crate::kernels::check;
 use crate::kernels::table::lookup::Lookup;
 use crate::kernels::table::migrate::{Fill, Migrate};
 use crate::kernels::table::optimizer::{Optimizer, StateSize};
+use crate::kernels::table::reset::{Reset, Shape};
 use crate::kernels::table::update::Update;
 use crate::kernels::table::update_all::UpdateAll;
 use crate::{Error, Result};
@@ -80,7 +81,7 @@ pub struct RaggedTable {
 
 /// What a resize replaces as a whole.
 #[derive(Debug)]
-struct Storage {
+pub(super) struct Storage {
     offsets: Buffer<u32>,
     /// The offsets on the host, when the buffer is not there itself.
     mirror: Option<Vec<u32>>,
@@ -90,16 +91,18 @@ struct Storage {
 }
 
 impl Storage {
+    /// Rows from elsewhere. The lengths are the caller's to check.
+    pub fn of(device: &Device, offsets: Offsets, values: Buffer<f32>, state: Vec<Buffer<f32>>) -> Result<Self> {
+        let offsets = offsets.into_vec();
+        let mirror = device.as_gpu().map(|_| offsets.clone());
+        Ok(Self { offsets: Buffer::from_vec(device, offsets)?, mirror, values, state })
+    }
+
     /// Room for rows at these offsets, everything zero.
     fn new(device: &Device, offsets: Offsets, state: StateSize) -> Result<Self> {
         let (rows, values) = (offsets.rows(), offsets.values());
-        let offsets = offsets.into_vec();
-        Ok(Self {
-            values: Buffer::zeroed(device, values)?,
-            state: state.lens(rows, values).map(|len| Buffer::zeroed(device, len)).collect::<Result<_>>()?,
-            mirror: device.as_gpu().map(|_| offsets.clone()),
-            offsets: Buffer::from_vec(device, offsets)?,
-        })
+        let state = state.lens(rows, values).map(|len| Buffer::zeroed(device, len)).collect::<Result<_>>()?;
+        Self::of(device, offsets, Buffer::zeroed(device, values)?, state)
     }
 
     fn duplicate(&self, device: &Device) -> Result<Self> {
@@ -159,6 +162,22 @@ impl RaggedTable {
         })?;
         let (device, options) = (self.device.clone(), self.options);
         Ok(Self { device, options, account: account.clone(), storage, steps: self.steps, peak_bytes: 0 })
+    }
+
+    /// A table with contents from elsewhere, for which the account has already given the bytes.
+    pub(super) fn restored(
+        device: &Device,
+        options: TableOptions,
+        account: &Account,
+        storage: Storage,
+        steps: u32,
+    ) -> Self {
+        Self { device: device.clone(), options, account: account.clone(), storage, steps, peak_bytes: 0 }
+    }
+
+    /// The offsets on the host.
+    pub(super) fn host_offsets(&self) -> &[u32] {
+        self.storage.offsets()
     }
 
     /// The device it lives on.
@@ -304,6 +323,46 @@ impl RaggedTable {
         })?;
         self.steps = self.steps.saturating_add(1);
         Ok(())
+    }
+
+    /// Begins rows anew, in place: values are drawn as in a new table, optimizer state is zero. For rows that pass from one entity
+    /// to another, see [`RowMap`](super::RowMap); sizes, other rows and the count of steps stay.
+    ///
+    /// The draw is by (seed, row, dim), so a row begins with the same values each time, and with those that it would have after
+    /// shrinking to nothing and growing back: nothing that an entity's training left is in them.
+    ///
+    /// # Errors
+    /// [`Error::IdOutOfRange`] for an id past the table; nothing is written then.
+    ///
+    /// # Example
+    /// ```
+    /// use scall_gpu::device::{Buffer, Device};
+    /// use scall_gpu::table::{Account, RaggedTable, TableOptions};
+    /// # fn main() -> scall_gpu::Result<()> {
+    /// let device = Device::cpu();
+    /// let mut table = RaggedTable::new(&device, &[2, 3], TableOptions::default(), &Account::unlimited())?;
+    /// let begun = table.values().read()?;
+    /// table.apply_gradients(&[0, 1], &Buffer::from_slice(&device, &[1.0; 6])?, 3)?;
+    /// table.reset_rows(&[1])?;
+    /// let values = table.values().read()?;
+    /// assert_ne!(values[..2], begun[..2]);
+    /// assert_eq!(values[2..], begun[2..]);
+    /// # Ok(()) }
+    /// ```
+    pub fn reset_rows(&mut self, rows: &[u32]) -> Result<()> {
+        let ids = self.upload_ids(Reset::NAME, rows)?;
+        let widest = rows.iter().map(|&row| self.size(row)).max().unwrap_or(0);
+        let TableOptions { init_std: std, zero_dims, seed, optimizer } = self.options;
+        let Storage { values, offsets, state, .. } = &mut self.storage;
+        let fill = Fill::Normal { seed, std, zero_dims };
+        let mut commands = self.device.commands();
+        commands.run(Reset { arena: values, shape: Shape::Ragged, offsets, ids: &ids, widest, fill })?;
+        let per_value = optimizer.state_size().per_value as usize;
+        for (number, arena) in state.iter_mut().enumerate() {
+            let shape = if number < per_value { Shape::Ragged } else { Shape::OneARow };
+            commands.run(Reset { arena, shape, offsets, ids: &ids, widest, fill: Fill::Zero })?;
+        }
+        commands.submit()
     }
 
     /// Sets the optimizer's step size from the next update on: state and count of steps stay.

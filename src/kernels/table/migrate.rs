@@ -57,6 +57,55 @@ pub enum Fill {
     },
 }
 
+impl Fill {
+    /// Domain of the constants.
+    pub(super) fn check(&self, op: &'static str) -> Result<()> {
+        match *self {
+            Self::Zero => Ok(()),
+            Self::Normal { std, .. } => {
+                check::domain(op, "std", std, std.is_finite() && std >= 0.0, "finite and not negative")
+            }
+        }
+    }
+
+    pub(super) fn fresh(&self) -> Fresh {
+        match *self {
+            Self::Zero => Fresh { key: [0, 0], scale: 0.0, zero_dims: 0 },
+            Self::Normal { seed, std, zero_dims } => {
+                let scale = std / (1u32 << rng::NORMAL_FRACTION_BITS) as f32;
+                Fresh { key: rng::key(seed), scale, zero_dims }
+            }
+        }
+    }
+}
+
+/// A fill as kernels take it; `shaders/common/fresh.wgsl` gives the same values.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fresh {
+    pub key: [u32; 2],
+    /// Of the fixed-point normal; 0 for zeros.
+    pub scale: f32,
+    pub zero_dims: u32,
+}
+
+impl Fresh {
+    /// The dims of a row from `first` on.
+    pub fn write(&self, row: u32, first: u32, dims: &mut [f32]) {
+        if self.scale == 0.0 {
+            return dims.fill(0.0);
+        }
+        let table = &rng::NORMAL_TABLE;
+        let mut words = ([0; 4], u32::MAX);
+        for (j, value) in (first..).zip(dims) {
+            if words.1 != j >> 2 {
+                words = (rng::philox([row, j >> 2, 0, Purpose::Dims as u32], self.key), j >> 2);
+            }
+            let normal = rng::normal_fixed(table, words.0[j as usize & 3]) as f32 * self.scale;
+            *value = if j < self.zero_dims { 0.0 } else { normal };
+        }
+    }
+}
+
 /// Moves rows from one arena to another. See the [module](self).
 #[derive(Debug)]
 pub struct Migrate<'a> {
@@ -74,18 +123,6 @@ pub struct Migrate<'a> {
     pub fill: Fill,
 }
 
-impl Migrate<'_> {
-    /// Key, scale of the fixed-point normal, and leading zero dims.
-    fn draw(&self) -> ([u32; 2], f32, u32) {
-        match self.fill {
-            Fill::Zero => ([0, 0], 0.0, 0),
-            Fill::Normal { seed, std, zero_dims } => {
-                (rng::key(seed), std / (1u32 << rng::NORMAL_FRACTION_BITS) as f32, zero_dims)
-            }
-        }
-    }
-}
-
 impl Kernel for Migrate<'_> {
     const NAME: &'static str = "table/migrate";
 
@@ -93,16 +130,13 @@ impl Kernel for Migrate<'_> {
         check::rows(Self::NAME, "from_offsets", self.from_offsets.len())?;
         check::rows(Self::NAME, "to_offsets", self.to_offsets.len())?;
         check::dims(Self::NAME, self.widest)?;
-        if let Fill::Normal { std, .. } = self.fill {
-            check::domain(Self::NAME, "std", std, std.is_finite() && std >= 0.0, "finite and not negative")?;
-        }
-        Ok(())
+        self.fill.check(Self::NAME)
     }
 
     fn dispatch(self, gpu: &Gpu, pass: &mut wgpu::ComputePass<'_>) -> Result<()> {
         let rows_to = self.to_offsets.len() as u32 - 1;
         let lanes = lanes(self.widest);
-        let (key, scale, zero_dims) = self.draw();
+        let Fresh { key, scale, zero_dims } = self.fill.fresh();
         Launch {
             shader: &SHADER,
             entry: "migrate",
@@ -130,7 +164,7 @@ impl Kernel for Migrate<'_> {
     }
 
     fn twin(self) -> Result<()> {
-        let (key, scale, zero_dims) = self.draw();
+        let fresh = self.fill.fresh();
         let from_arena = self.from_arena.host(Self::NAME, "from_arena")?;
         let from_offsets = self.from_offsets.host(Self::NAME, "from_offsets")?;
         let to_offsets = self.to_offsets.host(Self::NAME, "to_offsets")?;
@@ -140,23 +174,12 @@ impl Kernel for Migrate<'_> {
         let widest = to_offsets.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(0);
         let known = widest <= self.widest;
         check::domain(Self::NAME, "widest", self.widest, known, &format!("at least {widest}"))?;
-        let table = &rng::NORMAL_TABLE;
         let fill_row = |id: usize, to: &mut [f32]| {
             let from = row(from_arena, from_offsets, id as u32);
             let kept = from.len().min(to.len());
             let (old, new) = to.split_at_mut(kept);
             old.copy_from_slice(&from[..kept]);
-            if scale == 0.0 {
-                return new.fill(0.0);
-            }
-            let mut words = ([0; 4], u32::MAX);
-            for (j, value) in (kept as u32..).zip(new) {
-                if words.1 != j >> 2 {
-                    words = (rng::philox([id as u32, j >> 2, 0, Purpose::Dims as u32], key), j >> 2);
-                }
-                let normal = rng::normal_fixed(table, words.0[j as usize & 3]) as f32 * scale;
-                *value = if j < zero_dims { 0.0 } else { normal };
-            }
+            fresh.write(id as u32, kept as u32, new);
         };
         fill_rows(to_offsets, 0, to_arena, &fill_row);
         Ok(())

@@ -1,8 +1,9 @@
-//! Operators on ragged rows: look up, update, move to new sizes.
+//! Operators on ragged rows: look up, update, move to new sizes, begin anew.
 
 pub mod lookup;
 pub mod migrate;
 pub mod optimizer;
+pub mod reset;
 pub mod store;
 pub mod update;
 pub mod update_all;

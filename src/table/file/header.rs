@@ -1,0 +1,258 @@
+//! The header of a table's file: what there is, before any of it is read.
+
+use std::fmt::Write;
+use std::str::FromStr;
+
+use safetensors::tensor::{Dtype, Metadata};
+
+use super::super::row_map::Parts;
+use super::super::{RaggedTable, RowMapOptions, TableOptions};
+use super::stretch::Reader;
+use crate::Result;
+use crate::kernels::table::optimizer::Optimizer;
+
+const FORMAT: &str = "scall-gpu table";
+const VERSION: u32 = 1;
+
+/// Longest header that is looked at: this one takes less than 2 kB.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// What a file says of itself.
+pub(super) struct Header {
+    pub options: TableOptions,
+    pub steps: u32,
+    pub rows: usize,
+    pub values: usize,
+    /// Name and length of each number of the optimizer's state.
+    pub state: Vec<(String, usize)>,
+    pub ids: Option<Ids>,
+    /// All tensors, in the order in which they lie in the file.
+    pub order: Vec<String>,
+}
+
+/// What it says of a map from keys to rows.
+#[derive(Clone, Copy)]
+pub(super) struct Ids {
+    pub rows: usize,
+    pub capacity: u32,
+    pub options: RowMapOptions,
+    pub clock: u64,
+}
+
+/// The file's first bytes: the header's length, then JSON, filled with blanks to whole words of 8 bytes.
+pub(super) fn bytes(table: &RaggedTable, ids: Option<&Parts<(&[u64], &[f64])>>) -> Vec<u8> {
+    let options = table.options();
+    let mut metadata = vec![("format", FORMAT.to_owned()), ("version", VERSION.to_string())];
+    let (name, constants) = constants(&options.optimizer);
+    metadata.push(("optimizer", name.to_owned()));
+    // `{:?}` is the shortest text that gives the same number back.
+    metadata.extend(constants.iter().map(|&(name, value)| (name, format!("{value:?}"))));
+    metadata.push(("steps", table.steps().to_string()));
+    metadata.push(("seed", options.seed.to_string()));
+    metadata.push(("init_std", format!("{:?}", options.init_std)));
+    metadata.push(("zero_dims", options.zero_dims.to_string()));
+    let mut tensors = Vec::new();
+    if let Some(ids) = ids {
+        metadata.push(("ids.capacity", ids.capacity.to_string()));
+        metadata.push(("ids.half_life", format!("{:?}", ids.options.half_life)));
+        metadata.push(("ids.clock", ids.clock.to_string()));
+        tensors.push(("ids".to_owned(), "U64", ids.rows.0.len(), 8));
+        tensors.push(("ids.score".to_owned(), "F64", ids.rows.1.len(), 8));
+    }
+    tensors.push(("offsets".to_owned(), "U32", table.rows() as usize + 1, 4));
+    tensors.push(("values".to_owned(), "F32", table.values().len(), 4));
+    for (number, state) in table.optimizer_state().iter().enumerate() {
+        tensors.push((format!("state.{number}"), "F32", state.len(), 4));
+    }
+    tensors.push(("checksum".to_owned(), "U32", 2, 4));
+
+    // No text here needs an escape. Written by hand, since the crate's maps have no order: equal tables give equal bytes.
+    let metadata: Vec<String> = metadata.iter().map(|(name, value)| format!("\"{name}\":\"{value}\"")).collect();
+    let mut json = format!("{{\"__metadata__\":{{{}}}", metadata.join(","));
+    let mut begin = 0;
+    for (name, dtype, len, width) in tensors {
+        let end = begin + len * width;
+        write!(json, ",\"{name}\":{{\"dtype\":\"{dtype}\",\"shape\":[{len}],\"data_offsets\":[{begin},{end}]}}")
+            .expect("room in memory");
+        begin = end;
+    }
+    json.push('}');
+    let mut bytes = (json.len().next_multiple_of(8) as u64).to_le_bytes().to_vec();
+    bytes.extend(json.as_bytes());
+    bytes.resize(bytes.len().next_multiple_of(8), b' ');
+    bytes
+}
+
+impl Header {
+    /// Reads it and checks it against itself and the file's length.
+    pub fn read(reader: &mut Reader<'_>) -> Result<Self> {
+        let json = json(reader)?;
+        let fields = Fields { reader, json: &json };
+        fields.text("format", FORMAT)?;
+        fields.text("version", &VERSION.to_string())?;
+        let options = TableOptions {
+            optimizer: fields.optimizer()?,
+            init_std: fields.number("init_std")?,
+            zero_dims: fields.number("zero_dims")?,
+            seed: fields.number("seed")?,
+        };
+        if !(options.init_std.is_finite() && options.init_std >= 0.0) {
+            return Err(reader.bad("metadata `init_std` finite and not negative", &options.init_std.to_string()));
+        }
+        let offsets = fields.len("offsets", Dtype::U32)?;
+        let values = fields.len("values", Dtype::F32)?;
+        for (name, len) in [("offsets", offsets), ("values", values)] {
+            if len > u32::MAX as usize {
+                return Err(reader.bad(&format!("`{name}` of less than 2^32 numbers"), &len.to_string()));
+            }
+        }
+        let Some(rows) = offsets.checked_sub(1) else {
+            return Err(reader.bad("`offsets` of one number more than there are rows", "none"));
+        };
+        let lens = options.optimizer.state_size().lens(rows, values);
+        let state: Vec<_> = lens.enumerate().map(|(number, len)| (format!("state.{number}"), len)).collect();
+        for (name, len) in &state {
+            fields.exactly(name, Dtype::F32, *len)?;
+        }
+        let ids = fields.ids(rows)?;
+
+        let order = json.offset_keys();
+        for name in &order {
+            let known = match name.as_str() {
+                "offsets" | "values" | "ids" | "ids.score" => true,
+                "checksum" => {
+                    fields.exactly(name, Dtype::U32, 2)?;
+                    if order.last() != Some(name) {
+                        return Err(reader.bad("`checksum` behind all other tensors", "others behind it"));
+                    }
+                    true
+                }
+                other => state.iter().any(|(name, _)| name == other),
+            };
+            if !known {
+                return Err(reader.bad("no tensors but those of a table with this optimizer", name));
+            }
+        }
+        Ok(Self { options, steps: fields.number("steps")?, rows, values, state, ids, order })
+    }
+}
+
+/// The file's JSON, where its tensors lie one behind the other and end with the file.
+fn json(reader: &mut Reader<'_>) -> Result<Metadata> {
+    if reader.left() < 8 {
+        return Err(reader.bad("the 8 bytes of a header's length", &format!("{} bytes", reader.left())));
+    }
+    let len = reader.numbers(1, u64::from_le_bytes)?[0];
+    let most = reader.left().min(MAX_BYTES);
+    if len > most {
+        return Err(reader.bad(&format!("a header of at most {most} bytes"), &format!("one of {len}")));
+    }
+    let text = reader.bytes(len as usize)?;
+    let json: Metadata = match serde_json::from_slice(&text) {
+        Ok(json) => json,
+        Err(error) => return Err(reader.bad("a header in the safetensors format", &error.to_string())),
+    };
+    if json.data_len() as u64 != reader.left() {
+        let expected = format!("{} bytes of tensors behind the header", json.data_len());
+        return Err(reader.bad(&expected, &reader.left().to_string()));
+    }
+    Ok(json)
+}
+
+/// The optimizer's name in files, and its constants by name.
+fn constants(optimizer: &Optimizer) -> (&'static str, Vec<(&'static str, f32)>) {
+    match *optimizer {
+        Optimizer::Sgd { learning_rate } => ("sgd", vec![("learning_rate", learning_rate)]),
+        Optimizer::Adagrad { learning_rate, epsilon } => {
+            ("adagrad", vec![("learning_rate", learning_rate), ("epsilon", epsilon)])
+        }
+        Optimizer::Adam { learning_rate, beta1, beta2, epsilon } => {
+            let betas = [("beta1", beta1), ("beta2", beta2)];
+            ("adam", [&[("learning_rate", learning_rate)][..], &betas, &[("epsilon", epsilon)]].concat())
+        }
+        Optimizer::RowWiseAdagrad { learning_rate, epsilon } => {
+            ("row_wise_adagrad", vec![("learning_rate", learning_rate), ("epsilon", epsilon)])
+        }
+    }
+}
+
+/// Looks things up in the header, with errors that say what was looked for.
+struct Fields<'a> {
+    reader: &'a Reader<'a>,
+    json: &'a Metadata,
+}
+
+impl Fields<'_> {
+    fn metadata(&self, name: &str) -> Option<&str> {
+        self.json.metadata().as_ref()?.get(name).map(String::as_str)
+    }
+
+    fn text(&self, name: &str, expected: &str) -> Result<()> {
+        match self.metadata(name) {
+            Some(found) if found == expected => Ok(()),
+            found => Err(self.reader.bad(&format!("metadata `{name}` {expected:?}"), found.unwrap_or("none"))),
+        }
+    }
+
+    fn number<T: FromStr>(&self, name: &str) -> Result<T> {
+        let found = self.metadata(name);
+        found.and_then(|text| text.parse().ok()).ok_or_else(|| {
+            let expected = format!("metadata `{name}` as a number ({})", std::any::type_name::<T>());
+            self.reader.bad(&expected, found.unwrap_or("none"))
+        })
+    }
+
+    fn optimizer(&self) -> Result<Optimizer> {
+        let name = self.metadata("optimizer").unwrap_or("none");
+        let learning_rate = self.number("learning_rate")?;
+        let optimizer = match name {
+            "sgd" => Optimizer::Sgd { learning_rate },
+            "adagrad" => Optimizer::Adagrad { learning_rate, epsilon: self.number("epsilon")? },
+            "adam" => Optimizer::Adam {
+                learning_rate,
+                beta1: self.number("beta1")?,
+                beta2: self.number("beta2")?,
+                epsilon: self.number("epsilon")?,
+            },
+            "row_wise_adagrad" => Optimizer::RowWiseAdagrad { learning_rate, epsilon: self.number("epsilon")? },
+            other => return Err(self.reader.bad("metadata `optimizer` that is known", other)),
+        };
+        match optimizer.check("RaggedTable::load") {
+            Ok(()) => Ok(optimizer),
+            Err(error) => Err(self.reader.bad("an optimizer with constants in their domain", &error.to_string())),
+        }
+    }
+
+    /// Length of a tensor of one dimension.
+    fn len(&self, name: &str, dtype: Dtype) -> Result<usize> {
+        match self.json.info(name) {
+            Some(info) if info.dtype == dtype && info.shape.len() == 1 => Ok(info.shape[0]),
+            _ => Err(self.reader.bad(&format!("`{name}` as {dtype} of one dimension"), &self.shape(name))),
+        }
+    }
+
+    fn exactly(&self, name: &str, dtype: Dtype, len: usize) -> Result<()> {
+        match self.json.info(name) {
+            Some(info) if info.dtype == dtype && info.shape == [len] => Ok(()),
+            _ => Err(self.reader.bad(&format!("`{name}` as {dtype} [{len}]"), &self.shape(name))),
+        }
+    }
+
+    fn shape(&self, name: &str) -> String {
+        self.json.info(name).map_or("none".to_owned(), |info| format!("{} {:?}", info.dtype, info.shape))
+    }
+
+    fn ids(&self, rows: usize) -> Result<Option<Ids>> {
+        if self.json.info("ids").is_none() && self.json.info("ids.score").is_none() {
+            return Ok(None);
+        }
+        let len = self.len("ids", Dtype::U64)?;
+        self.exactly("ids.score", Dtype::F64, len)?;
+        if len > rows {
+            return Err(self.reader.bad(&format!("`ids` of at most {rows} rows"), &len.to_string()));
+        }
+        let options = RowMapOptions { half_life: self.number("ids.half_life")? };
+        let (capacity, clock) = (self.number("ids.capacity")?, self.number("ids.clock")?);
+        Ok(Some(Ids { rows: len, capacity, options, clock }))
+    }
+}

@@ -1,0 +1,433 @@
+//! A map from the keys of an unbounded stream to the rows of a table that is not.
+
+mod queue;
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use hashbrown::HashTable;
+
+use self::queue::Queue;
+use crate::kernels::check;
+use crate::{Error, Result};
+
+/// How a map weighs the past.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RowMapOptions {
+    /// Sightings after which an earlier one counts half, in capacities: keys assigned for each row that there may be (default 10,
+    /// after which TinyLFU halves its counts as its authors and Caffeine run it). Towards 0 the least recently seen key leaves
+    /// first, towards infinity the least often seen.
+    pub half_life: f64,
+}
+
+impl Default for RowMapOptions {
+    fn default() -> Self {
+        Self { half_life: 10.0 }
+    }
+}
+
+/// A key that had to leave, and the row that it had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Evicted {
+    /// The key.
+    pub key: u64,
+    /// The row, another key's or free by now.
+    pub row: u32,
+}
+
+/// What an assignment of rows did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Assigned {
+    /// The row of each key, in the order of the keys: ids for lookups and updates.
+    pub rows: Vec<u32>,
+    /// Rows that have a key which they did not have before, each once. They hold what another key left, or nothing yet: reset them
+    /// ([`RaggedTable::reset_rows`](super::RaggedTable::reset_rows)), those past the table's end after it has grown.
+    pub fresh: Vec<u32>,
+    /// Keys that had to leave, in the order in which they left.
+    pub evicted: Vec<Evicted>,
+}
+
+/// Gives every key a row of its own: at most `capacity` rows, whatever number of keys comes by.
+///
+/// Two keys never share a row, so nothing is lost to collisions as with hashed ids. A key that is new takes the lowest free row, else
+/// the next behind the last, and when there is none the row of the key with the lowest score, which leaves. Keys of the batch
+/// that is being assigned never leave.
+///
+/// The score is the combined recency and frequency of LRFU. A key seen at times `t_1 .. t_k` has at time t
+/// ```text
+/// frequency(t) = sum over i of 2^(-(t - t_i) / h)        h = half_life * capacity
+/// ```
+/// with one tick of time for each key assigned. All frequencies fall by the same factor, so their order stays while nobody is
+/// seen; what is kept is `log2 frequency(t) + t / h`, which only a sighting changes. Of equal scores the lower row goes first. A key
+/// that keeps coming more than once a half-life settles at a frequency above 1, and outlives any number of keys that come once.
+///
+/// # Numerics
+/// Scores are f64 and made by `libm`, so the same calls give the same rows on every platform. There is no seed: the hash is a
+/// fixed bijection of 64 bits, in which clustered keys (multiples, ranges, text hashes) spread, but keys picked by an adversary
+/// against it may not.
+///
+/// # Cost
+/// One probe of a hash table a known key, two a new one; O(log n) for the queue. Memory is on the host, does not count in the
+/// table's [`Account`](super::Account), and is bounded: 24 bytes a row, up to 8 for each free row, and 5 a slot of the hash table,
+/// of which there are at most 4.6 a row. [`bytes`](Self::bytes) says how many it is.
+///
+/// # Example
+/// ```
+/// use scall_gpu::device::Device;
+/// use scall_gpu::table::{Account, Evicted, RaggedTable, RowMap, RowMapOptions, TableOptions};
+/// # fn main() -> scall_gpu::Result<()> {
+/// let mut table = RaggedTable::new(&Device::cpu(), &[4; 3], TableOptions::default(), &Account::unlimited())?;
+/// let mut ids = RowMap::new(table.rows(), RowMapOptions::default())?;
+/// ids.assign(&[700, 800, 700])?;
+///
+/// let batch = ids.assign(&[900, 700, 1000])?; // three rows, four keys
+/// assert_eq!(batch.rows, [2, 0, 1]);
+/// assert_eq!(batch.evicted, [Evicted { key: 800, row: 1 }]);
+/// table.reset_rows(&batch.fresh)?;
+/// let values = table.lookup(&batch.rows, 4)?;
+/// assert_eq!(ids.get(800), None);
+/// # Ok(()) }
+/// ```
+///
+/// Source: Lee et al., "LRFU: a spectrum of policies that subsumes the least recently used and least frequently used policies",
+/// IEEE Transactions on Computers 50(12), 2001.
+#[derive(Clone, Debug)]
+pub struct RowMap {
+    capacity: u32,
+    options: RowMapOptions,
+    /// Rows that have a key, by its hash.
+    slots: HashTable<u32>,
+    /// By row, 0 of a free row.
+    keys: Vec<u64>,
+    /// By row; [`FREE`] of a free row.
+    scores: Vec<f64>,
+    /// Rows that have a key, the lowest score first.
+    queue: Queue,
+    free: BinaryHeap<Reverse<u32>>,
+    clock: u64,
+}
+
+/// The score of a row without a key: below all others.
+pub(super) const FREE: f64 = f64::NEG_INFINITY;
+
+/// log2 of the highest frequency that a map from a file may hold; a sum of 2^64 sightings ends there.
+const HIGHEST: f64 = 64.0;
+
+/// All that a map is, in plain parts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Parts<T> {
+    pub capacity: u32,
+    pub options: RowMapOptions,
+    pub clock: u64,
+    /// Keys and scores by row, [`FREE`] the score and 0 the key of a free row.
+    pub rows: T,
+}
+
+/// Stafford's mix 13, the finaliser of SplitMix64: a bijection, each bit of the key moves half the bits of the hash.
+fn hash(key: u64) -> u64 {
+    let x = (key ^ (key >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    x ^ (x >> 31)
+}
+
+/// A score after one more sighting at `now`, in half-lives: `log2(2^score + 2^now)`.
+fn sighted(score: f64, now: f64) -> f64 {
+    let (low, high) = if score < now { (score, now) } else { (now, score) };
+    high + libm::log1p(libm::exp2(low - high)) * std::f64::consts::LOG2_E
+}
+
+impl RowMap {
+    /// A map without keys.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a capacity of 0 or 2^32 - 1, or for a half-life that is not from 1e-9 to 1e12.
+    ///
+    /// # Example
+    /// ```
+    /// use scall_gpu::table::{RowMap, RowMapOptions};
+    /// # fn main() -> scall_gpu::Result<()> {
+    /// let ids = RowMap::new(1_000, RowMapOptions { half_life: 2.0 })?;
+    /// assert_eq!((ids.capacity(), ids.rows(), ids.len()), (1_000, 0, 0));
+    /// # Ok(()) }
+    /// ```
+    pub fn new(capacity: u32, options: RowMapOptions) -> Result<Self> {
+        let op = "RowMap::new";
+        let known = (1..u32::MAX).contains(&capacity);
+        check::domain(op, "capacity", capacity, known, "from 1 to 2^32 - 2")?;
+        // So far that a clock divided by it stays a number.
+        let known = (1e-9..=1e12).contains(&options.half_life);
+        check::domain(op, "half_life", options.half_life, known, "from 1e-9 to 1e12")?;
+        Ok(Self {
+            capacity,
+            options,
+            slots: HashTable::new(),
+            keys: Vec::new(),
+            scores: Vec::new(),
+            queue: Queue::default(),
+            free: BinaryHeap::new(),
+            clock: 0,
+        })
+    }
+
+    /// Rows that it may give.
+    pub fn capacity(&self) -> u32 {
+        self.capacity
+    }
+
+    /// How it weighs the past.
+    pub fn options(&self) -> &RowMapOptions {
+        &self.options
+    }
+
+    /// Keys that have a row.
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// True when no key has a row.
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// Rows given so far, free ones included: what the table needs to have.
+    pub fn rows(&self) -> u32 {
+        self.keys.len() as u32
+    }
+
+    /// The row of a key.
+    pub fn get(&self, key: u64) -> Option<u32> {
+        self.slots.find(hash(key), |&row| self.keys[row as usize] == key).copied()
+    }
+
+    /// The key of a row, `None` for a row that is free or was never given.
+    pub fn key(&self, row: u32) -> Option<u64> {
+        let row = row as usize;
+        (*self.scores.get(row)? > FREE).then(|| self.keys[row])
+    }
+
+    /// Keys and their rows, by ascending row.
+    pub fn iter(&self) -> impl Iterator<Item = (u64, u32)> {
+        let rows = self.keys.iter().zip(&self.scores).zip(0..);
+        rows.filter(|((_, score), _)| **score > FREE).map(|((&key, _), row)| (key, row))
+    }
+
+    /// How often a key was seen since it has its row, each time halved for every half-life since: frequency and age in one.
+    ///
+    /// # Example
+    /// ```
+    /// use scall_gpu::table::{RowMap, RowMapOptions};
+    /// # fn main() -> scall_gpu::Result<()> {
+    /// let mut ids = RowMap::new(2, RowMapOptions { half_life: 2.0 })?; // four keys, then half is left
+    /// ids.assign(&[5, 6, 6, 6])?;
+    /// assert!((ids.frequency(5).unwrap_or(0.0) - 0.5).abs() < 1e-12);
+    /// assert!(ids.frequency(6) > ids.frequency(5));
+    /// # Ok(()) }
+    /// ```
+    pub fn frequency(&self, key: u64) -> Option<f64> {
+        self.get(key).map(|row| libm::exp2(self.scores[row as usize] - self.now(self.clock)))
+    }
+
+    /// Bytes that it holds on the host.
+    pub fn bytes(&self) -> u64 {
+        let rows = 8 * (self.keys.capacity() + self.scores.capacity()) + 4 * self.free.capacity();
+        (self.slots.allocation_size() + rows + self.queue.bytes()) as u64
+    }
+
+    /// Gives every key of a batch a row, known or new, and counts each occurrence.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] when the batch has more distinct keys than there may be rows; nothing has changed then.
+    ///
+    /// # Example
+    /// ```
+    /// use scall_gpu::table::{RowMap, RowMapOptions};
+    /// # fn main() -> scall_gpu::Result<()> {
+    /// let mut ids = RowMap::new(2, RowMapOptions::default())?;
+    /// assert_eq!(ids.assign(&[50, 60, 50])?.rows, [0, 1, 0]);
+    /// let batch = ids.assign(&[70, 50])?;
+    /// assert_eq!((batch.rows, batch.fresh), (vec![1, 0], vec![1])); // 60 has left
+    /// assert!(ids.assign(&[1, 2, 3]).is_err());
+    /// # Ok(()) }
+    /// ```
+    pub fn assign(&mut self, keys: &[u64]) -> Result<Assigned> {
+        self.check_batch(keys)?;
+        let mut assigned = Assigned { rows: Vec::with_capacity(keys.len()), ..Assigned::default() };
+        // Out of the queue, so that no new key takes a row which a later key of the batch has.
+        for &key in keys {
+            let known = self.get(key).unwrap_or(u32::MAX);
+            self.queue.remove(known, &self.scores);
+            assigned.rows.push(known);
+        }
+        for (&key, row) in keys.iter().zip(&mut assigned.rows) {
+            let now = self.now(self.clock);
+            self.clock += 1;
+            if *row == u32::MAX {
+                match self.get(key) {
+                    Some(earlier) => *row = earlier,
+                    None => {
+                        *row = self.take_row(&mut assigned.evicted);
+                        assigned.fresh.push(*row);
+                        self.insert(key, *row, now);
+                        continue;
+                    }
+                }
+            }
+            let score = &mut self.scores[*row as usize];
+            *score = sighted(*score, now);
+        }
+        for &row in &assigned.rows {
+            self.queue.insert(row, &self.scores);
+        }
+        Ok(assigned)
+    }
+
+    /// Takes a key's row away: the row it had, which is free now.
+    ///
+    /// # Example
+    /// ```
+    /// use scall_gpu::table::{RowMap, RowMapOptions};
+    /// # fn main() -> scall_gpu::Result<()> {
+    /// let mut ids = RowMap::new(9, RowMapOptions::default())?;
+    /// ids.assign(&[50, 60])?;
+    /// assert_eq!((ids.remove(50), ids.remove(50)), (Some(0), None));
+    /// assert_eq!(ids.assign(&[70])?.rows, [0]); // the free row first
+    /// # Ok(()) }
+    /// ```
+    pub fn remove(&mut self, key: u64) -> Option<u32> {
+        let row = self.get(key)?;
+        self.queue.remove(row, &self.scores);
+        self.release(row);
+        self.free.push(Reverse(row));
+        Some(row)
+    }
+
+    /// Takes the rows of `count` keys away, or of all where there are fewer: the lowest scores first. The rows are free now.
+    ///
+    /// # Example
+    /// ```
+    /// use scall_gpu::table::{RowMap, RowMapOptions};
+    /// # fn main() -> scall_gpu::Result<()> {
+    /// let mut ids = RowMap::new(9, RowMapOptions::default())?;
+    /// ids.assign(&[50, 60, 60, 70, 50])?;
+    /// let keys: Vec<u64> = ids.evict(2).iter().map(|gone| gone.key).collect();
+    /// assert_eq!(keys, [70, 60]);
+    /// # Ok(()) }
+    /// ```
+    pub fn evict(&mut self, count: usize) -> Vec<Evicted> {
+        let mut evicted = Vec::with_capacity(count.min(self.len()));
+        while evicted.len() < count
+            && let Some(row) = self.queue.pop(&self.scores)
+        {
+            evicted.push(Evicted { key: self.release(row), row });
+            self.free.push(Reverse(row));
+        }
+        evicted
+    }
+
+    pub(super) fn parts(&self) -> Parts<(&[u64], &[f64])> {
+        let Self { capacity, options, clock, .. } = *self;
+        Parts { capacity, options, clock, rows: (&self.keys, &self.scores) }
+    }
+
+    /// The map that has these [`parts`](Self::parts), or what is wrong with them: the part, expected, found.
+    pub(super) fn from_parts(parts: Parts<(Vec<u64>, Vec<f64>)>) -> Result<Self, [String; 3]> {
+        let wrong = |part: &str, expected: &str, found: String| [part.to_owned(), expected.to_owned(), found];
+        let Parts { capacity, options, clock, rows: (keys, scores) } = parts;
+        let mut map = Self::new(capacity, options).map_err(|error| match error {
+            Error::Argument { arg, expected, got, .. } => [arg.to_owned(), expected, got],
+            other => wrong("capacity", "in its domain", other.to_string()),
+        })?;
+        if keys.len() > capacity as usize {
+            return Err(wrong("keys", &format!("at most {capacity} rows, its capacity"), keys.len().to_string()));
+        }
+        let highest = map.now(clock) + HIGHEST;
+        if let Some(score) = scores.iter().find(|&&score| score != FREE && !(score.is_finite() && score <= highest)) {
+            return Err(wrong("scores", &format!("-inf or finite and at most {highest}"), score.to_string()));
+        }
+        map.clock = clock;
+        (map.keys, map.scores) = (keys, scores);
+        map.slots.reserve(map.keys.len(), |_| 0);
+        for row in 0..map.rows() {
+            let key = map.keys[row as usize];
+            if map.scores[row as usize] == FREE {
+                map.free.push(Reverse(row));
+                continue;
+            }
+            if let Some(first) = map.get(key) {
+                return Err(wrong("keys", "of one row each", format!("{key} of the rows {first} and {row}")));
+            }
+            let keys = &map.keys;
+            map.slots.insert_unique(hash(key), row, |&row| hash(keys[row as usize]));
+            map.queue.insert(row, &map.scores);
+        }
+        Ok(map)
+    }
+
+    /// Time in half-lives.
+    fn now(&self, clock: u64) -> f64 {
+        clock as f64 / (self.options.half_life * f64::from(self.capacity))
+    }
+
+    fn check_batch(&self, keys: &[u64]) -> Result<()> {
+        let allowed = self.capacity as usize;
+        if keys.len() <= allowed {
+            return Ok(());
+        }
+        let mut distinct = keys.to_vec();
+        distinct.sort_unstable();
+        distinct.dedup();
+        if distinct.len() <= allowed {
+            return Ok(());
+        }
+        Err(Error::Limit {
+            op: "RowMap::assign",
+            arg: "keys",
+            limit: "distinct keys of a batch",
+            allowed: allowed as u64,
+            requested: distinct.len() as u64,
+        })
+    }
+
+    /// A row without a key: free, next or evicted.
+    fn take_row(&mut self, evicted: &mut Vec<Evicted>) -> u32 {
+        if let Some(Reverse(row)) = self.free.pop() {
+            return row;
+        }
+        let rows = self.keys.len();
+        if rows < self.capacity as usize {
+            if rows == self.keys.capacity() {
+                // By doubling, but never past the capacity.
+                let more = rows.max(16).min(self.capacity as usize - rows);
+                self.keys.reserve_exact(more);
+                self.scores.reserve_exact(more);
+                self.queue.reserve_exact(more);
+            }
+            self.keys.push(0);
+            self.scores.push(FREE);
+            return rows as u32;
+        }
+        let row = self.queue.pop(&self.scores).expect("fewer distinct keys in the batch than rows");
+        evicted.push(Evicted { key: self.release(row), row });
+        row
+    }
+
+    /// Lets a row's key go; which key it was.
+    fn release(&mut self, row: u32) -> u64 {
+        let key = std::mem::take(&mut self.keys[row as usize]);
+        let slot = self.slots.find_entry(hash(key), |&other| other == row);
+        slot.expect("a slot for each key").remove();
+        self.scores[row as usize] = FREE;
+        key
+    }
+
+    /// A key seen for the first time, in a row that it has for itself.
+    fn insert(&mut self, key: u64, row: u32, now: f64) {
+        self.keys[row as usize] = key;
+        self.scores[row as usize] = now;
+        let keys = &self.keys;
+        self.slots.insert_unique(hash(key), row, |&row| hash(keys[row as usize]));
+    }
+}
+
+#[cfg(test)]
+mod tests;
