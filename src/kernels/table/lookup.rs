@@ -280,6 +280,11 @@ impl<T: Output> Kernel for LookupPacked<'_, T> {
             1 => ("packed", u64::from(count).div_ceil(u64::from(256 / lanes))),
             per_word => ("packed_f16", (self.out.len() as u64 / u64::from(per_word)).div_ceil(256)),
         };
+        let mut last = [self.out.binding("out"), self.out_offsets.binding("out_offsets")];
+        if T::PER_WORD > 1 {
+            last.reverse();
+        }
+        let [fourth, fifth] = last;
         Launch {
             shader: &SHADER,
             entry,
@@ -289,8 +294,8 @@ impl<T: Output> Kernel for LookupPacked<'_, T> {
                 self.arena.binding("arena"),
                 self.offsets.binding("offsets"),
                 self.ids.binding("ids"),
-                self.out.binding("out"),
-                self.out_offsets.binding("out_offsets"),
+                fourth,
+                fifth,
             ],
             groups,
         }
