@@ -4,7 +4,7 @@
 //! | family | kernels |
 //! |---|---|
 //! | [`prim`] | scan, reduce, sort, segments |
-//! | [`table`] | lookup, store, reset, update, update_all, migrate |
+//! | [`table`] | lookup, bags, store, reset, update, update_all, migrate |
 //! | [`sizing`] | sample, apportion, rank |
 //! | [`graph`] | spmm |
 //! | [`rank`] | bpr, triples, log_triples, top_k |
@@ -37,6 +37,7 @@ pub(crate) const SHADERS: &[&crate::device::Shader] = &[
     &prim::scan::SHADER,
     &prim::segments::SHADER,
     &prim::sort::SHADER,
+    &table::bags::SHADER,
     &table::lookup::SHADER,
     &table::migrate::SHADER,
     &table::reset::SHADER,

@@ -1,23 +1,22 @@
-//! Ragged lookup: rows of different sizes into a dense output.
+//! Ragged lookup: rows of different sizes into a padded or a ragged output.
 //!
-//! Single ids: `out[b, j] = arena[offsets[id_b] + j]` for `j < d`, else 0, where `d` is the size of row `id_b`.
-//! Bags: `out[k, j] = sum over the ids i of bag k of w_i * row_i[j]`, divided by the number of ids for the mean.
-//! An id past the table is an empty row, on both devices.
+//! [`Lookup`]: `out[b, j] = arena[offsets[id_b] + j]` for `j < d`, else 0, where `d` is the size of row `id_b`.
+//! [`LookupPacked`]: the same, row after row without padding, at offsets that [`LookupSizes`] and a prefix sum give.
+//! An id past the table is an empty row, on both devices. Bags of ids have [a room of their own](super::bags).
 //!
 //! # Numerics
-//! Single ids are copied bit for bit. Bags add in the order of their ids; the two devices agree within
-//! `2 * eps * (sum of |w_i * row_i[j]|)` times the bag's length (the products may be fused).
+//! f32 values are copied bit for bit; f16 values are rounded ([`Output`]).
 //!
 //! # Cost
-//! One dispatch; `4 * (sum of min(d, D)) + 4 * B * D` bytes, plus ids and offsets. Bags of more than about 16,000 ids
-//! take further dispatches.
+//! One dispatch; `4 * (sum of min(d, D)) + 4 * B * D` bytes, plus ids and offsets; packed, `8 * (sum of d)`. Half of what is written, as
+//! f16, which packed costs a search among the offsets for each pair.
 
 use half::f16;
 use rayon::prelude::*;
 
 use crate::Result;
 use crate::device::{Access, Buffer, Element, Entry, Gpu, Kernel, Launch, Shader, params};
-use crate::kernels::{MAX_TRIPS, TASK_ELEMENTS, check};
+use crate::kernels::{TASK_ELEMENTS, check};
 
 pub(crate) static SHADER: Shader = Shader {
     name: "table/lookup",
@@ -34,17 +33,16 @@ pub(crate) static SHADER: Shader = Shader {
             workgroup: 256,
             bindings: &[(1, Access::Read), (2, Access::Read), (3, Access::Read), (7, Access::Write)],
         },
+        Entry { name: "sizes", workgroup: 256, bindings: &[(2, Access::Read), (3, Access::Read), (6, Access::Write)] },
         Entry {
-            name: "pooled",
+            name: "packed",
             workgroup: 256,
-            bindings: &[
-                (1, Access::Read),
-                (2, Access::Read),
-                (3, Access::Read),
-                (4, Access::Write),
-                (5, Access::Read),
-                (6, Access::Read),
-            ],
+            bindings: &[(1, Access::Read), (2, Access::Read), (3, Access::Read), (4, Access::Write), (5, Access::Read)],
+        },
+        Entry {
+            name: "packed_f16",
+            workgroup: 256,
+            bindings: &[(1, Access::Read), (2, Access::Read), (3, Access::Read), (5, Access::Read), (7, Access::Write)],
         },
     ],
 };
@@ -54,10 +52,6 @@ params! {
         rows: u32,
         count: u32,
         dims: u32,
-        weighted: u32,
-        mean: u32,
-        first: u32,
-        last: u32,
     }
 }
 
@@ -73,16 +67,16 @@ pub(crate) fn lanes(dims: u32) -> u32 {
 /// Values beyond the range of f16 become its largest; NaN is whatever the device makes of it. The CPU rounds to the nearest, ties to even; a GPU may round either
 /// way, so f16 outputs agree within one unit in the last place (`2^-10` of the value).
 pub trait Output: Element + sealed::Sealed {
-    /// The shader's entry point, which writes words of so many elements.
+    /// Elements that a shader writes at once, a word of them.
     #[doc(hidden)]
-    const ENTRY: (&'static str, u32);
+    const PER_WORD: u32;
 
     #[doc(hidden)]
     fn convert(from: &[f32], to: &mut [Self]);
 }
 
 impl Output for f32 {
-    const ENTRY: (&'static str, u32) = ("rows", 1);
+    const PER_WORD: u32 = 1;
 
     #[inline(always)]
     fn convert(from: &[f32], to: &mut [Self]) {
@@ -91,7 +85,7 @@ impl Output for f32 {
 }
 
 impl Output for f16 {
-    const ENTRY: (&'static str, u32) = ("rows_f16", 2);
+    const PER_WORD: u32 = 2;
 
     #[inline(always)]
     fn convert(from: &[f32], to: &mut [Self]) {
@@ -107,7 +101,12 @@ mod sealed {
     impl Sealed for half::f16 {}
 }
 
-/// Looks up single rows. See the [module](self).
+/// A row of `dims` values ends with a word.
+pub(crate) fn whole_words<T: Output>(op: &'static str, dims: u32) -> Result<()> {
+    check::domain(op, "dims", dims, dims.is_multiple_of(T::PER_WORD), "even")
+}
+
+/// Looks up single rows, zero-padded. See the [module](self).
 #[derive(Debug)]
 pub struct Lookup<'a, T: Output = f32> {
     /// Values of all rows, one after another.
@@ -129,23 +128,21 @@ impl<T: Output> Kernel for Lookup<'_, T> {
         check::rows(Self::NAME, "offsets", self.offsets.len())?;
         check::indexable(Self::NAME, "ids", self.ids.len() as u64)?;
         check::dims(Self::NAME, self.dims)?;
-        let whole_words = self.dims.is_multiple_of(T::ENTRY.1);
-        check::domain(Self::NAME, "dims", self.dims, whole_words, "even")?;
+        whole_words::<T>(Self::NAME, self.dims)?;
         let expected = self.ids.len() as u64 * u64::from(self.dims);
         check::indexable(Self::NAME, "out", expected)?;
         check::len(Self::NAME, "out", self.out.len(), expected)
     }
 
     fn dispatch(self, gpu: &Gpu, pass: &mut wgpu::ComputePass<'_>) -> Result<()> {
-        let (entry, per_word) = T::ENTRY;
         let (dims, count) = (self.dims, self.ids.len() as u32);
-        let lanes = lanes(dims / per_word);
+        let lanes = lanes(dims / T::PER_WORD);
         let rows = self.offsets.len() as u32 - 1;
         Launch {
             shader: &SHADER,
-            entry,
+            entry: if T::PER_WORD == 1 { "rows" } else { "rows_f16" },
             constants: &[("lanes", f64::from(lanes))],
-            params: Params { rows, count, dims, weighted: 0, mean: 0, first: 0, last: 0 }.words(),
+            params: Params { rows, count, dims }.words(),
             bindings: &[
                 self.arena.binding("arena"),
                 self.offsets.binding("offsets"),
@@ -192,123 +189,168 @@ pub(crate) fn lookup<T: Output>(arena: &[f32], offsets: &[u32], ids: &[u32], dim
     });
 }
 
-/// How the rows of a bag become one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Pooling {
-    /// Their (weighted) sum.
-    #[default]
-    Sum,
-    /// The (weighted) sum over the number of ids.
-    Mean,
-}
-
-/// Looks up bags of rows. See the [module](self).
+/// Sizes of looked-up rows: `out[b] = min(size of row id_b, D)`, and a 0 behind them, so that an exclusive
+/// [`Scan`](crate::kernels::prim::scan::Scan) makes the offsets that [`LookupPacked`] takes. An id past the table has size 0.
 #[derive(Debug)]
-pub struct LookupBags<'a> {
-    /// Values of all rows, one after another.
-    pub arena: &'a Buffer<f32>,
-    /// `rows + 1` element offsets into the arena.
+pub struct LookupSizes<'a> {
+    /// `rows + 1` element offsets of the table.
     pub offsets: &'a Buffer<u32>,
-    /// Row ids, bag after bag.
+    /// `B` row ids.
     pub ids: &'a Buffer<u32>,
-    /// `bags + 1` offsets into `ids`, monotone, the last at most its length.
-    pub bags: &'a Buffer<u32>,
-    /// Ids in the longest bag, or more. A longer bag is an error on the CPU; a GPU, whose bags are not read back, leaves out
-    /// the ids beyond and then does not divide for the mean.
-    pub longest_bag: u32,
-    /// A factor for each id.
-    pub weights: Option<&'a Buffer<f32>>,
-    /// Sum or mean.
-    pub pooling: Pooling,
-    /// Output width `D`.
+    /// Largest size that counts, `D`.
     pub dims: u32,
-    /// `bags * D` values; every one is written.
-    pub out: &'a mut Buffer<f32>,
+    /// `B + 1` sizes; every one is written.
+    pub out: &'a mut Buffer<u32>,
 }
 
-impl Kernel for LookupBags<'_> {
+impl Kernel for LookupSizes<'_> {
     const NAME: &'static str = "table/lookup";
 
     fn check(&self) -> Result<()> {
         check::rows(Self::NAME, "offsets", self.offsets.len())?;
-        check::indexable(Self::NAME, "ids", self.ids.len() as u64)?;
-        check::dims(Self::NAME, self.dims)?;
-        let bags = check::rows(Self::NAME, "bags", self.bags.len())?;
-        if let Some(weights) = self.weights {
-            check::len(Self::NAME, "weights", weights.len(), self.ids.len() as u64)?;
-        }
-        let expected = u64::from(bags) * u64::from(self.dims);
-        check::indexable(Self::NAME, "out", expected)?;
-        check::len(Self::NAME, "out", self.out.len(), expected)
+        check::indexable(Self::NAME, "ids", self.ids.len() as u64 + 1)?;
+        check::len(Self::NAME, "out", self.out.len(), self.ids.len() as u64 + 1)
     }
 
     fn dispatch(self, gpu: &Gpu, pass: &mut wgpu::ComputePass<'_>) -> Result<()> {
-        let lanes = lanes(self.dims);
-        let bags = self.bags.len() as u32 - 1;
-        let window = MAX_TRIPS / self.dims.div_ceil(lanes).max(1);
-        for first in (0..self.longest_bag.max(1)).step_by(window as usize) {
-            Launch {
-                shader: &SHADER,
-                entry: "pooled",
-                constants: &[("lanes", f64::from(lanes))],
-                params: Params {
-                    rows: self.offsets.len() as u32 - 1,
-                    count: bags,
-                    dims: self.dims,
-                    weighted: u32::from(self.weights.is_some()),
-                    mean: u32::from(self.pooling == Pooling::Mean),
-                    first,
-                    last: first.saturating_add(window),
-                }
-                .words(),
-                bindings: &[
-                    self.arena.binding("arena"),
-                    self.offsets.binding("offsets"),
-                    self.ids.binding("ids"),
-                    self.out.binding("out"),
-                    self.bags.binding("bags"),
-                    // Unread when there are no weights; the arena has the right type.
-                    self.weights.unwrap_or(self.arena).binding("weights"),
-                ],
-                groups: u64::from(bags).div_ceil(u64::from(256 / lanes)),
-            }
-            .record(gpu, pass)?;
+        let count = self.ids.len() as u32;
+        Launch {
+            shader: &SHADER,
+            entry: "sizes",
+            constants: &[],
+            params: Params { rows: self.offsets.len() as u32 - 1, count, dims: self.dims }.words(),
+            bindings: &[self.offsets.binding("offsets"), self.ids.binding("ids"), self.out.binding("out")],
+            groups: (u64::from(count) + 1).div_ceil(256),
         }
+        .record(gpu, pass)
+    }
+
+    fn twin(self) -> Result<()> {
+        let offsets = self.offsets.host(Self::NAME, "offsets")?;
+        let ids = self.ids.host(Self::NAME, "ids")?;
+        let out = self.out.host_mut(Self::NAME, "out")?;
+        let size = |id: u32| offsets.get(id as usize..id as usize + 2).map_or(0, |row| row[1] - row[0]);
+        for (out, &id) in out.iter_mut().zip(ids) {
+            *out = size(id).min(self.dims);
+        }
+        out[ids.len()] = 0;
         Ok(())
+    }
+}
+
+/// Looks up single rows into a ragged output: row b goes to `out[out_offsets[b]..out_offsets[b + 1]]`, cut or padded with
+/// zeros to what there is room for. See the [module](self).
+#[derive(Debug)]
+pub struct LookupPacked<'a, T: Output = f32> {
+    /// Values of all rows, one after another.
+    pub arena: &'a Buffer<f32>,
+    /// `rows + 1` element offsets into the arena.
+    pub offsets: &'a Buffer<u32>,
+    /// `B` row ids.
+    pub ids: &'a Buffer<u32>,
+    /// `B + 1` offsets into `out`, never falling: those of [`LookupSizes`], or a caller's own.
+    pub out_offsets: &'a Buffer<u32>,
+    /// Widest stretch between two of these, or wider. A wider one is an error on the CPU; a GPU, whose offsets are not read back, leaves
+    /// what lies beyond as it is (for f16 it does not).
+    pub widest: u32,
+    /// The output; what lies outside of all stretches is left as it is. Even for f16, which a GPU writes in pairs.
+    pub out: &'a mut Buffer<T>,
+}
+
+impl<T: Output> Kernel for LookupPacked<'_, T> {
+    const NAME: &'static str = "table/lookup";
+
+    fn check(&self) -> Result<()> {
+        check::rows(Self::NAME, "offsets", self.offsets.len())?;
+        let ids = self.ids.len() as u64;
+        check::indexable(Self::NAME, "ids", ids + 1)?;
+        check::len(Self::NAME, "out_offsets", self.out_offsets.len(), ids + 1)?;
+        check::dims(Self::NAME, self.widest)?;
+        let out = self.out.len();
+        check::indexable(Self::NAME, "out", out as u64)?;
+        let whole_words = out.is_multiple_of(T::PER_WORD as usize);
+        check::domain(Self::NAME, "out", format!("{out} values"), whole_words, "an even number of values")
+    }
+
+    fn dispatch(self, gpu: &Gpu, pass: &mut wgpu::ComputePass<'_>) -> Result<()> {
+        let count = self.ids.len() as u32;
+        let lanes = lanes(self.widest);
+        // By rows, or by the words of the output, of which two rows may share one.
+        let (entry, groups) = match T::PER_WORD {
+            1 => ("packed", u64::from(count).div_ceil(u64::from(256 / lanes))),
+            per_word => ("packed_f16", (self.out.len() as u64 / u64::from(per_word)).div_ceil(256)),
+        };
+        let mut last = [self.out.binding("out"), self.out_offsets.binding("out_offsets")];
+        if T::PER_WORD > 1 {
+            last.reverse();
+        }
+        let [fourth, fifth] = last;
+        Launch {
+            shader: &SHADER,
+            entry,
+            constants: &[("lanes", f64::from(lanes))],
+            params: Params { rows: self.offsets.len() as u32 - 1, count, dims: self.widest }.words(),
+            bindings: &[
+                self.arena.binding("arena"),
+                self.offsets.binding("offsets"),
+                self.ids.binding("ids"),
+                fourth,
+                fifth,
+            ],
+            groups,
+        }
+        .record(gpu, pass)
     }
 
     fn twin(self) -> Result<()> {
         let arena = self.arena.host(Self::NAME, "arena")?;
         let offsets = self.offsets.host(Self::NAME, "offsets")?;
         let ids = self.ids.host(Self::NAME, "ids")?;
-        let bags = self.bags.host(Self::NAME, "bags")?;
-        let weights = self.weights.map(|w| w.host(Self::NAME, "weights")).transpose()?;
+        let out_offsets = self.out_offsets.host(Self::NAME, "out_offsets")?;
         let out = self.out.host_mut(Self::NAME, "out")?;
-        let dims = self.dims as usize;
-        if dims == 0 {
-            return Ok(());
-        }
-        check::offsets(Self::NAME, "bags", bags, ids.len())?;
-        let longest = bags.windows(2).map(|bag| bag[1] - bag[0]).max().unwrap_or(0);
-        let known = longest <= self.longest_bag;
-        check::domain(Self::NAME, "longest_bag", self.longest_bag, known, &format!("at least {longest}"))?;
-        let task = (TASK_ELEMENTS / dims).max(1);
-        out.par_chunks_mut(task * dims).enumerate().for_each(|(chunk, out)| {
-            for (k, out) in out.chunks_exact_mut(dims).enumerate() {
-                let bag = bags[chunk * task + k] as usize..bags[chunk * task + k + 1] as usize;
-                out.fill(0.0);
-                for i in bag.clone() {
-                    let weight = weights.map_or(1.0, |w| w[i]);
-                    for (sum, value) in out.iter_mut().zip(row(arena, offsets, ids[i])) {
-                        *sum += weight * value;
-                    }
-                }
-                if self.pooling == Pooling::Mean && !bag.is_empty() {
-                    out.iter_mut().for_each(|sum| *sum /= bag.len() as f32);
-                }
-            }
-        });
+        check::offsets(Self::NAME, "out_offsets", out_offsets, out.len())?;
+        let widest = out_offsets.windows(2).map(|stretch| stretch[1] - stretch[0]).max().unwrap_or(0);
+        let known = widest <= self.widest;
+        check::domain(Self::NAME, "widest", self.widest, known, &format!("at least {widest}"))?;
+        let task = (TASK_ELEMENTS / self.widest.max(1) as usize).max(1);
+        let (begin, end) = (out_offsets[0] as usize, out_offsets[ids.len()] as usize);
+        pack(arena, offsets, Packed { ids, ends: &out_offsets[1..], begin, task }, &mut out[begin..end]);
         Ok(())
+    }
+}
+
+/// Rows to pack next to each other from element `begin` on, and where each ends.
+struct Packed<'a> {
+    ids: &'a [u32],
+    ends: &'a [u32],
+    begin: usize,
+    /// Rows that one thread takes.
+    task: usize,
+}
+
+/// Halves until a thread's part is left: stretches differ in length, so no chunks of one length would do.
+fn pack<T: Output>(arena: &[f32], offsets: &[u32], rows: Packed<'_>, out: &mut [T]) {
+    let Packed { ids, ends, begin, task } = rows;
+    if ids.len() > task {
+        let (ids, right_ids) = ids.split_at(ids.len() / 2);
+        let (ends, right_ends) = ends.split_at(ids.len());
+        let middle = ends[ids.len() - 1] as usize;
+        let (out, right_out) = out.split_at_mut(middle - begin);
+        rayon::join(
+            || pack(arena, offsets, Packed { ids, ends, begin, task }, out),
+            || pack(arena, offsets, Packed { ids: right_ids, ends: right_ends, begin: middle, task }, right_out),
+        );
+        return;
+    }
+    let mut rest = out;
+    let mut from = begin;
+    for (&id, &end) in ids.iter().zip(ends) {
+        let (out, behind) = rest.split_at_mut(end as usize - from);
+        let row = row(arena, offsets, id);
+        let (kept, padding) = out.split_at_mut(row.len().min(out.len()));
+        T::convert(&row[..kept.len()], kept);
+        padding.fill(T::zeroed());
+        (rest, from) = (behind, end as usize);
     }
 }
 

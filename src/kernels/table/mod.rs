@@ -1,5 +1,6 @@
 //! Operators on ragged rows: look up, update, move to new sizes, begin anew.
 
+pub mod bags;
 pub mod lookup;
 pub mod migrate;
 pub mod optimizer;

@@ -1,6 +1,7 @@
 use super::*;
 use crate::Error;
 use crate::device::Device;
+use crate::kernels::prim::scan::Scan;
 use crate::testing::{assert_close, assert_rejects, assert_same, devices, gpu, offsets_of, poisoned, signed, upload};
 
 /// Row sizes: empty, one, full, all equal, and one giant among small ones.
@@ -38,65 +39,6 @@ fn rows_parity(device: &Device) {
         }
     }
     case(device, &[1, 1, 900, 1, 0], 9, 1000);
-}
-
-fn bags_case(device: &Device, lengths: &[u32], dims: u32, pooling: Pooling, weighted: bool) {
-    let sizes: Vec<u32> = (0..300).map(|i| (i * 5) % 19).collect();
-    let offsets = offsets_of(&sizes);
-    let arena = signed(*offsets.last().unwrap() as usize, 3);
-    let bags = offsets_of(lengths);
-    let total = *bags.last().unwrap();
-    let ids: Vec<u32> = (0..total).map(|i| (i * 31 + i / 7) % 301).collect();
-    let weights = signed(total as usize, 9);
-    let mut want = vec![0.0f32; lengths.len() * dims as usize];
-    let mut magnitude = want.clone();
-    for k in 0..lengths.len() {
-        for j in 0..dims as usize {
-            let mut sum = 0.0f64;
-            for i in bags[k]..bags[k + 1] {
-                let id = ids[i as usize] as usize;
-                if id < sizes.len() && j < sizes[id] as usize {
-                    let weight = if weighted { weights[i as usize] } else { 1.0 };
-                    let term = f64::from(weight) * f64::from(arena[offsets[id] as usize + j]);
-                    sum += term;
-                    magnitude[k * dims as usize + j] += term.abs() as f32;
-                }
-            }
-            if pooling == Pooling::Mean && lengths[k] > 0 {
-                sum /= f64::from(lengths[k]);
-            }
-            want[k * dims as usize + j] = sum as f32;
-        }
-    }
-    let (arena, offsets) = (upload(device, &arena), upload(device, &offsets));
-    let (ids, bags, weights) = (upload(device, &ids), upload(device, &bags), upload(device, &weights));
-    let mut out = poisoned(device, want.len());
-    LookupBags {
-        arena: &arena,
-        offsets: &offsets,
-        ids: &ids,
-        bags: &bags,
-        longest_bag: lengths.iter().copied().max().unwrap_or(0),
-        weights: weighted.then_some(&weights),
-        pooling,
-        dims,
-        out: &mut out,
-    }
-    .run(device)
-    .unwrap();
-    let longest = lengths.iter().copied().max().unwrap_or(0) as f32;
-    assert_close(&format!("bags dims {dims} {pooling:?}"), &out.read().unwrap(), &want, |i| {
-        2.0 * f32::EPSILON * magnitude[i] * longest.max(1.0).sqrt()
-    });
-}
-
-fn bags_parity(device: &Device) {
-    for lengths in [vec![], vec![0], vec![1], vec![3, 0, 1, 40, 0], vec![2; 257]] {
-        for (pooling, weighted) in [(Pooling::Sum, false), (Pooling::Mean, false), (Pooling::Mean, true)] {
-            bags_case(device, &lengths, 19, pooling, weighted);
-        }
-    }
-    bags_case(device, &[2, 3, 4], 1, Pooling::Sum, true);
 }
 
 fn f16_case(device: &Device, sizes: &[u32], count: usize, dims: u32) {
@@ -159,19 +101,6 @@ fn rows_are_copied_bit_for_bit() {
 }
 
 #[test]
-fn bags_match_the_f64_oracle() {
-    devices().iter().for_each(bags_parity);
-}
-
-/// lavapipe ends loops at 65,535 trips without a word: a bag past that must still count exactly.
-#[test]
-fn a_bag_of_100_000_ids_loses_none() {
-    for device in devices() {
-        bags_case(&device, &[5, 100_000, 0], 2, Pooling::Mean, false);
-    }
-}
-
-#[test]
 fn more_than_65535_groups() {
     if let Some(gpu) = gpu() {
         // One lane a row: 256 ids a workgroup.
@@ -179,39 +108,182 @@ fn more_than_65535_groups() {
     }
 }
 
-/// Bags and f16 take the same grid as rows; here it is folded by a lower limit.
+/// The other entries take the same grid as rows; here it is folded by a lower limit.
 #[test]
 fn folded_grids() {
     if let Some(gpu) = gpu() {
         let device = Device::Gpu(gpu.with_max_groups(17));
-        bags_case(&device, &[2; 2000], 19, Pooling::Mean, true);
         f16_case(&device, &[3, 0, 8, 5], 2001, 16);
+        packed_case(&device, &[3, 0, 8, 5], 9001, 6);
+        packed_f16_case(&device, &[3, 0, 8, 5], 9001, 6);
+    }
+}
+
+/// Where the rows of a packed lookup begin; the first not at 0, so that something lies before it.
+fn packed_offsets(device: &Device, offsets: &[u32], ids: &[u32], dims: u32) -> Vec<u32> {
+    let mut sizes = poisoned(device, ids.len() + 1);
+    let (offsets_buffer, ids_buffer) = (upload(device, offsets), upload(device, ids));
+    LookupSizes { offsets: &offsets_buffer, ids: &ids_buffer, dims, out: &mut sizes }.run(device).unwrap();
+    let want: Vec<u32> = ids
+        .iter()
+        .map(|&id| offsets.get(id as usize..id as usize + 2).map_or(0, |row| row[1] - row[0]).min(dims))
+        .chain([0])
+        .collect();
+    assert_same("sizes", &sizes.read().unwrap(), &want);
+    let mut workspace = Buffer::zeroed(device, Scan::workspace_len(want.len() as u32)).unwrap();
+    let count = want.len() as u32;
+    Scan { values: &mut sizes, count, inclusive: false, workspace: &mut workspace }.run(device).unwrap();
+    sizes.read().unwrap().iter().map(|offset| offset + 3).collect()
+}
+
+/// Ids, what is looked up, and the values to find between the offsets.
+fn packed_data(device: &Device, sizes: &[u32], count: usize, dims: u32) -> (Vec<u32>, Vec<f32>, Vec<u32>, Vec<f32>) {
+    let offsets = offsets_of(sizes);
+    let arena = signed(*offsets.last().unwrap() as usize, dims);
+    let ids: Vec<u32> = (0..count as u32).map(|b| (b * 7 + b / 5) % (sizes.len() as u32 + 2)).collect();
+    let out_offsets = packed_offsets(device, &offsets, &ids, dims);
+    let mut want = Vec::new();
+    for &id in &ids {
+        let size = sizes.get(id as usize).copied().unwrap_or(0).min(dims);
+        let start = offsets[(id as usize).min(sizes.len())] as usize;
+        want.extend_from_slice(&arena[start..start + size as usize]);
+    }
+    (ids, arena, out_offsets, want)
+}
+
+fn packed_case(device: &Device, sizes: &[u32], count: usize, dims: u32) {
+    let (ids, arena, out_offsets, rows) = packed_data(device, sizes, count, dims);
+    // Poison stays before and behind.
+    let mut out = poisoned(device, 3 + rows.len() + 5);
+    let mut want = out.read().unwrap();
+    want[3..3 + rows.len()].copy_from_slice(&rows);
+    LookupPacked {
+        arena: &upload(device, &arena),
+        offsets: &upload(device, &offsets_of(sizes)),
+        ids: &upload(device, &ids),
+        out_offsets: &upload(device, &out_offsets),
+        widest: dims,
+        out: &mut out,
+    }
+    .run(device)
+    .unwrap();
+    assert_same(&format!("packed sizes {sizes:?} count {count} dims {dims}"), &out.read().unwrap(), &want);
+}
+
+fn packed_f16_case(device: &Device, sizes: &[u32], count: usize, dims: u32) {
+    let (ids, mut arena, out_offsets, _) = packed_data(device, sizes, count, dims);
+    // Whole numbers, which f16 has exactly.
+    arena.iter_mut().for_each(|value| *value = (*value * 512.0).round());
+    let offsets = offsets_of(sizes);
+    let row = |id: u32| {
+        sizes.get(id as usize).map_or(0..0, |&size| {
+            let start = offsets[id as usize];
+            start as usize..(start + size.min(dims)) as usize
+        })
+    };
+    let rows: Vec<f32> = ids.iter().flat_map(|&id| arena[row(id)].to_vec()).collect();
+    let len = (3 + rows.len() + 4).next_multiple_of(2);
+    let outside = f16::from_f32(-7.0);
+    let mut out = Buffer::from_vec(device, vec![outside; len]).unwrap();
+    let mut want = vec![-7.0; len];
+    want[3..3 + rows.len()].copy_from_slice(&rows);
+    LookupPacked {
+        arena: &upload(device, &arena),
+        offsets: &upload(device, &offsets),
+        ids: &upload(device, &ids),
+        out_offsets: &upload(device, &out_offsets),
+        widest: dims,
+        out: &mut out,
+    }
+    .run(device)
+    .unwrap();
+    let got: Vec<f32> = out.read().unwrap().iter().map(|value| value.to_f32()).collect();
+    assert_same(&format!("packed f16 sizes {sizes:?} count {count} dims {dims}"), &got, &want);
+}
+
+fn packed_parity(device: &Device) {
+    for sizes in tables() {
+        for dims in [0, 1, 5, 16] {
+            for count in [0, 1, 255, 257] {
+                packed_case(device, &sizes, count, dims);
+            }
+        }
+    }
+    packed_case(device, &[1, 1, 900, 1, 0], 90, 1000);
+    // A caller's own offsets: cut to 1, padded to 4.
+    let (arena, offsets) = (upload(device, &[1.0, 2.0, 3.0]), upload(device, &[0, 3]));
+    let mut out = poisoned(device, 5);
+    LookupPacked {
+        arena: &arena,
+        offsets: &offsets,
+        ids: &upload(device, &[0, 0]),
+        out_offsets: &upload(device, &[0, 1, 5]),
+        widest: 4,
+        out: &mut out,
+    }
+    .run(device)
+    .unwrap();
+    assert_same("own offsets", &out.read().unwrap(), &[1.0, 1.0, 2.0, 3.0, 0.0]);
+}
+
+fn packed_f16_parity(device: &Device) {
+    for sizes in tables() {
+        for dims in [0, 1, 5, 16] {
+            for count in [0, 1, 255, 257] {
+                packed_f16_case(device, &sizes, count, dims);
+            }
+        }
     }
 }
 
 #[test]
-fn a_bag_longer_than_stated_is_an_error_on_the_cpu() {
+fn rows_are_packed() {
+    devices().iter().for_each(packed_parity);
+    assert_rejects(
+        SHADER.name,
+        &[
+            ("let start = output_offsets[b];", "let start = output_offsets[b] + 1u;"),
+            ("min(output_offsets[b + 1u] - start, params.dims);", "params.dims;"),
+            ("min(row_of(ids[b]).width, params.dims);", "row_of(ids[b]).width;"),
+            ("} else if b == params.count {", "} else if b > params.count {"),
+        ],
+        packed_parity,
+    );
+}
+
+#[test]
+fn rows_are_packed_as_f16() {
+    devices().iter().for_each(packed_f16_parity);
+    assert_rejects(
+        SHADER.name,
+        &[
+            ("if output_offsets[middle] <= element {", "if output_offsets[middle] < element {"),
+            ("output_pairs[word] & ~mask", "output_pairs[word] & 0u"),
+            ("let j = element - output_offsets[b];", "let j = 0u;"),
+        ],
+        packed_f16_parity,
+    );
+}
+
+#[test]
+fn packed_rows_that_do_not_fit_are_errors() {
     let device = Device::cpu();
-    let (arena, offsets) = (upload(&device, &[1.0f32]), upload(&device, &[0u32, 1]));
-    let ids = upload(&device, &[0u32, 0, 0]);
-    for (bags, text) in [
-        ([0u32, 3], "table/lookup: `longest_bag` must be at least 3, got 2"),
-        ([0, 4], "table/lookup: `bags` must be never falling, with an end at most 3, got an end at 4"),
+    let (arena, offsets, ids) = (upload(&device, &[1.0, 2.0]), upload(&device, &[0, 2]), upload(&device, &[0, 0]));
+    for (out_offsets, widest, text) in [
+        (vec![0, 2], 2, "table/lookup: `out_offsets` has length 2, expected 3"),
+        (
+            vec![0, 2, 1],
+            2,
+            "table/lookup: `out_offsets` must be never falling, with an end at most 4, got 2 before 1 at 1",
+        ),
+        (vec![0, 2, 5], 3, "table/lookup: `out_offsets` must be never falling, with an end at most 4, got an end at 5"),
+        (vec![0, 1, 4], 2, "table/lookup: `widest` must be at least 3, got 2"),
     ] {
-        let mut out = poisoned::<f32>(&device, 1);
-        let bags = LookupBags {
-            arena: &arena,
-            offsets: &offsets,
-            ids: &ids,
-            bags: &upload(&device, &bags),
-            longest_bag: 2,
-            weights: None,
-            pooling: Pooling::Sum,
-            dims: 1,
-            out: &mut out,
-        }
-        .run(&device);
-        assert_eq!(bags.unwrap_err().to_string(), text);
+        let mut out = poisoned::<f32>(&device, 4);
+        let out_offsets = upload(&device, &out_offsets);
+        let (arena, offsets, ids) = (&arena, &offsets, &ids);
+        let lookup = LookupPacked { arena, offsets, ids, out_offsets: &out_offsets, widest, out: &mut out };
+        assert_eq!(lookup.run(&device).unwrap_err().to_string(), text);
     }
 }
 
@@ -226,15 +298,6 @@ fn mutants_are_rejected() {
             ("j += lanes) {\n        var value", "j += lanes + 1u) {\n        var value"),
         ],
         rows_parity,
-    );
-    assert_rejects(
-        SHADER.name,
-        &[
-            ("sum += weight * arena[row.start + j];", "sum += arena[row.start + j];"),
-            ("i < start + last;", "i + 1u < start + last;"),
-            ("sum /= f32(length);", "sum /= f32(length + 1u);"),
-        ],
-        bags_parity,
     );
 }
 

@@ -1,0 +1,311 @@
+//! Bags of ragged rows, pooled.
+//!
+//! For the ids i of bag k, with row_i[j] = 0 where row i has no dim j (or there is no row i):
+//!
+//! * sum: `out[k, j] = sum of w_i * row_i[j]`
+//! * mean: the sum over the number of ids
+//! * max: `out[k, j] = the largest row_i[j]`, and with it the position of the first id that has it
+//!
+//! An empty bag is 0.
+//!
+//! # Numerics
+//! Bags add in f32 in the order of their ids, also for f16; the two devices agree within `2 * eps * (sum of |w_i * row_i[j]|)` times the
+//! bag's length (the products may be fused). Maxima are equal in every bit, but for NaN, which is whatever the device makes of it.
+//!
+//! # Cost
+//! One dispatch; `4 * (sum of min(d_i, D)) + 4 * bags * D` bytes, plus ids, bags and offsets (f16: half of what is written). Bags of more
+//! than about 16,000 ids take further dispatches.
+//!
+//! Source: the embedding bag of recommenders (Naumov et al., "Deep learning recommendation model for personalization and
+//! recommendation systems", 2019), on rows of different sizes.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::lookup::{Output, lanes, row, whole_words};
+use crate::device::{Access, Binding, Buffer, Entry, Gpu, Kernel, Launch, Shader, params};
+use crate::kernels::{MAX_TRIPS, TASK_ELEMENTS, check};
+use crate::{Error, Result};
+
+use Access::{Read, Write};
+
+pub(crate) static SHADER: Shader = Shader {
+    name: "table/bags",
+    source: include_str!("../../../shaders/table/bags.wgsl"),
+    params: Params::FIELDS,
+    entries: &[
+        Entry {
+            name: "pooled",
+            workgroup: 256,
+            bindings: &[(1, Read), (2, Read), (3, Read), (4, Write), (5, Read), (6, Read)],
+        },
+        Entry {
+            name: "pooled_f16",
+            workgroup: 256,
+            bindings: &[(1, Read), (2, Read), (3, Read), (5, Read), (6, Read), (7, Write)],
+        },
+        Entry { name: "largest", workgroup: 256, bindings: &[(1, Read), (2, Read), (3, Read), (4, Write), (5, Read)] },
+        Entry {
+            name: "largest_f16",
+            workgroup: 256,
+            bindings: &[(1, Read), (2, Read), (3, Read), (5, Read), (7, Write)],
+        },
+        Entry {
+            name: "largest_and_winners",
+            workgroup: 256,
+            bindings: &[(1, Read), (2, Read), (3, Read), (4, Write), (5, Read), (8, Write)],
+        },
+    ],
+};
+
+params! {
+    struct Params {
+        rows: u32,
+        count: u32,
+        dims: u32,
+        weighted: u32,
+        mean: u32,
+        first: u32,
+        last: u32,
+    }
+}
+
+/// How the rows of a bag become one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Pooling {
+    /// Their (weighted) sum.
+    #[default]
+    Sum,
+    /// The (weighted) sum over the number of ids.
+    Mean,
+    /// The largest value of each dim; without weights.
+    Max,
+}
+
+/// Looks up bags of rows. See the [module](self).
+#[derive(Debug)]
+pub struct LookupBags<'a, T: Output = f32> {
+    /// Values of all rows, one after another.
+    pub arena: &'a Buffer<f32>,
+    /// `rows + 1` element offsets into the arena.
+    pub offsets: &'a Buffer<u32>,
+    /// Row ids, bag after bag.
+    pub ids: &'a Buffer<u32>,
+    /// `bags + 1` offsets into `ids`, monotone, the last at most its length.
+    pub bags: &'a Buffer<u32>,
+    /// Ids in the longest bag, or more. A longer bag is an error on the CPU; a GPU, whose bags are not read back, leaves out
+    /// the ids beyond and then does not divide for the mean.
+    pub longest_bag: u32,
+    /// A factor for each id.
+    pub weights: Option<&'a Buffer<f32>>,
+    /// Sum, mean or max.
+    pub pooling: Pooling,
+    /// Output width `D`; even for f16, which a GPU writes in pairs.
+    pub dims: u32,
+    /// `bags * D` values; every one is written.
+    pub out: &'a mut Buffer<T>,
+    /// For the max of f32: `bags * D` positions in `ids`, of the first id with the largest value. `u32::MAX` where that value is the 0 of
+    /// a row without the dim, and for an empty bag.
+    pub winners: Option<&'a mut Buffer<u32>>,
+}
+
+impl<T: Output> LookupBags<'_, T> {
+    /// Ids of a bag that one dispatch takes.
+    fn window(&self) -> u32 {
+        let words = (self.dims / T::PER_WORD).max(1);
+        MAX_TRIPS / (words.div_ceil(lanes(words)) * T::PER_WORD)
+    }
+
+    fn entry(&self) -> &'static str {
+        match (self.pooling, T::PER_WORD > 1, &self.winners) {
+            (Pooling::Max, true, _) => "largest_f16",
+            (Pooling::Max, false, Some(_)) => "largest_and_winners",
+            (Pooling::Max, false, None) => "largest",
+            (_, true, _) => "pooled_f16",
+            (_, false, _) => "pooled",
+        }
+    }
+}
+
+impl<T: Output> Kernel for LookupBags<'_, T> {
+    const NAME: &'static str = "table/bags";
+
+    fn check(&self) -> Result<()> {
+        let op = Self::NAME;
+        check::rows(op, "offsets", self.offsets.len())?;
+        check::indexable(op, "ids", self.ids.len() as u64)?;
+        check::dims(op, self.dims)?;
+        whole_words::<T>(op, self.dims)?;
+        let bags = check::rows(op, "bags", self.bags.len())?;
+        if let Some(weights) = self.weights {
+            check::domain(op, "weights", "some", self.pooling != Pooling::Max, "none for the max")?;
+            check::len(op, "weights", weights.len(), self.ids.len() as u64)?;
+        }
+        let expected = u64::from(bags) * u64::from(self.dims);
+        check::indexable(op, "out", expected)?;
+        check::len(op, "out", self.out.len(), expected)?;
+        if let Some(winners) = &self.winners {
+            let known = self.pooling == Pooling::Max && T::PER_WORD == 1;
+            check::domain(op, "winners", "some", known, "none but for the max of f32")?;
+            check::len(op, "winners", winners.len(), expected)?;
+        }
+        Ok(())
+    }
+
+    fn dispatch(self, gpu: &Gpu, pass: &mut wgpu::ComputePass<'_>) -> Result<()> {
+        let lanes = lanes(self.dims / T::PER_WORD);
+        let bags = self.bags.len() as u32 - 1;
+        let (window, entry) = (self.window(), self.entry());
+        if T::PER_WORD > 1 && self.longest_bag > window {
+            // Parts of a sum that pass through f16 would lose what it cannot hold.
+            return Err(Error::Limit {
+                op: Self::NAME,
+                arg: "longest_bag",
+                limit: "ids of a bag into f16",
+                allowed: window.into(),
+                requested: self.longest_bag.into(),
+            });
+        }
+        for first in (0..self.longest_bag.max(1)).step_by(window as usize) {
+            let table = [self.arena.binding("arena"), self.offsets.binding("offsets"), self.ids.binding("ids")];
+            let (out, bags_binding) = (self.out.binding("out"), self.bags.binding("bags"));
+            // Unread when there are no weights; the arena has the right type.
+            let weights = self.weights.unwrap_or(self.arena).binding("weights");
+            let rest: Vec<Binding<'_>> = match (entry, &self.winners) {
+                ("pooled", _) => vec![out, bags_binding, weights],
+                ("pooled_f16", _) => vec![bags_binding, weights, out],
+                ("largest_f16", _) => vec![bags_binding, out],
+                (_, Some(winners)) => vec![out, bags_binding, winners.binding("winners")],
+                _ => vec![out, bags_binding],
+            };
+            Launch {
+                shader: &SHADER,
+                entry,
+                constants: &[("lanes", f64::from(lanes))],
+                params: Params {
+                    rows: self.offsets.len() as u32 - 1,
+                    count: bags,
+                    dims: self.dims,
+                    weighted: u32::from(self.weights.is_some()),
+                    mean: u32::from(self.pooling == Pooling::Mean),
+                    first,
+                    last: first.saturating_add(window),
+                }
+                .words(),
+                bindings: &table.into_iter().chain(rest).collect::<Vec<_>>(),
+                groups: u64::from(bags).div_ceil(u64::from(256 / lanes)),
+            }
+            .record(gpu, pass)?;
+        }
+        Ok(())
+    }
+
+    fn twin(self) -> Result<()> {
+        let op = Self::NAME;
+        let table = Bags {
+            arena: self.arena.host(op, "arena")?,
+            offsets: self.offsets.host(op, "offsets")?,
+            ids: self.ids.host(op, "ids")?,
+            bags: self.bags.host(op, "bags")?,
+            weights: self.weights.map(|w| w.host(op, "weights")).transpose()?,
+        };
+        let out = self.out.host_mut(op, "out")?;
+        let winners = self.winners.map(|w| w.host_mut(op, "winners")).transpose()?;
+        let dims = self.dims as usize;
+        if dims == 0 {
+            return Ok(());
+        }
+        check::offsets(op, "bags", table.bags, table.ids.len())?;
+        let longest = table.bags.windows(2).map(|bag| bag[1] - bag[0]).max().unwrap_or(0);
+        let known = longest <= self.longest_bag;
+        check::domain(op, "longest_bag", self.longest_bag, known, &format!("at least {longest}"))?;
+        let task = (TASK_ELEMENTS / dims).max(1);
+        let (pooling, size) = (self.pooling, task * dims);
+        let outputs = out.par_chunks_mut(size);
+        match winners {
+            Some(winners) => {
+                outputs.zip(winners.par_chunks_mut(size)).enumerate().for_each(|(part, (out, winners))| {
+                    table.pool(part * task, (pooling, dims), out, Some(winners));
+                })
+            }
+            None => outputs.enumerate().for_each(|(part, out)| table.pool(part * task, (pooling, dims), out, None)),
+        }
+        Ok(())
+    }
+}
+
+/// What bags are pooled from.
+struct Bags<'a> {
+    arena: &'a [f32],
+    offsets: &'a [u32],
+    ids: &'a [u32],
+    bags: &'a [u32],
+    weights: Option<&'a [f32]>,
+}
+
+impl Bags<'_> {
+    /// The bags from `first` on, as many as there is room for.
+    fn pool<T: Output>(
+        &self,
+        first: usize,
+        (pooling, dims): (Pooling, usize),
+        out: &mut [T],
+        mut winners: Option<&mut [u32]>,
+    ) {
+        let mut pooled = vec![0.0; dims];
+        for (k, out) in out.chunks_exact_mut(dims).enumerate() {
+            let bag = self.bags[first + k] as usize..self.bags[first + k + 1] as usize;
+            match pooling {
+                Pooling::Sum => self.sum(bag, &mut pooled),
+                Pooling::Mean => {
+                    let length = bag.len().max(1) as f32;
+                    self.sum(bag, &mut pooled);
+                    pooled.iter_mut().for_each(|sum| *sum /= length);
+                }
+                Pooling::Max => {
+                    let own = winners.as_deref_mut().map(|winners| &mut winners[k * dims..(k + 1) * dims]);
+                    self.max(bag, &mut pooled, own);
+                }
+            }
+            T::convert(&pooled, out);
+        }
+    }
+
+    fn sum(&self, bag: Range<usize>, sums: &mut [f32]) {
+        sums.fill(0.0);
+        for i in bag {
+            let row = row(self.arena, self.offsets, self.ids[i]);
+            match self.weights {
+                Some(weights) => {
+                    let weight = weights[i];
+                    sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += weight * value);
+                }
+                None => sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += value),
+            }
+        }
+    }
+
+    fn max(&self, bag: Range<usize>, best: &mut [f32], mut winners: Option<&mut [u32]>) {
+        best.fill(0.0);
+        if let Some(winners) = winners.as_deref_mut() {
+            winners.fill(u32::MAX);
+        }
+        for i in bag.clone() {
+            let row = row(self.arena, self.offsets, self.ids[i]);
+            for (j, best) in best.iter_mut().enumerate() {
+                let value = row.get(j).copied().unwrap_or(0.0);
+                if value > *best || i == bag.start {
+                    *best = value;
+                    if let Some(winners) = winners.as_deref_mut() {
+                        winners[j] = if j < row.len() { i as u32 } else { u32::MAX };
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
