@@ -169,7 +169,6 @@ fn steps_go_on_after_a_resize() {
     }
 }
 
-/// A batch in which each row occurs once is a dense gradient.
 #[test]
 fn a_new_learning_rate_keeps_steps_and_state() {
     for optimizer in OPTIMIZERS {
@@ -194,6 +193,35 @@ fn a_new_learning_rate_keeps_steps_and_state() {
     assert!(matches!(table.set_learning_rate(f32::NAN), Err(Error::Argument { arg: "learning_rate", .. })));
 }
 
+/// A table's rule reaches both of its updates, survives a new rate, and is checked before there is a table.
+#[test]
+fn decay_and_clipping_belong_to_the_table() {
+    for device in devices() {
+        let rule = UpdateRule { weight_decay: 0.5, max_norm: 5.0, ..Optimizer::Sgd { learning_rate: 1.0 }.into() };
+        let options = TableOptions { rule, init_std: 0.0, zero_dims: 0, seed: 0 };
+        let mut table = RaggedTable::new(&device, &[2, 1], options, &Account::unlimited()).unwrap();
+        let gradients = Buffer::from_slice(&device, &[6.0f32, 8.0, 2.0, 100.0]).unwrap();
+        table.apply_gradients(&[0, 1], &gradients, 2).unwrap();
+        // Of norm 10 to 5; of norm 2 as it is, and what lies past the row's end does not count.
+        let close = |table: &RaggedTable, want: [f32; 3]| {
+            let values = table.values().read().unwrap();
+            assert!(values.iter().zip(want).all(|(v, w)| (v - w).abs() < 1e-5), "{values:?}, expected {want:?}");
+        };
+        close(&table, [-3.0, -4.0, -2.0]);
+        table.set_learning_rate(2.0).unwrap();
+        let mut commands = device.commands();
+        table.record_update_all(&mut commands, &gradients, 2).unwrap();
+        commands.submit().unwrap();
+        close(&table, [-3.0 - 2.0 * (3.0 - 1.5), -4.0 - 2.0 * (4.0 - 2.0), -2.0 - 2.0 * (2.0 - 1.0)]);
+        for (weight_decay, max_norm, arg) in [(-1.0, 1.0, "weight_decay"), (0.0, 0.0, "max_norm")] {
+            let options = TableOptions { rule: UpdateRule { weight_decay, max_norm, ..rule }, ..options };
+            let error = RaggedTable::new(&device, &[1], options, &Account::unlimited()).unwrap_err();
+            assert!(matches!(error, Error::Argument { arg: found, .. } if found == arg), "{error}");
+        }
+    }
+}
+
+/// A batch in which each row occurs once is a dense gradient.
 #[test]
 fn an_update_of_all_rows_is_that_of_a_batch_with_all_rows() {
     for device in devices() {
