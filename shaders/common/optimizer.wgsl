@@ -21,18 +21,17 @@ fn is_row_wise() -> bool {
     return optimizer == ROW_WISE_ADAGRAD || optimizer == ROW_WISE_ADAM;
 }
 
-// The gradient of a value `w`, decay included.
-fn decayed(w: f32, g: f32) -> f32 {
+// The gradient of a value, decay included.
+fn decayed(at: u32, g: f32) -> f32 {
     if decay == OF_GRADIENTS {
-        return g + params.weight_decay * w;
+        return g + params.weight_decay * arena[at];
     }
     return g;
 }
 
 // One value along its gradient; `row_state` is what `accumulate` gave, where the optimizer is row-wise.
 fn step(at: u32, gradient: f32, row_state: f32) {
-    let w = arena[at];
-    let g = decayed(w, gradient);
+    let g = decayed(at, gradient);
     var direction = g;
     if optimizer == MOMENTUM || optimizer == NESTEROV {
         let velocity = params.beta1 * first_state[at] + g;
@@ -59,6 +58,7 @@ fn step(at: u32, gradient: f32, row_state: f32) {
         first_state[at] = mean;
         direction = mean / (sqrt(row_state * params.correction) + params.epsilon);
     }
+    let w = arena[at];
     var kept = w;
     if decay == OF_WEIGHTS {
         kept -= params.weight_decay * w;

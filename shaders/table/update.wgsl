@@ -156,7 +156,7 @@ fn short_runs_by_row(
             if clip == 0u || run.width > lanes {
                 g = short_sum(run, j);
             }
-            let whole = decayed(arena[offsets[run.row] + j], factor * g);
+            let whole = decayed(offsets[run.row] + j, factor * g);
             squares += whole * whole;
         }
         row_state = accumulate(thread, run.row, run.width, squares);
@@ -266,7 +266,7 @@ fn long_runs_by_row(
         if clip == 1u {
             squares += g * g;
         } else {
-            let whole = decayed(arena[offsets[run.row] + j], g);
+            let whole = decayed(offsets[run.row] + j, g);
             squares += whole * whole;
         }
     }
@@ -277,7 +277,7 @@ fn long_runs_by_row(
             squares = 0.0;
             for (var j = thread; j < run.width; j += lanes) {
                 let g = bitcast<f32>(workspace[first_partial(run, index, j)]);
-                let whole = decayed(arena[offsets[run.row] + j], factor * g);
+                let whole = decayed(offsets[run.row] + j, factor * g);
                 squares += whole * whole;
             }
         }

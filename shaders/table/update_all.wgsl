@@ -72,7 +72,7 @@ fn by_row(
     if is_row_wise() {
         var squares = 0.0;
         for (var j = thread % lanes; j < row.width; j += lanes) {
-            let g = decayed(arena[row.start + j], factor * gradients[index * params.dims + j]);
+            let g = decayed(row.start + j, factor * gradients[index * params.dims + j]);
             squares += g * g;
         }
         row_state = accumulate(thread, index, row.width, squares);

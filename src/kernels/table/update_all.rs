@@ -51,7 +51,9 @@ pub struct UpdateAll<'a> {
     pub arena: &'a mut Buffer<f32>,
     /// `rows + 1` element offsets into the arena.
     pub offsets: &'a Buffer<u32>,
-    /// Optimizer state, a buffer for each number of [`Optimizer::state_size`](super::optimizer::Optimizer::state_size): of the arena's length, or of the rows'.
+    /// Optimizer state, a buffer for each number of [`Optimizer::state_size`]: of the arena's length, or of the rows'.
+    ///
+    /// [`Optimizer::state_size`]: super::optimizer::Optimizer::state_size
     pub state: &'a mut [Buffer<f32>],
     /// `rows * D` gradients.
     pub gradients: &'a Buffer<f32>,

@@ -324,10 +324,10 @@ fn mutants_are_rejected() {
             ("factor = clip_factor(thread, squares);\n    }", "}"),
             ("factor = clip_factor(thread, squares);\n        if", "if"),
             ("return params.max_norm / norm;", "return params.max_norm / (norm * norm);"),
-            ("g + params.weight_decay * w", "g - params.weight_decay * w"),
+            ("g + params.weight_decay * arena[at]", "g - params.weight_decay * arena[at]"),
             ("kept -= params.weight_decay * w;", ""),
-            ("decayed(arena[offsets[run.row] + j], g);", "g;"),
-            ("decayed(arena[offsets[run.row] + j], factor * g);", "decayed(arena[offsets[run.row] + j], g);"),
+            ("decayed(offsets[run.row] + j, g);", "g;"),
+            ("decayed(offsets[run.row] + j, factor * g);", "decayed(offsets[run.row] + j, g);"),
         ],
         parity,
     );
