@@ -73,8 +73,8 @@ fn segment(rng: &mut Philox, entities: usize) -> Vec<u32> {
 }
 
 fn tables(device: &Device) -> Embeddings {
-    let optimizer = Optimizer::Sgd { learning_rate: 0.1 };
-    let options = EmbeddingsOptions { optimizer, init_std: [0.01; 2], item_bias: true, seed: 9 };
+    let rule = Optimizer::Sgd { learning_rate: 0.1 }.into();
+    let options = EmbeddingsOptions { rule, init_std: [0.01; 2], item_bias: true, seed: 9 };
     Embeddings::new(device, options, &Account::unlimited()).unwrap()
 }
 

@@ -6,30 +6,33 @@ use common::devices;
 use proptest::prelude::*;
 use scall_gpu::Error;
 use scall_gpu::device::{Buffer, Device};
-use scall_gpu::kernels::table::optimizer::Optimizer;
+use scall_gpu::kernels::table::optimizer::{Optimizer, UpdateRule};
 use scall_gpu::table::{Account, Counts, Offsets, RaggedTable, ResizePlan, TableOptions};
 
 const OPTIONS: TableOptions = TableOptions {
-    optimizer: Optimizer::Adagrad { learning_rate: 0.1, epsilon: 1e-8 },
+    rule: UpdateRule::new(Optimizer::Adagrad { learning_rate: 0.1, epsilon: 1e-8 }),
     init_std: 0.01,
     zero_dims: 1,
     seed: 42,
 };
 
-const OPTIMIZERS: [Optimizer; 4] = [
+const OPTIMIZERS: [Optimizer; 7] = [
     Optimizer::Sgd { learning_rate: 0.1 },
-    OPTIONS.optimizer,
+    OPTIONS.rule.optimizer,
     Optimizer::Adam { learning_rate: 0.1, beta1: 0.9, beta2: 0.999, epsilon: 1e-8 },
     Optimizer::RowWiseAdagrad { learning_rate: 0.1, epsilon: 1e-8 },
+    Optimizer::Momentum { learning_rate: 0.1, momentum: 0.9, nesterov: true },
+    Optimizer::AdamW { learning_rate: 0.1, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.01 },
+    Optimizer::RowWiseAdam { learning_rate: 0.1, beta1: 0.9, beta2: 0.999, epsilon: 1e-8 },
 ];
 
 /// A table whose values and state both differ everywhere.
 fn trained(device: &Device, sizes: &[u32], account: &Account) -> RaggedTable {
-    trained_by(OPTIONS.optimizer, device, sizes, account)
+    trained_by(OPTIONS.rule.optimizer, device, sizes, account)
 }
 
 fn trained_by(optimizer: Optimizer, device: &Device, sizes: &[u32], account: &Account) -> RaggedTable {
-    let options = TableOptions { optimizer, ..OPTIONS };
+    let options = TableOptions { rule: optimizer.into(), ..OPTIONS };
     let mut table = RaggedTable::new(device, sizes, options, account).unwrap();
     let ids: Vec<u32> = (0..table.rows()).collect();
     let dims = sizes.iter().copied().max().unwrap_or(0);
@@ -55,8 +58,9 @@ fn rows(buffer: &Buffer<f32>, sizes: &[u32]) -> Vec<Vec<u32>> {
 fn contents(table: &RaggedTable) -> Vec<Vec<Vec<u32>>> {
     let sizes: Vec<u32> = table.sizes().collect();
     let per_row = vec![1; sizes.len()];
-    let shape = if table.options().optimizer.state_size().per_row > 0 { &per_row } else { &sizes };
-    let state = table.optimizer_state().iter().map(|state| rows(state, shape));
+    let per_value = table.options().rule.optimizer.state_size().per_value as usize;
+    let shape = |number| if number < per_value { &sizes } else { &per_row };
+    let state = table.optimizer_state().iter().enumerate().map(|(number, state)| rows(state, shape(number)));
     [rows(table.values(), &sizes)].into_iter().chain(state).collect()
 }
 
@@ -128,8 +132,8 @@ fn resize_keeps_bits(device: &Device, from: &[u32], to: &[u32]) {
             assert_eq!(after[0][r][..kept], old(&before[0])[..kept], "{what}");
             // What is new does not depend on the way: it is what a fresh table has there, and fresh state.
             assert_eq!(after[0][r][kept..], fresh[r][kept..], "{what}");
-            for (before, after) in before[1..].iter().zip(&after[1..]) {
-                if optimizer.state_size().per_row > 0 {
+            for (number, (before, after)) in before[1..].iter().zip(&after[1..]).enumerate() {
+                if number >= optimizer.state_size().per_value as usize {
                     // A row keeps its number whatever its size, and a new row has zero.
                     assert_eq!(after[r], before.get(r).cloned().unwrap_or_else(|| vec![0]), "{what}");
                 } else {
@@ -165,7 +169,6 @@ fn steps_go_on_after_a_resize() {
     }
 }
 
-/// A batch in which each row occurs once is a dense gradient.
 #[test]
 fn a_new_learning_rate_keeps_steps_and_state() {
     for optimizer in OPTIMIZERS {
@@ -190,6 +193,35 @@ fn a_new_learning_rate_keeps_steps_and_state() {
     assert!(matches!(table.set_learning_rate(f32::NAN), Err(Error::Argument { arg: "learning_rate", .. })));
 }
 
+/// A table's rule reaches both of its updates, survives a new rate, and is checked before there is a table.
+#[test]
+fn decay_and_clipping_belong_to_the_table() {
+    for device in devices() {
+        let rule = UpdateRule { weight_decay: 0.5, max_norm: 5.0, ..Optimizer::Sgd { learning_rate: 1.0 }.into() };
+        let options = TableOptions { rule, init_std: 0.0, zero_dims: 0, seed: 0 };
+        let mut table = RaggedTable::new(&device, &[2, 1], options, &Account::unlimited()).unwrap();
+        let gradients = Buffer::from_slice(&device, &[6.0f32, 8.0, 2.0, 100.0]).unwrap();
+        table.apply_gradients(&[0, 1], &gradients, 2).unwrap();
+        // Of norm 10 to 5; of norm 2 as it is, and what lies past the row's end does not count.
+        let close = |table: &RaggedTable, want: [f32; 3]| {
+            let values = table.values().read().unwrap();
+            assert!(values.iter().zip(want).all(|(v, w)| (v - w).abs() < 1e-5), "{values:?}, expected {want:?}");
+        };
+        close(&table, [-3.0, -4.0, -2.0]);
+        table.set_learning_rate(2.0).unwrap();
+        let mut commands = device.commands();
+        table.record_update_all(&mut commands, &gradients, 2).unwrap();
+        commands.submit().unwrap();
+        close(&table, [-3.0 - 2.0 * (3.0 - 1.5), -4.0 - 2.0 * (4.0 - 2.0), -2.0 - 2.0 * (2.0 - 1.0)]);
+        for (weight_decay, max_norm, arg) in [(-1.0, 1.0, "weight_decay"), (0.0, 0.0, "max_norm")] {
+            let options = TableOptions { rule: UpdateRule { weight_decay, max_norm, ..rule }, ..options };
+            let error = RaggedTable::new(&device, &[1], options, &Account::unlimited()).unwrap_err();
+            assert!(matches!(error, Error::Argument { arg: found, .. } if found == arg), "{error}");
+        }
+    }
+}
+
+/// A batch in which each row occurs once is a dense gradient.
 #[test]
 fn an_update_of_all_rows_is_that_of_a_batch_with_all_rows() {
     for device in devices() {
@@ -293,7 +325,7 @@ fn the_budget_cannot_be_passed() {
 
 #[test]
 fn the_optimizer_counts_when_it_is_asked_to() {
-    for (optimizer, state) in OPTIMIZERS.into_iter().zip([0, 240, 480, 40]) {
+    for (optimizer, state) in OPTIMIZERS.into_iter().zip([0, 240, 480, 40, 240, 480, 280]) {
         for device in devices() {
             let account = Account::new(u64::MAX, Counts { optimizer: true, metadata: false });
             let mut table = trained_by(optimizer, &device, &[6; 10], &account);
@@ -303,7 +335,7 @@ fn the_optimizer_counts_when_it_is_asked_to() {
             table.append_rows(&[0]).unwrap();
             let held = table.memory();
             assert_eq!(account.used_bytes(), held.values_bytes + held.optimizer_bytes);
-            assert_eq!(held.optimizer_bytes, if state == 40 { 44 } else { state });
+            assert_eq!(held.optimizer_bytes, state + 4 * u64::from(optimizer.state_size().per_row));
         }
     }
 }
@@ -344,7 +376,7 @@ fn a_reset_row_is_a_new_row() {
         for optimizer in OPTIMIZERS {
             let mut table = trained_by(optimizer, &device, &sizes, &Account::unlimited());
             let before = contents(&table);
-            let options = TableOptions { optimizer, ..OPTIONS };
+            let options = TableOptions { rule: optimizer.into(), ..OPTIONS };
             let fresh = contents(&RaggedTable::new(&device, &sizes, options, &Account::unlimited()).unwrap());
             table.reset_rows(&[&chosen[..], &chosen[..5]].concat()).unwrap();
             let after = contents(&table);

@@ -17,7 +17,7 @@ fn a_table_with_keys_goes_on_from_its_file() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("table.safetensors");
     let optimizer = Optimizer::Adagrad { learning_rate: 0.1, epsilon: 1e-8 };
-    let options = TableOptions { optimizer, ..TableOptions::default() };
+    let options = TableOptions { rule: optimizer.into(), ..TableOptions::default() };
     for device in devices() {
         let account = Account::unlimited();
         let run = |saved: bool| {
@@ -69,7 +69,7 @@ fn numpy_reads_a_row_as_the_document_says() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("table.safetensors");
     let options = TableOptions {
-        optimizer: Optimizer::Adam { learning_rate: 0.1, beta1: 0.9, beta2: 0.999, epsilon: 1e-8 },
+        rule: Optimizer::Adam { learning_rate: 0.1, beta1: 0.9, beta2: 0.999, epsilon: 1e-8 }.into(),
         ..TableOptions::default()
     };
     for device in devices() {

@@ -96,7 +96,7 @@ pub fn update(c: &mut Criterion) {
                         count: IDS as u32,
                         gradients: &gradients,
                         dims: DIMS,
-                        optimizer: Optimizer::Adagrad { learning_rate: 0.1, epsilon: 1e-8 },
+                        rule: Optimizer::Adagrad { learning_rate: 0.1, epsilon: 1e-8 }.into(),
                         step: 1,
                         workspace: &mut workspace,
                     };

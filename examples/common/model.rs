@@ -1,7 +1,7 @@
 //! The choice of a recommender.
 
 use clap::ValueEnum;
-use scall_gpu::kernels::table::update::Optimizer;
+use scall_gpu::kernels::table::update::{Optimizer, UpdateRule};
 use scall_gpu::models::{BprMfOptions, FismOptions, ItemBias, LightGcnOptions, ModelOptions, RateSchedule, Sampling};
 
 use super::setup::Setup;
@@ -51,8 +51,8 @@ impl Setup {
             Model::Mf => {
                 let default = BprMfOptions::default();
                 let (batch, l2) = settle((default.batch, default.l2));
-                let (sampling, (optimizer, rate)) = (self.sampled(default.sampling), self.adagrad(0.5));
-                let options = BprMfOptions { optimizer, batch, l2, item_bias, sampling, ..default };
+                let (sampling, (rule, rate)) = (self.sampled(default.sampling), self.adagrad(0.5));
+                let options = BprMfOptions { rule, batch, l2, item_bias, sampling, ..default };
                 Chosen { options: ModelOptions::BprMf(options), batch, rate, l2, sampling }
             }
             Model::Lightgcn => {
@@ -68,18 +68,18 @@ impl Setup {
             Model::Fism => {
                 let default = FismOptions::default();
                 let (batch, l2) = settle((default.batch, default.l2));
-                let (sampling, (optimizer, rate)) = (self.sampled(default.sampling), self.adagrad(0.3));
-                let options = FismOptions { optimizer, batch, l2, item_bias, sampling, ..default };
+                let (sampling, (rule, rate)) = (self.sampled(default.sampling), self.adagrad(0.3));
+                let options = FismOptions { rule, batch, l2, item_bias, sampling, ..default };
                 Chosen { options: ModelOptions::Fism(options), batch, rate, l2, sampling }
             }
         }
     }
 
-    /// The optimizer, and in words.
-    fn adagrad(&self, default: f32) -> (Optimizer, String) {
+    /// How rows move, and in words.
+    fn adagrad(&self, default: f32) -> (UpdateRule, String) {
         let (learning_rate, epsilon) = (self.learning_rate.unwrap_or(default), self.epsilon);
         let words = format!("Adagrad at {learning_rate} (epsilon {epsilon})");
-        (Optimizer::Adagrad { learning_rate, epsilon }, words)
+        (Optimizer::Adagrad { learning_rate, epsilon }.into(), words)
     }
 
     fn model(&self) -> Model {

@@ -17,6 +17,8 @@ struct Params {
     beta1: f32,
     beta2: f32,
     correction: f32,
+    weight_decay: f32,
+    max_norm: f32,
 }
 
 override lanes: u32 = 8u;   // threads that share a row; all 256 for a long run
@@ -124,30 +126,46 @@ fn short_runs(
 ) {
     let run = short_run(workgroup_index(group, groups) * (256u / lanes) + thread / lanes);
     for (var j = thread % lanes; j < run.width; j += lanes) {
-        step(offsets[run.row] + j, short_sum(run, j));
+        step(offsets[run.row] + j, short_sum(run, j), 0.0);
     }
 }
 
+// Where the whole row has a say in a value's step: it is clipped, or has state of its own.
 @compute @workgroup_size(256)
-fn short_runs_row_wise(
+fn short_runs_by_row(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
     let run = short_run(workgroup_index(group, groups) * (256u / lanes) + thread / lanes);
+    // A lane with one value sums it once and keeps it; there is no room to keep more.
     var g = 0.0;
-    var squares = 0.0;
-    for (var j = thread % lanes; j < run.width; j += lanes) {
-        g = short_sum(run, j);
-        squares += g * g;
+    var factor = 1.0;
+    if clip == 1u {
+        var squares = 0.0;
+        for (var j = thread % lanes; j < run.width; j += lanes) {
+            g = short_sum(run, j);
+            squares += g * g;
+        }
+        factor = clip_factor(thread, squares);
     }
-    let sum = accumulate(thread, run.row, run.width, squares);
+    var row_state = 0.0;
+    if is_row_wise() {
+        var squares = 0.0;
+        for (var j = thread % lanes; j < run.width; j += lanes) {
+            if clip == 0u || run.width > lanes {
+                g = short_sum(run, j);
+            }
+            let whole = decayed(offsets[run.row] + j, factor * g);
+            squares += whole * whole;
+        }
+        row_state = accumulate(thread, run.row, run.width, squares);
+    }
     for (var j = thread % lanes; j < run.width; j += lanes) {
-        // A lane with one value still has its sum; there is no room to keep more.
         if run.width > lanes {
             g = short_sum(run, j);
         }
-        step_row_wise(offsets[run.row] + j, g, sum);
+        step(offsets[run.row] + j, factor * g, row_state);
     }
 }
 
@@ -228,12 +246,12 @@ fn long_runs(
     let index = workgroup_index(group, groups);
     let run = long_run(index);
     for (var j = thread; j < run.width; j += lanes) {
-        step(offsets[run.row] + j, long_sum(run, index, j));
+        step(offsets[run.row] + j, long_sum(run, index, j), 0.0);
     }
 }
 
 @compute @workgroup_size(256)
-fn long_runs_row_wise(
+fn long_runs_by_row(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
@@ -245,10 +263,31 @@ fn long_runs_row_wise(
         let g = long_sum(run, index, j);
         // Nobody else reads the run's first partial sum.
         workspace[first_partial(run, index, j)] = bitcast<u32>(g);
-        squares += g * g;
+        if clip == 1u {
+            squares += g * g;
+        } else {
+            let whole = decayed(offsets[run.row] + j, g);
+            squares += whole * whole;
+        }
     }
-    let sum = accumulate(thread, run.row, run.width, squares);
+    var factor = 1.0;
+    if clip == 1u {
+        factor = clip_factor(thread, squares);
+        if is_row_wise() {
+            squares = 0.0;
+            for (var j = thread; j < run.width; j += lanes) {
+                let g = bitcast<f32>(workspace[first_partial(run, index, j)]);
+                let whole = decayed(offsets[run.row] + j, factor * g);
+                squares += whole * whole;
+            }
+        }
+    }
+    var row_state = 0.0;
+    if is_row_wise() {
+        row_state = accumulate(thread, run.row, run.width, squares);
+    }
     for (var j = thread; j < run.width; j += lanes) {
-        step_row_wise(offsets[run.row] + j, bitcast<f32>(workspace[first_partial(run, index, j)]), sum);
+        let g = bitcast<f32>(workspace[first_partial(run, index, j)]);
+        step(offsets[run.row] + j, factor * g, row_state);
     }
 }

@@ -10,6 +10,8 @@ struct Params {
     beta1: f32,
     beta2: f32,
     correction: f32,
+    weight_decay: f32,
+    max_norm: f32,
 }
 
 override lanes: u32 = 8u;  // threads that share a row
@@ -44,25 +46,38 @@ fn element_wise(
     let index = workgroup_index(group, groups) * (256u / lanes) + thread / lanes;
     let row = row_of(index);
     for (var j = thread % lanes; j < row.width; j += lanes) {
-        step(row.start + j, gradients[index * params.dims + j]);
+        step(row.start + j, gradients[index * params.dims + j], 0.0);
     }
 }
 
+// Where the whole row has a say in a value's step: it is clipped, or has state of its own.
 @compute @workgroup_size(256)
-fn row_wise(
+fn by_row(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
     let index = workgroup_index(group, groups) * (256u / lanes) + thread / lanes;
     let row = row_of(index);
-    var squares = 0.0;
-    for (var j = thread % lanes; j < row.width; j += lanes) {
-        let g = gradients[index * params.dims + j];
-        squares += g * g;
+    var factor = 1.0;
+    if clip == 1u {
+        var squares = 0.0;
+        for (var j = thread % lanes; j < row.width; j += lanes) {
+            let g = gradients[index * params.dims + j];
+            squares += g * g;
+        }
+        factor = clip_factor(thread, squares);
     }
-    let sum = accumulate(thread, index, row.width, squares);
+    var row_state = 0.0;
+    if is_row_wise() {
+        var squares = 0.0;
+        for (var j = thread % lanes; j < row.width; j += lanes) {
+            let g = decayed(row.start + j, factor * gradients[index * params.dims + j]);
+            squares += g * g;
+        }
+        row_state = accumulate(thread, index, row.width, squares);
+    }
     for (var j = thread % lanes; j < row.width; j += lanes) {
-        step_row_wise(row.start + j, gradients[index * params.dims + j], sum);
+        step(row.start + j, factor * gradients[index * params.dims + j], row_state);
     }
 }

@@ -9,15 +9,15 @@ use crate::Result;
 use crate::device::{Commands, Device};
 use crate::kernels::check;
 use crate::kernels::rank::bpr::{Bpr, UserRows};
-use crate::kernels::table::update::Optimizer;
+use crate::kernels::table::update::{Optimizer, UpdateRule};
 use crate::table::{Account, Occurrences};
 
 /// How [`BprMf`] learns.
 #[derive(Clone, Copy, Debug)]
 pub struct BprMfOptions {
-    /// Optimizer (default: Adagrad at 0.5 with an epsilon of 1e-3, the size of a frequent row's gradient: rare rows then
+    /// How rows move (default: Adagrad at 0.5 with an epsilon of 1e-3, the size of a frequent row's gradient: rare rows then
     /// take small steps instead of steps of the full rate on little evidence).
-    pub optimizer: Optimizer,
+    pub rule: UpdateRule,
     /// Triples a step (default 4,096: a step is short and its launches still cost little).
     pub batch: u32,
     /// Weight of the squared embeddings of the batch's rows, a triple (default 0.02).
@@ -37,7 +37,7 @@ pub struct BprMfOptions {
 impl Default for BprMfOptions {
     fn default() -> Self {
         Self {
-            optimizer: Optimizer::Adagrad { learning_rate: 0.5, epsilon: 1e-3 },
+            rule: Optimizer::Adagrad { learning_rate: 0.5, epsilon: 1e-3 }.into(),
             batch: 4096,
             l2: 0.02,
             l2_bias: 0.0,
@@ -81,13 +81,10 @@ impl BprMf {
         for (arg, value) in [("l2", options.l2), ("l2_bias", options.l2_bias), ("init_std", options.init_std)] {
             check::domain(op, arg, value, value.is_finite() && value >= 0.0, "finite and not negative")?;
         }
-        let BprMfOptions { optimizer, init_std, item_bias, seed, .. } = options;
+        let BprMfOptions { rule, init_std, item_bias, seed, .. } = options;
         let item_bias = item_bias.exists();
-        let embeddings = Embeddings::new(
-            device,
-            EmbeddingsOptions { optimizer, init_std: [init_std; 2], item_bias, seed },
-            account,
-        )?;
+        let embeddings =
+            Embeddings::new(device, EmbeddingsOptions { rule, init_std: [init_std; 2], item_bias, seed }, account)?;
         Ok(Self { options, embeddings, set: None, step: 0, working_bytes: 0 })
     }
 

@@ -3,7 +3,7 @@
 use crate::device::{Buffer, Device, Kernel};
 use crate::kernels::rank::bpr::BiasUse;
 use crate::kernels::table::store::Store;
-use crate::kernels::table::update::Optimizer;
+use crate::kernels::table::update::UpdateRule;
 use crate::sizing::Sizes;
 use crate::table::{Account, MemoryReport, RaggedTable, ResizePlan, TableOptions};
 use crate::{Error, Result};
@@ -53,8 +53,8 @@ impl ItemBias {
 /// How the tables of a recommender start and move.
 #[derive(Clone, Copy, Debug)]
 pub struct EmbeddingsOptions {
-    /// Optimizer of both tables.
-    pub optimizer: Optimizer,
+    /// How the rows of both tables move.
+    pub rule: UpdateRule,
     /// Standard deviation of new values in user rows and in item rows.
     pub init_std: [f32; 2],
     /// Whether an item row begins with a bias, one more parameter an item.
@@ -97,10 +97,10 @@ impl Embeddings {
     /// # Errors
     /// [`Error::Argument`] for options outside their domain; [`Error::OverBudget`] for an account with no room at all.
     pub fn new(device: &Device, options: EmbeddingsOptions, account: &Account) -> Result<Self> {
-        let EmbeddingsOptions { optimizer, init_std, item_bias, seed } = options;
+        let EmbeddingsOptions { rule, init_std, item_bias, seed } = options;
         let table = |side: u64, init_std, zero_dims| {
             // The side in the key's top bits: users and items draw different values from one seed.
-            let options = TableOptions { optimizer, init_std, zero_dims, seed: seed ^ (side << 62) };
+            let options = TableOptions { rule, init_std, zero_dims, seed: seed ^ (side << 62) };
             RaggedTable::new(device, &[], options, account)
         };
         let (users, items) = (table(1, init_std[0], 0)?, table(2, init_std[1], u32::from(item_bias))?);

@@ -12,7 +12,7 @@ use crate::Result;
 use crate::device::{Buffer, Commands, Device};
 use crate::kernels::check;
 use crate::kernels::rank::bpr::{Bpr, UserRows};
-use crate::kernels::table::update::Optimizer;
+use crate::kernels::table::update::{Optimizer, UpdateRule};
 use crate::stream::UserItems;
 use crate::table::Account;
 
@@ -22,8 +22,8 @@ use crate::table::Account;
 pub struct FismOptions {
     /// How fast a user's items count less as there are more of them: the exponent a (default 0.7; 0 sums, 1 averages).
     pub exponent: f64,
-    /// Optimizer (default: Adagrad at 0.3 with an epsilon of 1e-3).
-    pub optimizer: Optimizer,
+    /// How rows move (default: Adagrad at 0.3 with an epsilon of 1e-3).
+    pub rule: UpdateRule,
     /// Triples a step (default 2,048).
     pub batch: u32,
     /// Weight of the squared rows of a triple's user, positive and negative (default 0.015).
@@ -44,7 +44,7 @@ impl Default for FismOptions {
     fn default() -> Self {
         Self {
             exponent: 0.7,
-            optimizer: Optimizer::Adagrad { learning_rate: 0.3, epsilon: 1e-3 },
+            rule: Optimizer::Adagrad { learning_rate: 0.3, epsilon: 1e-3 }.into(),
             batch: 2048,
             l2: 0.015,
             item_bias: ItemBias::default(),
@@ -99,14 +99,14 @@ impl Fism {
     /// [`Error::OverBudget`](crate::Error::OverBudget) for an account with no room at all.
     pub fn new(device: &Device, options: FismOptions, account: &Account) -> Result<Self> {
         let op = "Fism::new";
-        let FismOptions { exponent, optimizer, batch, l2, item_bias, user_init_std, item_init_std, seed, .. } = options;
+        let FismOptions { exponent, rule, batch, l2, item_bias, user_init_std, item_init_std, seed, .. } = options;
         check::domain(op, "exponent", exponent, (0.0..=1.0).contains(&exponent), "from 0 to 1")?;
         check::domain(op, "batch", batch, (1..=MAX_BATCH).contains(&batch), &format!("from 1 to {MAX_BATCH}"))?;
         for (arg, value) in [("l2", l2), ("user_init_std", user_init_std), ("item_init_std", item_init_std)] {
             check::domain(op, arg, value, value.is_finite() && value >= 0.0, "finite and not negative")?;
         }
         let init_std = [user_init_std, item_init_std];
-        let tables = EmbeddingsOptions { optimizer, init_std, item_bias: item_bias.exists(), seed };
+        let tables = EmbeddingsOptions { rule, init_std, item_bias: item_bias.exists(), seed };
         let nothing = UserItems::new(0, [])?;
         Ok(Self {
             options,

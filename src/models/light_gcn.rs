@@ -73,7 +73,7 @@ impl LightGcn {
         }
         rate.check(op)?;
         let tables = EmbeddingsOptions {
-            optimizer: options.optimizer(),
+            rule: options.optimizer().into(),
             init_std: [init_std; 2],
             item_bias: item_bias.exists(),
             seed,

@@ -101,9 +101,9 @@ impl ModelOptions {
     /// What its optimizer keeps.
     pub fn state_size(&self) -> StateSize {
         match self {
-            Self::BprMf(options) => options.optimizer.state_size(),
+            Self::BprMf(options) => options.rule.optimizer.state_size(),
             Self::LightGcn(options) => options.optimizer().state_size(),
-            Self::Fism(options) => options.optimizer.state_size(),
+            Self::Fism(options) => options.rule.optimizer.state_size(),
         }
     }
 

@@ -98,20 +98,8 @@ pub(super) struct Scatter<'a> {
 impl Scatter<'_> {
     pub fn record(self, commands: &mut Commands, workspace: &mut Buffer<u32>) -> Result<()> {
         let Self { arena, offsets, ids, first, count, gradients, dims, factor } = self;
-        let optimizer = Optimizer::Sgd { learning_rate: -factor };
+        let rule = Optimizer::Sgd { learning_rate: -factor }.into();
         let state = &mut [];
-        commands.run(Update {
-            arena,
-            offsets,
-            state,
-            ids,
-            first,
-            count,
-            gradients,
-            dims,
-            optimizer,
-            step: 1,
-            workspace,
-        })
+        commands.run(Update { arena, offsets, state, ids, first, count, gradients, dims, rule, step: 1, workspace })
     }
 }

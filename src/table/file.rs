@@ -133,7 +133,7 @@ impl RaggedTable {
         let header = Header::read(&mut reader)?;
         Buffer::<f32>::check_len(device, header.values)?;
         Buffer::<u32>::check_len(device, header.rows + 1)?;
-        let state = header.options.optimizer.state_size();
+        let state = header.options.rule.optimizer.state_size();
         let bytes = account.counted_bytes(header.rows as u64, header.values as u64, state);
         account.exchange(0, bytes)?;
         match contents(device, &mut reader, &header) {

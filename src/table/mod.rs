@@ -4,7 +4,7 @@
 //! offsets   0     3 3        7         n + 1 numbers: the row directory
 //!           |     | |        |
 //! arena     a a a   c c c c          row 0 has 3 dims, row 1 none, row 2 has 4
-//! state     s s s   s s s s          the optimizer's, of the same shape, or one number a row
+//! state     s s s   s s s s          the optimizer's, of the same shape, or one number a row, or both
 //! ```
 //!
 //! A resize is a pure [`ResizePlan`], then [`RaggedTable::resize`]: what survives keeps its bits, values and optimizer

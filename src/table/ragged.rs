@@ -6,7 +6,7 @@ use crate::device::{Buffer, Commands, Device, Kernel};
 use crate::kernels::check;
 use crate::kernels::table::lookup::Lookup;
 use crate::kernels::table::migrate::{Fill, Migrate};
-use crate::kernels::table::optimizer::{Optimizer, StateSize};
+use crate::kernels::table::optimizer::{StateSize, UpdateRule};
 use crate::kernels::table::reset::{Reset, Shape};
 use crate::kernels::table::update::Update;
 use crate::kernels::table::update_all::UpdateAll;
@@ -15,8 +15,10 @@ use crate::{Error, Result};
 /// How a table starts its rows and moves them.
 #[derive(Clone, Copy, Debug)]
 pub struct TableOptions {
-    /// Optimizer (default: SGD at 0.01, which needs no state).
-    pub optimizer: Optimizer,
+    /// How rows move (default: SGD at 0.01, which needs no state); an [`Optimizer`] becomes one by `into()`.
+    ///
+    /// [`Optimizer`]: crate::kernels::table::optimizer::Optimizer
+    pub rule: UpdateRule,
     /// Standard deviation of new values (default 0.01, `docs/method.md` section 4).
     pub init_std: f32,
     /// Leading dims of a row that start at zero, such as a bias (default 0).
@@ -27,7 +29,7 @@ pub struct TableOptions {
 
 impl Default for TableOptions {
     fn default() -> Self {
-        Self { optimizer: Optimizer::Sgd { learning_rate: 0.01 }, init_std: 0.01, zero_dims: 0, seed: 0 }
+        Self { rule: UpdateRule::default(), init_std: 0.01, zero_dims: 0, seed: 0 }
     }
 }
 
@@ -140,8 +142,8 @@ impl RaggedTable {
     /// # Errors
     /// [`Error::OverBudget`] when the account has no room; [`Error::Limit`] past the device's largest binding.
     pub fn new(device: &Device, sizes: &[u32], options: TableOptions, account: &Account) -> Result<Self> {
-        options.optimizer.check("RaggedTable::new")?;
-        let empty = Storage::new(device, Offsets::from_sizes(&[])?, options.optimizer.state_size())?;
+        options.rule.check("RaggedTable::new")?;
+        let empty = Storage::new(device, Offsets::from_sizes(&[])?, options.rule.optimizer.state_size())?;
         account.exchange(0, account.counted_bytes(0, 0, StateSize::default()))?;
         let (device, account) = (device.clone(), account.clone());
         let mut table = Self { device, options, account, storage: empty, steps: 0, peak_bytes: 0 };
@@ -154,7 +156,7 @@ impl RaggedTable {
     /// # Errors
     /// [`Error::OverBudget`] when that account has no room for it; what the device reports.
     pub fn duplicate(&self, account: &Account) -> Result<Self> {
-        let bytes = account.counted_bytes(self.rows().into(), self.len(), self.options.optimizer.state_size());
+        let bytes = account.counted_bytes(self.rows().into(), self.len(), self.options.rule.optimizer.state_size());
         account.exchange(0, bytes)?;
         let storage = self.storage.duplicate(&self.device).inspect_err(|_| {
             // Giving back cannot overdraw.
@@ -235,7 +237,8 @@ impl RaggedTable {
     }
 
     /// The optimizer's state on the device: a buffer for each number of
-    /// [`state_size`](Optimizer::state_size), of the values' shape or one number a row.
+    /// [`state_size`](crate::kernels::table::optimizer::Optimizer::state_size), those of the values' shape before those with one
+    /// number a row.
     pub fn optimizer_state(&self) -> &[Buffer<f32>] {
         &self.storage.state
     }
@@ -299,7 +302,7 @@ impl RaggedTable {
             count,
             gradients,
             dims,
-            optimizer: self.options.optimizer,
+            rule: self.options.rule,
             step: self.steps.saturating_add(1),
             workspace,
         })?;
@@ -318,7 +321,7 @@ impl RaggedTable {
             state: &mut self.storage.state,
             gradients,
             dims,
-            optimizer: self.options.optimizer,
+            rule: self.options.rule,
             step: self.steps.saturating_add(1),
         })?;
         self.steps = self.steps.saturating_add(1);
@@ -352,12 +355,12 @@ impl RaggedTable {
     pub fn reset_rows(&mut self, rows: &[u32]) -> Result<()> {
         let ids = self.upload_ids(Reset::NAME, rows)?;
         let widest = rows.iter().map(|&row| self.size(row)).max().unwrap_or(0);
-        let TableOptions { init_std: std, zero_dims, seed, optimizer } = self.options;
+        let TableOptions { init_std: std, zero_dims, seed, rule } = self.options;
         let Storage { values, offsets, state, .. } = &mut self.storage;
         let fill = Fill::Normal { seed, std, zero_dims };
         let mut commands = self.device.commands();
         commands.run(Reset { arena: values, shape: Shape::Ragged, offsets, ids: &ids, widest, fill })?;
-        let per_value = optimizer.state_size().per_value as usize;
+        let per_value = rule.optimizer.state_size().per_value as usize;
         for (number, arena) in state.iter_mut().enumerate() {
             let shape = if number < per_value { Shape::Ragged } else { Shape::OneARow };
             commands.run(Reset { arena, shape, offsets, ids: &ids, widest, fill: Fill::Zero })?;
@@ -370,9 +373,9 @@ impl RaggedTable {
     /// # Errors
     /// [`Error::Argument`] for a rate that is not finite.
     pub fn set_learning_rate(&mut self, rate: f32) -> Result<()> {
-        let optimizer = self.options.optimizer.with_learning_rate(rate);
-        optimizer.check("RaggedTable::set_learning_rate")?;
-        self.options.optimizer = optimizer;
+        let rule = self.options.rule.with_learning_rate(rate);
+        rule.check("RaggedTable::set_learning_rate")?;
+        self.options.rule = rule;
         Ok(())
     }
 
@@ -463,7 +466,7 @@ impl RaggedTable {
 
     fn moved(&self, plan: &ResizePlan) -> Result<Storage> {
         let from = &self.storage;
-        let mut to = Storage::new(&self.device, plan.to().clone(), self.options.optimizer.state_size())?;
+        let mut to = Storage::new(&self.device, plan.to().clone(), self.options.rule.optimizer.state_size())?;
         let TableOptions { init_std: std, zero_dims, seed, .. } = self.options;
         let mut commands = self.device.commands();
         commands.run(Migrate {
@@ -474,7 +477,7 @@ impl RaggedTable {
             widest: plan.widest(),
             fill: Fill::Normal { seed, std, zero_dims },
         })?;
-        let per_value = self.options.optimizer.state_size().per_value as usize;
+        let per_value = self.options.rule.optimizer.state_size().per_value as usize;
         for (number, (from_state, to_state)) in from.state.iter().zip(&mut to.state).enumerate() {
             if number < per_value {
                 commands.run(Migrate {
@@ -496,7 +499,7 @@ impl RaggedTable {
     }
 
     fn counted_bytes(&self, rows: u64, values: u64) -> u64 {
-        self.account.counted_bytes(rows, values, self.options.optimizer.state_size())
+        self.account.counted_bytes(rows, values, self.options.rule.optimizer.state_size())
     }
 
     fn upload_ids(&self, op: &'static str, ids: &[u32]) -> Result<Buffer<u32>> {

@@ -3,23 +3,48 @@
 //! With `g_j` the gradient of a row's dim j and n the dims of the row that have one, in step t:
 //!
 //! * SGD: `w_j -= lr * g_j`
-//! * Adagrad (Duchi, Hazan, Singer 2011): `s_j += g_j^2`, `w_j -= lr * g_j / (sqrt(s_j) + eps)`
-//! * Adam (Kingma, Ba 2015): `m_j = b1 * m_j + (1 - b1) * g_j`, `v_j = b2 * v_j + (1 - b2) * g_j^2`,
+//! * Momentum: `v_j = mu * v_j + g_j`, `w_j -= lr * v_j`, or with Nesterov's look ahead `w_j -= lr * (g_j + mu * v_j)`
+//! * Adagrad: `s_j += g_j^2`, `w_j -= lr * g_j / (sqrt(s_j) + eps)`
+//! * Adam: `m_j = b1 * m_j + (1 - b1) * g_j`, `v_j = b2 * v_j + (1 - b2) * g_j^2`,
 //!   `w_j -= lr * m_j / (1 - b1^t) / (sqrt(v_j / (1 - b2^t)) + eps)`
-//! * Row-wise Adagrad (exact, as in FBGEMM): `s += sum of g_j^2 / n`, `w_j -= lr * g_j / (sqrt(s) + eps)`
+//! * AdamW: `w_j -= lr * wd * w_j`, then Adam
+//! * Row-wise Adagrad: `s += mean of g_j^2`, `w_j -= lr * g_j / (sqrt(s) + eps)`
+//! * Row-wise Adam: `m_j` as Adam, `v = b2 * v + (1 - b2) * mean of g_j^2`,
+//!   `w_j -= lr * m_j / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps)`
+//!
+//! An [`UpdateRule`] is one of them and what becomes of the gradient before, in this order:
+//!
+//! * Clipping: `g_j *= min(1, max_norm / |g|)`, the norm that of the n dims. It is the row's whole gradient that is
+//!   clipped: in a sparse update, the sum over the row's occurrences.
+//! * Weight decay (of the L2 kind): `g_j += weight_decay * w_j`.
 //!
 //! [`Update`](super::update::Update) steps the rows of a batch, [`UpdateAll`](super::update_all::UpdateAll) every row. Both
-//! step by `shaders/common/optimizer.wgsl` on a GPU and by this file on the CPU.
+//! step by `shaders/common/optimizer.wgsl` on a GPU and by `optimizer/step.rs` on the CPU. A dim without a gradient keeps its
+//! value and state, decay or not; so does a row that a sparse update does not step.
 //!
 //! # Numerics
 //! The corrections `1 - b^t` are computed once a step, in f64, on the host. Squares of a row are summed by as many lanes as
-//! share it on a GPU, then by a tree; the CPU sums in the same order, so the two differ by fused products only.
+//! share it on a GPU, then by a tree; the CPU sums in the same order, so the two differ by fused products only. A gradient
+//! of norm 0 is left as it is; one whose squares pass the range of f32 (a norm above 1.8e19) is clipped to zero.
+//! A rule without decay or clipping runs the code that knows of neither.
+//!
+//! # Source
+//! Momentum: Polyak 1964; with the look ahead Nesterov 1983, in the form of Sutskever, Martens, Dahl, Hinton, ICML 2013, with
+//! the rate outside of the velocity, so that a new rate takes hold at once. Adagrad: Duchi, Hazan, Singer, JMLR 2011. Adam:
+//! Kingma, Ba, ICLR 2015. AdamW: Loshchilov, Hutter, ICLR 2019. The row-wise forms are FBGEMM's exact row-wise Adagrad and
+//! partial row-wise Adam, which hold one second moment a row.
 
 use crate::Result;
 use crate::device::{Binding, Buffer};
 use crate::kernels::check;
 
+mod step;
+
+pub(super) use step::{Rows, Run};
+
 /// How a row moves along its gradient.
+///
+/// Those with state are lazy: in a sparse update only the rows of the batch move, and the state of the others stays as it is.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Optimizer {
@@ -27,6 +52,15 @@ pub enum Optimizer {
     Sgd {
         /// Step size.
         learning_rate: f32,
+    },
+    /// SGD along a velocity: `v = mu * v + g; w -= lr * v`; one number of state a value.
+    Momentum {
+        /// Step size. A gradient moves a weight by `1 / (1 - momentum)` times as much in the long run.
+        learning_rate: f32,
+        /// Share of the old velocity, in `[0, 1)`; 0.9 where nothing speaks for another.
+        momentum: f32,
+        /// Looks one step ahead: `w -= lr * (g + mu * v)`, v being the new velocity.
+        nesterov: bool,
     },
     /// `s += g^2; w -= lr * g / (sqrt(s) + eps)`; one number of state a value.
     Adagrad {
@@ -37,8 +71,7 @@ pub enum Optimizer {
     },
     /// Moving averages of the gradient and its square, corrected for their start at zero; two numbers of state a value.
     ///
-    /// Lazy: in a sparse update only the rows of the batch move, and the averages of the others stay as they are. The step
-    /// that corrects is the table's, not the row's: a row that first occurs late takes first steps as large as
+    /// The step that corrects is the table's, not the row's: a row that first occurs late takes first steps as large as
     /// `(1 - beta1) / sqrt(1 - beta2)` times the learning rate.
     Adam {
         /// Step size; 1e-3 in the paper.
@@ -50,6 +83,19 @@ pub enum Optimizer {
         /// Keeps steps along vanishing gradients finite; 1e-8 in the paper.
         epsilon: f32,
     },
+    /// Adam with weight decay apart from the gradient: `w -= lr * wd * w`, and the averages know nothing of it.
+    AdamW {
+        /// Step size; 1e-3 in the paper.
+        learning_rate: f32,
+        /// Share of the old average of gradients, in `[0, 1)`; 0.9 in the paper.
+        beta1: f32,
+        /// Share of the old average of squares, in `[0, 1)`; 0.999 in the paper.
+        beta2: f32,
+        /// Keeps steps along vanishing gradients finite; 1e-8 in the paper.
+        epsilon: f32,
+        /// Share of a weight that it loses a step, times the learning rate; 1e-2 where nothing speaks for another.
+        weight_decay: f32,
+    },
     /// Adagrad with one number of state a row: `s += mean of g^2` over the dims of the row that have a gradient.
     RowWiseAdagrad {
         /// Step size.
@@ -57,6 +103,62 @@ pub enum Optimizer {
         /// Keeps the first steps finite; 1e-8 where nothing speaks for another.
         epsilon: f32,
     },
+    /// Adam with one average of squares a row, of `mean of g^2` over the dims of the row that have a gradient; a number of
+    /// state a value and one a row.
+    RowWiseAdam {
+        /// Step size; 1e-3 in Adam's paper.
+        learning_rate: f32,
+        /// Share of the old average of gradients, in `[0, 1)`; 0.9 in Adam's paper.
+        beta1: f32,
+        /// Share of the old average of mean squares, in `[0, 1)`; 0.999 in Adam's paper.
+        beta2: f32,
+        /// Keeps steps along vanishing gradients finite; 1e-8 in Adam's paper.
+        epsilon: f32,
+    },
+}
+
+/// An optimizer, and what becomes of a row's gradient before it steps. See the [module](self).
+///
+/// ```
+/// use scall_gpu::kernels::table::optimizer::{Optimizer, UpdateRule};
+/// let plain: UpdateRule = Optimizer::Adagrad { learning_rate: 0.1, epsilon: 1e-8 }.into();
+/// let clipped = UpdateRule { max_norm: 1.0, weight_decay: 1e-4, ..plain };
+/// # assert_eq!(UpdateRule::new(plain.optimizer), plain);
+/// # assert_ne!(clipped, plain);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct UpdateRule {
+    /// The optimizer (default: SGD at 0.01, which needs no state).
+    pub optimizer: Optimizer,
+    /// L2 decay: `weight_decay * w` is added to the gradient (default 0: whoever wants less of the weights has to say
+    /// so). [`Optimizer::AdamW`] has its own instead, and this must be 0 with it.
+    pub weight_decay: f32,
+    /// A longer gradient of a row is shortened to this norm (default infinite: none is).
+    pub max_norm: f32,
+}
+
+impl UpdateRule {
+    /// An optimizer without decay or clipping.
+    pub const fn new(optimizer: Optimizer) -> Self {
+        Self { optimizer, weight_decay: 0.0, max_norm: f32::INFINITY }
+    }
+
+    /// The same with another step size.
+    pub fn with_learning_rate(self, rate: f32) -> Self {
+        Self { optimizer: self.optimizer.with_learning_rate(rate), ..self }
+    }
+}
+
+impl Default for UpdateRule {
+    fn default() -> Self {
+        Self::new(Optimizer::Sgd { learning_rate: 0.01 })
+    }
+}
+
+impl From<Optimizer> for UpdateRule {
+    fn from(optimizer: Optimizer) -> Self {
+        Self::new(optimizer)
+    }
 }
 
 /// f32 numbers of state that an optimizer keeps.
@@ -74,87 +176,183 @@ impl StateSize {
         4 * (u64::from(self.per_value) * values + u64::from(self.per_row) * rows)
     }
 
-    /// Lengths of the state's buffers, one for each number.
+    /// Lengths of the state's buffers, one for each number: first those of the values, then those of the rows.
     pub fn lens(&self, rows: usize, values: usize) -> impl ExactSizeIterator<Item = usize> + use<> {
         let per_value = self.per_value;
         (0..per_value + self.per_row).map(move |i| if i < per_value { values } else { rows })
     }
 }
 
-/// What a step takes from the optimizer, as the shader's parameters have it.
+/// The step's formula, by the shader's number for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Formula {
+    Sgd,
+    Momentum,
+    Nesterov,
+    Adagrad,
+    Adam,
+    RowWiseAdagrad,
+    RowWiseAdam,
+}
+
+/// What weight decay adds to, by the shader's number for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Decay {
+    None,
+    OfGradients,
+    OfWeights,
+}
+
+/// What a step takes from the rule: the shader's overrides, and its parameters.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Constants {
-    pub rule: u32,
+    pub formula: Formula,
+    pub decay: Decay,
+    pub clips: bool,
     pub learning_rate: f32,
     pub epsilon: f32,
+    /// Or the momentum.
     pub beta1: f32,
     pub beta2: f32,
     pub correction: f32,
+    /// Of weights: times the learning rate.
+    pub weight_decay: f32,
+    pub max_norm: f32,
+}
+
+impl Constants {
+    /// The shader's overrides, behind the given ones.
+    pub fn overrides<const N: usize>(&self, own: [(&'static str, f64); N]) -> Vec<(&'static str, f64)> {
+        let numbers = [self.formula as u32, self.decay as u32, u32::from(self.clips)].map(f64::from);
+        own.into_iter().chain(["optimizer", "decay", "clip"].into_iter().zip(numbers)).collect()
+    }
+
+    /// Whether the whole row has a say in a value's step.
+    pub fn by_row(&self) -> bool {
+        self.clips || matches!(self.formula, Formula::RowWiseAdagrad | Formula::RowWiseAdam)
+    }
 }
 
 impl Optimizer {
     /// Numbers of state that it keeps. Adam's first buffer is that of the gradients' averages.
     pub fn state_size(&self) -> StateSize {
-        match self {
-            Self::Sgd { .. } => StateSize::default(),
-            Self::Adagrad { .. } => StateSize { per_value: 1, per_row: 0 },
-            Self::Adam { .. } => StateSize { per_value: 2, per_row: 0 },
-            Self::RowWiseAdagrad { .. } => StateSize { per_value: 0, per_row: 1 },
-        }
+        let (per_value, per_row) = match self {
+            Self::Sgd { .. } => (0, 0),
+            Self::Momentum { .. } | Self::Adagrad { .. } => (1, 0),
+            Self::Adam { .. } | Self::AdamW { .. } => (2, 0),
+            Self::RowWiseAdagrad { .. } => (0, 1),
+            Self::RowWiseAdam { .. } => (1, 1),
+        };
+        StateSize { per_value, per_row }
     }
 
     /// The same with another step size.
     pub fn with_learning_rate(mut self, rate: f32) -> Self {
         match &mut self {
             Self::Sgd { learning_rate }
+            | Self::Momentum { learning_rate, .. }
             | Self::Adagrad { learning_rate, .. }
             | Self::Adam { learning_rate, .. }
-            | Self::RowWiseAdagrad { learning_rate, .. } => *learning_rate = rate,
+            | Self::AdamW { learning_rate, .. }
+            | Self::RowWiseAdagrad { learning_rate, .. }
+            | Self::RowWiseAdam { learning_rate, .. } => *learning_rate = rate,
         }
         self
     }
 
-    pub(super) fn is_row_wise(&self) -> bool {
-        self.state_size().per_row > 0
+    /// Domain of the constants.
+    fn check(&self, op: &'static str) -> Result<()> {
+        let share =
+            |arg, share: f32| check::domain(op, arg, share, (0.0..1.0).contains(&share), "at least 0 and below 1");
+        let rate = |rate: f32| check::domain(op, "learning_rate", rate, rate.is_finite(), "finite");
+        // At 0 a first gradient of 0, which a short row's partner gives, would be 0 / 0.
+        let epsilon = |epsilon: f32| {
+            check::domain(op, "epsilon", epsilon, epsilon.is_finite() && epsilon > 0.0, "finite and above 0")
+        };
+        match *self {
+            Self::Sgd { learning_rate } => rate(learning_rate),
+            Self::Momentum { learning_rate, momentum, .. } => {
+                rate(learning_rate)?;
+                share("momentum", momentum)
+            }
+            Self::Adagrad { learning_rate, epsilon: eps } | Self::RowWiseAdagrad { learning_rate, epsilon: eps } => {
+                rate(learning_rate)?;
+                epsilon(eps)
+            }
+            Self::Adam { learning_rate, beta1, beta2, epsilon: eps }
+            | Self::AdamW { learning_rate, beta1, beta2, epsilon: eps, .. }
+            | Self::RowWiseAdam { learning_rate, beta1, beta2, epsilon: eps } => {
+                rate(learning_rate)?;
+                share("beta1", beta1)?;
+                share("beta2", beta2)?;
+                epsilon(eps)
+            }
+        }
+    }
+}
+
+impl UpdateRule {
+    /// How often a lane with several values of a row goes through their gradients on a GPU.
+    pub(super) fn passes(&self) -> u32 {
+        1 + u32::from(self.max_norm.is_finite()) + self.optimizer.state_size().per_row
     }
 
     pub(super) fn constants(&self, step: u32) -> Constants {
-        let plain = |rule, learning_rate, epsilon| Constants {
-            rule,
+        let decay = if self.weight_decay == 0.0 { Decay::None } else { Decay::OfGradients };
+        let plain = |formula, learning_rate, epsilon| Constants {
+            formula,
+            decay,
+            clips: self.max_norm.is_finite(),
             learning_rate,
             epsilon,
             beta1: 0.0,
             beta2: 0.0,
             correction: 1.0,
+            weight_decay: self.weight_decay,
+            max_norm: self.max_norm,
         };
-        match *self {
-            Self::Sgd { learning_rate } => plain(0, learning_rate, 0.0),
-            Self::Adagrad { learning_rate, epsilon } => plain(1, learning_rate, epsilon),
-            Self::Adam { learning_rate, beta1, beta2, epsilon } => {
-                let missing = |beta: f32| 1.0 - f64::from(beta).powf(step.into());
-                let rate = (f64::from(learning_rate) / missing(beta1)) as f32;
-                Constants { beta1, beta2, correction: (1.0 / missing(beta2)) as f32, ..plain(2, rate, epsilon) }
+        let adam = |formula, rate: f32, [beta1, beta2]: [f32; 2], epsilon| {
+            let missing = |beta: f32| 1.0 - f64::from(beta).powf(step.into());
+            let rate = (f64::from(rate) / missing(beta1)) as f32;
+            Constants { beta1, beta2, correction: (1.0 / missing(beta2)) as f32, ..plain(formula, rate, epsilon) }
+        };
+        match self.optimizer {
+            Optimizer::Sgd { learning_rate } => plain(Formula::Sgd, learning_rate, 0.0),
+            Optimizer::Momentum { learning_rate, momentum, nesterov } => {
+                let formula = if nesterov { Formula::Nesterov } else { Formula::Momentum };
+                Constants { beta1: momentum, ..plain(formula, learning_rate, 0.0) }
             }
-            Self::RowWiseAdagrad { learning_rate, epsilon } => plain(3, learning_rate, epsilon),
+            Optimizer::Adagrad { learning_rate, epsilon } => plain(Formula::Adagrad, learning_rate, epsilon),
+            Optimizer::RowWiseAdagrad { learning_rate, epsilon } => {
+                plain(Formula::RowWiseAdagrad, learning_rate, epsilon)
+            }
+            Optimizer::Adam { learning_rate, beta1, beta2, epsilon } => {
+                adam(Formula::Adam, learning_rate, [beta1, beta2], epsilon)
+            }
+            Optimizer::RowWiseAdam { learning_rate, beta1, beta2, epsilon } => {
+                adam(Formula::RowWiseAdam, learning_rate, [beta1, beta2], epsilon)
+            }
+            Optimizer::AdamW { learning_rate, beta1, beta2, epsilon, weight_decay } => {
+                let decay = if weight_decay == 0.0 { Decay::None } else { Decay::OfWeights };
+                let weight_decay = (f64::from(learning_rate) * f64::from(weight_decay)) as f32;
+                Constants { decay, weight_decay, ..adam(Formula::Adam, learning_rate, [beta1, beta2], epsilon) }
+            }
         }
     }
 
     /// Domain of the constants.
     pub(crate) fn check(&self, op: &'static str) -> Result<()> {
-        let (rate, betas, epsilon) = match *self {
-            // It has none.
-            Self::Sgd { learning_rate } => (learning_rate, [0.0; 2], 1.0),
-            Self::Adagrad { learning_rate, epsilon } | Self::RowWiseAdagrad { learning_rate, epsilon } => {
-                (learning_rate, [0.0; 2], epsilon)
-            }
-            Self::Adam { learning_rate, beta1, beta2, epsilon } => (learning_rate, [beta1, beta2], epsilon),
-        };
-        check::domain(op, "learning_rate", rate, rate.is_finite(), "finite")?;
-        for (arg, beta) in ["beta1", "beta2"].into_iter().zip(betas) {
-            check::domain(op, arg, beta, (0.0..1.0).contains(&beta), "at least 0 and below 1")?;
+        self.optimizer.check(op)?;
+        let arg = "weight_decay";
+        let decay = |decay: f32| decay.is_finite() && decay >= 0.0;
+        let words = "finite and not negative";
+        if let Optimizer::AdamW { weight_decay, .. } = self.optimizer {
+            check::domain(op, arg, weight_decay, decay(weight_decay), words)?;
+            let none = self.weight_decay == 0.0;
+            check::domain(op, arg, self.weight_decay, none, "0 for AdamW, which has its own")?;
         }
-        // At 0 a first gradient of 0, which a short row's partner gives, would be 0 / 0.
-        check::domain(op, "epsilon", epsilon, epsilon.is_finite() && epsilon > 0.0, "finite and above 0")
+        check::domain(op, arg, self.weight_decay, decay(self.weight_decay), words)?;
+        check::domain(op, "max_norm", self.max_norm, self.max_norm > 0.0, "above 0")
     }
 
     /// Constants, step and state of an operator on so many rows and values.
@@ -167,7 +365,7 @@ impl Optimizer {
     ) -> Result<()> {
         self.check(op)?;
         check::domain(op, "step", step, step > 0, "at least 1")?;
-        let lens = self.state_size().lens(rows, values);
+        let lens = self.optimizer.state_size().lens(rows, values);
         check::len(op, "state", state.len(), lens.len() as u64)?;
         for ((buffer, len), arg) in state.iter().zip(lens).zip(["state[0]", "state[1]"]) {
             check::len(op, arg, buffer.len(), len as u64)?;
@@ -179,120 +377,6 @@ impl Optimizer {
 /// The buffer of a number of state; where the optimizer has none, the arena is bound in its place and not touched there.
 pub(super) fn state_binding<'a>(state: &'a [Buffer<f32>], number: usize, arena: &'a Buffer<f32>) -> Binding<'a> {
     state.get(number).unwrap_or(arena).binding("state")
-}
-
-/// Rows next to each other, with their state: what one CPU task may write.
-pub(super) struct Rows<'a> {
-    /// Row and element of the arena that the slices begin with.
-    first: u32,
-    base: u32,
-    values: &'a mut [f32],
-    state: [&'a mut [f32]; 2],
-    row_wise: bool,
-}
-
-impl<'a> Rows<'a> {
-    /// All rows of a table.
-    pub fn all(
-        op: &'static str,
-        arena: &'a mut Buffer<f32>,
-        state: &'a mut [Buffer<f32>],
-        optimizer: Optimizer,
-    ) -> Result<Self> {
-        let mut slices: [&mut [f32]; 2] = Default::default();
-        for (slice, buffer) in slices.iter_mut().zip(state) {
-            *slice = buffer.host_mut(op, "state")?;
-        }
-        let values = arena.host_mut(op, "arena")?;
-        Ok(Self { first: 0, base: 0, values, state: slices, row_wise: optimizer.is_row_wise() })
-    }
-
-    /// Values of all rows.
-    pub fn values(&self) -> usize {
-        self.values.len()
-    }
-
-    /// The rows before `row`, and those from it on.
-    pub fn split_at(self, offsets: &[u32], row: u32) -> (Self, Self) {
-        let base = offsets[row as usize];
-        let values = (base - self.base) as usize;
-        let numbers = if self.row_wise { (row - self.first) as usize } else { values };
-        let (low, high) = self.values.split_at_mut(values);
-        let [a, b] = self.state;
-        let (a_low, a_high) = a.split_at_mut(numbers.min(a.len()));
-        let (b_low, b_high) = b.split_at_mut(numbers.min(b.len()));
-        let row_wise = self.row_wise;
-        (
-            Self { first: self.first, base: self.base, values: low, state: [a_low, b_low], row_wise },
-            Self { first: row, base, values: high, state: [a_high, b_high], row_wise },
-        )
-    }
-
-    /// One step of a row along the gradient of its first dims; `lanes` is how many threads share the row on a GPU.
-    #[inline(always)]
-    pub fn step(&mut self, optimizer: Optimizer, constants: &Constants, offsets: &[u32], run: Run<'_>) {
-        let Run { row, gradient, lanes } = run;
-        let begin = (offsets[row as usize] - self.base) as usize;
-        let own = begin..begin + gradient.len();
-        let weights = &mut self.values[own.clone()];
-        let &Constants { learning_rate, epsilon, beta1, beta2, correction, .. } = constants;
-        match optimizer {
-            Optimizer::Sgd { .. } => {
-                for (w, g) in weights.iter_mut().zip(gradient) {
-                    *w -= learning_rate * g;
-                }
-            }
-            Optimizer::Adagrad { .. } => {
-                for ((w, s), g) in weights.iter_mut().zip(&mut self.state[0][own]).zip(gradient) {
-                    *s += g * g;
-                    *w -= learning_rate * g / (s.sqrt() + epsilon);
-                }
-            }
-            Optimizer::Adam { .. } => {
-                let [means, squares] = &mut self.state;
-                let moments = means[own.clone()].iter_mut().zip(&mut squares[own]);
-                for ((w, (m, v)), g) in weights.iter_mut().zip(moments).zip(gradient) {
-                    *m = beta1 * *m + (1.0 - beta1) * g;
-                    *v = beta2 * *v + (1.0 - beta2) * (g * g);
-                    *w -= learning_rate * *m / ((*v * correction).sqrt() + epsilon);
-                }
-            }
-            Optimizer::RowWiseAdagrad { .. } => {
-                if gradient.is_empty() {
-                    return;
-                }
-                let sum = &mut self.state[0][(row - self.first) as usize];
-                *sum += sum_of_squares(gradient, lanes as usize) / gradient.len() as f32;
-                let root = sum.sqrt() + epsilon;
-                for (w, g) in weights.iter_mut().zip(gradient) {
-                    *w -= learning_rate * g / root;
-                }
-            }
-        }
-    }
-}
-
-/// A row, the gradient of its first dims, and how many lanes share it on a GPU.
-pub(super) struct Run<'a> {
-    pub row: u32,
-    pub gradient: &'a [f32],
-    pub lanes: u32,
-}
-
-/// In the GPU's order: a stride of `lanes` (a power of two) to each, then a tree.
-fn sum_of_squares(gradient: &[f32], lanes: usize) -> f32 {
-    let mut sums = [0.0f32; 256];
-    for part in gradient.chunks(lanes) {
-        sums.iter_mut().zip(part).for_each(|(sum, g)| *sum += g * g);
-    }
-    let mut half = lanes / 2;
-    while half > 0 {
-        for i in 0..half {
-            sums[i] += sums[i + half];
-        }
-        half /= 2;
-    }
-    sums[0]
 }
 
 #[cfg(test)]

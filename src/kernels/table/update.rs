@@ -9,13 +9,13 @@
 //! # Numerics
 //! Duplicates are exact: the occurrences are sorted by row (stable), summed in the order of the batch, and the optimizer
 //! steps once. Runs longer than a chunk (64, more for batches of millions) are summed chunk by chunk, on both devices in
-//! the same order: the sums agree bit for bit, the steps within `8 * eps`, and row-wise Adagrad's sum of squares within
-//! `32 * eps` (a GPU may fuse products and round its root otherwise).
+//! the same order: the sums agree bit for bit, the steps within `8 * eps`, and a row's sum of squares (of a clipped gradient,
+//! or for row-wise state) within `32 * eps` (a GPU may fuse products and round its root otherwise).
 //!
 //! # Cost
 //! On the GPU a radix sort of the ids plus four dispatches. Moves `4 * B * D` bytes of gradients once and the touched
-//! rows (and their state) once in each direction. Row-wise Adagrad reads the gradients twice where a lane has more than
-//! one value of a row.
+//! rows (and their state) once in each direction. Row-wise state reads the gradients once more where a lane has more than
+//! one value of a row, and so does clipping.
 
 use rayon::prelude::*;
 
@@ -27,7 +27,7 @@ use crate::kernels::table::optimizer::{Constants, Rows, Run, state_binding};
 use crate::kernels::{MAX_TRIPS, check};
 use crate::{Error, Result};
 
-pub use crate::kernels::table::optimizer::Optimizer;
+pub use crate::kernels::table::optimizer::{Optimizer, UpdateRule};
 
 pub(crate) static SHADER: Shader = Shader {
     name: "table/update",
@@ -35,19 +35,11 @@ pub(crate) static SHADER: Shader = Shader {
     params: Params::FIELDS,
     entries: &[
         Entry { name: "prepare", workgroup: 256, bindings: &[IDS, WORKSPACE] },
-        Entry {
-            name: "short_runs",
-            workgroup: 256,
-            bindings: &[ARENA, OFFSETS, FIRST_STATE, SECOND_STATE, GRADIENTS, WORKSPACE],
-        },
-        Entry {
-            name: "short_runs_row_wise",
-            workgroup: 256,
-            bindings: &[ARENA, OFFSETS, FIRST_STATE, GRADIENTS, WORKSPACE],
-        },
+        Entry { name: "short_runs", workgroup: 256, bindings: SHORT },
+        Entry { name: "short_runs_by_row", workgroup: 256, bindings: SHORT },
         Entry { name: "partial_sums", workgroup: 256, bindings: &[OFFSETS, GRADIENTS, WORKSPACE] },
-        Entry { name: "long_runs", workgroup: 256, bindings: &[ARENA, OFFSETS, FIRST_STATE, SECOND_STATE, WORKSPACE] },
-        Entry { name: "long_runs_row_wise", workgroup: 256, bindings: &[ARENA, OFFSETS, FIRST_STATE, WORKSPACE] },
+        Entry { name: "long_runs", workgroup: 256, bindings: LONG },
+        Entry { name: "long_runs_by_row", workgroup: 256, bindings: LONG },
     ],
 };
 
@@ -58,6 +50,8 @@ const SECOND_STATE: (u32, Access) = (4, Access::Write);
 const IDS: (u32, Access) = (5, Access::Read);
 const GRADIENTS: (u32, Access) = (6, Access::Read);
 const WORKSPACE: (u32, Access) = (7, Access::Write);
+const SHORT: &[(u32, Access)] = &[ARENA, OFFSETS, FIRST_STATE, SECOND_STATE, GRADIENTS, WORKSPACE];
+const LONG: &[(u32, Access)] = &[ARENA, OFFSETS, FIRST_STATE, SECOND_STATE, WORKSPACE];
 
 params! {
     struct Params {
@@ -73,6 +67,8 @@ params! {
         beta1: f32,
         beta2: f32,
         correction: f32,
+        weight_decay: f32,
+        max_norm: f32,
     }
 }
 
@@ -96,8 +92,8 @@ pub struct Update<'a> {
     /// Gradient width `D`.
     pub dims: u32,
     /// How rows move.
-    pub optimizer: Optimizer,
-    /// The table's step, from 1 on; only Adam uses it.
+    pub rule: UpdateRule,
+    /// The table's step, from 1 on; only Adam and its kin use it.
     pub step: u32,
     /// At least [`Update::workspace_len`] words; what it holds afterwards is not specified. The CPU does not use it.
     pub workspace: &'a mut Buffer<u32>,
@@ -128,15 +124,15 @@ impl Kernel for Update<'_> {
         let op = Self::NAME;
         let rows = check::rows(op, "offsets", self.offsets.len())?;
         check::dims(op, self.dims)?;
-        self.optimizer.check_state(op, self.step, self.state, (rows as usize, self.arena.len()))?;
+        self.rule.check_state(op, self.step, self.state, (rows as usize, self.arena.len()))?;
         check::at_least(op, "ids", self.ids.len(), u64::from(self.first) + u64::from(self.count))?;
         let gradients = u64::from(self.count) * u64::from(self.dims);
         check::indexable(op, "gradients", gradients)?;
         check::len(op, "gradients", self.gradients.len(), gradients)?;
         if self.arena.as_wgpu().is_some() {
             let trips = u64::from(chunk(self.count, self.dims)) * u64::from(self.dims.div_ceil(lanes(self.dims)));
-            // Row-wise sums twice: both times together stay below 65,535.
-            let allowed = if self.optimizer.is_row_wise() { 3 * MAX_TRIPS / 2 } else { 2 * MAX_TRIPS };
+            // Clipped rows and row-wise state sum once more each: all times together stay below 65,535.
+            let allowed = [2 * MAX_TRIPS, 3 * MAX_TRIPS / 2, 9 * MAX_TRIPS / 8][self.rule.passes() as usize - 1];
             if trips > u64::from(allowed) {
                 return Err(Error::Limit {
                     op,
@@ -158,7 +154,8 @@ impl Kernel for Update<'_> {
         let rows = self.offsets.len() as u32 - 1;
         let lanes = lanes(dims);
         let chunk = chunk(count, dims);
-        let Constants { rule, learning_rate, epsilon, beta1, beta2, correction } = self.optimizer.constants(self.step);
+        let stepping = self.rule.constants(self.step);
+        let Constants { learning_rate, epsilon, beta1, beta2, correction, weight_decay, max_norm, .. } = stepping;
         let sort_base = 2 * count;
         let params = Params {
             rows,
@@ -173,6 +170,8 @@ impl Kernel for Update<'_> {
             beta1,
             beta2,
             correction,
+            weight_decay,
+            max_norm,
         };
         let workspace = &*self.workspace;
         let arena = &*self.arena;
@@ -180,32 +179,28 @@ impl Kernel for Update<'_> {
         let offsets = || self.offsets.binding("offsets");
         let gradients = || self.gradients.binding("gradients");
         let space = || workspace.binding("workspace");
-        let launch = |pass: &mut wgpu::ComputePass<'_>, entry, lanes: u32, bindings: &[Binding<'_>], groups: u32| {
+        let sizes = |lanes: u32| [("lanes", f64::from(lanes)), ("chunk", f64::from(chunk))];
+        let launch = |pass: &mut wgpu::ComputePass<'_>, entry, constants: &_, bindings: &[Binding<'_>], groups: u32| {
             let params = params.words();
-            let constants = &[("lanes", f64::from(lanes)), ("chunk", f64::from(chunk)), ("optimizer", f64::from(rule))];
             Launch { shader: &SHADER, entry, constants, params, bindings, groups: groups.into() }.record(gpu, pass)
         };
-        launch(pass, "prepare", lanes, &[self.ids.binding("ids"), space()], count.div_ceil(256))?;
+        launch(pass, "prepare", &sizes(lanes), &[self.ids.binding("ids"), space()], count.div_ceil(256))?;
         let region = |base| Region { buffer: workspace, base };
         let shape = (count, bits_below(rows + 1), sort::ITEMS);
         record_sort(gpu, pass, [region(0), region(count)], region(sort_base), shape)?;
-        let (short, long, numbers) = if self.optimizer.is_row_wise() {
-            ("short_runs_row_wise", "long_runs_row_wise", 1)
-        } else {
-            ("short_runs", "long_runs", 2)
-        };
+        let [short, long] =
+            if stepping.by_row() { ["short_runs_by_row", "long_runs_by_row"] } else { ["short_runs", "long_runs"] };
         let rows = || {
-            let mut bindings = vec![arena.binding("arena"), offsets()];
-            bindings.extend((0..numbers).map(|number| state_binding(state, number, arena)));
-            bindings
+            let state = [0, 1].map(|number| state_binding(state, number, arena));
+            [arena.binding("arena"), offsets()].into_iter().chain(state).collect::<Vec<_>>()
         };
         let chunks = count.div_ceil(chunk);
         let (mut short_bindings, mut long_bindings) = (rows(), rows());
         short_bindings.extend([gradients(), space()]);
         long_bindings.push(space());
-        launch(pass, short, lanes, &short_bindings, count.div_ceil(256 / lanes))?;
-        launch(pass, "partial_sums", lanes, &[offsets(), gradients(), space()], chunks)?;
-        launch(pass, long, LONG_LANES, &long_bindings, chunks)
+        launch(pass, short, &stepping.overrides(sizes(lanes)), &short_bindings, count.div_ceil(256 / lanes))?;
+        launch(pass, "partial_sums", &sizes(lanes), &[offsets(), gradients(), space()], chunks)?;
+        launch(pass, long, &stepping.overrides(sizes(LONG_LANES)), &long_bindings, chunks)
     }
 
     fn twin(self) -> Result<()> {
@@ -213,9 +208,8 @@ impl Kernel for Update<'_> {
         let offsets = self.offsets.host(op, "offsets")?;
         let ids = &self.ids.host(op, "ids")?[self.first as usize..][..self.count as usize];
         let gradients = self.gradients.host(op, "gradients")?;
-        let rows = Rows::all(op, self.arena, self.state, self.optimizer)?;
-        let constants = self.optimizer.constants(self.step);
-        update(rows, offsets, ids, (gradients, self.dims as usize), (self.optimizer, constants))
+        let rows = Rows::all(op, self.arena, self.state, self.rule.optimizer.state_size())?;
+        update(rows, offsets, ids, (gradients, self.dims as usize), self.rule.constants(self.step))
     }
 }
 
@@ -252,7 +246,7 @@ fn update(
     offsets: &[u32],
     ids: &[u32],
     (gradients, dims): (&[f32], usize),
-    (optimizer, constants): (Optimizer, Constants),
+    constants: Constants,
 ) -> Result<()> {
     let rows = offsets.len() as u32 - 1;
     let mut keys: Vec<u32> = ids.iter().map(|&id| id.min(rows)).collect();
@@ -310,7 +304,7 @@ fn update(
                     &sum[..width]
                 };
                 let lanes = if run <= chunk { short_lanes } else { LONG_LANES };
-                task.rows.step(optimizer, &constants, offsets, Run { row, gradient: total, lanes });
+                task.rows.step(&constants, offsets, Run { row, gradient: total, lanes });
                 at += run;
             }
         },

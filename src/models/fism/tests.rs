@@ -178,7 +178,7 @@ fn outputs_and_gradients_match_the_dense_oracle() {
         for (users, items) in [(1, 2), (9, 5), (40, 170), (90, 33)] {
             for (item_bias, exponent, sampling) in options {
                 let mut case = Case::new(users, items);
-                case.options = FismOptions { item_bias, exponent, sampling, optimizer: SGD, ..case.options };
+                case.options = FismOptions { item_bias, exponent, sampling, rule: SGD.into(), ..case.options };
                 let world = &case.world;
                 let what = format!(
                     "{users} users, {items} items, {item_bias:?}, {exponent}, {sampling:?}, {}",
@@ -253,7 +253,7 @@ fn an_item_does_not_predict_itself() {
             let options = FismOptions {
                 exponent,
                 sampling,
-                optimizer: Optimizer::Sgd { learning_rate: 1.0 },
+                rule: Optimizer::Sgd { learning_rate: 1.0 }.into(),
                 batch: 128,
                 l2: 0.0,
                 item_init_std: 1.0,
@@ -364,7 +364,7 @@ fn nothing_to_learn_and_users_who_know_everything() {
 fn without_a_negative_only_the_users_row_decays() {
     for device in devices() {
         let mut case = Case::new(20, 16);
-        case.options.optimizer = SGD;
+        case.options.rule = SGD.into();
         let mut model = case.model(&device);
         let all = UserItems::new(20, (0..12).map(|item| (0, item))).unwrap();
         prepare(&mut model, &all, &case.world.history);
@@ -391,6 +391,6 @@ fn options_outside_their_domain_are_errors() {
     assert!(message(FismOptions { l2: -1.0, ..good }).contains("`l2`"));
     assert!(message(FismOptions { user_init_std: f32::NAN, ..good }).contains("`user_init_std`"));
     assert!(message(FismOptions { item_init_std: f32::INFINITY, ..good }).contains("`item_init_std`"));
-    let optimizer = Optimizer::Sgd { learning_rate: f32::NAN };
-    assert!(message(FismOptions { optimizer, ..good }).contains("learning_rate"));
+    let rule = Optimizer::Sgd { learning_rate: f32::NAN }.into();
+    assert!(message(FismOptions { rule, ..good }).contains("learning_rate"));
 }

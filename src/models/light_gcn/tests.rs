@@ -264,7 +264,7 @@ fn the_rate_falls_and_begins_anew_with_a_segment() {
     let options = LightGcnOptions { rate, ..case.options() };
     let mut model = LightGcn::new(&Device::cpu(), options, &Account::unlimited()).unwrap();
     case.world.resize(&mut model);
-    let now = |model: &LightGcn| match model.embeddings.items().options().optimizer {
+    let now = |model: &LightGcn| match model.embeddings.items().options().rule.optimizer {
         Optimizer::Adam { learning_rate, .. } => learning_rate,
         other => panic!("{other:?}"),
     };

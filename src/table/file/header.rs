@@ -8,8 +8,8 @@ use safetensors::tensor::{Dtype, Metadata};
 use super::super::row_map::Parts;
 use super::super::{RaggedTable, RowMapOptions, TableOptions};
 use super::stretch::Reader;
-use crate::Result;
-use crate::kernels::table::optimizer::Optimizer;
+use crate::kernels::table::optimizer::{Optimizer, UpdateRule};
+use crate::{Error, Result};
 
 const FORMAT: &str = "scall-gpu table";
 const VERSION: u32 = 1;
@@ -43,10 +43,9 @@ pub(super) struct Ids {
 pub(super) fn bytes(table: &RaggedTable, ids: Option<&Parts<(&[u64], &[f64])>>) -> Vec<u8> {
     let options = table.options();
     let mut metadata = vec![("format", FORMAT.to_owned()), ("version", VERSION.to_string())];
-    let (name, constants) = constants(&options.optimizer);
+    let (name, constants) = constants(&options.rule);
     metadata.push(("optimizer", name.to_owned()));
-    // `{:?}` is the shortest text that gives the same number back.
-    metadata.extend(constants.iter().map(|&(name, value)| (name, format!("{value:?}"))));
+    metadata.extend(constants);
     metadata.push(("steps", table.steps().to_string()));
     metadata.push(("seed", options.seed.to_string()));
     metadata.push(("init_std", format!("{:?}", options.init_std)));
@@ -91,7 +90,7 @@ impl Header {
         fields.text("format", FORMAT)?;
         fields.text("version", &VERSION.to_string())?;
         let options = TableOptions {
-            optimizer: fields.optimizer()?,
+            rule: fields.rule()?,
             init_std: fields.number("init_std")?,
             zero_dims: fields.number("zero_dims")?,
             seed: fields.number("seed")?,
@@ -109,7 +108,7 @@ impl Header {
         let Some(rows) = offsets.checked_sub(1) else {
             return Err(reader.bad("`offsets` of one number more than there are rows", "none"));
         };
-        let lens = options.optimizer.state_size().lens(rows, values);
+        let lens = options.rule.optimizer.state_size().lens(rows, values);
         let state: Vec<_> = lens.enumerate().map(|(number, len)| (format!("state.{number}"), len)).collect();
         for (name, len) in &state {
             fields.exactly(name, Dtype::F32, *len)?;
@@ -159,21 +158,44 @@ fn json(reader: &mut Reader<'_>) -> Result<Metadata> {
     Ok(json)
 }
 
-/// The optimizer's name in files, and its constants by name.
-fn constants(optimizer: &Optimizer) -> (&'static str, Vec<(&'static str, f32)>) {
-    match *optimizer {
-        Optimizer::Sgd { learning_rate } => ("sgd", vec![("learning_rate", learning_rate)]),
-        Optimizer::Adagrad { learning_rate, epsilon } => {
-            ("adagrad", vec![("learning_rate", learning_rate), ("epsilon", epsilon)])
+/// The optimizer's name in files, and the constants of the rule by name; those of the gradient where they do anything.
+fn constants(rule: &UpdateRule) -> (&'static str, Vec<(&'static str, String)>) {
+    // `{:?}` is the shortest text that gives the same number back.
+    let number = |name, value: f32| (name, format!("{value:?}"));
+    let adam = |rate, [beta1, beta2]: [f32; 2], epsilon| {
+        vec![number("learning_rate", rate), number("beta1", beta1), number("beta2", beta2), number("epsilon", epsilon)]
+    };
+    let (name, mut constants) = match rule.optimizer {
+        Optimizer::Sgd { learning_rate } => ("sgd", vec![number("learning_rate", learning_rate)]),
+        Optimizer::Momentum { learning_rate, momentum, nesterov } => {
+            let constants = vec![number("learning_rate", learning_rate), number("momentum", momentum)];
+            (if nesterov { "nesterov" } else { "momentum" }, constants)
         }
-        Optimizer::Adam { learning_rate, beta1, beta2, epsilon } => {
-            let betas = [("beta1", beta1), ("beta2", beta2)];
-            ("adam", [&[("learning_rate", learning_rate)][..], &betas, &[("epsilon", epsilon)]].concat())
+        Optimizer::Adagrad { learning_rate, epsilon } => {
+            ("adagrad", vec![number("learning_rate", learning_rate), number("epsilon", epsilon)])
         }
         Optimizer::RowWiseAdagrad { learning_rate, epsilon } => {
-            ("row_wise_adagrad", vec![("learning_rate", learning_rate), ("epsilon", epsilon)])
+            ("row_wise_adagrad", vec![number("learning_rate", learning_rate), number("epsilon", epsilon)])
         }
+        Optimizer::Adam { learning_rate, beta1, beta2, epsilon } => {
+            ("adam", adam(learning_rate, [beta1, beta2], epsilon))
+        }
+        Optimizer::RowWiseAdam { learning_rate, beta1, beta2, epsilon } => {
+            ("row_wise_adam", adam(learning_rate, [beta1, beta2], epsilon))
+        }
+        Optimizer::AdamW { learning_rate, beta1, beta2, epsilon, weight_decay } => {
+            let mut constants = adam(learning_rate, [beta1, beta2], epsilon);
+            constants.push(number("decoupled_weight_decay", weight_decay));
+            ("adamw", constants)
+        }
+    };
+    if rule.weight_decay != 0.0 {
+        constants.push(number("weight_decay", rule.weight_decay));
     }
+    if rule.max_norm != f32::INFINITY {
+        constants.push(number("max_norm", rule.max_norm));
+    }
+    (name, constants)
 }
 
 /// Looks things up in the header, with errors that say what was looked for.
@@ -202,23 +224,44 @@ impl Fields<'_> {
         })
     }
 
-    fn optimizer(&self) -> Result<Optimizer> {
+    /// A number, or what it is where the file has none.
+    fn number_or(&self, name: &str, default: f32) -> Result<f32> {
+        if self.metadata(name).is_some() { self.number(name) } else { Ok(default) }
+    }
+
+    fn rule(&self) -> Result<UpdateRule> {
         let name = self.metadata("optimizer").unwrap_or("none");
         let learning_rate = self.number("learning_rate")?;
+        let epsilon = || self.number("epsilon");
+        let betas = || Ok::<[f32; 2], Error>([self.number("beta1")?, self.number("beta2")?]);
         let optimizer = match name {
             "sgd" => Optimizer::Sgd { learning_rate },
-            "adagrad" => Optimizer::Adagrad { learning_rate, epsilon: self.number("epsilon")? },
-            "adam" => Optimizer::Adam {
-                learning_rate,
-                beta1: self.number("beta1")?,
-                beta2: self.number("beta2")?,
-                epsilon: self.number("epsilon")?,
-            },
-            "row_wise_adagrad" => Optimizer::RowWiseAdagrad { learning_rate, epsilon: self.number("epsilon")? },
+            "momentum" | "nesterov" => {
+                let nesterov = name == "nesterov";
+                Optimizer::Momentum { learning_rate, momentum: self.number("momentum")?, nesterov }
+            }
+            "adagrad" => Optimizer::Adagrad { learning_rate, epsilon: epsilon()? },
+            "row_wise_adagrad" => Optimizer::RowWiseAdagrad { learning_rate, epsilon: epsilon()? },
+            "adam" | "row_wise_adam" | "adamw" => {
+                let ([beta1, beta2], epsilon) = (betas()?, epsilon()?);
+                match name {
+                    "adam" => Optimizer::Adam { learning_rate, beta1, beta2, epsilon },
+                    "row_wise_adam" => Optimizer::RowWiseAdam { learning_rate, beta1, beta2, epsilon },
+                    _ => {
+                        let weight_decay = self.number("decoupled_weight_decay")?;
+                        Optimizer::AdamW { learning_rate, beta1, beta2, epsilon, weight_decay }
+                    }
+                }
+            }
             other => return Err(self.reader.bad("metadata `optimizer` that is known", other)),
         };
-        match optimizer.check("RaggedTable::load") {
-            Ok(()) => Ok(optimizer),
+        let rule = UpdateRule {
+            optimizer,
+            weight_decay: self.number_or("weight_decay", 0.0)?,
+            max_norm: self.number_or("max_norm", f32::INFINITY)?,
+        };
+        match rule.check("RaggedTable::load") {
+            Ok(()) => Ok(rule),
             Err(error) => Err(self.reader.bad("an optimizer with constants in their domain", &error.to_string())),
         }
     }

@@ -11,18 +11,30 @@ use tempfile::TempDir;
 
 use super::super::{Counts, RowMapOptions, TableOptions};
 use super::*;
-use crate::kernels::table::optimizer::Optimizer;
+use crate::kernels::table::optimizer::{Optimizer, UpdateRule};
 use crate::testing::{assert_same, devices, signed, upload};
 
-const OPTIMIZERS: [Optimizer; 4] = [
-    Optimizer::Sgd { learning_rate: 0.1 },
-    Optimizer::Adagrad { learning_rate: 1.0 / 3.0, epsilon: 1e-8 },
-    Optimizer::Adam { learning_rate: 1e-3, beta1: 0.9, beta2: 0.999, epsilon: 1e-8 },
-    Optimizer::RowWiseAdagrad { learning_rate: 0.1, epsilon: 1e-8 },
-];
+const SGD: UpdateRule = UpdateRule::new(Optimizer::Sgd { learning_rate: 0.1 });
+const ADAGRAD: UpdateRule = UpdateRule::new(Optimizer::Adagrad { learning_rate: 1.0 / 3.0, epsilon: 1e-8 });
+const ADAM: UpdateRule =
+    UpdateRule::new(Optimizer::Adam { learning_rate: 1e-3, beta1: 0.9, beta2: 0.999, epsilon: 1e-8 });
 
-fn table(device: &Device, optimizer: Optimizer, sizes: &[u32]) -> RaggedTable {
-    let options = TableOptions { optimizer, init_std: 0.03, zero_dims: 1, seed: u64::MAX - 5 };
+fn rules() -> [UpdateRule; 8] {
+    let (learning_rate, beta1, beta2, epsilon) = (0.01, 0.8, 0.99, 1e-7);
+    [
+        SGD,
+        ADAGRAD,
+        ADAM,
+        UpdateRule { weight_decay: 1e-3, max_norm: 0.7, ..ADAM },
+        UpdateRule::new(Optimizer::Momentum { learning_rate, momentum: 0.9, nesterov: true }),
+        UpdateRule::new(Optimizer::RowWiseAdagrad { learning_rate, epsilon }),
+        UpdateRule::new(Optimizer::RowWiseAdam { learning_rate, beta1, beta2, epsilon }),
+        UpdateRule::new(Optimizer::AdamW { learning_rate, beta1, beta2, epsilon, weight_decay: 0.02 }),
+    ]
+}
+
+fn table(device: &Device, rule: UpdateRule, sizes: &[u32]) -> RaggedTable {
+    let options = TableOptions { rule, init_std: 0.03, zero_dims: 1, seed: u64::MAX - 5 };
     let mut table = RaggedTable::new(device, sizes, options, &Account::unlimited()).unwrap();
     step(&mut table);
     table
@@ -93,9 +105,9 @@ impl Scratch {
 fn a_loaded_table_goes_on_bit_for_bit() {
     let scratch = Scratch::new();
     for device in devices() {
-        for optimizer in OPTIMIZERS {
+        for rule in rules() {
             for sizes in [&[][..], &[0, 0], &[3, 0, 4, 1], &[1, 700, 2]] {
-                let mut saved = table(&device, optimizer, sizes);
+                let mut saved = table(&device, rule, sizes);
                 let bytes = scratch.save(&saved, None);
                 assert_eq!(scratch.save(&saved, None), bytes, "equal tables give equal bytes");
                 let account = Account::new(u64::MAX, Counts { optimizer: true, metadata: true });
@@ -123,7 +135,7 @@ fn a_loaded_table_goes_on_bit_for_bit() {
 fn a_large_table_comes_back() {
     let scratch = Scratch::new();
     let sizes: Vec<u32> = (0..70_001).map(|i| i % 7).collect();
-    let saved = table(&Device::cpu(), OPTIMIZERS[1], &sizes);
+    let saved = table(&Device::cpu(), ADAGRAD, &sizes);
     let bytes = scratch.save(&saved, None);
     assert_equal(&scratch.load(&bytes).unwrap().0, &saved);
 }
@@ -131,7 +143,7 @@ fn a_large_table_comes_back() {
 #[test]
 fn keys_come_back_with_their_rows() {
     let scratch = Scratch::new();
-    let saved = table(&Device::cpu(), OPTIMIZERS[0], &[2, 1, 3, 1]);
+    let saved = table(&Device::cpu(), SGD, &[2, 1, 3, 1]);
     let mut ids = ids();
     let bytes = scratch.save(&saved, Some(&ids));
     let mut loaded = scratch.load(&bytes).unwrap().1.unwrap();
@@ -143,7 +155,7 @@ fn keys_come_back_with_their_rows() {
     // A file with keys is a table's file, too.
     assert_equal(&RaggedTable::load(&Device::cpu(), &Account::unlimited(), &scratch.file()).unwrap(), &saved);
 
-    let short = table(&Device::cpu(), OPTIMIZERS[0], &[2]);
+    let short = table(&Device::cpu(), SGD, &[2]);
     let text = short.save_with_ids(&ids, &scratch.file()).unwrap_err().to_string();
     assert_eq!(text, "RaggedTable::save_with_ids: `ids` must be of at most the table's 1 rows, got 3");
     assert_eq!(fs::read(scratch.file()).unwrap(), bytes, "the file that was there");
@@ -153,7 +165,7 @@ fn keys_come_back_with_their_rows() {
 fn a_budget_too_small_is_an_error() {
     let scratch = Scratch::new();
     for device in devices() {
-        let saved = table(&device, OPTIMIZERS[1], &[3, 4]);
+        let saved = table(&device, ADAGRAD, &[3, 4]);
         scratch.save(&saved, None);
         let counts = Counts { optimizer: true, metadata: true };
         let needed = saved.memory().total_bytes();
@@ -171,7 +183,7 @@ fn a_budget_too_small_is_an_error() {
 #[test]
 fn damage_is_refused() {
     let scratch = Scratch::new();
-    let bytes = scratch.save(&table(&Device::cpu(), OPTIMIZERS[2], &[3, 0, 4]), Some(&ids()));
+    let bytes = scratch.save(&table(&Device::cpu(), ADAM, &[3, 0, 4]), Some(&ids()));
     assert!(scratch.load(&bytes).is_ok());
     for len in (0..bytes.len()).step_by(3).chain([bytes.len() - 1]) {
         assert!(scratch.load(&bytes[..len]).is_err(), "{len} bytes");
@@ -208,7 +220,7 @@ proptest! {
     #[test]
     fn edited_files(edits in vec((any::<Index>(), any::<u8>(), 0..3usize), 1..4), checked: bool) {
         let scratch = Scratch::new();
-        let bytes = scratch.save(&table(&Device::cpu(), OPTIMIZERS[3], &[3, 0, 4]), Some(&ids()));
+        let bytes = scratch.save(&table(&Device::cpu(), rules()[5], &[3, 0, 4]), Some(&ids()));
         if checked {
             let damaged = edited(&bytes, &edits);
             prop_assert!(damaged == bytes || scratch.load(&damaged).is_err());
@@ -244,8 +256,8 @@ fn rewritten(bytes: &[u8], edit: impl Fn(&mut Tensors, &mut Texts)) -> Vec<u8> {
 #[test]
 fn files_of_other_programs_are_read() {
     let scratch = Scratch::new();
-    for optimizer in OPTIMIZERS {
-        let saved = table(&Device::cpu(), optimizer, &[3, 0, 4]);
+    for rule in rules() {
+        let saved = table(&Device::cpu(), rule, &[3, 0, 4]);
         let bytes = scratch.save(&saved, Some(&ids()));
         let (loaded, keys) = scratch.load(&rewritten(&bytes, |_, _| ())).unwrap();
         assert_equal(&loaded, &saved);
@@ -257,7 +269,7 @@ fn files_of_other_programs_are_read() {
 #[test]
 fn other_contents_are_refused() {
     let scratch = Scratch::new();
-    let bytes = scratch.save(&table(&Device::cpu(), OPTIMIZERS[1], &[3, 0, 4]), Some(&ids()));
+    let bytes = scratch.save(&table(&Device::cpu(), ADAGRAD, &[3, 0, 4]), Some(&ids()));
     let set = |t: &mut Tensors, name: &str, at: usize, value: &[u8]| {
         t.get_mut(name).unwrap().2[at..at + value.len()].copy_from_slice(value);
     };
@@ -304,7 +316,7 @@ fn other_contents_are_refused() {
         assert!(error.contains(message), "{error}\nlacks {message}");
     }
     // A row wider than kernels go, which no resize could have made.
-    let wide = scratch.save(&table(&Device::cpu(), OPTIMIZERS[0], &[65_536, 1]), None);
+    let wide = scratch.save(&table(&Device::cpu(), SGD, &[65_536, 1]), None);
     let wide = rewritten(&wide, |t, _| set(t, "offsets", 4, &65_537u32.to_le_bytes()));
     let error = scratch.load(&wide).unwrap_err().to_string();
     assert!(error.contains("`offsets` of rows of at most 65536 values, found 65537"), "{error}");
@@ -320,10 +332,10 @@ fn files_are_named() {
     let load = |file: &Path| RaggedTable::load(&device, &account, file).unwrap_err();
     assert!(matches!(load(&scratch.file()), Error::Io { file, .. } if file == scratch.file()));
     assert!(matches!(load(scratch.0.path()), Error::Io { .. } | Error::BadFile { .. }));
-    let error = table(&device, OPTIMIZERS[0], &[1]).save(&scratch.file().join("no/such"));
+    let error = table(&device, SGD, &[1]).save(&scratch.file().join("no/such"));
     assert!(matches!(error, Err(Error::Io { .. })));
     // A directory in its way: nothing is left beside it.
     fs::create_dir_all(scratch.file().join("full")).unwrap();
-    assert!(matches!(table(&device, OPTIMIZERS[0], &[1]).save(&scratch.file()), Err(Error::Io { .. })));
+    assert!(matches!(table(&device, SGD, &[1]).save(&scratch.file()), Err(Error::Io { .. })));
     assert_eq!(fs::read_dir(scratch.0.path()).unwrap().count(), 1);
 }

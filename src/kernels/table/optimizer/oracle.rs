@@ -4,17 +4,52 @@ use super::*;
 use crate::testing::{assert_close, assert_same, signed};
 
 pub(in crate::kernels::table) const SGD: Optimizer = Optimizer::Sgd { learning_rate: 0.5 };
+pub(in crate::kernels::table) const MOMENTUM: Optimizer =
+    Optimizer::Momentum { learning_rate: 0.2, momentum: 0.8, nesterov: false };
+pub(in crate::kernels::table) const NESTEROV: Optimizer =
+    Optimizer::Momentum { learning_rate: 0.2, momentum: 0.7, nesterov: true };
 pub(in crate::kernels::table) const ADAGRAD: Optimizer = Optimizer::Adagrad { learning_rate: 0.1, epsilon: 1e-8 };
 pub(in crate::kernels::table) const ADAM: Optimizer =
     Optimizer::Adam { learning_rate: 0.1, beta1: 0.8, beta2: 0.9, epsilon: 1e-3 };
+pub(in crate::kernels::table) const ADAM_W: Optimizer =
+    Optimizer::AdamW { learning_rate: 0.1, beta1: 0.8, beta2: 0.9, epsilon: 1e-3, weight_decay: 0.3 };
 pub(in crate::kernels::table) const ROW_WISE: Optimizer =
     Optimizer::RowWiseAdagrad { learning_rate: 0.1, epsilon: 1e-8 };
-pub(in crate::kernels::table) const ALL: [Optimizer; 4] = [SGD, ADAGRAD, ADAM, ROW_WISE];
+pub(in crate::kernels::table) const ROW_WISE_ADAM: Optimizer =
+    Optimizer::RowWiseAdam { learning_rate: 0.1, beta1: 0.8, beta2: 0.9, epsilon: 1e-3 };
+pub(in crate::kernels::table) const ALL: [Optimizer; 8] =
+    [SGD, MOMENTUM, NESTEROV, ADAGRAD, ADAM, ADAM_W, ROW_WISE, ROW_WISE_ADAM];
+
+/// Some rows of a few values are longer, others shorter.
+const MAX_NORM: f32 = 2.5;
+
+pub(in crate::kernels::table) const fn decayed(optimizer: Optimizer) -> UpdateRule {
+    UpdateRule { weight_decay: 0.25, ..UpdateRule::new(optimizer) }
+}
+
+pub(in crate::kernels::table) const fn clipped(optimizer: Optimizer) -> UpdateRule {
+    UpdateRule { max_norm: MAX_NORM, ..UpdateRule::new(optimizer) }
+}
+
+pub(in crate::kernels::table) const fn clipped_and_decayed(optimizer: Optimizer) -> UpdateRule {
+    UpdateRule { max_norm: MAX_NORM, ..decayed(optimizer) }
+}
+
+/// Every optimizer, with and without decay and clipping.
+pub(in crate::kernels::table) fn rules() -> Vec<UpdateRule> {
+    let decays = |optimizer: &Optimizer| !matches!(optimizer, Optimizer::AdamW { .. });
+    let mut rules: Vec<UpdateRule> = ALL.map(UpdateRule::new).to_vec();
+    rules.extend(ALL.into_iter().filter(decays).map(clipped_and_decayed));
+    // Each option alone where every value steps on its own, and where the row has a say.
+    rules.extend([ADAM_W, SGD, ROW_WISE].map(clipped));
+    rules.extend([ADAM, ROW_WISE_ADAM].map(decayed));
+    rules
+}
 
 /// State that differs everywhere; only averages of gradients are signed.
-pub(in crate::kernels::table) fn state(optimizer: Optimizer, rows: usize, values: usize) -> Vec<Vec<f32>> {
-    let lens = optimizer.state_size().lens(rows, values);
-    let signed_first = matches!(optimizer, Optimizer::Adam { .. });
+pub(in crate::kernels::table) fn state(rule: UpdateRule, rows: usize, values: usize) -> Vec<Vec<f32>> {
+    let lens = rule.optimizer.state_size().lens(rows, values);
+    let signed_first = !matches!(rule.optimizer, Optimizer::Adagrad { .. } | Optimizer::RowWiseAdagrad { .. });
     (0..)
         .zip(lens)
         .map(|(i, len)| {
@@ -39,118 +74,241 @@ pub(in crate::kernels::table) struct Gradient {
 /// Compares every row; what has no gradient must be equal bit for bit.
 pub(in crate::kernels::table) fn check(
     what: &str,
-    (optimizer, step): (Optimizer, u32),
+    (rule, step): (UpdateRule, u32),
     offsets: &[u32],
     gradients: &[Gradient],
     (before, after): (&Snapshot, &Snapshot),
 ) {
     assert_same(what, &[after.arena.len() as u32], &[*offsets.last().unwrap()]);
+    let per_value = rule.optimizer.state_size().per_value as usize;
     for (row, gradient) in gradients.iter().enumerate() {
         let (begin, end) = (offsets[row] as usize, offsets[row + 1] as usize);
         let moved = begin + gradient.sums.len();
         assert!(moved <= end);
         let what = format!("{what}, row {row}");
         assert_same(&what, &after.arena[moved..end], &before.arena[moved..end]);
-        for (after, before) in after.state.iter().zip(&before.state) {
-            if !optimizer.is_row_wise() {
+        for (number, (after, before)) in after.state.iter().zip(&before.state).enumerate() {
+            if number < per_value {
                 assert_same(&what, &after[moved..end], &before[moved..end]);
             } else if begin == moved {
                 assert_same(&what, &after[row..=row], &before[row..=row]);
             }
         }
-        check_row(&what, (optimizer, step), (row, begin), gradient, (before, after));
+        if begin < moved {
+            let gradient = adjusted(rule, gradient, &before.arena[begin..moved]);
+            check_row(&what, (rule.optimizer, step), (row, begin), &gradient, (before, after));
+        }
     }
 }
 
 const EPS: f64 = f32::EPSILON as f64;
 
+/// Sum of squares, and what f32 may miss of it.
+fn squares(Gradient { sums, errors }: &Gradient) -> (f64, f64) {
+    let sum = sums.iter().map(|g| g * g).sum::<f64>();
+    let slack = sums.iter().zip(errors).map(|(g, e)| 2.0 * g.abs() * e + e * e).sum::<f64>();
+    (sum, slack + 32.0 * EPS * sum)
+}
+
+/// The gradient clipped, then with decay.
+fn adjusted(rule: UpdateRule, gradient: &Gradient, weights: &[f32]) -> Gradient {
+    let (sum, slack) = squares(gradient);
+    let (norm, max_norm) = (sum.sqrt(), f64::from(rule.max_norm));
+    let (mut factor, mut relative) = (1.0, 0.0);
+    if sum > 0.0 && max_norm.is_finite() {
+        factor = (max_norm / norm).min(1.0);
+        // Nothing is missed of a factor of 1, unless it is nearly another.
+        let miss = slack / (2.0 * sum) + 4.0 * EPS;
+        relative = if norm * (1.0 + miss) > max_norm { miss } else { 0.0 };
+    }
+    let decay = f64::from(rule.weight_decay);
+    let parts = gradient.sums.iter().zip(&gradient.errors).zip(weights).map(|((g, error), &w)| {
+        let (g, error, decay) = (factor * g, factor * error, decay * f64::from(w));
+        (g + decay, error + g.abs() * relative + if decay == 0.0 { 0.0 } else { 4.0 * EPS * (g.abs() + decay.abs()) })
+    });
+    let (sums, errors) = parts.unzip();
+    Gradient { sums, errors }
+}
+
 fn check_row(
     what: &str,
     (optimizer, step): (Optimizer, u32),
     (row, begin): (usize, usize),
-    Gradient { sums, errors }: &Gradient,
+    gradient: &Gradient,
     (before, after): (&Snapshot, &Snapshot),
 ) {
     let close = |what: &str, got: f32, want: f64, tolerance: f64| {
         assert_close(what, &[got], &[want as f32], |_| tolerance as f32);
     };
-    // The accumulator of an Adagrad and the step it gives; `slack` is the accumulator's error.
-    let adagrad = |rate: f32, epsilon: f32, (sum, slack): (f64, f64), (g, error): (f64, f64)| {
-        let (rate, root) = (f64::from(rate), sum.sqrt() + f64::from(epsilon));
+    // The step that a root of squares gives to `g`; each with its error.
+    let divided = |rate: f64, epsilon: f32, (sum, slack): (f64, f64), (g, error): (f64, f64)| {
+        let root = sum.sqrt() + f64::from(epsilon);
         let delta = rate * g / root;
-        (delta, rate * error / root + delta.abs() * (slack / (2.0 * sum.max(f64::MIN_POSITIVE)) + 8.0 * EPS))
+        let relative = slack / (2.0 * sum.max(f64::MIN_POSITIVE));
+        (delta, rate * error / root + delta.abs() * (relative + 8.0 * EPS))
     };
-    let mut row_sum = (0.0, 0.0);
-    if optimizer.is_row_wise() && !sums.is_empty() {
-        let n = sums.len() as f64;
-        let mean = sums.iter().map(|g| g * g).sum::<f64>() / n;
-        let slack = sums.iter().zip(errors).map(|(g, e)| 2.0 * g.abs() * e + e * e).sum::<f64>() / n;
-        let sum = f64::from(before.state[0][row]) + mean;
-        row_sum = (sum, slack + 32.0 * EPS * mean + 4.0 * EPS * sum);
-        close(&format!("{what}, accumulator"), after.state[0][row], sum, row_sum.1);
+    // A moving average of a number and of what comes in, with its error.
+    let average = |beta: f32, old: f32, (new, error): (f64, f64)| {
+        let beta = f64::from(beta);
+        let (kept, added) = (beta * f64::from(old), (1.0 - beta) * new);
+        (kept + added, (1.0 - beta) * error + 4.0 * EPS * (kept.abs() + added.abs()))
+    };
+    // 1 - beta^t: the definition, without the rearrangement that the kernels make.
+    let missing = |beta: f32| 1.0 - f64::from(beta).powf(step.into());
+    let scaled = |(a, slack): (f64, f64), factor: f64| (a * factor, slack * factor);
+    let n = gradient.sums.len() as f64;
+    let mean = scaled(squares(gradient), 1.0 / n);
+    let row_state = match optimizer {
+        Optimizer::RowWiseAdagrad { .. } => {
+            let sum = f64::from(before.state[0][row]) + mean.0;
+            Some((0, (sum, mean.1 + 4.0 * EPS * sum)))
+        }
+        Optimizer::RowWiseAdam { beta2, .. } => Some((1, average(beta2, before.state[1][row], mean))),
+        _ => None,
+    };
+    if let Some((number, (want, slack))) = row_state {
+        close(&format!("{what}, state of the row"), after.state[number][row], want, slack);
     }
-    for (j, (&g, &error)) in sums.iter().zip(errors).enumerate() {
+    let row_state = row_state.map_or((0.0, 0.0), |(_, state)| state);
+    for (j, (&g, &error)) in gradient.sums.iter().zip(&gradient.errors).enumerate() {
         let at = begin + j;
         let what = format!("{what}, dim {j}");
         let w = f64::from(before.arena[at]);
-        let old = |number: usize| f64::from(before.state[number][at]);
+        let old = |number: usize| before.state[number][at];
+        let state = |number: usize, (want, slack): (f64, f64)| {
+            close(&format!("{what}, state[{number}]"), after.state[number][at], want, slack);
+            (want, slack)
+        };
+        let square = (g * g, 2.0 * error * g.abs() + error * error);
         let (delta, slack) = match optimizer {
             Optimizer::Sgd { learning_rate } => (f64::from(learning_rate) * g, f64::from(learning_rate) * error),
+            Optimizer::Momentum { learning_rate, momentum, nesterov } => {
+                let (rate, mu) = (f64::from(learning_rate), f64::from(momentum));
+                let kept = mu * f64::from(old(0));
+                let (v, v_slack) = state(0, (kept + g, error + 4.0 * EPS * (kept.abs() + g.abs())));
+                let (direction, slack) = if nesterov {
+                    (g + mu * v, error + mu * v_slack + 4.0 * EPS * (g.abs() + v.abs()))
+                } else {
+                    (v, v_slack)
+                };
+                (rate * direction, rate * slack)
+            }
             Optimizer::Adagrad { learning_rate, epsilon } => {
-                let sum = old(0) + g * g;
-                let slack = 2.0 * error * g.abs() + error * error + 4.0 * EPS * sum;
-                close(&what, after.state[0][at], sum, slack);
-                adagrad(learning_rate, epsilon, (sum, slack), (g, error))
+                let sum = f64::from(old(0)) + square.0;
+                let sum = state(0, (sum, square.1 + 4.0 * EPS * sum));
+                divided(learning_rate.into(), epsilon, sum, (g, error))
             }
             Optimizer::RowWiseAdagrad { learning_rate, epsilon } => {
-                adagrad(learning_rate, epsilon, row_sum, (g, error))
+                divided(learning_rate.into(), epsilon, row_state, (g, error))
             }
-            Optimizer::Adam { learning_rate, beta1, beta2, epsilon } => {
-                let (rate, epsilon) = (f64::from(learning_rate), f64::from(epsilon));
-                let (b1, b2) = (f64::from(beta1), f64::from(beta2));
-                let (kept, added) = (b1 * old(0), (1.0 - b1) * g);
-                let m = kept + added;
-                let m_slack = (1.0 - b1) * error + 4.0 * EPS * (kept.abs() + added.abs());
-                let v = b2 * old(1) + (1.0 - b2) * g * g;
-                let v_slack = (1.0 - b2) * (2.0 * error * g.abs() + error * error) + 4.0 * EPS * v;
-                close(&what, after.state[0][at], m, m_slack);
-                close(&what, after.state[1][at], v, v_slack);
-                // The definition, without the rearrangement that the kernels make.
-                let m_scale = rate / (1.0 - b1.powf(step.into()));
-                let v_hat = v / (1.0 - b2.powf(step.into()));
-                let root = v_hat.sqrt() + epsilon;
-                let delta = m_scale * m / root;
-                let relative = if v > 0.0 { v_slack / (2.0 * v) } else { 0.0 };
-                (delta, m_scale * m_slack / root + delta.abs() * (relative + 8.0 * EPS))
+            Optimizer::Adam { learning_rate, beta1, beta2, epsilon }
+            | Optimizer::AdamW { learning_rate, beta1, beta2, epsilon, .. } => {
+                let m = state(0, average(beta1, old(0), (g, error)));
+                let v = state(1, average(beta2, old(1), square));
+                let rate = f64::from(learning_rate) / missing(beta1);
+                divided(rate, epsilon, scaled(v, 1.0 / missing(beta2)), m)
+            }
+            Optimizer::RowWiseAdam { learning_rate, beta1, beta2, epsilon } => {
+                let m = state(0, average(beta1, old(0), (g, error)));
+                let rate = f64::from(learning_rate) / missing(beta1);
+                divided(rate, epsilon, scaled(row_state, 1.0 / missing(beta2)), m)
             }
         };
-        let want = w - delta;
+        let kept = match optimizer {
+            Optimizer::AdamW { learning_rate, weight_decay, .. } => {
+                w - f64::from(learning_rate) * f64::from(weight_decay) * w
+            }
+            _ => w,
+        };
+        let want = kept - delta;
         let tolerance = slack + 4.0 * EPS * (w.abs() + want.abs());
         close(&what, after.arena[at], want, tolerance);
     }
 }
 
+/// One row's step on the CPU: values and state afterwards.
+fn step_row(rule: UpdateRule, (weights, gradient): (&[f32], &[f32]), state: &[&[f32]]) -> (Vec<f32>, Vec<Vec<f32>>) {
+    let device = crate::device::Device::cpu();
+    let mut arena = Buffer::from_slice(&device, weights).unwrap();
+    let mut state: Vec<_> = state.iter().map(|state| Buffer::from_slice(&device, state).unwrap()).collect();
+    let mut rows = Rows::all("test", &mut arena, &mut state, rule.optimizer.state_size()).unwrap();
+    rows.step(&rule.constants(1), &[0, weights.len() as u32], Run { row: 0, gradient, lanes: 1 });
+    (arena.read().unwrap(), state.iter().map(|state| state.read().unwrap()).collect())
+}
+
 #[test]
 fn the_first_step_of_adam_is_the_learning_rate() {
-    let constants = ADAM.constants(1);
     let g = 0.25f32;
-    let mut arena = Buffer::from_vec(&crate::device::Device::cpu(), vec![1.0f32]).unwrap();
-    let mut state = [0.0f32; 2].map(|zero| Buffer::from_vec(&crate::device::Device::cpu(), vec![zero]).unwrap());
-    let mut rows = Rows::all("test", &mut arena, &mut state, ADAM).unwrap();
-    rows.step(ADAM, &constants, &[0, 1], Run { row: 0, gradient: &[g], lanes: 1 });
     let want = 1.0 - 0.1 * g / (g + 1e-3);
-    assert_close("first step", arena.as_slice().unwrap(), &[want], |_| 1e-6);
+    for (optimizer, kept) in [(ADAM, 1.0), (ADAM_W, 0.97), (ROW_WISE_ADAM, 1.0)] {
+        let (weights, _) = step_row(optimizer.into(), (&[1.0], &[g]), &[&[0.0], &[0.0]]);
+        assert_close("first step", &weights, &[want + kept - 1.0], |_| 1e-6);
+    }
+}
+
+/// Numbers worked out by hand.
+#[test]
+fn steps_by_hand() {
+    // Velocity 0.5 * 2 + 1.
+    let momentum = |nesterov| Optimizer::Momentum { learning_rate: 0.25, momentum: 0.5, nesterov };
+    let (weights, state) = step_row(momentum(false).into(), (&[3.0], &[1.0]), &[&[2.0]]);
+    assert_eq!((weights[0], state[0][0]), (2.5, 2.0));
+    let (weights, state) = step_row(momentum(true).into(), (&[3.0], &[1.0]), &[&[2.0]]);
+    assert_eq!((weights[0], state[0][0]), (2.5, 2.0));
+    let (weights, _) = step_row(momentum(true).into(), (&[3.0], &[2.0]), &[&[0.0]]);
+    assert_eq!(weights[0], 3.0 - 0.25 * 3.0);
+    // A gradient of norm 5 to 2.5, and then half of the weights.
+    let rule = UpdateRule { optimizer: Optimizer::Sgd { learning_rate: 1.0 }, weight_decay: 0.5, max_norm: 2.5 };
+    let (weights, _) = step_row(rule, (&[2.0, 4.0, 9.0], &[3.0, -4.0]), &[]);
+    assert_eq!(weights, [2.0 - (1.5 + 1.0), 4.0 - (-2.0 + 2.0), 9.0]);
+    // The mean of (1.5 + 1)^2 and (-2 + 2)^2.
+    let rule = UpdateRule { optimizer: Optimizer::RowWiseAdagrad { learning_rate: 1.0, epsilon: 1e-30 }, ..rule };
+    let (_, state) = step_row(rule, (&[2.0, 4.0, 9.0], &[3.0, -4.0]), &[&[1.0]]);
+    assert_eq!(state[0], [1.0 + 6.25 / 2.0]);
+}
+
+#[test]
+fn gradients_of_no_length_and_of_too_much() {
+    let weights = [1.0f32, -2.0];
+    for optimizer in ALL {
+        let state: Vec<&[f32]> = optimizer.state_size().lens(1, 2).map(|len| &[0.0f32; 2][..len]).collect();
+        for tiny in [0.0, 1e-40] {
+            let (after, _) = step_row(clipped(optimizer), (&weights, &[0.0, tiny]), &state);
+            let (plain, _) = step_row(optimizer.into(), (&weights, &[0.0, tiny]), &state);
+            assert_same("no norm", &after, &plain);
+        }
+    }
+    // Clipped to zero as its squares are infinite.
+    assert_eq!(step_row(clipped(SGD), (&weights, &[1e25, 1.0]), &[]).0, weights);
 }
 
 #[test]
 fn constants_outside_their_domain_are_errors() {
     let adam = |beta1, beta2, epsilon| Optimizer::Adam { learning_rate: 0.1, beta1, beta2, epsilon };
+    let row_wise_adam = |beta1, beta2, epsilon| Optimizer::RowWiseAdam { learning_rate: 0.1, beta1, beta2, epsilon };
+    let adam_w = |beta1, epsilon, weight_decay| Optimizer::AdamW {
+        learning_rate: 0.1,
+        beta1,
+        beta2: 0.9,
+        epsilon,
+        weight_decay,
+    };
+    let momentum = |learning_rate, momentum| Optimizer::Momentum { learning_rate, momentum, nesterov: false };
     for (optimizer, text) in [
         (adam(1.0, 0.9, 1e-8), "t: `beta1` must be at least 0 and below 1, got 1"),
         (adam(-0.1, 0.9, 1e-8), "t: `beta1` must be at least 0 and below 1, got -0.1"),
         (adam(0.9, f32::NAN, 1e-8), "t: `beta2` must be at least 0 and below 1, got NaN"),
         (adam(0.9, 1.5, 1e-8), "t: `beta2` must be at least 0 and below 1, got 1.5"),
         (adam(0.9, 0.9, f32::INFINITY), "t: `epsilon` must be finite and above 0, got inf"),
+        (row_wise_adam(1.0, 0.9, 1e-8), "t: `beta1` must be at least 0 and below 1, got 1"),
+        (row_wise_adam(0.9, 0.9, 0.0), "t: `epsilon` must be finite and above 0, got 0"),
+        (adam_w(f32::NAN, 1e-8, 0.0), "t: `beta1` must be at least 0 and below 1, got NaN"),
+        (adam_w(0.9, f32::NAN, 0.0), "t: `epsilon` must be finite and above 0, got NaN"),
+        (adam_w(0.9, 1e-8, -1.0), "t: `weight_decay` must be finite and not negative, got -1"),
+        (adam_w(0.9, 1e-8, f32::NAN), "t: `weight_decay` must be finite and not negative, got NaN"),
+        (momentum(0.1, 1.0), "t: `momentum` must be at least 0 and below 1, got 1"),
+        (momentum(0.1, f32::NAN), "t: `momentum` must be at least 0 and below 1, got NaN"),
+        (momentum(f32::INFINITY, 0.9), "t: `learning_rate` must be finite, got inf"),
         (
             Optimizer::RowWiseAdagrad { learning_rate: f32::NAN, epsilon: 0.0 },
             "t: `learning_rate` must be finite, got NaN",
@@ -160,17 +318,48 @@ fn constants_outside_their_domain_are_errors() {
             "t: `epsilon` must be finite and above 0, got -1",
         ),
     ] {
-        assert_eq!(optimizer.check("t").unwrap_err().to_string(), text);
+        assert_eq!(UpdateRule::from(optimizer).check("t").unwrap_err().to_string(), text);
     }
-    assert!(adam(0.0, 0.0, 1e-30).check("t").is_ok());
-    assert!(adam(0.0, 0.0, 0.0).check("t").is_err());
+    for (weight_decay, max_norm, text) in [
+        (-0.1, 1.0, "t: `weight_decay` must be finite and not negative, got -0.1"),
+        (f32::INFINITY, 1.0, "t: `weight_decay` must be finite and not negative, got inf"),
+        (0.0, 0.0, "t: `max_norm` must be above 0, got 0"),
+        (0.0, -1.0, "t: `max_norm` must be above 0, got -1"),
+        (0.0, f32::NAN, "t: `max_norm` must be above 0, got NaN"),
+    ] {
+        for optimizer in ALL.into_iter().filter(|optimizer| *optimizer != ADAM_W || weight_decay == 0.0) {
+            let rule = UpdateRule { optimizer, weight_decay, max_norm };
+            assert_eq!(rule.check("t").unwrap_err().to_string(), text);
+        }
+    }
+    let text = decayed(ADAM_W).check("t").unwrap_err().to_string();
+    assert_eq!(text, "t: `weight_decay` must be 0 for AdamW, which has its own, got 0.25");
+    assert!(UpdateRule::from(adam(0.0, 0.0, 1e-30)).check("t").is_ok());
+    assert!(UpdateRule::from(adam(0.0, 0.0, 0.0)).check("t").is_err());
+    rules().iter().for_each(|rule| rule.check("t").unwrap());
 }
 
 #[test]
 fn state_is_counted_by_value_and_by_row() {
-    assert_eq!(ADAM.state_size().bytes(3, 10), 80);
-    assert_eq!(ROW_WISE.state_size().bytes(3, 10), 12);
-    assert_eq!(ADAM.state_size().lens(3, 10).collect::<Vec<_>>(), [10, 10]);
-    assert_eq!(ROW_WISE.state_size().lens(3, 10).collect::<Vec<_>>(), [3]);
-    assert_eq!(SGD.state_size().lens(3, 10).len(), 0);
+    for (optimizer, bytes, lens) in [
+        (SGD, 0, &[][..]),
+        (MOMENTUM, 40, &[10]),
+        (ADAM, 80, &[10, 10]),
+        (ADAM_W, 80, &[10, 10]),
+        (ROW_WISE, 12, &[3]),
+        (ROW_WISE_ADAM, 52, &[10, 3]),
+    ] {
+        assert_eq!(optimizer.state_size().bytes(3, 10), bytes);
+        assert_eq!(optimizer.state_size().lens(3, 10).collect::<Vec<_>>(), lens);
+    }
+}
+
+#[test]
+fn a_new_rate_is_all_that_changes() {
+    for rule in rules() {
+        let other = rule.with_learning_rate(7.0);
+        assert_ne!(other, rule);
+        assert_eq!(other.optimizer, rule.optimizer.with_learning_rate(7.0));
+        assert_eq!((other.weight_decay, other.max_norm), (rule.weight_decay, rule.max_norm));
+    }
 }
