@@ -71,7 +71,7 @@ impl Case {
 
 fn parity(device: &Device) {
     for (rows, users, items, window) in
-        [(1, 1, 1, 0), (1, 1, 9, 5), (40, 3, 7, 0), (40, 5, 30, 3), (2000, 40, 333, 50), (2000, 40, 9, u32::MAX)]
+        [(1, 1, 1, 1), (1, 1, 9, 5), (40, 3, 7, 1), (40, 5, 30, 3), (2000, 40, 333, 50), (2000, 40, 9, u32::MAX)]
     {
         for batch in [0, 1, 63, 64, 65, 2000] {
             let case = Case::new(rows, users, items, window);
