@@ -6,6 +6,7 @@ use common::devices;
 use proptest::prelude::*;
 use scall_gpu::Error;
 use scall_gpu::device::{Buffer, Device};
+use scall_gpu::kernels::table::bags::Pooling;
 use scall_gpu::kernels::table::optimizer::{Optimizer, UpdateRule};
 use scall_gpu::table::{Account, Counts, Offsets, RaggedTable, ResizePlan, TableOptions};
 
@@ -397,4 +398,31 @@ fn a_reset_row_is_a_new_row() {
         }
     }
     assert!(of_devices.iter().all(|row| row == &of_devices[0]), "the same bits on every device");
+}
+
+#[test]
+fn rows_are_looked_up_packed_and_pooled() {
+    for device in devices() {
+        let table = RaggedTable::new(&device, &[3, 0, 2, 5], OPTIONS, &Account::unlimited()).unwrap();
+        let ids = [3, 1, 0, 3];
+        let padded = table.lookup(&ids, 4).unwrap().read().unwrap();
+        let (packed, offsets) = table.lookup_packed(&ids, 4).unwrap();
+        assert_eq!(offsets.read().unwrap(), [0, 4, 4, 7, 11]);
+        let want = [&padded[..4], &padded[8..11], &padded[12..]].concat();
+        assert_eq!(packed.read().unwrap(), want);
+
+        let pooled = |bags: &[u32], pooling| table.lookup_bags(&ids, bags, pooling, 4).map(|out| out.read().unwrap());
+        let most = pooled(&[0, 0, 3], Pooling::Max).unwrap();
+        let column = |j: usize| padded.iter().skip(j).step_by(4).take(3).copied().fold(f32::MIN, f32::max);
+        assert_eq!(most, [vec![0.0; 4], (0..4).map(column).collect()].concat());
+        let mean = pooled(&[0, 4], Pooling::Mean).unwrap();
+        for (j, mean) in mean.iter().enumerate() {
+            let sum: f32 = padded.iter().skip(j).step_by(4).sum();
+            assert!((mean - sum / 4.0).abs() < 1e-6);
+        }
+        let error = table.lookup_packed(&[4], 2).unwrap_err();
+        assert!(matches!(error, Error::IdOutOfRange { id: 4, rows: 4, .. }), "{error}");
+        let error = pooled(&[0, 5], Pooling::Sum).unwrap_err();
+        assert!(matches!(error, Error::Argument { arg: "bags", .. }), "{error}");
+    }
 }

@@ -94,7 +94,7 @@ pub fn update(c: &mut Criterion) {
                         ids: &ids,
                         first: 0,
                         count: IDS as u32,
-                        gradients: &gradients,
+                        gradients: (&gradients).into(),
                         dims: DIMS,
                         rule: Optimizer::Adagrad { learning_rate: 0.1, epsilon: 1e-8 }.into(),
                         step: 1,

@@ -1,6 +1,6 @@
 // Sparse update of ragged rows: the gradients of a row's occurrences are summed in the order of the batch and the
 // optimizer steps once. Rows are found as runs of equal keys in the sorted ids; a run longer than `chunk` is summed
-// chunk by chunk first.
+// chunk by chunk first. An occurrence has a gradient of its own, or that of the bag that it stands in.
 //import common/grid.wgsl
 //import common/optimizer.wgsl
 
@@ -12,6 +12,10 @@ struct Params {
     keys: u32,        // where the sorted rows,
     occurrences: u32, // their occurrences
     partials: u32,    // and the partial sums begin in the workspace
+    sources: u32,     // there, with bags: the bag of each occurrence, and behind them their factors
+    bags: u32,        // bags
+    weighted: u32,    // 1 when `weights` holds a factor for each occurrence
+    mean: u32,        // 1 to divide by the number of ids of a bag
     learning_rate: f32,
     epsilon: f32,
     beta1: f32,
@@ -23,6 +27,7 @@ struct Params {
 
 override lanes: u32 = 8u;   // threads that share a row; all 256 for a long run
 override chunk: u32 = 64u;  // occurrences summed at once
+override source: u32 = 0u;  // 0 gradients of occurrences, 1 of bags times a factor, 2 of bags where the occurrence won
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read_write> arena: array<f32>;
@@ -32,13 +37,24 @@ override chunk: u32 = 64u;  // occurrences summed at once
 @group(0) @binding(5) var<storage, read> ids: array<u32>;
 @group(0) @binding(6) var<storage, read> gradients: array<f32>;
 @group(0) @binding(7) var<storage, read_write> workspace: array<u32>;
+@group(0) @binding(8) var<storage, read> bags: array<u32>;
+@group(0) @binding(9) var<storage, read> weights: array<f32>;
+@group(0) @binding(10) var<storage, read> winners: array<u32>;
 
 fn key(position: u32) -> u32 {
     return workspace[params.keys + position];
 }
 
 fn gradient(position: u32, j: u32) -> f32 {
-    return gradients[workspace[params.occurrences + position] * params.dims + j];
+    let occurrence = workspace[params.occurrences + position];
+    if source == 0u {
+        return gradients[occurrence * params.dims + j];
+    }
+    let at = workspace[params.sources + occurrence] * params.dims + j;
+    if source == 1u {
+        return bitcast<f32>(workspace[params.sources + params.count + occurrence]) * gradients[at];
+    }
+    return select(0.0, gradients[at], winners[at] == occurrence);
 }
 
 fn width_of(row: u32) -> u32 {
@@ -72,6 +88,54 @@ fn prepare(
         workspace[params.keys + i] = min(ids[params.first + i], params.rows);
         workspace[params.occurrences + i] = i;
     }
+}
+
+// The last bag that begins at or before an occurrence; those before of the same beginning are empty.
+fn bag_of(occurrence: u32) -> u32 {
+    var low = 0u;
+    var high = params.bags;
+    while high - low > 1u {
+        let middle = (low + high) >> 1u;
+        if bags[middle] <= occurrence {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+// The same where gradients are those of bags. An id in no bag is left out like one past the table.
+@compute @workgroup_size(256)
+fn prepare_bags(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let i = workgroup_index(group, groups) * 256u + thread;
+    if i >= params.count {
+        return;
+    }
+    var row = params.rows;
+    if params.bags > 0u {
+        let bag = bag_of(i);
+        let start = bags[bag];
+        let end = bags[bag + 1u];
+        if i >= start && i < end {
+            row = min(ids[i], params.rows);
+        }
+        var factor = 1.0;
+        if params.weighted == 1u {
+            factor = weights[i];
+        }
+        if params.mean == 1u {
+            factor /= f32(end - start);
+        }
+        workspace[params.sources + i] = bag;
+        workspace[params.sources + params.count + i] = bitcast<u32>(factor);
+    }
+    workspace[params.keys + i] = row;
+    workspace[params.occurrences + i] = i;
 }
 
 // The occurrences of a row, and the dims of it that have a gradient: none, where this is no run to step.

@@ -109,10 +109,10 @@ impl BprMf {
             item_gradients: &mut scratch.item_gradients,
         })?;
         let (triples, workspace) = (&scratch.triples, &mut scratch.workspace);
-        let (gradients, dims) = (&scratch.user_gradients, user_dims);
+        let (gradients, dims) = ((&scratch.user_gradients).into(), user_dims);
         let occurrences = Occurrences { ids: triples, first: 0, count: batch, gradients, dims };
         users.record_update(commands, occurrences, workspace)?;
-        let (gradients, dims) = (&scratch.item_gradients, item_dims);
+        let (gradients, dims) = ((&scratch.item_gradients).into(), item_dims);
         let occurrences = Occurrences { ids: triples, first: batch, count: 2 * batch, gradients, dims };
         items.record_update(commands, occurrences, workspace)?;
         self.step += 1;

@@ -100,6 +100,7 @@ impl Scatter<'_> {
         let Self { arena, offsets, ids, first, count, gradients, dims, factor } = self;
         let rule = Optimizer::Sgd { learning_rate: -factor }.into();
         let state = &mut [];
+        let gradients = gradients.into();
         commands.run(Update { arena, offsets, state, ids, first, count, gradients, dims, rule, step: 1, workspace })
     }
 }

@@ -4,11 +4,12 @@ use super::plan::Fingerprint;
 use super::{Account, Offsets, ResizePlan};
 use crate::device::{Buffer, Commands, Device, Kernel};
 use crate::kernels::check;
-use crate::kernels::table::lookup::Lookup;
+use crate::kernels::table::bags::{LookupBags, Pooling};
+use crate::kernels::table::lookup::{Lookup, LookupPacked};
 use crate::kernels::table::migrate::{Fill, Migrate};
 use crate::kernels::table::optimizer::{StateSize, UpdateRule};
 use crate::kernels::table::reset::{Reset, Shape};
-use crate::kernels::table::update::Update;
+use crate::kernels::table::update::{Gradients, Update};
 use crate::kernels::table::update_all::UpdateAll;
 use crate::{Error, Result};
 
@@ -64,8 +65,8 @@ pub struct Occurrences<'a> {
     pub first: u32,
     /// How many of them.
     pub count: u32,
-    /// `count * dims` gradients.
-    pub gradients: &'a Buffer<f32>,
+    /// `count * dims` gradients (`into()` makes them of a buffer), or those of the bags that the ids stand in.
+    pub gradients: Gradients<'a>,
     /// Width of a gradient.
     pub dims: u32,
 }
@@ -261,6 +262,54 @@ impl RaggedTable {
         Ok(out)
     }
 
+    /// The first `dims` values of some rows without padding, one row behind the other, and where each begins and the last
+    /// ends: `[sum of min(size, dims)]` and `[ids + 1]`.
+    ///
+    /// # Errors
+    /// [`Error::IdOutOfRange`] for an id past the table; [`Error::Limit`] past 2^32 values.
+    pub fn lookup_packed(&self, ids: &[u32], dims: u32) -> Result<(Buffer<f32>, Buffer<u32>)> {
+        check::dims("table/lookup", dims)?;
+        let on_device = self.upload_ids("table/lookup", ids)?;
+        let sizes: Vec<u32> = ids.iter().map(|&id| self.size(id).min(dims)).collect();
+        let out_offsets = Offsets::from_sizes(&sizes)?;
+        let mut out = Buffer::zeroed(&self.device, out_offsets.values())?;
+        let out_offsets = Buffer::from_vec(&self.device, out_offsets.into_vec())?;
+        let Storage { values: arena, offsets, .. } = &self.storage;
+        let (ids, out_offsets_of, widest) = (&on_device, &out_offsets, sizes.iter().copied().max().unwrap_or(0));
+        LookupPacked { arena, offsets, ids, out_offsets: out_offsets_of, widest, out: &mut out }.run(&self.device)?;
+        Ok((out, out_offsets))
+    }
+
+    /// The rows of each bag as one, `[bags, dims]`: bag k has the ids `bags[k]..bags[k + 1]`.
+    ///
+    /// # Errors
+    /// [`Error::IdOutOfRange`] for an id past the table; [`Error::Argument`] for bags that fall or pass the last id.
+    pub fn lookup_bags(&self, ids: &[u32], bags: &[u32], pooling: Pooling, dims: u32) -> Result<Buffer<f32>> {
+        let op = "table/bags";
+        check::rows(op, "bags", bags.len())?;
+        check::dims(op, dims)?;
+        check::offsets(op, "bags", bags, ids.len())?;
+        let ids = self.upload_ids(op, ids)?;
+        let longest_bag = bags.windows(2).map(|bag| bag[1] - bag[0]).max().unwrap_or(0);
+        let mut out = Buffer::zeroed(&self.device, (bags.len() - 1) * dims as usize)?;
+        let bags = Buffer::from_slice(&self.device, bags)?;
+        let Storage { values, offsets, .. } = &self.storage;
+        LookupBags {
+            arena: values,
+            offsets,
+            ids: &ids,
+            bags: &bags,
+            longest_bag,
+            weights: None,
+            pooling,
+            dims,
+            out: &mut out,
+            winners: None,
+        }
+        .run(&self.device)?;
+        Ok(out)
+    }
+
     /// Sums the gradients `[ids, dims]` of each row and steps its optimizer once; duplicates in `ids` are exact.
     ///
     /// # Errors
@@ -271,14 +320,14 @@ impl RaggedTable {
         let count = ids.len() as u32;
         let mut workspace = Buffer::zeroed(&self.device, self.update_workspace_len(count, dims))?;
         let mut commands = self.device.commands();
-        let occurrences = Occurrences { ids: &ids, first: 0, count, gradients, dims };
+        let occurrences = Occurrences { ids: &ids, first: 0, count, gradients: gradients.into(), dims };
         self.record_update(&mut commands, occurrences, &mut workspace)?;
         commands.submit()
     }
 
-    /// Words of workspace that [`record_update`](Self::record_update) needs; none on the CPU.
+    /// Words of workspace that [`record_update`](Self::record_update) needs, with bags or without; none on the CPU.
     pub fn update_workspace_len(&self, count: u32, dims: u32) -> usize {
-        self.device.as_gpu().map_or(0, |_| Update::workspace_len(count, dims))
+        self.device.as_gpu().map_or(0, |_| Update::bag_workspace_len(count, dims))
     }
 
     /// [`apply_gradients`](Self::apply_gradients) for ids that are on the device, as a part of the caller's commands. Ids

@@ -6,7 +6,7 @@
 //! * mean: the sum over the number of ids
 //! * max: `out[k, j] = the largest row_i[j]`, and with it the position of the first id that has it
 //!
-//! An empty bag is 0.
+//! An empty bag is 0. The way back is part of the update: [`Gradients::Bags`](super::update::Gradients::Bags).
 //!
 //! # Numerics
 //! Bags add in f32 in the order of their ids, also for f16; the two devices agree within `2 * eps * (sum of |w_i * row_i[j]|)` times the

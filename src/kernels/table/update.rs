@@ -3,18 +3,21 @@
 //! For every row r that occurs in `ids`, with `g_j = sum over its occurrences b of gradients[b, j]` for
 //! `j < min(d_r, D)`: one step of the [optimizer](super::optimizer).
 //!
+//! With bags ([`Gradients::Bags`]), `gradients[b, j]` is what the pooled row of b's bag k passes on: `w_b * g[k, j]` for the sum, that over
+//! the number of ids for the mean, and for the max `g[k, j]` where b won dim j, else 0. It is never written out.
+//!
 //! Values beyond `min(d_r, D)` and rows that do not occur are never touched, nor is their state. An id past the table is
 //! left out.
 //!
 //! # Numerics
 //! Duplicates are exact: the occurrences are sorted by row (stable), summed in the order of the batch, and the optimizer
 //! steps once. Runs longer than a chunk (64, more for batches of millions) are summed chunk by chunk, on both devices in
-//! the same order: the sums agree bit for bit, the steps within `8 * eps`, and a row's sum of squares (of a clipped gradient,
+//! the same order: the sums agree bit for bit (of bags, but for fused products), the steps within `8 * eps`, and a row's sum of squares (of a clipped gradient,
 //! or for row-wise state) within `32 * eps` (a GPU may fuse products and round its root otherwise).
 //!
 //! # Cost
 //! On the GPU a radix sort of the ids plus four dispatches. Moves `4 * B * D` bytes of gradients once and the touched
-//! rows (and their state) once in each direction. Row-wise state reads the gradients once more where a lane has more than
+//! rows (and their state) once in each direction; with bags `4 * bags * D` bytes of gradients, once for each id. Row-wise state reads the gradients once more where a lane has more than
 //! one value of a row, and so does clipping.
 
 use rayon::prelude::*;
@@ -22,6 +25,7 @@ use rayon::prelude::*;
 use crate::device::{Access, Binding, Buffer, Entry, Gpu, Kernel, Launch, Shader, params};
 use crate::kernels::prim::scan::Region;
 use crate::kernels::prim::sort::{self, Sort, bits_below, record_sort};
+use crate::kernels::table::bags::Pooling;
 use crate::kernels::table::lookup::lanes;
 use crate::kernels::table::optimizer::{Constants, Rows, Run, state_binding};
 use crate::kernels::{MAX_TRIPS, check};
@@ -35,9 +39,10 @@ pub(crate) static SHADER: Shader = Shader {
     params: Params::FIELDS,
     entries: &[
         Entry { name: "prepare", workgroup: 256, bindings: &[IDS, WORKSPACE] },
+        Entry { name: "prepare_bags", workgroup: 256, bindings: &[IDS, WORKSPACE, BAGS, WEIGHTS] },
         Entry { name: "short_runs", workgroup: 256, bindings: SHORT },
         Entry { name: "short_runs_by_row", workgroup: 256, bindings: SHORT },
-        Entry { name: "partial_sums", workgroup: 256, bindings: &[OFFSETS, GRADIENTS, WORKSPACE] },
+        Entry { name: "partial_sums", workgroup: 256, bindings: &[OFFSETS, GRADIENTS, WORKSPACE, WINNERS] },
         Entry { name: "long_runs", workgroup: 256, bindings: LONG },
         Entry { name: "long_runs_by_row", workgroup: 256, bindings: LONG },
     ],
@@ -50,7 +55,10 @@ const SECOND_STATE: (u32, Access) = (4, Access::Write);
 const IDS: (u32, Access) = (5, Access::Read);
 const GRADIENTS: (u32, Access) = (6, Access::Read);
 const WORKSPACE: (u32, Access) = (7, Access::Write);
-const SHORT: &[(u32, Access)] = &[ARENA, OFFSETS, FIRST_STATE, SECOND_STATE, GRADIENTS, WORKSPACE];
+const BAGS: (u32, Access) = (8, Access::Read);
+const WEIGHTS: (u32, Access) = (9, Access::Read);
+const WINNERS: (u32, Access) = (10, Access::Read);
+const SHORT: &[(u32, Access)] = &[ARENA, OFFSETS, FIRST_STATE, SECOND_STATE, GRADIENTS, WORKSPACE, WINNERS];
 const LONG: &[(u32, Access)] = &[ARENA, OFFSETS, FIRST_STATE, SECOND_STATE, WORKSPACE];
 
 params! {
@@ -62,6 +70,10 @@ params! {
         keys: u32,
         occurrences: u32,
         partials: u32,
+        sources: u32,
+        bags: u32,
+        weighted: u32,
+        mean: u32,
         learning_rate: f32,
         epsilon: f32,
         beta1: f32,
@@ -69,6 +81,78 @@ params! {
         correction: f32,
         weight_decay: f32,
         max_norm: f32,
+    }
+}
+
+/// Where the gradient of an occurrence comes from.
+#[derive(Clone, Copy, Debug)]
+pub enum Gradients<'a> {
+    /// `B * D` values: every occurrence has its own.
+    Each(&'a Buffer<f32>),
+    /// That of the bag that it stands in.
+    Bags(BagGradients<'a>),
+}
+
+/// The gradient of what [`LookupBags`](super::bags::LookupBags) gave, on its way back to the rows.
+#[derive(Clone, Copy, Debug)]
+pub struct BagGradients<'a> {
+    /// `bags * D` values.
+    pub gradients: &'a Buffer<f32>,
+    /// `bags + 1` offsets into the ids, monotone, the last at most their number. An id in no bag is left out.
+    pub bags: &'a Buffer<u32>,
+    /// The factor of each id.
+    pub weights: Option<&'a Buffer<f32>>,
+    /// How the bags were pooled.
+    pub pooling: Pooling,
+    /// For the max, the `bags * D` winners of the lookup.
+    pub winners: Option<&'a Buffer<u32>>,
+}
+
+impl<'a> From<&'a Buffer<f32>> for Gradients<'a> {
+    fn from(gradients: &'a Buffer<f32>) -> Self {
+        Self::Each(gradients)
+    }
+}
+
+impl<'a> Gradients<'a> {
+    fn buffer(&self) -> &'a Buffer<f32> {
+        match self {
+            Self::Each(gradients) => gradients,
+            Self::Bags(bags) => bags.gradients,
+        }
+    }
+
+    fn bags(&self) -> Option<&BagGradients<'a>> {
+        match self {
+            Self::Each(_) => None,
+            Self::Bags(bags) => Some(bags),
+        }
+    }
+
+    fn check(&self, op: &'static str, (first, count, dims): (u32, u32, u32)) -> Result<()> {
+        let Self::Bags(of) = self else {
+            let expected = u64::from(count) * u64::from(dims);
+            check::indexable(op, "gradients", expected)?;
+            return check::len(op, "gradients", self.buffer().len(), expected);
+        };
+        check::domain(op, "first", first, first == 0, "0 with bags")?;
+        let bags = check::rows(op, "bags", of.bags.len())?;
+        let expected = u64::from(bags) * u64::from(dims);
+        check::indexable(op, "gradients", expected)?;
+        check::len(op, "gradients", of.gradients.len(), expected)?;
+        let max = of.pooling == Pooling::Max;
+        if let Some(weights) = of.weights {
+            check::domain(op, "weights", "some", !max, "none for the max")?;
+            check::at_least(op, "weights", weights.len(), count.into())?;
+        }
+        match of.winners {
+            Some(winners) if max => check::len(op, "winners", winners.len(), expected),
+            found => {
+                let (words, expected) =
+                    if max { ("none", "some for the max") } else { ("some", "none but for the max") };
+                check::domain(op, "winners", words, found.is_some() == max, expected)
+            }
+        }
     }
 }
 
@@ -87,15 +171,15 @@ pub struct Update<'a> {
     pub first: u32,
     /// How many ids: `B`.
     pub count: u32,
-    /// `B * D` gradients of the occurrences.
-    pub gradients: &'a Buffer<f32>,
+    /// Gradients of the occurrences, or of the bags that they stand in.
+    pub gradients: Gradients<'a>,
     /// Gradient width `D`.
     pub dims: u32,
     /// How rows move.
     pub rule: UpdateRule,
     /// The table's step, from 1 on; only Adam and its kin use it.
     pub step: u32,
-    /// At least [`Update::workspace_len`] words; what it holds afterwards is not specified. The CPU does not use it.
+    /// At least [`Update::workspace_len`] words, with bags [`Update::bag_workspace_len`]; what it holds afterwards is not specified. The CPU does not use it.
     pub workspace: &'a mut Buffer<u32>,
 }
 
@@ -115,6 +199,11 @@ impl Update<'_> {
         let chunks = count.div_ceil(chunk(count, dims)) as usize;
         2 * count as usize + Sort::workspace_len(count) + 2 * chunks * dims as usize
     }
+
+    /// The same with bags.
+    pub fn bag_workspace_len(count: u32, dims: u32) -> usize {
+        Self::workspace_len(count, dims) + 2 * count as usize
+    }
 }
 
 impl Kernel for Update<'_> {
@@ -126,9 +215,7 @@ impl Kernel for Update<'_> {
         check::dims(op, self.dims)?;
         self.rule.check_state(op, self.step, self.state, (rows as usize, self.arena.len()))?;
         check::at_least(op, "ids", self.ids.len(), u64::from(self.first) + u64::from(self.count))?;
-        let gradients = u64::from(self.count) * u64::from(self.dims);
-        check::indexable(op, "gradients", gradients)?;
-        check::len(op, "gradients", self.gradients.len(), gradients)?;
+        self.gradients.check(op, (self.first, self.count, self.dims))?;
         if self.arena.as_wgpu().is_some() {
             let trips = u64::from(chunk(self.count, self.dims)) * u64::from(self.dims.div_ceil(lanes(self.dims)));
             // Clipped rows and row-wise state sum once more each: all times together stay below 65,535.
@@ -142,7 +229,10 @@ impl Kernel for Update<'_> {
                     requested: self.count.into(),
                 });
             }
-            let needed = Self::workspace_len(self.count, self.dims) as u64;
+            let needed = match self.gradients {
+                Gradients::Each(_) => Self::workspace_len(self.count, self.dims) as u64,
+                Gradients::Bags(_) => Self::bag_workspace_len(self.count, self.dims) as u64,
+            };
             check::indexable(op, "workspace", needed)?;
             check::at_least(op, "workspace", self.workspace.len(), needed)?;
         }
@@ -157,6 +247,7 @@ impl Kernel for Update<'_> {
         let stepping = self.rule.constants(self.step);
         let Constants { learning_rate, epsilon, beta1, beta2, correction, weight_decay, max_norm, .. } = stepping;
         let sort_base = 2 * count;
+        let bags = self.gradients.bags();
         let params = Params {
             rows,
             count,
@@ -165,6 +256,10 @@ impl Kernel for Update<'_> {
             keys: 0,
             occurrences: count,
             partials: sort_base + Sort::workspace_len(count) as u32,
+            sources: Self::workspace_len(count, dims) as u32,
+            bags: bags.map_or(0, |of| of.bags.len() as u32 - 1),
+            weighted: u32::from(bags.is_some_and(|of| of.weights.is_some())),
+            mean: u32::from(bags.is_some_and(|of| of.pooling == Pooling::Mean)),
             learning_rate,
             epsilon,
             beta1,
@@ -177,14 +272,26 @@ impl Kernel for Update<'_> {
         let arena = &*self.arena;
         let state = &*self.state;
         let offsets = || self.offsets.binding("offsets");
-        let gradients = || self.gradients.binding("gradients");
+        let gradients = || self.gradients.buffer().binding("gradients");
         let space = || workspace.binding("workspace");
-        let sizes = |lanes: u32| [("lanes", f64::from(lanes)), ("chunk", f64::from(chunk))];
+        // Unread where there are none; the offsets have the right type.
+        let winners = || bags.and_then(|of| of.winners).unwrap_or(self.offsets).binding("winners");
+        let source = bags.map_or(0.0, |of| if of.pooling == Pooling::Max { 2.0 } else { 1.0 });
+        let sizes = |lanes: u32| [("lanes", f64::from(lanes)), ("chunk", f64::from(chunk)), ("source", source)];
         let launch = |pass: &mut wgpu::ComputePass<'_>, entry, constants: &_, bindings: &[Binding<'_>], groups: u32| {
             let params = params.words();
             Launch { shader: &SHADER, entry, constants, params, bindings, groups: groups.into() }.record(gpu, pass)
         };
-        launch(pass, "prepare", &sizes(lanes), &[self.ids.binding("ids"), space()], count.div_ceil(256))?;
+        let ids = self.ids.binding("ids");
+        match bags {
+            None => launch(pass, "prepare", &sizes(lanes), &[ids, space()], count.div_ceil(256))?,
+            Some(of) => {
+                // Unread where there are none; the gradients have the right type.
+                let weights = of.weights.unwrap_or(of.gradients).binding("weights");
+                let bindings = [ids, space(), of.bags.binding("bags"), weights];
+                launch(pass, "prepare_bags", &sizes(lanes), &bindings, count.div_ceil(256))?;
+            }
+        }
         let region = |base| Region { buffer: workspace, base };
         let shape = (count, bits_below(rows + 1), sort::ITEMS);
         record_sort(gpu, pass, [region(0), region(count)], region(sort_base), shape)?;
@@ -196,10 +303,10 @@ impl Kernel for Update<'_> {
         };
         let chunks = count.div_ceil(chunk);
         let (mut short_bindings, mut long_bindings) = (rows(), rows());
-        short_bindings.extend([gradients(), space()]);
+        short_bindings.extend([gradients(), space(), winners()]);
         long_bindings.push(space());
         launch(pass, short, &stepping.overrides(sizes(lanes)), &short_bindings, count.div_ceil(256 / lanes))?;
-        launch(pass, "partial_sums", &sizes(lanes), &[offsets(), gradients(), space()], chunks)?;
+        launch(pass, "partial_sums", &sizes(lanes), &[offsets(), gradients(), space(), winners()], chunks)?;
         launch(pass, long, &stepping.overrides(sizes(LONG_LANES)), &long_bindings, chunks)
     }
 
@@ -207,9 +314,11 @@ impl Kernel for Update<'_> {
         let op = Self::NAME;
         let offsets = self.offsets.host(op, "offsets")?;
         let ids = &self.ids.host(op, "ids")?[self.first as usize..][..self.count as usize];
-        let gradients = self.gradients.host(op, "gradients")?;
         let rows = Rows::all(op, self.arena, self.state, self.rule.optimizer.state_size())?;
-        update(rows, offsets, ids, (gradients, self.dims as usize), self.rule.constants(self.step))
+        let (mut keys, past) = (ids.to_vec(), offsets.len() as u32 - 1);
+        keys.iter_mut().for_each(|key| *key = (*key).min(past));
+        let source = Source::new(op, &self.gradients, (&mut keys, past))?;
+        update(rows, offsets, keys, (&source, self.dims as usize), self.rule.constants(self.step))
     }
 }
 
@@ -241,16 +350,77 @@ struct Task<'a> {
     rows: Rows<'a>,
 }
 
+/// [`Gradients`] on the host: where an occurrence's begin, and what they are multiplied by.
+enum Source<'a> {
+    Each(&'a [f32]),
+    Bags { gradients: &'a [f32], bag_of: Vec<u32>, factors: Vec<f32> },
+    Winners { gradients: &'a [f32], bag_of: Vec<u32>, winners: &'a [u32] },
+}
+
+impl<'a> Source<'a> {
+    /// Keys of ids in no bag become `past`.
+    fn new(op: &'static str, gradients: &Gradients<'a>, (keys, past): (&mut [u32], u32)) -> Result<Self> {
+        let values = gradients.buffer().host(op, "gradients")?;
+        let Some(of) = gradients.bags() else {
+            return Ok(Self::Each(values));
+        };
+        let bags = of.bags.host(op, "bags")?;
+        check::offsets(op, "bags", bags, keys.len())?;
+        keys[..bags[0] as usize].fill(past);
+        keys[bags[bags.len() - 1] as usize..].fill(past);
+        let mut bag_of = vec![0; keys.len()];
+        for (bag, ends) in (0..).zip(bags.windows(2)) {
+            bag_of[ends[0] as usize..ends[1] as usize].fill(bag);
+        }
+        if let Some(winners) = of.winners {
+            let winners = winners.host(op, "winners")?;
+            return Ok(Self::Winners { gradients: values, bag_of, winners });
+        }
+        let mut factors = match of.weights {
+            Some(weights) => weights.host(op, "weights")?[..keys.len()].to_vec(),
+            None => vec![1.0; keys.len()],
+        };
+        if of.pooling == Pooling::Mean {
+            for ends in bags.windows(2) {
+                let length = (ends[1] - ends[0]) as f32;
+                factors[ends[0] as usize..ends[1] as usize].iter_mut().for_each(|factor| *factor /= length);
+            }
+        }
+        Ok(Self::Bags { gradients: values, bag_of, factors })
+    }
+
+    /// The gradient of an occurrence, written or added to what is there.
+    #[inline(always)]
+    fn put(&self, occurrence: usize, dims: usize, out: &mut [f32], put: impl Fn(&mut f32, f32)) {
+        match self {
+            Self::Each(gradients) => {
+                let own = &gradients[occurrence * dims..];
+                out.iter_mut().zip(own).for_each(|(out, g)| put(out, *g));
+            }
+            Self::Bags { gradients, bag_of, factors } => {
+                let (own, factor) = (&gradients[bag_of[occurrence] as usize * dims..], factors[occurrence]);
+                out.iter_mut().zip(own).for_each(|(out, g)| put(out, factor * g));
+            }
+            Self::Winners { gradients, bag_of, winners } => {
+                let begin = bag_of[occurrence] as usize * dims;
+                let own = gradients[begin..].iter().zip(&winners[begin..]);
+                let won = |winner: u32| winner as usize == occurrence;
+                out.iter_mut().zip(own).for_each(|(out, (g, &winner))| put(out, if won(winner) { *g } else { 0.0 }));
+            }
+        }
+    }
+}
+
 fn update(
     mut left: Rows<'_>,
     offsets: &[u32],
-    ids: &[u32],
-    (gradients, dims): (&[f32], usize),
+    mut keys: Vec<u32>,
+    (source, dims): (&Source<'_>, usize),
     constants: Constants,
 ) -> Result<()> {
     let rows = offsets.len() as u32 - 1;
-    let mut keys: Vec<u32> = ids.iter().map(|&id| id.min(rows)).collect();
-    let mut occurrences: Vec<u32> = (0..ids.len() as u32).collect();
+    let count = keys.len() as u32;
+    let mut occurrences: Vec<u32> = (0..count).collect();
     sort::sort(&mut keys, &mut occurrences, bits_below(rows + 1));
     let in_table = keys.partition_point(|&key| key < rows);
     let (keys, occurrences) = (&keys[..in_table], &occurrences[..in_table]);
@@ -268,7 +438,7 @@ fn update(
         (left, position) = (rest, end);
     }
     let short_lanes = lanes(dims as u32);
-    let chunk = chunk(ids.len() as u32, dims as u32) as usize;
+    let chunk = chunk(count, dims as u32) as usize;
     tasks.into_par_iter().for_each_init(
         || (vec![0.0f32; dims], vec![0.0f32; dims]),
         |(sum, partial), mut task| {
@@ -278,15 +448,15 @@ fn update(
                 let run = task.keys[at..].partition_point(|&key| key == row);
                 let (begin, end) = (offsets[row as usize], offsets[row as usize + 1]);
                 let width = dims.min((end - begin) as usize);
-                let gradient = |position: usize| &gradients[task.occurrences[position] as usize * dims..][..width];
                 let add = |sum: &mut [f32], positions: std::ops::Range<usize>| {
-                    sum[..width].copy_from_slice(gradient(positions.start));
+                    let occurrence = |position: usize| task.occurrences[position] as usize;
+                    source.put(occurrence(positions.start), dims, &mut sum[..width], |sum, g| *sum = g);
                     for position in positions.skip(1) {
-                        sum[..width].iter_mut().zip(gradient(position)).for_each(|(s, g)| *s += g);
+                        source.put(occurrence(position), dims, &mut sum[..width], |sum, g| *sum += g);
                     }
                 };
-                let total = if run == 1 {
-                    gradient(at)
+                let total = if let (1, Source::Each(gradients)) = (run, source) {
+                    &gradients[task.occurrences[at] as usize * dims..][..width]
                 } else if run <= chunk {
                     add(sum, at..at + run);
                     &sum[..width]

@@ -3,7 +3,7 @@ use crate::device::Device;
 use crate::kernels::table::optimizer::oracle::{
     self, ADAGRAD, ADAM, ADAM_W, NESTEROV, ROW_WISE, ROW_WISE_ADAM, SGD, Snapshot, clipped,
 };
-use crate::testing::{assert_rejects, assert_same, devices, gpu, offsets_of, poisoned, signed, upload};
+use crate::testing::{assert_close, assert_rejects, assert_same, devices, gpu, offsets_of, poisoned, signed, upload};
 
 struct Case {
     sizes: Vec<u32>,
@@ -47,7 +47,7 @@ impl Case {
             ids: &ids,
             first: 0,
             count,
-            gradients: &gradients_buffer,
+            gradients: (&gradients_buffer).into(),
             dims: self.dims,
             rule: self.rule,
             step: self.step,
@@ -83,6 +83,188 @@ impl Case {
         let (before, after) = (self.before(), self.run(device));
         oracle::check(&what, (self.rule, self.step), &self.offsets(), &sums, (&before, &after));
     }
+}
+
+/// The way back of bags: what the same batch gives with every occurrence's gradient written out.
+struct BagCase {
+    case: Case,
+    /// Lengths of the bags; the first begins at `before`, and some ids may lie behind the last.
+    lengths: Vec<u32>,
+    before: u32,
+    pooling: Pooling,
+    weighted: bool,
+}
+
+impl BagCase {
+    fn bags(&self) -> Vec<u32> {
+        offsets_of(&self.lengths).iter().map(|offset| offset + self.before).collect()
+    }
+
+    fn check(&self, device: &Device) {
+        let Case { sizes, ids, dims, rule, step } = &self.case;
+        let (dims, count) = (*dims as usize, ids.len());
+        let bags = self.bags();
+        let gradients = signed(self.lengths.len() * dims, 3);
+        let weights = signed(count, 8);
+        // A winner for each dim: some id of the bag, or none.
+        let mut winners = vec![u32::MAX; gradients.len()];
+        let mut each = vec![0.0f32; count * dims];
+        let mut rows = vec![sizes.len() as u32; count];
+        for (k, ends) in bags.windows(2).enumerate() {
+            let length = ends[1] - ends[0];
+            for j in (0..dims).filter(|j| length > 0 && (k + j) % 5 > 0) {
+                winners[k * dims + j] = ends[0] + (k * 3 + j) as u32 % length;
+            }
+            for i in ends[0]..ends[1] {
+                rows[i as usize] = ids[i as usize];
+                let weight = if self.weighted { weights[i as usize] } else { 1.0 };
+                for j in 0..dims {
+                    let g = gradients[k * dims + j];
+                    each[i as usize * dims + j] = match self.pooling {
+                        Pooling::Sum => weight * g,
+                        Pooling::Mean => weight / length as f32 * g,
+                        Pooling::Max => f32::from(u8::from(winners[k * dims + j] == i)) * g,
+                    };
+                }
+            }
+        }
+        let before = self.case.before();
+        let run = |ids: &[u32], gradients: Gradients<'_>| {
+            let mut arena = upload(device, &before.arena);
+            let mut state: Vec<_> = before.state.iter().map(|state| upload(device, state)).collect();
+            let mut workspace = poisoned(device, Update::bag_workspace_len(count as u32, dims as u32));
+            Update {
+                arena: &mut arena,
+                offsets: &upload(device, &self.case.offsets()),
+                state: &mut state,
+                ids: &upload(device, ids),
+                first: 0,
+                count: count as u32,
+                gradients,
+                dims: dims as u32,
+                rule: *rule,
+                step: *step,
+                workspace: &mut workspace,
+            }
+            .run(device)
+            .unwrap();
+            let state: Vec<_> = state.iter().flat_map(|state| state.read().unwrap()).collect();
+            [arena.read().unwrap(), state].concat()
+        };
+        let want = run(&rows, (&upload(device, &each)).into());
+        let (gradients, bags) = (upload(device, &gradients), upload(device, &bags));
+        let (weights, winners) = (upload(device, &weights), upload(device, &winners));
+        let max = self.pooling == Pooling::Max;
+        let of = BagGradients {
+            gradients: &gradients,
+            bags: &bags,
+            weights: self.weighted.then_some(&weights),
+            pooling: self.pooling,
+            winners: max.then_some(&winners),
+        };
+        let got = run(ids, Gradients::Bags(of));
+        let what = format!("{:?} of {:?}, {rule:?}", self.pooling, self.lengths);
+        // A product may be fused with the sum that it goes into.
+        let largest = want.iter().fold(1.0f32, |most, value| most.max(value.abs()));
+        let slack = if max { 0.0 } else { 64.0 * f32::EPSILON * largest };
+        assert_close(&what, &got, &want, |_| slack);
+    }
+}
+
+fn bags_parity(device: &Device) {
+    let sizes = [3, 0, 16, 1, 7, 16, 2];
+    let batches: [(&[u32], u32, u32); 6] = [
+        (&[], 0, 2),
+        (&[0, 0], 0, 1),
+        (&[1], 0, 0),
+        (&[3, 0, 5, 40, 1, 0], 2, 3),
+        (&[64, 129, 7], 0, 0),
+        (&[2; 200], 1, 1),
+    ];
+    for (lengths, before, behind) in batches {
+        let count = before + lengths.iter().sum::<u32>() + behind;
+        for (pooling, weighted) in [
+            (Pooling::Sum, false),
+            (Pooling::Sum, true),
+            (Pooling::Mean, true),
+            (Pooling::Mean, false),
+            (Pooling::Max, false),
+        ] {
+            for rule in [SGD.into(), ADAGRAD.into(), clipped(ROW_WISE)] {
+                let case = Case::new(&sizes, spread(count, 7), 16, rule);
+                BagCase { case, lengths: lengths.to_vec(), before, pooling, weighted }.check(device);
+            }
+        }
+    }
+    // One row in all bags: long runs.
+    let case = Case::new(&[5, 3], vec![0; 700], 6, SGD);
+    BagCase { case, lengths: vec![100; 7], before: 0, pooling: Pooling::Mean, weighted: true }.check(device);
+}
+
+#[test]
+fn the_way_back_of_bags_is_that_of_their_ids() {
+    devices().iter().for_each(bags_parity);
+    assert_rejects(
+        SHADER.name,
+        &[
+            ("winners[at] == occurrence", "winners[at] != occurrence"),
+            ("factor /= f32(end - start);", "factor /= f32(end - start + 1u);"),
+            ("if bags[middle] <= occurrence {", "if bags[middle] < occurrence {"),
+            ("if i >= start && i < end {", "if i < end {"),
+            ("factor = weights[i];", "factor = weights[0];"),
+        ],
+        bags_parity,
+    );
+}
+
+#[test]
+fn bags_that_do_not_fit_are_errors() {
+    let device = Device::cpu();
+    let (gradients, weights) = (upload(&device, &[1.0f32; 4]), upload(&device, &[1.0f32; 2]));
+    let winners = upload(&device, &[0u32; 4]);
+    let run = |bags: &[u32], pooling, weighted: bool, won: bool, first| {
+        let bags = upload(&device, bags);
+        let of = BagGradients {
+            gradients: &gradients,
+            bags: &bags,
+            weights: weighted.then_some(&weights),
+            pooling,
+            winners: won.then_some(&winners),
+        };
+        let update = Update {
+            arena: &mut upload(&device, &[0.0f32; 2]),
+            offsets: &upload(&device, &[0u32, 2]),
+            state: &mut [],
+            ids: &upload(&device, &[0u32; 4]),
+            first,
+            count: 3,
+            gradients: Gradients::Bags(of),
+            dims: 2,
+            rule: SGD.into(),
+            step: 1,
+            workspace: &mut upload(&device, &[]),
+        };
+        update.run(&device).unwrap_err().to_string()
+    };
+    let found = [
+        run(&[0, 1, 2], Pooling::Sum, false, false, 1),
+        run(&[0, 1], Pooling::Sum, false, false, 0),
+        run(&[0, 1, 2], Pooling::Sum, true, false, 0),
+        run(&[0, 1, 2], Pooling::Max, true, true, 0),
+        run(&[0, 1, 2], Pooling::Max, false, false, 0),
+        run(&[0, 1, 2], Pooling::Mean, false, true, 0),
+        run(&[0, 1, 4], Pooling::Mean, false, false, 0),
+    ];
+    let expected = [
+        "table/update: `first` must be 0 with bags, got 1",
+        "table/update: `gradients` has length 4, expected 2",
+        "table/update: `weights` has length 2, expected 3",
+        "table/update: `weights` must be none for the max, got some",
+        "table/update: `winners` must be some for the max, got none",
+        "table/update: `winners` must be none but for the max, got some",
+        "table/update: `bags` must be never falling, with an end at most 3, got an end at 4",
+    ];
+    assert_eq!(found, expected);
 }
 
 fn spread(count: u32, rows: u32) -> Vec<u32> {
@@ -160,7 +342,7 @@ fn sums_are_the_same_bits_on_every_device() {
             ids: &upload(device, &ids),
             first: 0,
             count: ids.len() as u32,
-            gradients: &upload(device, &gradients),
+            gradients: (&upload(device, &gradients)).into(),
             dims: 9,
             rule: Optimizer::Sgd { learning_rate: 1.0 }.into(),
             step: 1,
@@ -252,7 +434,7 @@ fn a_part_of_the_ids() {
             ids: &ids,
             first: 1,
             count: 2,
-            gradients: &gradients,
+            gradients: (&gradients).into(),
             dims: 1,
             rule: SGD.into(),
             step: 1,
@@ -278,7 +460,7 @@ fn offsets_that_fall_are_errors_on_the_cpu() {
             ids: &ids,
             first: 0,
             count: 2,
-            gradients: &gradients,
+            gradients: (&gradients).into(),
             dims: 1,
             rule: SGD.into(),
             step: 1,
@@ -356,7 +538,7 @@ fn missing_state_and_bad_constants_are_errors() {
             ids: &ids,
             first: 0,
             count: 1,
-            gradients: &gradients,
+            gradients: (&gradients).into(),
             dims: 1,
             rule: optimizer.into(),
             step,
