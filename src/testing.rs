@@ -7,13 +7,13 @@ use std::sync::OnceLock;
 use crate::device::{Buffer, Device, Element, Gpu, GpuOptions};
 use crate::kernels::SHADERS;
 
-/// The GPU to test on, by the variable `SCALL_GPU`: `required` panics where there is none, `off` skips, and otherwise
+/// The GPU to test on, with the limits that every device has, by the variable `SCALL_GPU`: `required` panics where there is none, `off` skips, and otherwise
 /// (`auto`) a missing one is said loudly.
 pub(crate) fn gpu() -> Option<Gpu> {
     static GPU: OnceLock<Option<Gpu>> = OnceLock::new();
     GPU.get_or_init(|| {
         let mode = std::env::var("SCALL_GPU").unwrap_or_else(|_| "auto".to_owned());
-        match (mode.as_str(), Gpu::new(&GpuOptions::default())) {
+        match (mode.as_str(), Gpu::with_default_limits(&GpuOptions::default())) {
             ("off", _) => None,
             ("auto" | "required", Ok(gpu)) => {
                 say(&format!("GPU tests run on {gpu:?}"));

@@ -5,7 +5,10 @@ mod common;
 use common::devices;
 use scall_gpu::device::{Buffer, Device, GpuOptions, Kernel};
 use scall_gpu::kernels::prim::scan::Scan;
+use scall_gpu::kernels::table::bags::{LookupBags, Pooling};
 use scall_gpu::kernels::table::lookup::Lookup;
+use scall_gpu::kernels::table::optimizer::Optimizer;
+use scall_gpu::kernels::table::update::{BagGradients, Gradients, Update};
 use scall_gpu::table::{Account, RaggedTable, TableOptions};
 use scall_gpu::{Error, wgpu};
 
@@ -109,6 +112,24 @@ fn kernels_record_into_a_borrowed_devices_pass() {
     owner.queue().submit([encoder.finish()]);
     assert_eq!(out.read().unwrap(), [2.0, 3.0, 0.0]);
 
+    // The way back in the caller's submission too.
+    let mut encoder = owner.device().create_command_encoder(&Default::default());
+    let found = out.record_read(&mut encoder).unwrap();
+    owner.queue().submit([encoder.finish()]);
+    assert_eq!(pollster::block_on(found).unwrap(), [2.0, 3.0, 0.0]);
+    let on_cpu = Buffer::from_slice(&Device::cpu(), &[1u32]).unwrap();
+    let mut encoder = owner.device().create_command_encoder(&Default::default());
+    let error = on_cpu.record_read(&mut encoder).err().unwrap();
+    assert!(matches!(error, Error::Buffer { op: "Buffer::record_read", .. }), "{error}");
+
+    // One buffer under two names, to read and to write.
+    let again = Buffer::<f32>::from_wgpu(gpu, raw.clone()).unwrap();
+    let mut pass = encoder.begin_compute_pass(&Default::default());
+    let lookup = Lookup { arena: &again, offsets: &offsets, ids: &ids, dims: 3, out: &mut out };
+    let error = lookup.record(gpu, &mut pass).unwrap_err();
+    assert_eq!(error.to_string(), "table/lookup: `out` must be a buffer of its own, got that of `arena`");
+    drop(pass);
+
     let unusable = owner.device().create_buffer(&wgpu::BufferDescriptor {
         label: None,
         size: 12,
@@ -184,6 +205,78 @@ fn a_borrowed_device_with_low_limits_is_told_which() {
         }
         other => panic!("{other}"),
     }
+}
+
+/// A device that checks all that is recorded and runs none of it.
+fn noop(limits: wgpu::Limits) -> Device {
+    let (device, queue) = wgpu::Device::noop(&wgpu::DeviceDescriptor { required_limits: limits, ..Default::default() });
+    Device::from_wgpu(device, queue)
+}
+
+#[test]
+fn any_device_with_the_default_limits_records() {
+    let device = noop(wgpu::Limits::default());
+    let gpu = device.as_gpu().unwrap();
+    let zeroed = |len| Buffer::<f32>::zeroed(&device, len).unwrap();
+    let words = |values: &[u32]| Buffer::from_slice(&device, values).unwrap();
+    let (mut arena, offsets, ids, bags) = (zeroed(6), words(&[0, 2, 6]), words(&[1, 0, 1]), words(&[0, 1, 3]));
+    let (mut rows, mut pooled, mut winners) = (zeroed(12), zeroed(8), words(&[0; 8]));
+    let mut encoder = gpu.device().create_command_encoder(&Default::default());
+    let mut pass = encoder.begin_compute_pass(&Default::default());
+    Lookup { arena: &arena, offsets: &offsets, ids: &ids, dims: 4, out: &mut rows }.record(gpu, &mut pass).unwrap();
+    let (pooling, weights) = (Pooling::Max, None);
+    let (of, to, won) = (&bags, &mut pooled, Some(&mut winners));
+    let lookup = LookupBags {
+        arena: &arena,
+        offsets: &offsets,
+        ids: &ids,
+        bags: of,
+        longest_bag: 2,
+        weights,
+        pooling,
+        dims: 4,
+        out: to,
+        winners: won,
+    };
+    lookup.record(gpu, &mut pass).unwrap();
+    let of = BagGradients { gradients: &pooled, bags: &bags, weights, pooling, winners: Some(&winners) };
+    Update {
+        arena: &mut arena,
+        offsets: &offsets,
+        state: &mut [zeroed(6), zeroed(6)],
+        ids: &ids,
+        first: 0,
+        count: 3,
+        gradients: Gradients::Bags(of),
+        dims: 4,
+        rule: Optimizer::Adam { learning_rate: 0.1, beta1: 0.9, beta2: 0.999, epsilon: 1e-8 }.into(),
+        step: 1,
+        workspace: &mut words(&vec![0; Update::bag_workspace_len(3, 4)]),
+    }
+    .record(gpu, &mut pass)
+    .unwrap();
+    drop(pass);
+    gpu.queue().submit([encoder.finish()]);
+    device.wait().unwrap();
+}
+
+#[test]
+fn a_launch_past_a_devices_grid_is_told_so() {
+    let limits = wgpu::Limits { max_compute_workgroups_per_dimension: 3, ..wgpu::Limits::default() };
+    let device = noop(limits);
+    let gpu = device.as_gpu().unwrap();
+    let record = |count: usize| {
+        let buffer = |len| Buffer::<u32>::zeroed(&device, len).unwrap();
+        let mut out = Buffer::<f32>::zeroed(&device, count).unwrap();
+        let mut encoder = gpu.device().create_command_encoder(&Default::default());
+        let mut pass = encoder.begin_compute_pass(&Default::default());
+        let (arena, offsets, ids) = (Buffer::zeroed(&device, 1).unwrap(), buffer(2), buffer(count));
+        Lookup { arena: &arena, offsets: &offsets, ids: &ids, dims: 1, out: &mut out }.record(gpu, &mut pass)
+    };
+    // 256 ids a workgroup, and a grid of 3 times 3.
+    record(9 * 256).unwrap();
+    let error = record(9 * 256 + 1).unwrap_err();
+    assert!(matches!(error, Error::Limit { op: "table/lookup", allowed: 9, requested: 10, .. }), "{error}");
 }
 
 #[test]

@@ -207,6 +207,22 @@ impl<T: Element> Buffer<T> {
         }
     }
 
+    /// Reads all elements back with the caller's own submission: the copy is recorded into `encoder` and mapped when that is submitted.
+    /// The future polls the device each time it is polled, and is never ready before the submission.
+    ///
+    /// # Errors
+    /// [`Error::Buffer`] for a buffer of the CPU, or without `COPY_SRC` usage.
+    pub fn record_read(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+    ) -> Result<impl Future<Output = Result<Vec<T>>> + Send + use<T>> {
+        let (op, arg, expected) = ("Buffer::record_read", "self", "a buffer on a GPU");
+        match &self.storage {
+            Storage::Cpu(_) => Err(Error::Buffer { op, arg, expected, got: "a CPU buffer".to_owned() }),
+            Storage::Gpu(gpu, buffer, _) => Ok(ReadFuture::Pending(Readback::record(gpu, buffer, self.len, encoder)?)),
+        }
+    }
+
     /// Whether a device can hold `len` elements in one buffer.
     pub(crate) fn check_len(device: &Device, len: usize) -> Result<()> {
         device.as_gpu().map_or(Ok(()), |gpu| check_size::<T>(gpu, len))
@@ -292,6 +308,14 @@ struct Readback<T> {
 
 impl<T: Element> Readback<T> {
     fn start(gpu: &Gpu, buffer: &wgpu::Buffer, len: usize) -> Result<Self> {
+        let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        let readback = Self::record(gpu, buffer, len, &mut encoder)?;
+        gpu.submit(encoder.finish())?;
+        Ok(readback)
+    }
+
+    /// Records the copy, to be mapped when the encoder is submitted.
+    fn record(gpu: &Gpu, buffer: &wgpu::Buffer, len: usize, encoder: &mut wgpu::CommandEncoder) -> Result<Self> {
         if !buffer.usage().contains(wgpu::BufferUsages::COPY_SRC) {
             return Err(Error::Buffer {
                 op: "Buffer::read",
@@ -302,25 +326,20 @@ impl<T: Element> Readback<T> {
         }
         gpu.check()?;
         let size = bytes::<T>(len).next_multiple_of(4).max(4);
-        let (staging, copy) = gpu.guarded(|| {
-            let staging = gpu.device().create_buffer(&wgpu::BufferDescriptor {
+        let staging = gpu.guarded(|| {
+            gpu.device().create_buffer(&wgpu::BufferDescriptor {
                 label: Some("readback"),
                 size,
                 usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
                 mapped_at_creation: false,
-            });
-            let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-            if len > 0 {
-                encoder.copy_buffer_to_buffer(buffer, 0, &staging, 0, size);
-            }
-            (staging, encoder.finish())
+            })
         })?;
-        gpu.submit(copy)?;
+        if len > 0 {
+            encoder.copy_buffer_to_buffer(buffer, 0, &staging, 0, size);
+        }
         let (sender, mapped) = mpsc::channel();
-        gpu.guarded(|| {
-            // The receiver is gone when the read was given up; then nobody wants to know.
-            staging.map_async(wgpu::MapMode::Read, .., move |result| drop(sender.send(result)));
-        })?;
+        // The receiver is gone when the read was given up; then nobody wants to know.
+        encoder.map_buffer_on_submit(&staging, wgpu::MapMode::Read, .., move |result| drop(sender.send(result)));
         Ok(Self { gpu: gpu.clone(), staging, mapped, len, element: PhantomData })
     }
 

@@ -82,14 +82,18 @@ impl Gpu {
     }
 
     async fn start(adapter: &wgpu::Adapter) -> Result<Self, wgpu::RequestDeviceError> {
-        let (device, queue) = adapter
-            .request_device(&wgpu::DeviceDescriptor {
-                label: Some("scall-gpu"),
-                required_features: wgpu::Features::empty(),
-                required_limits: Self::required_limits(adapter),
-                ..Default::default()
-            })
-            .await?;
+        let (required_features, required_limits) = Self::required_features_and_limits(adapter);
+        Self::start_with(adapter, required_features, required_limits).await
+    }
+
+    async fn start_with(
+        adapter: &wgpu::Adapter,
+        required_features: wgpu::Features,
+        required_limits: wgpu::Limits,
+    ) -> Result<Self, wgpu::RequestDeviceError> {
+        let label = Some("scall-gpu");
+        let descriptor = wgpu::DeviceDescriptor { label, required_features, required_limits, ..Default::default() };
+        let (device, queue) = adapter.request_device(&descriptor).await?;
         let faults = Arc::new(Faults::default());
         let sink = faults.clone();
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
@@ -102,15 +106,44 @@ impl Gpu {
         Ok(Self::assemble(device, queue, faults, false))
     }
 
-    /// The limits to request for a device that is to run this crate's kernels: WebGPU's defaults, with buffers as large
-    /// as the adapter has them (the default binding of 128 MiB is small for a table).
-    pub fn required_limits(adapter: &wgpu::Adapter) -> wgpu::Limits {
+    /// The features and limits to request for a device that is to run this crate's kernels, to be merged into what else it has to do.
+    ///
+    /// No feature, and WebGPU's default limits with buffers as large as the adapter has them. The defaults alone will do for tables
+    /// of up to 128 MiB of values.
+    ///
+    /// ```no_run
+    /// # use scall_gpu::{device::Gpu, wgpu};
+    /// # fn with(adapter: wgpu::Adapter) {
+    /// let (features, limits) = Gpu::required_features_and_limits(&adapter);
+    /// let descriptor = wgpu::DeviceDescriptor {
+    ///     required_features: features | wgpu::Features::TIMESTAMP_QUERY, // what else the caller needs
+    ///     required_limits: limits.or_better_values_from(&wgpu::Limits::default()),
+    ///     ..Default::default()
+    /// };
+    /// # }
+    /// ```
+    pub fn required_features_and_limits(adapter: &wgpu::Adapter) -> (wgpu::Features, wgpu::Limits) {
         let has = adapter.limits();
-        wgpu::Limits {
+        let limits = wgpu::Limits {
             max_buffer_size: has.max_buffer_size,
             max_storage_buffer_binding_size: has.max_storage_buffer_binding_size,
             ..wgpu::Limits::default()
-        }
+        };
+        (wgpu::Features::empty(), limits)
+    }
+
+    /// The same adapter with WebGPU's default limits: what every device has.
+    #[cfg(test)]
+    pub(crate) fn with_default_limits(options: &GpuOptions) -> Result<Self> {
+        pollster::block_on(async {
+            let instance = wgpu::Instance::default();
+            let mut adapters = instance.enumerate_adapters(wgpu::Backends::all()).await;
+            let name = Self::new_async(options).await?.info().name.clone();
+            adapters.retain(|adapter| adapter.get_info().name == name);
+            let adapter = adapters.first().expect("it has just been started");
+            let started = Self::start_with(adapter, wgpu::Features::empty(), wgpu::Limits::default()).await;
+            started.map_err(|error| Error::NoGpu { reason: error.to_string() })
+        })
     }
 
     pub(crate) fn from_wgpu(device: wgpu::Device, queue: wgpu::Queue) -> Self {

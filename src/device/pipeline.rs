@@ -49,6 +49,7 @@ impl Launch<'_> {
             return Ok(());
         }
         let buffers = self.bindings.iter().map(|binding| binding.resolve(op, gpu)).collect::<Result<Vec<_>>>()?;
+        self.check_aliases(op, entry, &buffers)?;
         let pipeline = gpu.pipelines().get(gpu, self.shader, entry, self.constants);
         let params = gpu.create_filled(op, wgpu::BufferUsages::UNIFORM, bytemuck::cast_slice(&self.params));
         let mut entries = vec![wgpu::BindGroupEntry { binding: 0, resource: params.as_entire_binding() }];
@@ -63,6 +64,24 @@ impl Launch<'_> {
         pass.set_pipeline(&pipeline.pipeline);
         pass.set_bind_group(0, &group, &[]);
         pass.dispatch_workgroups(x, y, 1);
+        Ok(())
+    }
+}
+
+impl Launch<'_> {
+    /// What is written must not be read under another name: wrapped buffers may be one and the same. (Two names to write are
+    /// regions of one workspace, or the arena in place of state that an optimizer lacks.)
+    fn check_aliases(&self, op: &'static str, entry: &Entry, buffers: &[&wgpu::Buffer]) -> Result<()> {
+        let of = |i: usize| (self.bindings[i].arg, entry.bindings[i].1, buffers[i]);
+        for i in 0..buffers.len() {
+            let (arg, access, buffer) = of(i);
+            for (other, other_access, other_buffer) in (0..i).map(of) {
+                if buffer == other_buffer && access != other_access {
+                    let (expected, got) = ("a buffer of its own", format!("that of `{other}`"));
+                    return Err(Error::Buffer { op, arg, expected, got });
+                }
+            }
+        }
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! Bags of ragged rows, pooled.
 //!
-//! For the ids i of bag k, with row_i[j] = 0 where row i has no dim j (or there is no row i):
+//! For the ids i of bag k, with `row_i[j] = 0` where row i has no dim j (or there is no row i):
 //!
 //! * sum: `out[k, j] = sum of w_i * row_i[j]`
 //! * mean: the sum over the number of ids
