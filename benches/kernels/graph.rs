@@ -1,6 +1,7 @@
 //! `graph/spmm` on a bipartite graph of 60,000 nodes and 400,000 non-zeros, 64 columns.
 
-use crate::common::{devices, ragged, skewed, uniform, values};
+use crate::common::devices;
+use crate::data::{ragged, skewed, uniform, values};
 use criterion::{BenchmarkId, Criterion, Throughput};
 use scall_gpu::device::{Buffer, Kernel};
 use scall_gpu::kernels::graph::spmm::Spmm;

@@ -1,6 +1,6 @@
 //! `table/row_map`: batches of 30,000 skewed keys of a million, in a map of 100,000 rows that is full.
 
-use crate::common::skewed;
+use crate::data::skewed;
 use criterion::{Criterion, Throughput};
 use scall_gpu::table::{RowMap, RowMapOptions};
 

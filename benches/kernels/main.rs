@@ -1,6 +1,7 @@
 //! The kernels against a naive loop, a group a kernel. See `benches/README.md`.
 
 mod common;
+mod data;
 mod graph;
 mod ids;
 mod sizing;

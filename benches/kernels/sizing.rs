@@ -1,6 +1,7 @@
 //! `sizing/sample`, `sizing/apportion` and `sizing/rank`.
 
-use crate::common::{devices, skewed};
+use crate::common::devices;
+use crate::data::skewed;
 use criterion::{BenchmarkId, Criterion, Throughput};
 use scall_gpu::device::{Buffer, Kernel};
 use scall_gpu::kernels::sizing::apportion::{Allotment, Apportion};
@@ -18,7 +19,7 @@ pub fn sample(c: &mut Criterion) {
         b.iter(|| {
             let mut mean = vec![0.0f32; ENTITIES as usize];
             for draw in 0..DRAWS {
-                let uniform = crate::common::uniform(ENTITIES as usize, 1 << 24, draw);
+                let uniform = crate::data::uniform(ENTITIES as usize, 1 << 24, draw);
                 let mut draws: Vec<f32> =
                     uniform.iter().map(|&u| (u as f32 / (1 << 24) as f32).powf(1.0 / 3.0)).collect();
                 draws.sort_unstable_by(|a, b| b.total_cmp(a));

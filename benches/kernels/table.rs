@@ -1,6 +1,7 @@
 //! `table/lookup` and `table/update` on 100,000 ragged rows of mean size 10 and 30,000 ids.
 
-use crate::common::{devices, ragged, skewed, uniform, values};
+use crate::common::devices;
+use crate::data::{ragged, skewed, uniform, values};
 use criterion::{BenchmarkId, Criterion, Throughput};
 use scall_gpu::device::{Buffer, Device, Kernel};
 use scall_gpu::kernels::table::lookup::Lookup;

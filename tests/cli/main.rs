@@ -1,6 +1,7 @@
 //! The examples as a person meets them.
 
 mod compare;
+mod kernel_report;
 mod stream;
 
 use std::path::{Path, PathBuf};
