@@ -1,0 +1,105 @@
+//! A live stream: rows that come between segments, and recommendations.
+
+use super::probe::rows;
+use super::{Scall, frame};
+use crate::Result;
+use crate::models::RankRequest;
+use crate::sizing::{Population, SizePolicy, SizingContext, Uniform};
+
+impl Scall {
+    /// Adds rows of (user, item, unix seconds) behind the stream. Once the first segment is done, users and items that are
+    /// new get a row at once, of the size that the last decision gives them; the others make room for them.
+    ///
+    /// # Errors
+    /// [`Error::Argument`](crate::Error::Argument) for a time before that of the row before it: rows before that one are added.
+    /// [`Error::Infeasible`](crate::Error::Infeasible) when the budget has no room for the newcomers: the rows are added, no table has changed.
+    ///
+    /// # Cost
+    /// Without newcomers, that of keeping the rows. Newcomers resize both tables: give rows in batches. Counted biases follow with the
+    /// next [`recommend`](Self::recommend).
+    pub fn observe<U: AsRef<str>, I: AsRef<str>>(
+        &mut self,
+        interactions: impl IntoIterator<Item = (U, I, i64)>,
+    ) -> Result<()> {
+        let mut failed = Ok(());
+        for (user, item, timestamp) in interactions {
+            failed = self.data.push(user.as_ref(), item.as_ref(), timestamp);
+            if failed.is_err() {
+                break;
+            }
+        }
+        failed.and(self.admit())
+    }
+
+    /// Counts the biases of a live stream up to its last row.
+    fn count_biases(&mut self) -> Result<()> {
+        let rows = self.data.len();
+        // A recorded stream is known to its end; what sells later there is met in time.
+        let Some(bias) = self.bias.as_ref().filter(|_| self.is_live() && self.counted < rows) else {
+            return Ok(());
+        };
+        let biases = bias.biases(&self.data, rows, self.model.embeddings().items().rows());
+        self.model.embeddings_mut().set_biases(&biases)?;
+        self.counted = rows;
+        Ok(())
+    }
+
+    /// Whether all given segments are done, and at least one.
+    fn is_live(&self) -> bool {
+        !self.reports.is_empty() && self.reports.len() >= self.segments.len()
+    }
+
+    /// Gives rows to whom the stream knows and the tables do not.
+    fn admit(&mut self) -> Result<()> {
+        let (users, items) = (self.data.user_count(), self.data.item_count());
+        let tables = self.model.embeddings();
+        let known = users == tables.users().rows() && items == tables.items().rows();
+        if known || !self.is_live() {
+            return Ok(());
+        }
+        let [mut user_frequencies, mut item_frequencies] = self.frequencies.clone();
+        user_frequencies.resize(users as usize, 0);
+        item_frequencies.resize(items as usize, 0);
+        for (user, item) in self.data.pairs(self.learned..self.data.len()) {
+            user_frequencies[user as usize] += 1;
+            item_frequencies[item as usize] += 1;
+        }
+        let budget = self.options.budget.resolve(Population { users, items })?;
+        let context = SizingContext {
+            segment: self.reports.len() - 1,
+            users: &user_frequencies,
+            items: &item_frequencies,
+            dims: budget.dims,
+            rows: Some(rows(&*self.model)),
+            ..frame(&self.device, &self.options)
+        };
+        let sizes = if self.reports.len() == 1 { Uniform.decide(&context)? } else { self.policy.admit(&context)? };
+        self.account.set_capacity(budget.bytes.max(self.account.used_bytes()))?;
+        self.model.embeddings_mut().resize(&sizes)?;
+        self.account.set_capacity(budget.bytes)
+    }
+
+    /// The best `k` items for a user among all that have a row and that the user never touched, best first. Somebody
+    /// without a row gets what the items' biases say.
+    ///
+    /// # Errors
+    /// [`Error::Limit`](crate::Error::Limit) or [`Error::Argument`](crate::Error::Argument) for a `k` outside 1 to [`MAX_K`](crate::kernels::rank::top_k::MAX_K); what the
+    /// device reports.
+    pub fn recommend(&mut self, user: &str, k: u32) -> Result<Vec<&str>> {
+        self.count_biases()?;
+        let tables = self.model.embeddings();
+        let candidates: Vec<u32> = (0..tables.items().rows()).collect();
+        let known = self.data.user_id(user);
+        let mut touched =
+            known.filter(|&u| u < self.history.users()).map_or(Vec::new(), |u| self.history.row(u).to_vec());
+        if let Some(known) = known {
+            let since = self.data.pairs(self.learned..self.data.len());
+            touched.extend(since.filter(|&(user, _)| user == known).map(|(_, item)| item));
+        }
+        let row = known.filter(|&user| user < tables.users().rows()).unwrap_or(u32::MAX);
+        let excluded = |_| touched.as_slice();
+        let request = RankRequest { users: &[row], candidates: &candidates, excluded: &excluded, k };
+        let rankings = self.model.rank(request)?;
+        Ok(rankings.user(0).iter().filter_map(|&item| self.data.item_names().get(item)).collect())
+    }
+}
