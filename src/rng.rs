@@ -38,6 +38,8 @@ pub enum Purpose {
     NearBest = 11,
     /// Size actions that a search tries, a substream a segment.
     Actions = 12,
+    /// The rounding of f16 values: counter (row, dim / 4, step).
+    Rounding = 13,
 }
 
 /// Ten rounds of Philox4x32: four random words for a counter and a key.

@@ -1,6 +1,7 @@
-// The optimizer's step, as src/kernels/table/optimizer/step.rs has it. The including file binds `arena`, `first_state` and
-// `second_state`, has `lanes`, and in Params `learning_rate`, `epsilon`, `beta1`, `beta2`, `correction`, `weight_decay` and
-// `max_norm`.
+// The optimizer's step, as src/kernels/table/optimizer/step.rs has it. The including file imports rows, binds `arena`, `first_state` and
+// `second_state`, has `lanes`, and in Params `learning_rate`, `epsilon`, `beta1`, `beta2`, `correction`, `weight_decay`,
+// `max_norm`, `step`, `purpose`, `key_low` and `key_high`.
+//import common/philox.wgsl
 
 const SGD = 0u;
 const MOMENTUM = 1u;
@@ -21,17 +22,46 @@ fn is_row_wise() -> bool {
     return optimizer == ROW_WISE_ADAGRAD || optimizer == ROW_WISE_ADAM;
 }
 
+fn value_at(at: u32) -> f32 {
+    return widened(arena[word_of(at)], at);
+}
+
 // The gradient of a value, decay included.
 fn decayed(at: u32, g: f32) -> f32 {
     if decay == OF_GRADIENTS {
-        return g + params.weight_decay * arena[at];
+        return g + params.weight_decay * value_at(at);
     }
     return g;
 }
 
-// One value along its gradient; `row_state` is what `accumulate` gave, where the optimizer is row-wise.
-fn step(at: u32, gradient: f32, row_state: f32) {
-    let g = decayed(at, gradient);
+// The dims that a lane steps at once are the values of a word: this many.
+fn per_word() -> u32 {
+    return 1u << half;
+}
+
+// The squares of a lane's gradients, decay included on request.
+fn squares_of(at: u32, two: bool, g: vec2<f32>, with_decay: bool) -> f32 {
+    var x = g.x;
+    var y = g.y;
+    if with_decay {
+        x = decayed(at, x);
+        if two {
+            y = decayed(at + 1u, y);
+        }
+    }
+    var sum = x * x;
+    if two {
+        sum += y * y;
+    }
+    return sum;
+}
+
+// What a value `w` becomes by a step along its gradient; `row_state` is what `accumulate` gave, where the optimizer is row-wise.
+fn moved(at: u32, w: f32, gradient: f32, row_state: f32) -> f32 {
+    var g = gradient;
+    if decay == OF_GRADIENTS {
+        g += params.weight_decay * w;
+    }
     var direction = g;
     if optimizer == MOMENTUM || optimizer == NESTEROV {
         let velocity = params.beta1 * first_state[at] + g;
@@ -58,12 +88,28 @@ fn step(at: u32, gradient: f32, row_state: f32) {
         first_state[at] = mean;
         direction = mean / (sqrt(row_state * params.correction) + params.epsilon);
     }
-    let w = arena[at];
     var kept = w;
     if decay == OF_WEIGHTS {
         kept -= params.weight_decay * w;
     }
-    arena[at] = kept - params.learning_rate * direction;
+    return kept - params.learning_rate * direction;
+}
+
+// One step of the word that begins with dim j of a row, at `at`: of one value, or of two f16, the second only where it has a gradient
+// (`two`). `row` is the row's id.
+fn step(row: u32, j: u32, at: u32, two: bool, g: vec2<f32>, row_state: f32) {
+    let word = arena[word_of(at)];
+    if half == 0u {
+        arena[at] = bitcast<u32>(moved(at, bitcast<f32>(word), g.x, row_state));
+        return;
+    }
+    let noise = philox(vec4<u32>(row, j >> 2u, params.step, params.purpose), vec2<u32>(params.key_low, params.key_high));
+    let low = dithered(moved(at, widened(word, 0u), g.x, row_state), noise[j & 3u] >> 16u);
+    var high = word >> 16u;
+    if two {
+        high = dithered(moved(at + 1u, widened(word, 1u), g.y, row_state), noise[(j & 3u) + 1u] >> 16u);
+    }
+    arena[word_of(at)] = low | (high << 16u);
 }
 
 var<workgroup> squares_shared: array<f32, 256>;

@@ -1,10 +1,14 @@
 // Y = A X for A in compressed rows and X dense or ragged. Rows of at most `chunk` non-zeros are summed whole; of longer ones
 // every chunk gives a partial sum, and these are added in order. Chunks are counted over all non-zeros.
 //import common/grid.wgsl
+//import common/directory.wgsl
 
 struct Params {
     rows: u32,        // rows of A
     columns: u32,     // rows of X
+    x_blocks: u32,    // of a ragged X
+    x_shift: u32,
+    x_alignment: u32,
     nonzeros: u32,
     dims: u32,        // width of the product
     x_first: u32,     // leading elements of a row of X that are left out
@@ -16,11 +20,12 @@ struct Params {
 }
 
 override lanes: u32 = 8u;   // threads of a team; each has four elements of Y
-override ragged: u32 = 0u;  // 1 when `x_offsets` says where the rows of X lie
+override ragged: u32 = 0u;  // 1 when `x_directory` says where the rows of X lie
+override half: u32 = 0u;    // 1 where X is f16
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>;
-@group(0) @binding(2) var<storage, read> x_offsets: array<u32>;
+@group(0) @binding(1) var<storage, read> x: array<u32>;
+@group(0) @binding(2) var<storage, read> x_directory: array<u32>;
 @group(0) @binding(3) var<storage, read> row_offsets: array<u32>;
 @group(0) @binding(4) var<storage, read> columns: array<u32>;
 @group(0) @binding(5) var<storage, read> values: array<f32>;
@@ -42,9 +47,8 @@ fn elements(first: u32) -> vec4<u32> {
     return vec4<u32>(first) + lanes * vec4<u32>(0u, 1u, 2u, 3u);
 }
 
-struct Row {
-    start: u32,
-    width: u32,
+fn x_end(row: u32) -> u32 {
+    return end_in(x_directory[params.x_blocks + (row >> 1u)], row);
 }
 
 // A column past X is an empty row.
@@ -55,15 +59,19 @@ fn row_of(column: u32) -> Row {
     if ragged == 0u {
         return Row(column * (params.x_first + params.dims) + params.x_first, params.dims);
     }
-    let start = x_offsets[column];
-    let size = x_offsets[column + 1u] - start;
-    let left_out = min(size, params.x_first);
-    return Row(start + left_out, min(size - left_out, params.dims));
+    var before = 0u;
+    if !begins_block(column, params.x_shift) {
+        before = x_end(column - 1u);
+    }
+    let row = row_between(x_directory[column >> params.x_shift], before, x_end(column), params.x_alignment);
+    let left_out = min(row.size, params.x_first);
+    return Row(row.start + left_out, min(row.size - left_out, params.dims));
 }
 
 fn element(row: Row, j: u32) -> f32 {
-    if j < row.width {
-        return x[row.start + j];
+    if j < row.size {
+        let at = row.start + j;
+        return as_f32(x[at >> half], at, half);
     }
     return 0.0;
 }
@@ -76,7 +84,7 @@ fn sum_of(begin: u32, end: u32, first: u32) -> vec4<f32> {
         let row = row_of(columns[e]);
         let terms = values[e] * vec4<f32>(element(row, j.x), element(row, j.y), element(row, j.z), element(row, j.w));
         // What X lacks is left out, not multiplied by zero: the value may be infinite.
-        sum = select(sum, sum + terms, j < vec4<u32>(row.width));
+        sum = select(sum, sum + terms, j < vec4<u32>(row.size));
     }
     return sum;
 }

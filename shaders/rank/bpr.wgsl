@@ -1,28 +1,37 @@
 // BPR on ragged rows: loss and gradients of (user, positive, negative) triples.
 //import common/grid.wgsl
+//import common/directory.wgsl
 
 struct Params {
-    count: u32,      // triples
-    users: u32,      // rows in the user table
-    items: u32,      // rows in the item table
-    user_dims: u32,  // width of a user's gradient
-    item_dims: u32,  // width of an item's gradient
-    bias: u32,       // 1 when item rows begin with their bias
-    learned: u32,    // 1 when the bias takes part; else it is passed over
-    dense: u32,      // 1 when user rows are dense and contain their items
+    count: u32,           // triples
+    users: u32,           // rows in the user table
+    user_blocks: u32,
+    user_shift: u32,
+    user_alignment: u32,
+    items: u32,           // rows in the item table
+    item_blocks: u32,
+    item_shift: u32,
+    item_alignment: u32,
+    user_dims: u32,       // width of a user's gradient
+    item_dims: u32,       // width of an item's gradient
+    bias: u32,            // 1 when item rows begin with their bias
+    learned: u32,         // 1 when the bias takes part; else it is passed over
+    dense: u32,           // 1 when user rows are dense and contain their items
     l2: f32,
     l2_bias: f32,
 }
 
-override lanes: u32 = 8u;  // threads that share a triple
+override lanes: u32 = 8u;      // threads that share a triple
+override user_half: u32 = 0u;  // 1 where users' values are f16
+override item_half: u32 = 0u;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> triples: array<u32>;
-@group(0) @binding(2) var<storage, read> user_arena: array<f32>;
-// Ragged users: where rows begin. Dense ones: the bits of the weight with which each contains its items' rows.
-@group(0) @binding(3) var<storage, read> user_offsets: array<u32>;
-@group(0) @binding(4) var<storage, read> item_arena: array<f32>;
-@group(0) @binding(5) var<storage, read> item_offsets: array<u32>;
+@group(0) @binding(2) var<storage, read> user_arena: array<u32>;
+// Ragged users: their directory. Dense ones: the bits of the weight with which each contains its items' rows.
+@group(0) @binding(3) var<storage, read> user_directory: array<u32>;
+@group(0) @binding(4) var<storage, read> item_arena: array<u32>;
+@group(0) @binding(5) var<storage, read> item_directory: array<u32>;
 @group(0) @binding(6) var<storage, read_write> loss: array<f32>;
 @group(0) @binding(7) var<storage, read_write> user_gradients: array<f32>;
 @group(0) @binding(8) var<storage, read_write> item_gradients: array<f32>;
@@ -36,21 +45,50 @@ struct Item {
     has_bias: bool,
 }
 
+fn user_end(row: u32) -> u32 {
+    return end_in(user_directory[params.user_blocks + (row >> 1u)], row);
+}
+
+fn user_row(id: u32) -> Row {
+    var before = 0u;
+    if !begins_block(id, params.user_shift) {
+        before = user_end(id - 1u);
+    }
+    let row = row_between(user_directory[id >> params.user_shift], before, user_end(id), params.user_alignment);
+    return Row(row.start, min(row.size, params.user_dims));
+}
+
+fn user_value(at: u32) -> f32 {
+    return as_f32(user_arena[at >> user_half], at, user_half);
+}
+
+fn item_end(row: u32) -> u32 {
+    return end_in(item_directory[params.item_blocks + (row >> 1u)], row);
+}
+
+fn item_value(at: u32) -> f32 {
+    return as_f32(item_arena[at >> item_half], at, item_half);
+}
+
 fn item_row(id: u32) -> Item {
-    let start = item_offsets[id];
-    let size = min(item_offsets[id + 1u] - start, params.item_dims);
+    var before = 0u;
+    if !begins_block(id, params.item_shift) {
+        before = item_end(id - 1u);
+    }
+    let row = row_between(item_directory[id >> params.item_shift], before, item_end(id), params.item_alignment);
+    let size = min(row.size, params.item_dims);
     if params.bias == 0u || size == 0u {
-        return Item(start, size, 0.0, false);
+        return Item(row.start, size, 0.0, false);
     }
     if params.learned == 0u {
-        return Item(start + 1u, size - 1u, 0.0, false);
+        return Item(row.start + 1u, size - 1u, 0.0, false);
     }
-    return Item(start + 1u, size - 1u, item_arena[start], true);
+    return Item(row.start + 1u, size - 1u, item_value(row.start), true);
 }
 
 fn embedding(item: Item, j: u32) -> f32 {
     if j < item.size {
-        return item_arena[item.start + j];
+        return item_value(item.start + j);
     }
     return 0.0;
 }
@@ -82,10 +120,11 @@ fn gradients(
         if params.dense == 1u {
             user_start = user_id * params.user_dims;
             user_size = params.user_dims;
-            weight = bitcast<f32>(user_offsets[user_id]);
+            weight = bitcast<f32>(user_directory[user_id]);
         } else {
-            user_start = user_offsets[user_id];
-            user_size = min(user_offsets[user_id + 1u] - user_start, params.user_dims);
+            let user = user_row(user_id);
+            user_start = user.start;
+            user_size = user.size;
         }
         positive = item_row(positive_id);
         negative = item_row(negative_id);
@@ -94,7 +133,7 @@ fn gradients(
     var sum = 0.0;
     for (var j = lane; j < min(user_size, max(positive.size, negative.size)); j += lanes) {
         let e_p = embedding(positive, j);
-        sum += (user_arena[user_start + j] - weight * e_p) * (e_p - embedding(negative, j));
+        sum += (user_value(user_start + j) - weight * e_p) * (e_p - embedding(negative, j));
     }
     partial[thread] = sum;
     for (var step = lanes / 2u; step > 0u; step /= 2u) {
@@ -124,7 +163,7 @@ fn gradients(
         var gradient = 0.0;
         if j < user_size {
             let difference = embedding(positive, j) - embedding(negative, j);
-            gradient = user_decay * user_arena[user_start + j] - pull * difference;
+            gradient = user_decay * user_value(user_start + j) - pull * difference;
         }
         user_gradients[b * params.user_dims + j] = gradient;
     }
@@ -146,7 +185,7 @@ fn gradients(
             var value = 0.0;
             var excluded = 0.0;
             if j < user_size {
-                value = pull * (user_arena[user_start + j] - weight * e_p);
+                value = pull * (user_value(user_start + j) - weight * e_p);
                 excluded = pull * weight * (e_p - e_n);
             }
             if j < positive.size {

@@ -1,17 +1,23 @@
 // Ragged rows to a zero-padded or a packed output.
 //import common/grid.wgsl
+//import common/rows.wgsl
 
 struct Params {
-    rows: u32,      // rows in the table
-    count: u32,     // ids
-    dims: u32,      // width of an output row, at most
+    first_row: u32,   // of this page
+    rows: u32,        // of this page
+    blocks: u32,
+    shift: u32,
+    alignment: u32,
+    table_rows: u32,  // of all pages
+    count: u32,       // ids
+    dims: u32,        // width of an output row, at most
 }
 
 override lanes: u32 = 8u;  // threads that share a row
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> arena: array<f32>;
-@group(0) @binding(2) var<storage, read> offsets: array<u32>;
+@group(0) @binding(1) var<storage, read> arena: array<u32>;
+@group(0) @binding(2) var<storage, read> directory: array<u32>;
 @group(0) @binding(3) var<storage, read> ids: array<u32>;
 @group(0) @binding(4) var<storage, read_write> output: array<f32>;
 @group(0) @binding(5) var<storage, read> output_offsets: array<u32>;
@@ -19,18 +25,20 @@ override lanes: u32 = 8u;  // threads that share a row
 // Pairs of f16, the lower half first.
 @group(0) @binding(7) var<storage, read_write> output_pairs: array<u32>;
 
-struct Row {
-    start: u32,
-    width: u32,
+// Whether this dispatch takes an id: one of its page, or one past the table, which the first page takes for an empty row.
+fn is_ours(id: u32) -> bool {
+    return is_here(id) || (params.first_row == 0u && id >= params.table_rows);
 }
 
-// An id past the table is an empty row.
 fn row_of(id: u32) -> Row {
-    if id >= params.rows {
-        return Row(0u, 0u);
+    if is_here(id) {
+        return row_at(id - params.first_row);
     }
-    let start = offsets[id];
-    return Row(start, offsets[id + 1u] - start);
+    return Row(0u, 0u);
+}
+
+fn value_at(at: u32) -> f32 {
+    return widened(arena[word_of(at)], at);
 }
 
 @compute @workgroup_size(256)
@@ -43,11 +51,15 @@ fn rows(
     if b >= params.count {
         return;
     }
-    let row = row_of(ids[b]);
+    let id = ids[b];
+    if !is_ours(id) {
+        return;
+    }
+    let row = row_of(id);
     for (var j = thread % lanes; j < params.dims; j += lanes) {
         var value = 0.0;
-        if j < row.width {
-            value = arena[row.start + j];
+        if j < row.size {
+            value = value_at(row.start + j);
         }
         output[b * params.dims + j] = value;
     }
@@ -63,15 +75,19 @@ fn rows_f16(
     if b >= params.count {
         return;
     }
-    let row = row_of(ids[b]);
+    let id = ids[b];
+    if !is_ours(id) {
+        return;
+    }
+    let row = row_of(id);
     let pairs = params.dims / 2u;
     for (var j = thread % lanes; j < pairs; j += lanes) {
         var pair = vec2<f32>(0.0, 0.0);
-        if 2u * j < row.width {
-            pair.x = arena[row.start + 2u * j];
+        if 2u * j < row.size {
+            pair.x = value_at(row.start + 2u * j);
         }
-        if 2u * j + 1u < row.width {
-            pair.y = arena[row.start + 2u * j + 1u];
+        if 2u * j + 1u < row.size {
+            pair.y = value_at(row.start + 2u * j + 1u);
         }
         // What f16 cannot hold would be left to the device.
         output_pairs[b * pairs + j] = pack2x16float(clamp(pair, vec2<f32>(-65504.0), vec2<f32>(65504.0)));
@@ -86,7 +102,10 @@ fn sizes(
 ) {
     let b = workgroup_index(group, groups) * 256u + thread;
     if b < params.count {
-        output_sizes[b] = min(row_of(ids[b]).width, params.dims);
+        let id = ids[b];
+        if is_ours(id) {
+            output_sizes[b] = min(row_of(id).size, params.dims);
+        }
     } else if b == params.count {
         output_sizes[b] = 0u;
     }
@@ -102,13 +121,17 @@ fn packed(
     if b >= params.count {
         return;
     }
-    let row = row_of(ids[b]);
+    let id = ids[b];
+    if !is_ours(id) {
+        return;
+    }
+    let row = row_of(id);
     let start = output_offsets[b];
     let width = min(output_offsets[b + 1u] - start, params.dims);
     for (var j = thread % lanes; j < width; j += lanes) {
         var value = 0.0;
-        if j < row.width {
-            value = arena[row.start + j];
+        if j < row.size {
+            value = value_at(row.start + j);
         }
         output[start + j] = value;
     }
@@ -130,14 +153,20 @@ fn stretch_of(element: u32) -> u32 {
     return low;
 }
 
-fn packed_value(element: u32) -> f32 {
+struct Element {
+    value: f32,
+    ours: bool,
+}
+
+fn packed_value(element: u32) -> Element {
     let b = stretch_of(element);
-    let row = row_of(ids[b]);
+    let id = ids[b];
+    let row = row_of(id);
     let j = element - output_offsets[b];
-    if j >= row.width {
-        return 0.0;
+    if j >= row.size {
+        return Element(0.0, is_ours(id));
     }
-    return arena[row.start + j];
+    return Element(value_at(row.start + j), true);
 }
 
 @compute @workgroup_size(256)
@@ -155,12 +184,14 @@ fn packed_f16(
     var pair = vec2<f32>(0.0, 0.0);
     var mask = 0u;
     if 2u * word >= begin && 2u * word < end {
-        pair.x = packed_value(2u * word);
-        mask |= 0xffffu;
+        let element = packed_value(2u * word);
+        pair.x = element.value;
+        mask |= select(0u, 0xffffu, element.ours);
     }
     if 2u * word + 1u >= begin && 2u * word + 1u < end {
-        pair.y = packed_value(2u * word + 1u);
-        mask |= 0xffff0000u;
+        let element = packed_value(2u * word + 1u);
+        pair.y = element.value;
+        mask |= select(0u, 0xffff0000u, element.ours);
     }
     let bits = pack2x16float(clamp(pair, vec2<f32>(-65504.0), vec2<f32>(65504.0)));
     output_pairs[word] = (output_pairs[word] & ~mask) | (bits & mask);

@@ -1,13 +1,18 @@
-// Given ragged rows as they began: N(0, std^2) or zero.
+// Gives ragged rows as they began: N(0, std^2) or zero.
 //import common/grid.wgsl
+//import common/rows.wgsl
 //import common/philox.wgsl
 //import common/normal.wgsl
 //import common/fresh.wgsl
 
 struct Params {
-    rows: u32,       // rows in the table
+    first_row: u32,  // of this page
+    rows: u32,       // of this page
+    blocks: u32,
+    shift: u32,
+    alignment: u32,
     count: u32,      // ids
-    one_a_row: u32,  // 1 where the arena has one number a row, wherever the rows begin
+    one_a_row: u32,  // 1 where there is one number a row, wherever the rows begin
     key_low: u32,    // seed
     key_high: u32,
     purpose: u32,
@@ -18,10 +23,17 @@ struct Params {
 override lanes: u32 = 8u;  // threads that share a row
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read_write> arena: array<f32>;
-@group(0) @binding(2) var<storage, read> offsets: array<u32>;
+@group(0) @binding(1) var<storage, read_write> arena: array<u32>;
+@group(0) @binding(2) var<storage, read> directory: array<u32>;
 @group(0) @binding(3) var<storage, read> ids: array<u32>;
 @group(0) @binding(4) var<storage, read> normal_table: array<i32>;
+
+fn row_of(id: u32) -> Row {
+    if params.one_a_row == 1u {
+        return Row(id - params.first_row, 1u);
+    }
+    return row_at(id - params.first_row);
+}
 
 @compute @workgroup_size(256)
 fn reset(
@@ -33,17 +45,19 @@ fn reset(
     if b >= params.count {
         return;
     }
-    let row = ids[b];
-    if row >= params.rows {
+    let id = ids[b];
+    if !is_here(id) {
         return;
     }
-    var start = row;
-    var width = 1u;
-    if params.one_a_row == 0u {
-        start = offsets[row];
-        width = offsets[row + 1u] - start;
-    }
-    for (var j = thread % lanes; j < width; j += lanes) {
-        arena[start + j] = fresh(row, j);
+    let row = row_of(id);
+    for (var j = (thread % lanes) << half; j < row.size; j += lanes << half) {
+        var word = bitcast<u32>(fresh(id, j));
+        if half == 1u {
+            word = nearest(fresh(id, j));
+            if j + 1u < row.size {
+                word |= nearest(fresh(id, j + 1u)) << 16u;
+            }
+        }
+        arena[word_of(row.start + j)] = word;
     }
 }

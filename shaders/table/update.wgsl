@@ -2,10 +2,16 @@
 // optimizer steps once. Rows are found as runs of equal keys in the sorted ids; a run longer than `chunk` is summed
 // chunk by chunk first. An occurrence has a gradient of its own, or that of the bag that it stands in.
 //import common/grid.wgsl
+//import common/rows.wgsl
 //import common/optimizer.wgsl
 
 struct Params {
-    rows: u32,        // rows in the table
+    first_row: u32,   // of this page
+    rows: u32,        // of this page
+    blocks: u32,
+    shift: u32,
+    alignment: u32,
+    table_rows: u32,  // of all pages
     count: u32,       // occurrences
     dims: u32,        // width of a gradient
     first: u32,       // where this batch begins in `ids`
@@ -16,6 +22,10 @@ struct Params {
     bags: u32,        // bags
     weighted: u32,    // 1 when `weights` holds a factor for each occurrence
     mean: u32,        // 1 to divide by the number of ids of a bag
+    step: u32,
+    purpose: u32,
+    key_low: u32,     // seed of the noise that rounds
+    key_high: u32,
     learning_rate: f32,
     epsilon: f32,
     beta1: f32,
@@ -30,8 +40,8 @@ override chunk: u32 = 64u;  // occurrences summed at once
 override source: u32 = 0u;  // 0 gradients of occurrences, 1 of bags times a factor, 2 of bags where the occurrence won
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read_write> arena: array<f32>;
-@group(0) @binding(2) var<storage, read> offsets: array<u32>;
+@group(0) @binding(1) var<storage, read_write> arena: array<u32>;
+@group(0) @binding(2) var<storage, read> directory: array<u32>;
 @group(0) @binding(3) var<storage, read_write> first_state: array<f32>;
 @group(0) @binding(4) var<storage, read_write> second_state: array<f32>;
 @group(0) @binding(5) var<storage, read> ids: array<u32>;
@@ -57,8 +67,10 @@ fn gradient(position: u32, j: u32) -> f32 {
     return select(0.0, gradients[at], winners[at] == occurrence);
 }
 
-fn width_of(row: u32) -> u32 {
-    return min(offsets[row + 1u] - offsets[row], params.dims);
+// The dims of a row of this page that have a gradient.
+fn row_of(id: u32) -> Row {
+    let row = row_at(id - params.first_row);
+    return Row(row.start, min(row.size, params.dims));
 }
 
 // First position whose key is at least `row`.
@@ -85,7 +97,7 @@ fn prepare(
 ) {
     let i = workgroup_index(group, groups) * 256u + thread;
     if i < params.count {
-        workspace[params.keys + i] = min(ids[params.first + i], params.rows);
+        workspace[params.keys + i] = min(ids[params.first + i], params.table_rows);
         workspace[params.occurrences + i] = i;
     }
 }
@@ -116,13 +128,13 @@ fn prepare_bags(
     if i >= params.count {
         return;
     }
-    var row = params.rows;
+    var row = params.table_rows;
     if params.bags > 0u {
         let bag = bag_of(i);
         let start = bags[bag];
         let end = bags[bag + 1u];
         if i >= start && i < end {
-            row = min(ids[i], params.rows);
+            row = min(ids[i], params.table_rows);
         }
         var factor = 1.0;
         if params.weighted == 1u {
@@ -138,46 +150,57 @@ fn prepare_bags(
     workspace[params.occurrences + i] = i;
 }
 
-// The occurrences of a row, and the dims of it that have a gradient: none, where this is no run to step.
+// The occurrences of a row, and where its dims with a gradient lie: none, where this is no run to step.
 struct Run {
-    row: u32,
+    id: u32,
     start: u32,
     end: u32,
-    width: u32,
+    row: Row,
 }
 
-// The run that begins at this position, if it is not longer than `chunk`.
+fn no_run() -> Run {
+    return Run(0u, 0u, 0u, Row(0u, 0u));
+}
+
+// The run that begins at this position, if it is not longer than `chunk` and its row lies in this page.
 fn short_run(start: u32) -> Run {
-    let none = Run(0u, 0u, 0u, 0u);
     if start >= params.count {
-        return none;
+        return no_run();
     }
-    let row = key(start);
-    if row >= params.rows {
-        return none;
+    let id = key(start);
+    if !is_here(id) {
+        return no_run();
     }
     if start > 0u {
-        if key(start - 1u) == row {
-            return none;
+        if key(start - 1u) == id {
+            return no_run();
         }
     }
     var end = start + 1u;
     while end < params.count && end - start <= chunk {
-        if key(end) != row {
+        if key(end) != id {
             break;
         }
         end++;
     }
     if end - start > chunk {
-        return none;
+        return no_run();
     }
-    return Run(row, start, end, width_of(row));
+    return Run(id, start, end, row_of(id));
 }
 
-fn short_sum(run: Run, j: u32) -> f32 {
-    var sum = 0.0;
+fn has_two(j: u32, width: u32) -> bool {
+    return half == 1u && j + 1u < width;
+}
+
+// The sums of a word's dims.
+fn short_sum(run: Run, j: u32, two: bool) -> vec2<f32> {
+    var sum = vec2<f32>(0.0);
     for (var position = run.start; position < run.end; position++) {
-        sum += gradient(position, j);
+        sum.x += gradient(position, j);
+        if two {
+            sum.y += gradient(position, j + 1u);
+        }
     }
     return sum;
 }
@@ -189,8 +212,9 @@ fn short_runs(
     @builtin(local_invocation_index) thread: u32,
 ) {
     let run = short_run(workgroup_index(group, groups) * (256u / lanes) + thread / lanes);
-    for (var j = thread % lanes; j < run.width; j += lanes) {
-        step(offsets[run.row] + j, short_sum(run, j), 0.0);
+    for (var j = per_word() * (thread % lanes); j < run.row.size; j += per_word() * lanes) {
+        let two = has_two(j, run.row.size);
+        step(run.id, j, run.row.start + j, two, short_sum(run, j, two), 0.0);
     }
 }
 
@@ -202,34 +226,40 @@ fn short_runs_by_row(
     @builtin(local_invocation_index) thread: u32,
 ) {
     let run = short_run(workgroup_index(group, groups) * (256u / lanes) + thread / lanes);
-    // A lane with one value sums it once and keeps it; there is no room to keep more.
-    var g = 0.0;
+    let row = run.row;
+    let first = per_word() * (thread % lanes);
+    let stride = per_word() * lanes;
+    // A lane with one word sums it once and keeps it; there is no room to keep more.
+    let keeps = row.size <= stride;
+    var g = vec2<f32>(0.0);
     var factor = 1.0;
     if clip == 1u {
         var squares = 0.0;
-        for (var j = thread % lanes; j < run.width; j += lanes) {
-            g = short_sum(run, j);
-            squares += g * g;
+        for (var j = first; j < row.size; j += stride) {
+            let two = has_two(j, row.size);
+            g = short_sum(run, j, two);
+            squares += squares_of(row.start + j, two, g, false);
         }
         factor = clip_factor(thread, squares);
     }
     var row_state = 0.0;
     if is_row_wise() {
         var squares = 0.0;
-        for (var j = thread % lanes; j < run.width; j += lanes) {
-            if clip == 0u || run.width > lanes {
-                g = short_sum(run, j);
+        for (var j = first; j < row.size; j += stride) {
+            let two = has_two(j, row.size);
+            if clip == 0u || !keeps {
+                g = short_sum(run, j, two);
             }
-            let whole = decayed(offsets[run.row] + j, factor * g);
-            squares += whole * whole;
+            squares += squares_of(row.start + j, two, factor * g, true);
         }
-        row_state = accumulate(thread, run.row, run.width, squares);
+        row_state = accumulate(thread, run.id - params.first_row, row.size, squares);
     }
-    for (var j = thread % lanes; j < run.width; j += lanes) {
-        if run.width > lanes {
-            g = short_sum(run, j);
+    for (var j = first; j < row.size; j += stride) {
+        let two = has_two(j, row.size);
+        if !keeps {
+            g = short_sum(run, j, two);
         }
-        step(offsets[run.row] + j, factor * g, row_state);
+        step(run.id, j, row.start + j, two, factor * g, row_state);
     }
 }
 
@@ -248,16 +278,16 @@ fn partial_sums(
     }
     let end = min(begin + chunk, params.count);
     for (var slot = 0u; slot < 2u; slot++) {
-        let row = key(select(begin, end - 1u, slot == 1u));
-        if row >= params.rows || (slot == 1u && row == key(begin)) {
+        let id = key(select(begin, end - 1u, slot == 1u));
+        if !is_here(id) || (slot == 1u && id == key(begin)) {
             continue;
         }
-        let low = lower_bound(row);
-        let high = lower_bound(row + 1u);
+        let low = lower_bound(id);
+        let high = lower_bound(id + 1u);
         if high - low <= chunk {
             continue;
         }
-        let width = width_of(row);
+        let width = row_of(id).size;
         for (var j = thread; j < width; j += 256u) {
             var sum = 0.0;
             for (var position = max(low, begin); position < min(high, end); position++) {
@@ -268,23 +298,22 @@ fn partial_sums(
     }
 }
 
-// The long run that begins in this chunk, if there is one, holds its last position.
+// The long run that begins in this chunk, if there is one of this page's, holds its last position.
 fn long_run(index: u32) -> Run {
-    let none = Run(0u, 0u, 0u, 0u);
     let begin = index * chunk;
     if begin >= params.count {
-        return none;
+        return no_run();
     }
-    let row = key(min(begin + chunk, params.count) - 1u);
-    if row >= params.rows {
-        return none;
+    let id = key(min(begin + chunk, params.count) - 1u);
+    if !is_here(id) {
+        return no_run();
     }
-    let low = lower_bound(row);
-    let high = lower_bound(row + 1u);
+    let low = lower_bound(id);
+    let high = lower_bound(id + 1u);
     if low < begin || high - low <= chunk {
-        return none;
+        return no_run();
     }
-    return Run(row, low, high, width_of(row));
+    return Run(id, low, high, row_of(id));
 }
 
 // Where the partial sum of the run's first chunk lies.
@@ -301,6 +330,15 @@ fn long_sum(run: Run, index: u32, j: u32) -> f32 {
     return sum;
 }
 
+// The sums of a word's dims.
+fn long_sums(run: Run, index: u32, j: u32, two: bool) -> vec2<f32> {
+    var sum = vec2<f32>(long_sum(run, index, j), 0.0);
+    if two {
+        sum.y = long_sum(run, index, j + 1u);
+    }
+    return sum;
+}
+
 @compute @workgroup_size(256)
 fn long_runs(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -309,9 +347,19 @@ fn long_runs(
 ) {
     let index = workgroup_index(group, groups);
     let run = long_run(index);
-    for (var j = thread; j < run.width; j += lanes) {
-        step(offsets[run.row] + j, long_sum(run, index, j), 0.0);
+    for (var j = per_word() * thread; j < run.row.size; j += per_word() * lanes) {
+        let two = has_two(j, run.row.size);
+        step(run.id, j, run.row.start + j, two, long_sums(run, index, j, two), 0.0);
     }
+}
+
+// The sums that `long_runs_by_row` has put where the run's first partial sums were: nobody else reads those.
+fn kept_sums(run: Run, index: u32, j: u32, two: bool) -> vec2<f32> {
+    var sum = vec2<f32>(bitcast<f32>(workspace[first_partial(run, index, j)]), 0.0);
+    if two {
+        sum.y = bitcast<f32>(workspace[first_partial(run, index, j + 1u)]);
+    }
+    return sum;
 }
 
 @compute @workgroup_size(256)
@@ -322,36 +370,36 @@ fn long_runs_by_row(
 ) {
     let index = workgroup_index(group, groups);
     let run = long_run(index);
+    let row = run.row;
+    let first = per_word() * thread;
+    let stride = per_word() * lanes;
     var squares = 0.0;
-    for (var j = thread; j < run.width; j += lanes) {
-        let g = long_sum(run, index, j);
-        // Nobody else reads the run's first partial sum.
-        workspace[first_partial(run, index, j)] = bitcast<u32>(g);
-        if clip == 1u {
-            squares += g * g;
-        } else {
-            let whole = decayed(offsets[run.row] + j, g);
-            squares += whole * whole;
+    for (var j = first; j < row.size; j += stride) {
+        let two = has_two(j, row.size);
+        let g = long_sums(run, index, j, two);
+        workspace[first_partial(run, index, j)] = bitcast<u32>(g.x);
+        if two {
+            workspace[first_partial(run, index, j + 1u)] = bitcast<u32>(g.y);
         }
+        squares += squares_of(row.start + j, two, g, clip == 0u);
     }
     var factor = 1.0;
     if clip == 1u {
         factor = clip_factor(thread, squares);
         if is_row_wise() {
             squares = 0.0;
-            for (var j = thread; j < run.width; j += lanes) {
-                let g = bitcast<f32>(workspace[first_partial(run, index, j)]);
-                let whole = decayed(offsets[run.row] + j, factor * g);
-                squares += whole * whole;
+            for (var j = first; j < row.size; j += stride) {
+                let two = has_two(j, row.size);
+                squares += squares_of(row.start + j, two, factor * kept_sums(run, index, j, two), true);
             }
         }
     }
     var row_state = 0.0;
     if is_row_wise() {
-        row_state = accumulate(thread, run.row, run.width, squares);
+        row_state = accumulate(thread, run.id - params.first_row, row.size, squares);
     }
-    for (var j = thread; j < run.width; j += lanes) {
-        let g = bitcast<f32>(workspace[first_partial(run, index, j)]);
-        step(offsets[run.row] + j, factor * g, row_state);
+    for (var j = first; j < row.size; j += stride) {
+        let two = has_two(j, row.size);
+        step(run.id, j, row.start + j, two, factor * kept_sums(run, index, j, two), row_state);
     }
 }

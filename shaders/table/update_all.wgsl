@@ -1,10 +1,19 @@
 // The optimizer's step for a dense gradient over every row.
 //import common/grid.wgsl
+//import common/rows.wgsl
 //import common/optimizer.wgsl
 
 struct Params {
-    rows: u32,  // rows in the table
-    dims: u32,  // width of a gradient
+    first_row: u32,  // of this page
+    rows: u32,       // of this page
+    blocks: u32,
+    shift: u32,
+    alignment: u32,
+    dims: u32,       // width of a gradient
+    step: u32,
+    purpose: u32,
+    key_low: u32,    // seed of the noise that rounds
+    key_high: u32,
     learning_rate: f32,
     epsilon: f32,
     beta1: f32,
@@ -17,24 +26,33 @@ struct Params {
 override lanes: u32 = 8u;  // threads that share a row
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read_write> arena: array<f32>;
-@group(0) @binding(2) var<storage, read> offsets: array<u32>;
+@group(0) @binding(1) var<storage, read_write> arena: array<u32>;
+@group(0) @binding(2) var<storage, read> directory: array<u32>;
 @group(0) @binding(3) var<storage, read_write> first_state: array<f32>;
 @group(0) @binding(4) var<storage, read_write> second_state: array<f32>;
 @group(0) @binding(5) var<storage, read> gradients: array<f32>;
 
-struct Row {
-    start: u32,
-    width: u32,
-}
-
-// A row past the table is empty.
+// The dims of a row that have a gradient. A row past the page is empty.
 fn row_of(row: u32) -> Row {
     if row >= params.rows {
         return Row(0u, 0u);
     }
-    let start = offsets[row];
-    return Row(start, min(offsets[row + 1u] - start, params.dims));
+    let own = row_at(row);
+    return Row(own.start, min(own.size, params.dims));
+}
+
+// The gradients of a word's dims.
+fn gradients_of(row: u32, j: u32, two: bool) -> vec2<f32> {
+    let at = (params.first_row + row) * params.dims + j;
+    var g = vec2<f32>(gradients[at], 0.0);
+    if two {
+        g.y = gradients[at + 1u];
+    }
+    return g;
+}
+
+fn has_two(j: u32, width: u32) -> bool {
+    return half == 1u && j + 1u < width;
 }
 
 @compute @workgroup_size(256)
@@ -45,8 +63,9 @@ fn element_wise(
 ) {
     let index = workgroup_index(group, groups) * (256u / lanes) + thread / lanes;
     let row = row_of(index);
-    for (var j = thread % lanes; j < row.width; j += lanes) {
-        step(row.start + j, gradients[index * params.dims + j], 0.0);
+    for (var j = per_word() * (thread % lanes); j < row.size; j += per_word() * lanes) {
+        let two = has_two(j, row.size);
+        step(params.first_row + index, j, row.start + j, two, gradients_of(index, j, two), 0.0);
     }
 }
 
@@ -59,25 +78,28 @@ fn by_row(
 ) {
     let index = workgroup_index(group, groups) * (256u / lanes) + thread / lanes;
     let row = row_of(index);
+    let first = per_word() * (thread % lanes);
+    let stride = per_word() * lanes;
     var factor = 1.0;
     if clip == 1u {
         var squares = 0.0;
-        for (var j = thread % lanes; j < row.width; j += lanes) {
-            let g = gradients[index * params.dims + j];
-            squares += g * g;
+        for (var j = first; j < row.size; j += stride) {
+            let two = has_two(j, row.size);
+            squares += squares_of(row.start + j, two, gradients_of(index, j, two), false);
         }
         factor = clip_factor(thread, squares);
     }
     var row_state = 0.0;
     if is_row_wise() {
         var squares = 0.0;
-        for (var j = thread % lanes; j < row.width; j += lanes) {
-            let g = decayed(row.start + j, factor * gradients[index * params.dims + j]);
-            squares += g * g;
+        for (var j = first; j < row.size; j += stride) {
+            let two = has_two(j, row.size);
+            squares += squares_of(row.start + j, two, factor * gradients_of(index, j, two), true);
         }
-        row_state = accumulate(thread, index, row.width, squares);
+        row_state = accumulate(thread, index, row.size, squares);
     }
-    for (var j = thread % lanes; j < row.width; j += lanes) {
-        step(row.start + j, factor * gradients[index * params.dims + j], row_state);
+    for (var j = first; j < row.size; j += stride) {
+        let two = has_two(j, row.size);
+        step(params.first_row + index, j, row.start + j, two, factor * gradients_of(index, j, two), row_state);
     }
 }

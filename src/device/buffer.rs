@@ -223,11 +223,6 @@ impl<T: Element> Buffer<T> {
         }
     }
 
-    /// Whether a device can hold `len` elements in one buffer.
-    pub(crate) fn check_len(device: &Device, len: usize) -> Result<()> {
-        device.as_gpu().map_or(Ok(()), |gpu| check_size::<T>(gpu, len))
-    }
-
     pub(crate) fn binding(&self, arg: &'static str) -> Binding<'_> {
         Binding {
             arg,

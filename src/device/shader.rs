@@ -69,12 +69,15 @@ impl Shader {
 
 /// Shared WGSL, by the name that an `//import` line gives.
 const COMMON: &[(&str, &str)] = &[
+    ("common/directory.wgsl", include_str!("../../shaders/common/directory.wgsl")),
     ("common/elementary.wgsl", include_str!("../../shaders/common/elementary.wgsl")),
     ("common/fresh.wgsl", include_str!("../../shaders/common/fresh.wgsl")),
     ("common/grid.wgsl", include_str!("../../shaders/common/grid.wgsl")),
+    ("common/half.wgsl", include_str!("../../shaders/common/half.wgsl")),
     ("common/normal.wgsl", include_str!("../../shaders/common/normal.wgsl")),
     ("common/optimizer.wgsl", include_str!("../../shaders/common/optimizer.wgsl")),
     ("common/philox.wgsl", include_str!("../../shaders/common/philox.wgsl")),
+    ("common/rows.wgsl", include_str!("../../shaders/common/rows.wgsl")),
     ("common/scan.wgsl", include_str!("../../shaders/common/scan.wgsl")),
 ];
 

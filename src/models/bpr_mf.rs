@@ -7,6 +7,7 @@ use super::{
 };
 use crate::Result;
 use crate::device::{Commands, Device};
+use crate::kernels::table::rows::Layout;
 use crate::kernels::check;
 use crate::kernels::rank::bpr::{Bpr, UserRows};
 use crate::kernels::table::update::{Optimizer, UpdateRule};
@@ -32,6 +33,8 @@ pub struct BprMfOptions {
     pub init_std: f32,
     /// Seed of the triples and of new values (default 0).
     pub seed: u64,
+    /// How the rows of both tables lie in memory (default: f32, packed).
+    pub layout: Layout,
 }
 
 impl Default for BprMfOptions {
@@ -45,6 +48,7 @@ impl Default for BprMfOptions {
             sampling: Sampling::Log { window: 5000 },
             init_std: 0.01,
             seed: 0,
+            layout: Layout::default(),
         }
     }
 }
@@ -81,10 +85,10 @@ impl BprMf {
         for (arg, value) in [("l2", options.l2), ("l2_bias", options.l2_bias), ("init_std", options.init_std)] {
             check::domain(op, arg, value, value.is_finite() && value >= 0.0, "finite and not negative")?;
         }
-        let BprMfOptions { rule, init_std, item_bias, seed, .. } = options;
+        let BprMfOptions { rule, init_std, item_bias, seed, layout, .. } = options;
         let item_bias = item_bias.exists();
         let embeddings =
-            Embeddings::new(device, EmbeddingsOptions { rule, init_std: [init_std; 2], item_bias, seed }, account)?;
+            Embeddings::new(device, EmbeddingsOptions { rule, init_std: [init_std; 2], item_bias, seed, layout }, account)?;
         Ok(Self { options, embeddings, set: None, step: 0, working_bytes: 0 })
     }
 
@@ -95,10 +99,8 @@ impl BprMf {
         set.record_triples(commands, self.step, seed, &mut scratch.triples)?;
         commands.run(Bpr {
             triples: &scratch.triples,
-            user_arena: users.values(),
-            users: UserRows::Ragged(users.offsets()),
-            item_arena: items.values(),
-            item_offsets: items.offsets(),
+            users: UserRows::Ragged(users.as_rows()),
+            items: items.as_rows(),
             item_bias: item_bias.in_training(),
             l2,
             l2_bias,
@@ -162,10 +164,8 @@ impl Recommender for BprMf {
         let tables = &self.embeddings;
         let (user_dims, item_dims) = tables.widths();
         RankCandidates {
-            user_arena: tables.users().values(),
-            user_offsets: tables.users().offsets(),
-            item_arena: tables.items().values(),
-            item_offsets: tables.items().offsets(),
+            users: tables.users().as_rows(),
+            items: tables.items().as_rows(),
             item_bias: tables.item_bias(),
             // Dims beyond the shorter side's widest row meet nothing.
             dims: user_dims.min(item_dims - u32::from(tables.item_bias())),

@@ -2,6 +2,7 @@
 
 use crate::device::{Buffer, Device, Kernel};
 use crate::kernels::rank::bpr::BiasUse;
+use crate::kernels::table::rows::{Layout, Values};
 use crate::kernels::table::store::Store;
 use crate::kernels::table::update::UpdateRule;
 use crate::sizing::Sizes;
@@ -61,6 +62,8 @@ pub struct EmbeddingsOptions {
     pub item_bias: bool,
     /// Seed of new values.
     pub seed: u64,
+    /// How rows lie in memory.
+    pub layout: Layout,
 }
 
 /// The rows of all users and all items. With an item bias, element 0 of each item row is it: held, resized and counted by the
@@ -88,7 +91,7 @@ pub struct Resized {
 /// The values of both tables at one moment, without optimizer state.
 #[derive(Debug)]
 pub struct Snapshot {
-    values: [Buffer<f32>; 2],
+    values: [Vec<Values>; 2],
 }
 
 impl Embeddings {
@@ -97,10 +100,10 @@ impl Embeddings {
     /// # Errors
     /// [`Error::Argument`] for options outside their domain; [`Error::OverBudget`] for an account with no room at all.
     pub fn new(device: &Device, options: EmbeddingsOptions, account: &Account) -> Result<Self> {
-        let EmbeddingsOptions { rule, init_std, item_bias, seed } = options;
+        let EmbeddingsOptions { rule, init_std, item_bias, seed, layout } = options;
         let table = |side: u64, init_std, zero_dims| {
             // The side in the key's top bits: users and items draw different values from one seed.
-            let options = TableOptions { rule, init_std, zero_dims, seed: seed ^ (side << 62) };
+            let options = TableOptions { rule, init_std, zero_dims, seed: seed ^ (side << 62), layout };
             RaggedTable::new(device, &[], options, account)
         };
         let (users, items) = (table(1, init_std[0], 0)?, table(2, init_std[1], u32::from(item_bias))?);
@@ -173,8 +176,6 @@ impl Embeddings {
         let bias = u32::from(self.item_bias);
         let items: Vec<u32> = sizes.items.iter().map(|dims| dims.saturating_add(bias)).collect();
         let plans = [self.users.plan(&sizes.users)?, self.items.plan(&items)?];
-        self.users.check_room(&plans[0])?;
-        self.items.check_room(&plans[1])?;
         let after = [self.users.counted_bytes_after(&plans[0]), self.items.counted_bytes_after(&plans[1])];
         let account = self.users.account();
         let needed = account.used_bytes() - self.users.used_bytes() - self.items.used_bytes() + after[0] + after[1];
@@ -215,8 +216,7 @@ impl Embeddings {
         }
         let ids = Buffer::from_vec(&self.device, (0..rows).collect())?;
         let values = Buffer::from_slice(&self.device, biases)?;
-        let (arena, offsets) = self.items.values_mut();
-        Store { arena, offsets, ids: &ids, values: &values, dims: 1 }.run(&self.device)
+        Store { rows: self.items.rows_mut(), ids: &ids, values: &values, dims: 1 }.run(&self.device)
     }
 
     /// Multiplies every item bias by `factor`: popularity fades, taste stays.
@@ -234,21 +234,12 @@ impl Embeddings {
         self.set_biases(&biases)
     }
 
-    /// Copies the values of both tables: 4 bytes a parameter outside the account.
+    /// Copies the values of both tables: as many bytes as they take, outside the account.
     ///
     /// # Errors
     /// What the device reports.
     pub fn snapshot(&self) -> Result<Snapshot> {
-        let mut commands = self.device.commands();
-        let mut copy = |table: &RaggedTable| {
-            let values = table.values();
-            let mut copy = Buffer::zeroed(&self.device, values.len())?;
-            commands.copy(values, &mut copy, values.len())?;
-            Ok(copy)
-        };
-        let values = [copy(&self.users)?, copy(&self.items)?];
-        commands.submit()?;
-        Ok(Snapshot { values })
+        Ok(Snapshot { values: [self.users.as_rows().copy_values()?, self.items.as_rows().copy_values()?] })
     }
 
     /// Puts the values of a snapshot back; optimizer state stays as it is.
@@ -256,17 +247,10 @@ impl Embeddings {
     /// # Errors
     /// [`Error::Shape`] for a snapshot taken before a resize.
     pub fn restore(&mut self, snapshot: &Snapshot) -> Result<()> {
-        let tables = [&mut self.users, &mut self.items];
-        for (table, saved) in tables.iter().zip(&snapshot.values) {
-            let (expected, got) = (table.len(), saved.len() as u64);
-            if expected != got {
-                return Err(Error::Shape { op: "Embeddings::restore", arg: "snapshot", expected, got });
-            }
+        for (table, saved) in [(&self.users, &snapshot.values[0]), (&self.items, &snapshot.values[1])] {
+            table.as_rows().check_copy("Embeddings::restore", saved)?;
         }
-        let mut commands = self.device.commands();
-        for (table, saved) in tables.into_iter().zip(&snapshot.values) {
-            commands.copy(saved, table.values_mut().0, saved.len())?;
-        }
-        commands.submit()
+        self.users.rows_mut().restore_values(&snapshot.values[0])?;
+        self.items.rows_mut().restore_values(&snapshot.values[1])
     }
 }

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::Result;
 use crate::device::{Buffer, Commands, Device};
+use crate::kernels::table::rows::Layout;
 use crate::kernels::check;
 use crate::kernels::rank::bpr::{Bpr, UserRows};
 use crate::kernels::table::update::{Optimizer, UpdateRule};
@@ -38,6 +39,8 @@ pub struct FismOptions {
     pub item_init_std: f32,
     /// Seed of the triples and of new values (default 0).
     pub seed: u64,
+    /// How the rows of both tables lie in memory (default: f32, packed).
+    pub layout: Layout,
 }
 
 impl Default for FismOptions {
@@ -52,6 +55,7 @@ impl Default for FismOptions {
             user_init_std: 0.01,
             item_init_std: 0.1,
             seed: 0,
+            layout: Layout::default(),
         }
     }
 }
@@ -99,14 +103,14 @@ impl Fism {
     /// [`Error::OverBudget`](crate::Error::OverBudget) for an account with no room at all.
     pub fn new(device: &Device, options: FismOptions, account: &Account) -> Result<Self> {
         let op = "Fism::new";
-        let FismOptions { exponent, rule, batch, l2, item_bias, user_init_std, item_init_std, seed, .. } = options;
+        let FismOptions { exponent, rule, batch, l2, item_bias, user_init_std, item_init_std, seed, layout, .. } = options;
         check::domain(op, "exponent", exponent, (0.0..=1.0).contains(&exponent), "from 0 to 1")?;
         check::domain(op, "batch", batch, (1..=MAX_BATCH).contains(&batch), &format!("from 1 to {MAX_BATCH}"))?;
         for (arg, value) in [("l2", l2), ("user_init_std", user_init_std), ("item_init_std", item_init_std)] {
             check::domain(op, arg, value, value.is_finite() && value >= 0.0, "finite and not negative")?;
         }
         let init_std = [user_init_std, item_init_std];
-        let tables = EmbeddingsOptions { rule, init_std, item_bias: item_bias.exists(), seed };
+        let tables = EmbeddingsOptions { rule, init_std, item_bias: item_bias.exists(), seed, layout };
         let nothing = UserItems::new(0, [])?;
         Ok(Self {
             options,
@@ -141,13 +145,10 @@ impl Fism {
         set.record_triples(commands, self.step, seed, &mut own.triples)?;
         layers.record_history(commands, &self.graph, &self.embeddings)?;
         let (users, items) = (&mut layers.users, &mut layers.items);
-        let rows = self.embeddings.items();
         commands.run(Bpr {
             triples: &own.triples,
-            user_arena: &users.sum,
-            users: UserRows::History(weights),
-            item_arena: rows.values(),
-            item_offsets: rows.offsets(),
+            users: UserRows::History { values: users.sum.as_dense(), weights },
+            items: self.embeddings.items().as_rows(),
             item_bias: item_bias.in_training(),
             l2,
             l2_bias: 0.0,
@@ -161,21 +162,21 @@ impl Fism {
         for (side, first, count, gradients) in
             [(&mut *users, 0, batch, &own.user_gradients), (items, batch, 2 * batch, &own.item_gradients)]
         {
-            commands.clear(&mut side.layer)?;
-            let (arena, offsets, dims) = (&mut side.layer, &side.offsets, side.width);
-            let sum = Scatter { arena, offsets, ids: triples, first, count, gradients, dims, factor: 1.0 };
+            commands.clear(side.layer.dense_mut())?;
+            let (rows, dims) = (&mut side.layer, side.width);
+            let sum = Scatter { rows, ids: triples, first, count, gradients, dims, factor: 1.0 };
             sum.record(commands, workspace)?;
         }
         // Item rows are decayed with their triples; a user's own row is only a part of the output.
-        commands.clear(&mut users.weights)?;
-        let (arena, offsets, factor) = (&mut users.weights, &users.row_ends, 2.0 * l2 / batch as f32);
-        let count = Scatter { arena, offsets, ids: triples, first: 0, count: batch, gradients: ones, dims: 1, factor };
+        commands.clear(users.weights.dense_mut())?;
+        let (rows, factor) = (&mut users.weights, 2.0 * l2 / batch as f32);
+        let count = Scatter { rows, ids: triples, first: 0, count: batch, gradients: ones, dims: 1, factor };
         count.record(commands, workspace)?;
         layers.record_history_gradients(commands, &self.graph)?;
         layers.record_user_decay(commands, &self.embeddings)?;
         let (users, items) = self.embeddings.tables_mut();
-        users.record_update_all(commands, &layers.users.sum, layers.users.width)?;
-        items.record_update_all(commands, &layers.items.sum, layers.items.width)?;
+        users.record_update_all(commands, layers.users.sum.as_dense(), layers.users.width)?;
+        items.record_update_all(commands, layers.items.sum.as_dense(), layers.items.width)?;
         self.step += 1;
         Ok(())
     }
@@ -247,10 +248,8 @@ impl Recommender for Fism {
             self.outputs = true;
         }
         let rankings = RankCandidates {
-            user_arena: &layers.users.sum,
-            user_offsets: &layers.users.offsets,
-            item_arena: self.embeddings.items().values(),
-            item_offsets: self.embeddings.items().offsets(),
+            users: &layers.users.sum,
+            items: self.embeddings.items().as_rows(),
             item_bias: self.embeddings.item_bias(),
             dims: layers.dims(),
             request,

@@ -65,7 +65,7 @@ impl LightGcn {
     /// [`Error::OverBudget`](crate::Error::OverBudget) for an account with no room at all.
     pub fn new(device: &Device, options: LightGcnOptions, account: &Account) -> Result<Self> {
         let op = "LightGcn::new";
-        let LightGcnOptions { layers, batch, l2, rate, item_bias, init_std, seed, .. } = options;
+        let LightGcnOptions { layers, batch, l2, rate, item_bias, init_std, seed, layout, .. } = options;
         check::domain(op, "layers", layers, layers <= MAX_LAYERS, &format!("at most {MAX_LAYERS}"))?;
         check::domain(op, "batch", batch, (1..=MAX_BATCH).contains(&batch), &format!("from 1 to {MAX_BATCH}"))?;
         for (arg, value) in [("l2", l2), ("init_std", init_std)] {
@@ -77,6 +77,7 @@ impl LightGcn {
             init_std: [init_std; 2],
             item_bias: item_bias.exists(),
             seed,
+            layout,
         };
         Ok(Self {
             options,
@@ -114,10 +115,8 @@ impl LightGcn {
         let (users, items) = (&mut layers.users, &mut layers.items);
         commands.run(Bpr {
             triples: &own.triples,
-            user_arena: &users.sum,
-            users: UserRows::Ragged(&users.offsets),
-            item_arena: &items.sum,
-            item_offsets: &items.offsets,
+            users: UserRows::Ragged(&users.sum),
+            items: &items.sum,
             item_bias: item_bias.in_training(),
             l2: 0.0,
             l2_bias: 0.0,
@@ -134,14 +133,14 @@ impl LightGcn {
             (users, 0, batch, &own.user_gradients, user_ones),
             (items, batch, 2 * batch, &own.item_gradients, item_ones),
         ] {
-            commands.clear(&mut side.layer)?;
-            let (arena, offsets, dims) = (&mut side.layer, &side.offsets, side.width);
-            let sum = Scatter { arena, offsets, ids: triples, first, count, gradients, dims, factor: 1.0 };
+            commands.clear(side.layer.dense_mut())?;
+            let (rows, dims) = (&mut side.layer, side.width);
+            let sum = Scatter { rows, ids: triples, first, count, gradients, dims, factor: 1.0 };
             sum.record(commands, workspace)?;
             if decay > 0.0 {
-                commands.clear(&mut side.weights)?;
-                let (arena, offsets, gradients) = (&mut side.weights, &side.row_ends, ones);
-                let sum = Scatter { arena, offsets, ids: triples, first, count, gradients, dims: 1, factor: decay };
+                commands.clear(side.weights.dense_mut())?;
+                let (rows, gradients) = (&mut side.weights, ones);
+                let sum = Scatter { rows, ids: triples, first, count, gradients, dims: 1, factor: decay };
                 sum.record(commands, workspace)?;
             }
         }
@@ -152,7 +151,7 @@ impl LightGcn {
         let (users, items) = self.embeddings.tables_mut();
         for (table, Side { sum, width, .. }) in [(users, &layers.users), (items, &layers.items)] {
             table.set_learning_rate(rate.rate(self.segment_step))?;
-            table.record_update_all(commands, sum, *width)?;
+            table.record_update_all(commands, sum.as_dense(), *width)?;
         }
         self.step += 1;
         self.segment_step += 1;
@@ -225,10 +224,8 @@ impl Recommender for LightGcn {
             self.outputs = true;
         }
         let rankings = RankCandidates {
-            user_arena: &layers.users.sum,
-            user_offsets: &layers.users.offsets,
-            item_arena: &layers.items.sum,
-            item_offsets: &layers.items.offsets,
+            users: &layers.users.sum,
+            items: &layers.items.sum,
             item_bias: self.embeddings.item_bias(),
             dims: layers.dims(),
             request,

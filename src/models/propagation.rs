@@ -1,12 +1,13 @@
 //! The propagation of a graph model: the graph on the device, and the dense rows that it moves.
 
 use crate::device::{Buffer, Commands, Device};
-use crate::kernels::graph::spmm::{Accumulate, Spmm};
+use crate::kernels::graph::spmm::{Accumulate, Operand, Spmm};
+use crate::kernels::table::rows::Rows;
 use crate::kernels::table::lookup::Lookup;
 use crate::models::{Bipartite, Embeddings, Normalisation};
 use crate::stream::UserItems;
 use crate::table::RaggedTable;
-use crate::{Error, Result};
+use crate::Result;
 
 /// The weighted graph, cut into what reaches the users (R) and what reaches the items (R transposed).
 #[derive(Debug)]
@@ -73,57 +74,48 @@ pub(super) struct Side {
     /// Width of a row, `first + dims`.
     pub width: u32,
     /// The mean over layers: of the rows, the outputs; of their gradients, those of the first layer.
-    pub sum: Buffer<f32>,
+    pub sum: Rows,
     /// The layer that is propagated next.
-    pub layer: Buffer<f32>,
+    pub layer: Rows,
     /// The layer that is written next; scratch between.
-    pub next: Buffer<f32>,
-    /// `rows + 1` multiples of the width: where the dense rows begin.
-    pub offsets: Buffer<u32>,
+    pub next: Rows,
     /// `0..rows`.
     pub ids: Buffer<u32>,
     /// `0..=rows`.
-    pub row_ends: Buffer<u32>,
+    row_ends: Buffer<u32>,
     /// How often each row occurred, scaled: a diagonal.
-    pub weights: Buffer<f32>,
+    pub weights: Rows,
     edges: Buffer<u32>,
 }
 
 impl Side {
     fn new(device: &Device, table: &RaggedTable, edges: &Edges, first: u32, dims: u32) -> Result<Self> {
-        let (rows, width) = (table.rows() as usize, first + dims);
-        let values = rows as u64 * u64::from(width);
-        if values > u64::from(u32::MAX) {
-            let (op, arg, limit) = ("models/propagation", "rows", "32-bit index");
-            return Err(Error::Limit { op, arg, limit, allowed: u32::MAX.into(), requested: values });
-        }
-        let values = values as usize;
+        let (rows, width) = (table.rows(), first + dims);
         let mut row_offsets = edges.row_offsets.clone();
-        row_offsets.resize(rows + 1, edges.row_offsets[edges.row_offsets.len() - 1]);
+        row_offsets.resize(rows as usize + 1, edges.row_offsets[edges.row_offsets.len() - 1]);
         Ok(Self {
             first,
             width,
-            sum: Buffer::zeroed(device, values)?,
-            layer: Buffer::zeroed(device, values)?,
-            next: Buffer::zeroed(device, values)?,
-            offsets: Buffer::from_vec(device, (0..=rows as u32).map(|row| row * width).collect())?,
-            ids: Buffer::from_vec(device, (0..rows as u32).collect())?,
-            row_ends: Buffer::from_vec(device, (0..=rows as u32).collect())?,
-            weights: Buffer::zeroed(device, rows)?,
+            sum: Rows::dense(device, rows, width)?,
+            layer: Rows::dense(device, rows, width)?,
+            next: Rows::dense(device, rows, width)?,
+            ids: Buffer::from_vec(device, (0..rows).collect())?,
+            row_ends: Buffer::from_vec(device, (0..=rows).collect())?,
+            weights: Rows::dense(device, rows, 1)?,
             edges: Buffer::from_vec(device, row_offsets)?,
         })
     }
 
     fn bytes(&self) -> u64 {
-        let floats = [&self.sum, &self.layer, &self.next, &self.weights].map(Buffer::size_bytes);
-        let words = [&self.offsets, &self.ids, &self.row_ends, &self.edges].map(Buffer::size_bytes);
-        floats.iter().sum::<u64>() + words.iter().sum::<u64>()
+        let rows = [&self.sum, &self.layer, &self.next, &self.weights].map(|rows| rows.size_bytes().iter().sum::<u64>());
+        let words = [&self.ids, &self.row_ends, &self.edges].map(Buffer::size_bytes);
+        rows.iter().sum::<u64>() + words.iter().sum::<u64>()
     }
 
     /// Fills `sum` with the table's rows.
     fn record_rows(&mut self, commands: &mut Commands, table: &RaggedTable) -> Result<()> {
-        let (arena, offsets) = (table.values(), table.offsets());
-        commands.run(Lookup { arena, offsets, ids: &self.ids, dims: self.width, out: &mut self.sum })
+        let (rows, out) = (table.as_rows(), self.sum.dense_mut());
+        commands.run(Lookup { rows, ids: &self.ids, dims: self.width, out })
     }
 
     /// Adds `weights_r` times the table's row to the propagated part of every row of `sum`.
@@ -136,14 +128,13 @@ impl Side {
         commands.run(Spmm {
             row_offsets: &self.row_ends,
             columns: &self.ids,
-            values: &self.weights,
-            x: table.values(),
-            x_offsets: Some(table.offsets()),
+            values: self.weights.as_dense(),
+            x: Operand::Ragged(table.as_rows()),
             x_first: self.first,
             dims: self.width - self.first,
-            y: &mut self.next,
+            y: self.next.dense_mut(),
             y_first: self.first,
-            accumulate: Some(Accumulate { total: &mut self.sum, scale: 1.0 }),
+            accumulate: Some(Accumulate { total: self.sum.dense_mut(), scale: 1.0 }),
             workspace,
         })
     }
@@ -200,7 +191,8 @@ impl Layers {
     /// symmetric matrix is symmetric, so this is the way forward once more.
     pub fn record_gradients(&mut self, commands: &mut Commands, (graph, layers): (&Graph, u32)) -> Result<()> {
         for side in [&mut self.users, &mut self.items] {
-            commands.copy(&side.layer, &mut side.sum, side.layer.len())?;
+            let layer = side.layer.as_dense();
+            commands.copy(layer, side.sum.dense_mut(), layer.len())?;
         }
         self.record_mean(commands, (graph, layers), None)
     }
@@ -224,13 +216,12 @@ impl Layers {
             row_offsets: &users.edges,
             columns: &graph.users.columns,
             values: &graph.users.values,
-            x: tables.items().values(),
-            x_offsets: Some(tables.items().offsets()),
+            x: Operand::Ragged(tables.items().as_rows()),
             x_first: items.first,
             dims: *dims,
-            y: &mut users.next,
+            y: users.next.dense_mut(),
             y_first: 0,
-            accumulate: Some(Accumulate { total: &mut users.sum, scale: 1.0 }),
+            accumulate: Some(Accumulate { total: users.sum.dense_mut(), scale: 1.0 }),
             workspace,
         })
     }
@@ -239,20 +230,20 @@ impl Layers {
     /// the rows, in `sum`.
     pub fn record_history_gradients(&mut self, commands: &mut Commands, graph: &Graph) -> Result<()> {
         for side in [&mut self.users, &mut self.items] {
-            commands.copy(&side.layer, &mut side.sum, side.layer.len())?;
+            let layer = side.layer.as_dense();
+            commands.copy(layer, side.sum.dense_mut(), layer.len())?;
         }
         let Self { users, items, dims, workspace } = self;
         commands.run(Spmm {
             row_offsets: &items.edges,
             columns: &graph.items.columns,
             values: &graph.items.values,
-            x: &users.layer,
-            x_offsets: None,
+            x: Operand::Dense(users.layer.as_dense()),
             x_first: 0,
             dims: *dims,
-            y: &mut items.next,
+            y: items.next.dense_mut(),
             y_first: items.first,
-            accumulate: Some(Accumulate { total: &mut items.sum, scale: 1.0 }),
+            accumulate: Some(Accumulate { total: items.sum.dense_mut(), scale: 1.0 }),
             workspace,
         })
     }
@@ -273,13 +264,15 @@ impl Layers {
                     row_offsets: &to.edges,
                     columns: &edges.columns,
                     values: &edges.values,
-                    x: table.map_or(&from.layer, RaggedTable::values),
-                    x_offsets: table.map(RaggedTable::offsets),
+                    x: match table {
+                        Some(table) => Operand::Ragged(table.as_rows()),
+                        None => Operand::Dense(from.layer.as_dense()),
+                    },
                     x_first: from.first,
                     dims: *dims,
-                    y: &mut to.next,
+                    y: to.next.dense_mut(),
                     y_first: to.first,
-                    accumulate: Some(Accumulate { total: &mut to.sum, scale }),
+                    accumulate: Some(Accumulate { total: to.sum.dense_mut(), scale }),
                     workspace,
                 })
             };

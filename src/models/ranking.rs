@@ -1,6 +1,7 @@
 //! The best candidates of each user, in bounded memory.
 
 use crate::device::{Buffer, Device};
+use crate::kernels::table::rows::Rows;
 use crate::kernels::rank::top_k::TopK;
 use crate::kernels::table::lookup::Lookup;
 use crate::{Error, Result};
@@ -41,14 +42,10 @@ pub struct RankRequest<'a> {
 /// An id past its table, candidates out of order, `k` or `dims` past what [`TopK`] allows.
 #[derive(Clone, Copy)]
 pub struct RankCandidates<'a, 'r> {
-    /// Values of all user rows.
-    pub user_arena: &'a Buffer<f32>,
-    /// `n + 1` element offsets into the user arena.
-    pub user_offsets: &'a Buffer<u32>,
-    /// Values of all item rows.
-    pub item_arena: &'a Buffer<f32>,
-    /// `m + 1` element offsets into the item arena.
-    pub item_offsets: &'a Buffer<u32>,
+    /// The users' rows.
+    pub users: &'a Rows,
+    /// The items' rows.
+    pub items: &'a Rows,
     /// True: the first value of an item row is its bias.
     pub item_bias: bool,
     /// How many dims of an embedding, its bias not counted, enter the product: the widest row's, to use all.
@@ -134,24 +131,12 @@ impl RankCandidates<'_, '_> {
             let excluded = Buffer::from_slice(device, &excluded)?;
             let ids = padded(device, users, block)?;
             let mut commands = device.commands();
-            commands.run(Lookup {
-                arena: self.user_arena,
-                offsets: self.user_offsets,
-                ids: &ids,
-                dims: self.dims,
-                out: &mut queries,
-            })?;
+            commands.run(Lookup { rows: self.users, ids: &ids, dims: self.dims, out: &mut queries })?;
             for (i, ids) in tiles.iter().enumerate() {
                 if i > 0 && i % SUBMISSION_TILES == 0 {
                     std::mem::replace(&mut commands, device.commands()).submit()?;
                 }
-                commands.run(Lookup {
-                    arena: self.item_arena,
-                    offsets: self.item_offsets,
-                    ids,
-                    dims: stride as u32,
-                    out: &mut candidates,
-                })?;
+                commands.run(Lookup { rows: self.items, ids, dims: stride as u32, out: &mut candidates })?;
                 commands.run(TopK {
                     queries: &queries,
                     query_count: users.len() as u32,
@@ -180,11 +165,10 @@ impl RankCandidates<'_, '_> {
 
     fn check(&self) -> Result<()> {
         TopK::check_sizes(self.request.k, self.dims)?;
-        for (arg, ids, offsets) in [
-            ("users", self.request.users, self.user_offsets),
-            ("candidates", self.request.candidates, self.item_offsets),
-        ] {
-            let rows = (offsets.len() as u64).saturating_sub(1);
+        for (arg, ids, rows) in
+            [("users", self.request.users, self.users), ("candidates", self.request.candidates, self.items)]
+        {
+            let rows = u64::from(rows.len());
             // Somebody without a row can be ranked for; what is ranked has one.
             let nobody = |id| arg == "users" && id == u32::MAX;
             let past = |id| u64::from(id) >= rows && !nobody(id);

@@ -1,6 +1,7 @@
 //! What the training loops share: the buffers of a batch, sums over occurrences, submissions.
 
 use crate::device::{Buffer, Commands, Device, Kernel};
+use crate::kernels::table::rows::Rows;
 use crate::kernels::prim::reduce::{Operator, Reduce};
 use crate::kernels::table::update::{Optimizer, Update};
 use crate::{Error, Result};
@@ -82,11 +83,10 @@ pub(super) fn run_steps(
     Ok(())
 }
 
-/// `arena_r += factor * sum of the gradients of r's occurrences`: what an SGD step at a negative rate does, exact over
+/// `row_r += factor * sum of the gradients of r's occurrences`: what an SGD step at a negative rate does, exact over
 /// duplicates and in one order on all devices.
 pub(super) struct Scatter<'a> {
-    pub arena: &'a mut Buffer<f32>,
-    pub offsets: &'a Buffer<u32>,
+    pub rows: &'a mut Rows,
     pub ids: &'a Buffer<u32>,
     pub first: u32,
     pub count: u32,
@@ -97,10 +97,9 @@ pub(super) struct Scatter<'a> {
 
 impl Scatter<'_> {
     pub fn record(self, commands: &mut Commands, workspace: &mut Buffer<u32>) -> Result<()> {
-        let Self { arena, offsets, ids, first, count, gradients, dims, factor } = self;
+        let Self { rows, ids, first, count, gradients, dims, factor } = self;
         let rule = Optimizer::Sgd { learning_rate: -factor }.into();
-        let state = &mut [];
         let gradients = gradients.into();
-        commands.run(Update { arena, offsets, state, ids, first, count, gradients, dims, rule, step: 1, workspace })
+        commands.run(Update { rows, ids, first, count, gradients, dims, rule, step: 1, seed: 0, workspace })
     }
 }

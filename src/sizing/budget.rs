@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::kernels::table::optimizer::StateSize;
+use crate::kernels::table::rows::Layout;
 use crate::table::Counts;
 use crate::{Error, Result};
 
@@ -43,6 +44,9 @@ pub struct Budget {
     pub counts: Counts,
     /// Optimizer state, for a budget that counts it.
     pub state: StateSize,
+    /// How rows lie in memory (default: f32, packed). Of aligned rows and of f16, a budget in bytes expects that each row leaves as much
+    /// unused as one can.
+    pub layout: Layout,
     /// One parameter of each item row is a bias, beside its dims.
     pub item_bias: bool,
     /// Least size of a row (default 1, as in the paper; 0 lets a fixed budget survive any number of entities).
@@ -66,7 +70,7 @@ impl Budget {
     /// A budget with the defaults: values and row directory counted, a bias an item, sizes 1 to 64.
     pub fn new(amount: Amount) -> Self {
         let (counts, state) = (Counts::default(), StateSize::default());
-        Self { amount, counts, state, item_bias: true, d_min: 1, d_max: 64 }
+        Self { amount, counts, state, layout: Layout::default(), item_bias: true, d_min: 1, d_max: 64 }
     }
 
     /// What the budget is for this population.
@@ -81,8 +85,8 @@ impl Budget {
     /// let budget = Budget::new(Amount::MeanSize(8.0));
     /// let resolved = budget.resolve(Population { users: 100, items: 50 })?;
     /// assert_eq!((resolved.params, resolved.dims), (1200, 1150));
-    /// // 4 bytes a parameter, 4 for each row, and 4 for the end of each table.
-    /// assert_eq!(resolved.bytes, 4 * 1200 + 4 * 150 + 8);
+    /// // 4 bytes a parameter, 2 for each row, and 8 for what the directory of each table has amid a word and a block.
+    /// assert_eq!(resolved.bytes, 4 * 1200 + 2 * 150 + 2 * 8);
     /// # Ok::<(), scall_gpu::Error>(())
     /// ```
     pub fn resolve(&self, population: Population) -> Result<Resolved> {
@@ -97,9 +101,14 @@ impl Budget {
         }
         let entities = population.entities();
         let state = if self.counts.optimizer { self.state } else { StateSize::default() };
-        let a_value = 4 + state.bytes(0, 1);
-        let directory = if self.counts.metadata { 4 * (entities + 2) } else { 0 };
-        let fixed = directory + state.bytes(entities, 0);
+        let a_value = self.layout.format.bytes() + state.bytes(0, 1);
+        let between = entities * u64::from(self.layout.alignment() - 1) * a_value;
+        let widest = self.d_max.saturating_add(self.item_bias.into());
+        let directory = |values| match self.counts.metadata {
+            true => self.layout.metadata_bytes_at_most(2, entities, values, widest),
+            false => 0,
+        };
+        let fixed = |values| directory(values) + between + state.bytes(entities, 0);
         let biases = if self.item_bias { u64::from(population.items) } else { 0 };
         let least = entities * u64::from(self.d_min) + biases;
         let params = match self.amount {
@@ -107,6 +116,7 @@ impl Budget {
             Amount::MeanSize(mean) if mean.is_finite() && mean >= 0.0 => (mean * entities as f64).floor() as u64,
             Amount::MeanSize(mean) => return Err(wrong("mean", "finite and not negative", mean.to_string())),
             Amount::Bytes(bytes) => {
+                let fixed = fixed(bytes / a_value);
                 let min = fixed + a_value * least;
                 if bytes < min {
                     return Err(Error::Infeasible { entities, min, budget: bytes, unit: "bytes" });
@@ -120,7 +130,7 @@ impl Budget {
         let bytes = match self.amount {
             Amount::Bytes(bytes) => bytes,
             // A budget past 2^64 bytes is one without end.
-            _ => params.saturating_mul(a_value).saturating_add(fixed),
+            _ => params.saturating_mul(a_value).saturating_add(fixed(params)),
         };
         Ok(Resolved { params, dims: params - biases, bytes })
     }

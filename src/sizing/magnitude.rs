@@ -38,7 +38,7 @@ struct Magnitudes {
 
 impl Magnitudes {
     fn of(table: &RaggedTable, skip: usize) -> Result<Self> {
-        let read = table.values().read()?;
+        let read = table.read()?;
         let (mut values, mut counts) = (Vec::with_capacity(read.len()), Vec::new());
         let mut rest = read.as_slice();
         for size in table.sizes() {

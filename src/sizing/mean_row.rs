@@ -13,7 +13,7 @@ use crate::table::RaggedTable;
 /// What the device reports.
 pub fn mean_row(table: &RaggedTable, skip: u32, dims: u32) -> Result<Vec<f32>> {
     let mut sums = vec![0.0f64; dims as usize];
-    let values = table.values().read()?;
+    let values = table.read()?;
     let mut rest = values.as_slice();
     for size in table.sizes() {
         let (row, tail) = rest.split_at(size as usize);

@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::kernels::table::optimizer::StateSize;
 use crate::{Error, Result};
 
 /// What the budget counts besides the values.
@@ -10,7 +9,7 @@ use crate::{Error, Result};
 pub struct Counts {
     /// The optimizer's state (default: no, it is gone once training ends).
     pub optimizer: bool,
-    /// The row directory, 4 bytes a row and 4 a table (default: yes, no row is found without it).
+    /// The row directory, 2 bytes a row and a word a block of rows (default: yes, no row is found without it).
     pub metadata: bool,
 }
 
@@ -26,7 +25,8 @@ impl Default for Counts {
 /// use scall_gpu::device::Device;
 /// use scall_gpu::table::{Account, Counts, RaggedTable, TableOptions};
 /// # fn main() -> scall_gpu::Result<()> {
-/// let account = Account::new(4 * 10 + 4 * 4, Counts::default());
+/// // 10 values, and a directory of a word for the block and one for each two rows.
+/// let account = Account::new(4 * 10 + 4 * 3, Counts::default());
 /// let mut table = RaggedTable::new(&Device::cpu(), &[4, 4, 2], TableOptions::default(), &account)?;
 /// let larger = table.plan(&[4, 4, 3])?;
 /// assert!(table.resize(&larger).is_err());
@@ -84,12 +84,10 @@ impl Account {
         Ok(())
     }
 
-    /// Bytes counted for a table of `rows` rows and `values` values with this state.
-    pub(super) fn counted_bytes(&self, rows: u64, values: u64, state: StateSize) -> u64 {
-        let state = if self.counts.optimizer { state.bytes(rows, values) } else { 0 };
-        let directory = if self.counts.metadata { 4 * (rows + 1) } else { 0 };
-        // Values and rows are u32, so nothing overflows.
-        4 * values + state + directory
+    /// Those of a table's bytes (of values, of state, of the directory) that it counts.
+    pub(super) fn counted_bytes(&self, [values, state, directory]: [u64; 3]) -> u64 {
+        let count = |counts: bool, bytes: u64| if counts { bytes } else { 0 };
+        values + count(self.counts.optimizer, state) + count(self.counts.metadata, directory)
     }
 
     /// Gives back `old` bytes and takes `new`, or neither.

@@ -8,13 +8,15 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
+use half::f16;
+
 use self::header::Header;
 use self::stretch::{Reader, Writer};
-use super::ragged::Storage;
 use super::row_map::Parts;
-use super::{Account, Offsets, RaggedTable, RowMap};
-use crate::device::{Buffer, Device};
+use super::{Account, RaggedTable, RowMap};
+use crate::device::Device;
 use crate::kernels::check;
+use crate::kernels::table::rows::{Directory, Format, Rows, WIDEST};
 use crate::{Error, Result};
 
 impl RaggedTable {
@@ -24,10 +26,10 @@ impl RaggedTable {
     /// The file is written beside `file`, with `.part` behind its name, and takes its place when it is whole and on the disk.
     ///
     /// # Cost
-    /// One pass. On the CPU nothing is copied but a piece at a time; of a GPU's buffers one at a time is on the host.
+    /// One pass. Values, and each number of the state, are on the host one after the other, row behind row.
     ///
     /// # Errors
-    /// [`Error::Io`], or what the device reports. A file that was there is then as before.
+    /// [`Error::Io`], what the device reports, or [`Error::Limit`] past 2^32 values. A file that was there is then as before.
     ///
     /// # Example
     /// ```
@@ -40,7 +42,7 @@ impl RaggedTable {
     /// let table = RaggedTable::new(&Device::cpu(), &[4, 0, 2], TableOptions::default(), &account)?;
     /// table.save(&file)?;
     /// let loaded = RaggedTable::load(&Device::cpu(), &account, &file)?;
-    /// assert_eq!(loaded.values().read()?, table.values().read()?);
+    /// assert_eq!(loaded.read()?, table.read()?);
     /// # Ok(()) }
     /// ```
     pub fn save(&self, file: &Path) -> Result<()> {
@@ -78,8 +80,8 @@ impl RaggedTable {
     /// too are checked and left out.
     ///
     /// # Cost
-    /// One pass. Nothing is allocated before the file's length and the account are known to hold it; for a GPU, one buffer at a time
-    /// is on the host.
+    /// One pass. Nothing is allocated before the file's length is known to hold it, and no row before the account has given its bytes; values
+    /// and state are on the host beside the table.
     ///
     /// # Errors
     /// [`Error::Io`]; [`Error::BadFile`] with what was expected where and what was found; [`Error::OverBudget`] when the account has no
@@ -131,13 +133,22 @@ impl RaggedTable {
     pub fn load_with_ids(device: &Device, account: &Account, file: &Path) -> Result<(Self, Option<RowMap>)> {
         let mut reader = Reader::open(file)?;
         let header = Header::read(&mut reader)?;
-        Buffer::<f32>::check_len(device, header.values)?;
-        Buffer::<u32>::check_len(device, header.rows + 1)?;
-        let state = header.options.rule.optimizer.state_size();
-        let bytes = account.counted_bytes(header.rows as u64, header.values as u64, state);
+        let (layout, state) = (header.options.layout, header.options.rule.optimizer.state_size());
+        // What the values take at least; how much it is, the sizes will say.
+        let mut bytes = header.values as u64 * layout.format.bytes();
         account.exchange(0, bytes)?;
-        match contents(device, &mut reader, &header) {
-            Ok((storage, ids)) => Ok((Self::restored(device, header.options, account, storage, header.steps), ids)),
+        let mut load = || {
+            let contents = contents(&mut reader, &header)?;
+            let directory = Directory::new(device, &contents.sizes(), layout, state)?;
+            let exact = account.counted_bytes(directory.bytes(layout, state));
+            account.exchange(bytes, exact)?;
+            bytes = exact;
+            let mut rows = Rows::arranged(device, &directory, layout, state)?;
+            contents.write(&mut rows)?;
+            Ok((rows, contents.ids))
+        };
+        match load() {
+            Ok((rows, ids)) => Ok((Self::restored(header.options, account, rows, header.steps), ids)),
             Err(error) => {
                 // Giving back cannot overdraw.
                 let _ = account.exchange(bytes, 0);
@@ -169,32 +180,74 @@ fn write(
     writer: &mut Writer,
     failed: &impl Fn(io::Error) -> Error,
 ) -> Result<()> {
+    let mut offsets = vec![0u32];
+    let mut end = 0u64;
+    offsets.extend(table.sizes().map(|size| {
+        end += u64::from(size);
+        end as u32
+    }));
+    check::indexable("RaggedTable::save", "values", end)?;
     let ids = ids.map(RowMap::parts);
     writer.bytes(&header::bytes(table, ids.as_ref())).map_err(failed)?;
     if let Some(Parts { rows: (keys, scores), .. }) = ids {
         writer.numbers(keys, u64::to_le_bytes).map_err(failed)?;
         writer.numbers(scores, f64::to_le_bytes).map_err(failed)?;
     }
-    writer.numbers(table.host_offsets(), u32::to_le_bytes).map_err(failed)?;
-    for buffer in [table.values()].into_iter().chain(table.optimizer_state()) {
-        match buffer.as_slice() {
-            Some(numbers) => writer.numbers(numbers, f32::to_le_bytes),
-            None => writer.numbers(&buffer.read()?, f32::to_le_bytes),
-        }
-        .map_err(failed)?;
+    writer.numbers(&offsets, u32::to_le_bytes).map_err(failed)?;
+    let rows = table.as_rows();
+    match rows.layout().format {
+        Format::F16 => writer.numbers(&rows.read_f16()?, f16::to_le_bytes),
+        _ => writer.numbers(&rows.read()?, f32::to_le_bytes),
+    }
+    .map_err(failed)?;
+    for number in 0..rows.state_size().numbers() {
+        writer.numbers(&rows.read_state(number)?, f32::to_le_bytes).map_err(failed)?;
     }
     let checksum = writer.checksum();
     writer.numbers(&checksum, u32::to_le_bytes).map_err(failed)
 }
 
+/// What is behind the header.
+struct Contents {
+    offsets: Vec<u32>,
+    values: Stored,
+    state: Vec<Vec<f32>>,
+    ids: Option<RowMap>,
+}
+
+enum Stored {
+    F32(Vec<f32>),
+    F16(Vec<f16>),
+}
+
+impl Contents {
+    fn sizes(&self) -> Vec<u32> {
+        self.offsets.windows(2).map(|pair| pair[1] - pair[0]).collect()
+    }
+
+    fn write(&self, rows: &mut Rows) -> Result<()> {
+        match &self.values {
+            Stored::F32(values) => rows.write(values)?,
+            Stored::F16(values) => rows.write_f16(values)?,
+        }
+        self.state.iter().enumerate().try_for_each(|(number, state)| rows.write_state(number, state))
+    }
+}
+
 /// Everything behind the header, in the order in which it lies there.
-fn contents(device: &Device, reader: &mut Reader<'_>, header: &Header) -> Result<(Storage, Option<RowMap>)> {
-    let (mut offsets, mut values, mut keys, mut scores) = (Vec::new(), None, Vec::new(), Vec::new());
-    let mut state: Vec<Option<Buffer<f32>>> = header.state.iter().map(|_| None).collect();
+fn contents(reader: &mut Reader<'_>, header: &Header) -> Result<Contents> {
+    let (mut offsets, mut keys, mut scores) = (Vec::new(), Vec::new(), Vec::new());
+    let mut values = Stored::F32(Vec::new());
+    let mut state: Vec<Vec<f32>> = header.state.iter().map(|_| Vec::new()).collect();
     for name in &header.order {
         match name.as_str() {
             "offsets" => offsets = reader.numbers(header.rows + 1, u32::from_le_bytes)?,
-            "values" => values = Some(Buffer::from_vec(device, reader.numbers(header.values, f32::from_le_bytes)?)?),
+            "values" => {
+                values = match header.options.layout.format {
+                    Format::F16 => Stored::F16(reader.numbers(header.values, f16::from_le_bytes)?),
+                    _ => Stored::F32(reader.numbers(header.values, f32::from_le_bytes)?),
+                }
+            }
             "ids" => keys = reader.numbers(header.ids.map_or(0, |ids| ids.rows), u64::from_le_bytes)?,
             "ids.score" => scores = reader.numbers(header.ids.map_or(0, |ids| ids.rows), f64::from_le_bytes)?,
             "checksum" => {
@@ -207,21 +260,24 @@ fn contents(device: &Device, reader: &mut Reader<'_>, header: &Header) -> Result
             }
             other => {
                 let number = header.state.iter().position(|(name, _)| name == other).expect("a name that was checked");
-                let numbers = reader.numbers(header.state[number].1, f32::from_le_bytes)?;
-                state[number] = Some(Buffer::from_vec(device, numbers)?);
+                state[number] = reader.numbers(header.state[number].1, f32::from_le_bytes)?;
             }
         }
     }
-    let offsets = match Offsets::new(offsets, header.values as u64) {
-        Ok(offsets) => offsets,
-        Err(Error::Argument { expected, got, .. }) => {
-            return Err(reader.bad(&format!("`offsets` {expected}"), &got));
-        }
-        Err(other) => return Err(other),
-    };
-    let widest = offsets.sizes().max().unwrap_or(0);
-    if let Err(Error::Limit { allowed, .. }) = check::dims("RaggedTable::load", widest) {
-        return Err(reader.bad(&format!("`offsets` of rows of at most {allowed} values"), &widest.to_string()));
+    let wrong = |expected: String, found: String| Err(reader.bad(&format!("`offsets` {expected}"), &found));
+    if offsets[0] != 0 {
+        return wrong("begun with 0".to_owned(), offsets[0].to_string());
+    }
+    if let Some(i) = offsets.windows(2).position(|pair| pair[0] > pair[1]) {
+        return wrong("never falling".to_owned(), format!("[{i}] = {} before [{}] = {}", offsets[i], i + 1, offsets[i + 1]));
+    }
+    let end = offsets[offsets.len() - 1];
+    if end as usize != header.values {
+        return wrong(format!("ended at the arena's length {}", header.values), end.to_string());
+    }
+    let widest = offsets.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(0);
+    if widest > WIDEST {
+        return wrong(format!("of rows of at most {WIDEST} values"), widest.to_string());
     }
     let ids = match header.ids {
         None => None,
@@ -231,9 +287,7 @@ fn contents(device: &Device, reader: &mut Reader<'_>, header: &Header) -> Result
             Some(map.map_err(|[part, expected, found]| reader.bad(&format!("`ids` with {part} {expected}"), &found))?)
         }
     };
-    let values = values.expect("a tensor that was checked");
-    let state = state.into_iter().map(|state| state.expect("a tensor that was checked")).collect();
-    Ok((Storage::of(device, offsets, values, state)?, ids))
+    Ok(Contents { offsets, values, state, ids })
 }
 
 #[cfg(test)]

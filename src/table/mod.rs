@@ -1,11 +1,13 @@
 //! The ragged table: rows of different sizes in one arena, inside a budget that cannot be passed.
 //!
 //! ```text
-//! offsets   0     3 3        7         n + 1 numbers: the row directory
-//!           |     | |        |
-//! arena     a a a   c c c c          row 0 has 3 dims, row 1 none, row 2 has 4
-//! state     s s s   s s s s          the optimizer's, of the same shape, or one number a row, or both
+//! row             0     1   2          sizes 3, 0, 4
+//! values        a a a     c c c c      one behind the other, f32 or f16
+//! ends            3     3   7          the row directory: 2 bytes a row, and a word a block of rows
+//! state         s s s     s s s s      the optimizer's, of the same shape, or one number a row, or both
 //! ```
+//!
+//! How that lies in memory, [`kernels::table::rows`](crate::kernels::table::rows) says: formats, alignment, pages.
 //!
 //! A resize is a pure [`ResizePlan`], then [`RaggedTable::resize`]: what survives keeps its bits, values and optimizer
 //! state alike. Tables draw their bytes from an [`Account`]; a plan that would overdraw it is an error before anything

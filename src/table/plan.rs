@@ -1,19 +1,18 @@
 //! A resize, worked out before anything moves.
 
-use super::Offsets;
+use crate::kernels::table::rows::{Directory, Rows};
 use crate::{Error, Result};
 
 /// What a resize will do: from the sizes a table has to new ones, with more rows or as many.
 ///
-/// Pure arithmetic; [`RaggedTable::resize`](super::RaggedTable::resize) carries it out.
+/// Pure arithmetic, made by [`RaggedTable::plan`](super::RaggedTable::plan); [`RaggedTable::resize`](super::RaggedTable::resize) carries it out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResizePlan {
     from: Fingerprint,
-    to: Offsets,
+    to: Directory,
     kept: u64,
     grown_rows: u32,
     shrunk_rows: u32,
-    widest: u32,
 }
 
 /// Tells one row directory from another.
@@ -25,28 +24,23 @@ pub(super) struct Fingerprint {
 }
 
 impl Fingerprint {
-    pub(super) fn of(offsets: &[u32]) -> Self {
-        // FNV-1a over words: two states of a table rarely share rows, values and this.
-        let hash = offsets.iter().fold(0xCBF2_9CE4_8422_2325, |hash: u64, &offset| {
-            (hash ^ u64::from(offset)).wrapping_mul(0x0100_0000_01B3)
+    pub(super) fn of(rows: &Rows) -> Self {
+        // FNV-1a over sizes: two states of a table rarely share rows, values and this.
+        let hash = rows.sizes().fold(0xCBF2_9CE4_8422_2325, |hash: u64, size| {
+            (hash ^ u64::from(size)).wrapping_mul(0x0100_0000_01B3)
         });
-        Self { rows: offsets.len() as u64 - 1, values: offsets[offsets.len() - 1].into(), hash }
+        Self { rows: rows.len().into(), values: rows.values(), hash }
     }
 }
 
 impl ResizePlan {
-    /// Plans the way from these `rows + 1` offsets to rows of the given sizes; sizes past the old rows are new rows.
+    /// Plans the way from these rows to rows of the given sizes; sizes past the old rows are new rows.
     ///
     /// # Errors
-    /// [`Error::Argument`] when there are fewer sizes than rows (a row leaves by size 0, its id stays);
-    /// [`Error::Limit`] past 2^32 values.
-    pub fn new(from: &Offsets, sizes: &[u32]) -> Result<Self> {
-        Self::between(from.as_slice(), sizes)
-    }
-
-    pub(super) fn between(from: &[u32], sizes: &[u32]) -> Result<Self> {
-        let rows = from.len() - 1;
-        if sizes.len() < rows {
+    /// [`Error::Argument`] when there are fewer sizes than rows (a row leaves by size 0, its id stays); those of [`Directory::new`].
+    pub fn new(from: &Rows, sizes: &[u32]) -> Result<Self> {
+        let rows = from.len();
+        if sizes.len() < rows as usize {
             return Err(Error::Argument {
                 op: "ResizePlan::new",
                 arg: "sizes",
@@ -55,20 +49,13 @@ impl ResizePlan {
             });
         }
         let (mut kept, mut grown_rows, mut shrunk_rows) = (0, 0, 0);
-        for (pair, &size) in from.windows(2).zip(sizes) {
-            let old = pair[1] - pair[0];
+        for (old, &size) in from.sizes().zip(sizes) {
             kept += u64::from(old.min(size));
             grown_rows += u32::from(size > old);
             shrunk_rows += u32::from(size < old);
         }
-        Ok(Self {
-            from: Fingerprint::of(from),
-            to: Offsets::from_sizes(sizes)?,
-            kept,
-            grown_rows,
-            shrunk_rows,
-            widest: sizes.iter().copied().max().unwrap_or(0),
-        })
+        let to = Directory::new(from.device(), sizes, from.layout(), from.state_size())?;
+        Ok(Self { from: Fingerprint::of(from), to, kept, grown_rows, shrunk_rows })
     }
 
     pub(super) fn from(&self) -> Fingerprint {
@@ -76,7 +63,7 @@ impl ResizePlan {
     }
 
     /// The directory after the resize.
-    pub fn to(&self) -> &Offsets {
+    pub fn to(&self) -> &Directory {
         &self.to
     }
 
@@ -92,7 +79,7 @@ impl ResizePlan {
 
     /// Values that appear, those of new rows included.
     pub fn new_values(&self) -> u64 {
-        self.to.values() as u64 - self.kept
+        self.to.values() - self.kept
     }
 
     /// Rows that were there and get larger.
@@ -107,11 +94,11 @@ impl ResizePlan {
 
     /// Rows that are new.
     pub fn new_rows(&self) -> u64 {
-        self.to.rows() as u64 - self.from.rows
+        u64::from(self.to.rows()) - self.from.rows
     }
 
     /// Size of the widest row afterwards.
     pub fn widest(&self) -> u32 {
-        self.widest
+        self.to.widest()
     }
 }

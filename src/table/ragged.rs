@@ -1,14 +1,15 @@
 //! The table itself.
 
 mod lookups;
+mod resize;
 
-use super::plan::Fingerprint;
-use super::{Account, Offsets, ResizePlan};
+use super::{Account, ResizePlan};
 use crate::device::{Buffer, Commands, Device, Kernel};
 use crate::kernels::check;
-use crate::kernels::table::migrate::{Fill, Migrate};
-use crate::kernels::table::optimizer::{StateSize, UpdateRule};
-use crate::kernels::table::reset::{Reset, Shape};
+use crate::kernels::table::migrate::Fill;
+use crate::kernels::table::optimizer::UpdateRule;
+use crate::kernels::table::reset::Reset;
+use crate::kernels::table::rows::{Directory, Layout, Rows};
 use crate::kernels::table::update::{Gradients, Update};
 use crate::kernels::table::update_all::UpdateAll;
 use crate::{Error, Result};
@@ -24,13 +25,15 @@ pub struct TableOptions {
     pub init_std: f32,
     /// Leading dims of a row that start at zero, such as a bias (default 0).
     pub zero_dims: u32,
-    /// Key of the draw; another one for each table (default 0).
+    /// Key of the draw, and of the noise that rounds f16 values; another one for each table (default 0).
     pub seed: u64,
+    /// How rows lie in memory (default: f32, packed, pages as large as the device binds).
+    pub layout: Layout,
 }
 
 impl Default for TableOptions {
     fn default() -> Self {
-        Self { rule: UpdateRule::default(), init_std: 0.01, zero_dims: 0, seed: 0 }
+        Self { rule: UpdateRule::default(), init_std: 0.01, zero_dims: 0, seed: 0, layout: Layout::default() }
     }
 }
 
@@ -39,13 +42,13 @@ impl Default for TableOptions {
 /// The table of a GPU keeps a mirror of its row directory on the host besides, as large as `metadata_bytes`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MemoryReport {
-    /// Embedding values.
+    /// Embedding values, with what lies between aligned rows.
     pub values_bytes: u64,
     /// Optimizer state.
     pub optimizer_bytes: u64,
     /// Row directory.
     pub metadata_bytes: u64,
-    /// The most held at once, reached while the last resize moved rows from the old arena to the new.
+    /// The most held at once, reached while the last resize moved rows from old pages to new ones.
     pub peak_bytes: u64,
 }
 
@@ -74,67 +77,11 @@ pub struct Occurrences<'a> {
 /// Rows of different sizes on one device. See the [module](super).
 #[derive(Debug)]
 pub struct RaggedTable {
-    device: Device,
     options: TableOptions,
     account: Account,
-    storage: Storage,
+    rows: Rows,
     steps: u32,
     peak_bytes: u64,
-}
-
-/// What a resize replaces as a whole.
-#[derive(Debug)]
-pub(super) struct Storage {
-    offsets: Buffer<u32>,
-    /// The offsets on the host, when the buffer is not there itself.
-    mirror: Option<Vec<u32>>,
-    values: Buffer<f32>,
-    /// A buffer for each number of the optimizer's state.
-    state: Vec<Buffer<f32>>,
-}
-
-impl Storage {
-    /// Rows from elsewhere. The lengths are the caller's to check.
-    pub fn of(device: &Device, offsets: Offsets, values: Buffer<f32>, state: Vec<Buffer<f32>>) -> Result<Self> {
-        let offsets = offsets.into_vec();
-        let mirror = device.as_gpu().map(|_| offsets.clone());
-        Ok(Self { offsets: Buffer::from_vec(device, offsets)?, mirror, values, state })
-    }
-
-    /// Room for rows at these offsets, everything zero.
-    fn new(device: &Device, offsets: Offsets, state: StateSize) -> Result<Self> {
-        let (rows, values) = (offsets.rows(), offsets.values());
-        let state = state.lens(rows, values).map(|len| Buffer::zeroed(device, len)).collect::<Result<_>>()?;
-        Self::of(device, offsets, Buffer::zeroed(device, values)?, state)
-    }
-
-    fn duplicate(&self, device: &Device) -> Result<Self> {
-        let mut commands = device.commands();
-        let mut copy = |from: &Buffer<f32>| {
-            let mut to = Buffer::zeroed(device, from.len())?;
-            commands.copy(from, &mut to, from.len())?;
-            Ok(to)
-        };
-        let values = copy(&self.values)?;
-        let state = self.state.iter().map(&mut copy).collect::<Result<_>>()?;
-        commands.submit()?;
-        Ok(Self { offsets: Buffer::from_slice(device, self.offsets())?, mirror: self.mirror.clone(), values, state })
-    }
-
-    fn offsets(&self) -> &[u32] {
-        match &self.mirror {
-            Some(mirror) => mirror,
-            None => self.offsets.as_slice().expect("a mirror for a GPU's offsets"),
-        }
-    }
-
-    fn state_bytes(&self) -> u64 {
-        self.state.iter().map(Buffer::size_bytes).sum()
-    }
-
-    fn bytes(&self) -> u64 {
-        self.values.size_bytes() + self.state_bytes() + self.offsets.size_bytes()
-    }
 }
 
 impl RaggedTable {
@@ -144,10 +91,8 @@ impl RaggedTable {
     /// [`Error::OverBudget`] when the account has no room; [`Error::Limit`] past the device's largest binding.
     pub fn new(device: &Device, sizes: &[u32], options: TableOptions, account: &Account) -> Result<Self> {
         options.rule.check("RaggedTable::new")?;
-        let empty = Storage::new(device, Offsets::from_sizes(&[])?, options.rule.optimizer.state_size())?;
-        account.exchange(0, account.counted_bytes(0, 0, StateSize::default()))?;
-        let (device, account) = (device.clone(), account.clone());
-        let mut table = Self { device, options, account, storage: empty, steps: 0, peak_bytes: 0 };
+        let rows = Rows::zeroed(device, &[], options.layout, options.rule.optimizer.state_size())?;
+        let mut table = Self { options, account: account.clone(), rows, steps: 0, peak_bytes: 0 };
         table.append_rows(sizes)?;
         Ok(table)
     }
@@ -157,35 +102,23 @@ impl RaggedTable {
     /// # Errors
     /// [`Error::OverBudget`] when that account has no room for it; what the device reports.
     pub fn duplicate(&self, account: &Account) -> Result<Self> {
-        let bytes = account.counted_bytes(self.rows().into(), self.len(), self.options.rule.optimizer.state_size());
+        let bytes = account.counted_bytes(self.rows.size_bytes());
         account.exchange(0, bytes)?;
-        let storage = self.storage.duplicate(&self.device).inspect_err(|_| {
+        let rows = self.rows.duplicate().inspect_err(|_| {
             // Giving back cannot overdraw.
             let _ = account.exchange(bytes, 0);
         })?;
-        let (device, options) = (self.device.clone(), self.options);
-        Ok(Self { device, options, account: account.clone(), storage, steps: self.steps, peak_bytes: 0 })
+        Ok(Self { options: self.options, account: account.clone(), rows, steps: self.steps, peak_bytes: 0 })
     }
 
     /// A table with contents from elsewhere, for which the account has already given the bytes.
-    pub(super) fn restored(
-        device: &Device,
-        options: TableOptions,
-        account: &Account,
-        storage: Storage,
-        steps: u32,
-    ) -> Self {
-        Self { device: device.clone(), options, account: account.clone(), storage, steps, peak_bytes: 0 }
-    }
-
-    /// The offsets on the host.
-    pub(super) fn host_offsets(&self) -> &[u32] {
-        self.storage.offsets()
+    pub(super) fn restored(options: TableOptions, account: &Account, rows: Rows, steps: u32) -> Self {
+        Self { options, account: account.clone(), rows, steps, peak_bytes: 0 }
     }
 
     /// The device it lives on.
     pub fn device(&self) -> &Device {
-        &self.device
+        self.rows.device()
     }
 
     /// How it starts its rows and moves them.
@@ -200,12 +133,12 @@ impl RaggedTable {
 
     /// Number of rows.
     pub fn rows(&self) -> u32 {
-        self.storage.offsets().len() as u32 - 1
+        self.rows.len()
     }
 
     /// Number of values of all rows.
     pub fn len(&self) -> u64 {
-        self.storage.values.len() as u64
+        self.rows.values()
     }
 
     /// True when no row holds a value.
@@ -218,30 +151,25 @@ impl RaggedTable {
     /// # Panics
     /// When `row` is not below [`rows`](Self::rows).
     pub fn size(&self, row: u32) -> u32 {
-        let offsets = self.storage.offsets();
-        offsets[row as usize + 1] - offsets[row as usize]
+        self.rows.size(row)
     }
 
     /// The sizes of all rows.
-    pub fn sizes(&self) -> impl ExactSizeIterator<Item = u32> + '_ {
-        self.storage.offsets().windows(2).map(|pair| pair[1] - pair[0])
+    pub fn sizes(&self) -> impl Iterator<Item = u32> + '_ {
+        self.rows.sizes()
     }
 
-    /// The values on the device, row after row: what kernels read.
-    pub fn values(&self) -> &Buffer<f32> {
-        &self.storage.values
+    /// The rows as kernels take them: values, directory and optimizer state on the device.
+    pub fn as_rows(&self) -> &Rows {
+        &self.rows
     }
 
-    /// The `rows + 1` offsets on the device.
-    pub fn offsets(&self) -> &Buffer<u32> {
-        &self.storage.offsets
-    }
-
-    /// The optimizer's state on the device: a buffer for each number of
-    /// [`state_size`](crate::kernels::table::optimizer::Optimizer::state_size), those of the values' shape before those with one
-    /// number a row.
-    pub fn optimizer_state(&self) -> &[Buffer<f32>] {
-        &self.storage.state
+    /// The values on the host, row after row.
+    ///
+    /// # Errors
+    /// What the device reports.
+    pub fn read(&self) -> Result<Vec<f32>> {
+        self.rows.read()
     }
 
     /// Optimizer steps taken (or recorded): one for each update, whatever its rows.
@@ -257,8 +185,8 @@ impl RaggedTable {
         check::dims("table/update", dims)?;
         let ids = self.upload_ids("table/update", ids)?;
         let count = ids.len() as u32;
-        let mut workspace = Buffer::zeroed(&self.device, self.update_workspace_len(count, dims))?;
-        let mut commands = self.device.commands();
+        let mut workspace = Buffer::zeroed(self.device(), self.update_workspace_len(count, dims))?;
+        let mut commands = self.device().commands();
         let occurrences = Occurrences { ids: &ids, first: 0, count, gradients: gradients.into(), dims };
         self.record_update(&mut commands, occurrences, &mut workspace)?;
         commands.submit()
@@ -266,7 +194,7 @@ impl RaggedTable {
 
     /// Words of workspace that [`record_update`](Self::record_update) needs, with bags or without; none on the CPU.
     pub fn update_workspace_len(&self, count: u32, dims: u32) -> usize {
-        self.device.as_gpu().map_or(0, |_| Update::bag_workspace_len(count, dims))
+        self.device().as_gpu().map_or(0, |_| Update::bag_workspace_len(count, dims))
     }
 
     /// [`apply_gradients`](Self::apply_gradients) for ids that are on the device, as a part of the caller's commands. Ids
@@ -282,9 +210,7 @@ impl RaggedTable {
     ) -> Result<()> {
         let Occurrences { ids, first, count, gradients, dims } = occurrences;
         commands.run(Update {
-            arena: &mut self.storage.values,
-            offsets: &self.storage.offsets,
-            state: &mut self.storage.state,
+            rows: &mut self.rows,
             ids,
             first,
             count,
@@ -292,6 +218,7 @@ impl RaggedTable {
             dims,
             rule: self.options.rule,
             step: self.steps.saturating_add(1),
+            seed: self.options.seed,
             workspace,
         })?;
         self.steps = self.steps.saturating_add(1);
@@ -304,13 +231,12 @@ impl RaggedTable {
     /// Those of [`UpdateAll`].
     pub fn record_update_all(&mut self, commands: &mut Commands, gradients: &Buffer<f32>, dims: u32) -> Result<()> {
         commands.run(UpdateAll {
-            arena: &mut self.storage.values,
-            offsets: &self.storage.offsets,
-            state: &mut self.storage.state,
+            rows: &mut self.rows,
             gradients,
             dims,
             rule: self.options.rule,
             step: self.steps.saturating_add(1),
+            seed: self.options.seed,
         })?;
         self.steps = self.steps.saturating_add(1);
         Ok(())
@@ -332,10 +258,10 @@ impl RaggedTable {
     /// # fn main() -> scall_gpu::Result<()> {
     /// let device = Device::cpu();
     /// let mut table = RaggedTable::new(&device, &[2, 3], TableOptions::default(), &Account::unlimited())?;
-    /// let begun = table.values().read()?;
+    /// let begun = table.read()?;
     /// table.apply_gradients(&[0, 1], &Buffer::from_slice(&device, &[1.0; 6])?, 3)?;
     /// table.reset_rows(&[1])?;
-    /// let values = table.values().read()?;
+    /// let values = table.read()?;
     /// assert_ne!(values[..2], begun[..2]);
     /// assert_eq!(values[2..], begun[2..]);
     /// # Ok(()) }
@@ -343,17 +269,25 @@ impl RaggedTable {
     pub fn reset_rows(&mut self, rows: &[u32]) -> Result<()> {
         let ids = self.upload_ids(Reset::NAME, rows)?;
         let widest = rows.iter().map(|&row| self.size(row)).max().unwrap_or(0);
-        let TableOptions { init_std: std, zero_dims, seed, rule } = self.options;
-        let Storage { values, offsets, state, .. } = &mut self.storage;
-        let fill = Fill::Normal { seed, std, zero_dims };
-        let mut commands = self.device.commands();
-        commands.run(Reset { arena: values, shape: Shape::Ragged, offsets, ids: &ids, widest, fill })?;
-        let per_value = rule.optimizer.state_size().per_value as usize;
-        for (number, arena) in state.iter_mut().enumerate() {
-            let shape = if number < per_value { Shape::Ragged } else { Shape::OneARow };
-            commands.run(Reset { arena, shape, offsets, ids: &ids, widest, fill: Fill::Zero })?;
-        }
+        let mut commands = self.device().commands();
+        self.record_reset(&mut commands, &ids, widest)?;
         commands.submit()
+    }
+
+    /// [`reset_rows`](Self::reset_rows) for ids that are on the device, as a part of the caller's commands. Ids past the table are left
+    /// out; `widest` is about the size of the widest of the rows.
+    ///
+    /// # Errors
+    /// Those of [`Reset`].
+    pub fn record_reset(&mut self, commands: &mut Commands, ids: &Buffer<u32>, widest: u32) -> Result<()> {
+        let fill = self.fill();
+        commands.run(Reset { rows: &mut self.rows, ids, widest, fill })
+    }
+
+    /// What dims start as.
+    fn fill(&self) -> Fill {
+        let TableOptions { init_std: std, zero_dims, seed, .. } = self.options;
+        Fill::Normal { seed, std, zero_dims }
     }
 
     /// Sets the optimizer's step size from the next update on: state and count of steps stay.
@@ -367,9 +301,9 @@ impl RaggedTable {
         Ok(())
     }
 
-    /// The values, and the offsets that say where rows are: for kernels that change values beside the optimizer.
-    pub(crate) fn values_mut(&mut self) -> (&mut Buffer<f32>, &Buffer<u32>) {
-        (&mut self.storage.values, &self.storage.offsets)
+    /// The rows, for kernels that change values beside the optimizer.
+    pub(crate) fn rows_mut(&mut self) -> &mut Rows {
+        &mut self.rows
     }
 
     /// Plans a resize to these sizes; sizes past the table's rows are new rows.
@@ -377,59 +311,21 @@ impl RaggedTable {
     /// # Errors
     /// Those of [`ResizePlan::new`].
     pub fn plan(&self, sizes: &[u32]) -> Result<ResizePlan> {
-        ResizePlan::between(self.storage.offsets(), sizes)
+        ResizePlan::new(&self.rows, sizes)
     }
 
     /// Bytes that the account would count for this table after the plan.
     pub fn counted_bytes_after(&self, plan: &ResizePlan) -> u64 {
-        self.counted_bytes(plan.to().rows() as u64, plan.to().values() as u64)
+        self.counted_bytes_of(plan.to())
+    }
+
+    fn counted_bytes_of(&self, directory: &Directory) -> u64 {
+        self.account.counted_bytes(directory.bytes(self.rows.layout(), self.rows.state_size()))
     }
 
     /// Bytes that the account counts for this table.
     pub fn used_bytes(&self) -> u64 {
-        self.counted_bytes(self.rows().into(), self.len())
-    }
-
-    /// Carries out a plan: what survives keeps its bits, new values are drawn, new state is zero, the count of steps goes
-    /// on. Blocks until the old arena is free.
-    ///
-    /// # Errors
-    /// [`Error::StalePlan`], [`Error::OverBudget`], or what the device reports. The table is then as before.
-    pub fn resize(&mut self, plan: &ResizePlan) -> Result<()> {
-        let (wanted, own) = (plan.from(), Fingerprint::of(self.storage.offsets()));
-        if wanted != own {
-            return Err(Error::StalePlan {
-                expected_rows: wanted.rows,
-                expected_values: wanted.values,
-                rows: own.rows,
-                values: own.values,
-            });
-        }
-        self.check_room(plan)?;
-        let (old, new) = (self.used_bytes(), self.counted_bytes_after(plan));
-        // Room for the larger of both until it is known which one stays: then only room is given back.
-        let reserved = old.max(new);
-        self.account.exchange(old, reserved)?;
-        let moved = self.moved(plan);
-        let settled = if moved.is_ok() { new } else { old };
-        self.account.exchange(reserved, settled)?;
-        let storage = moved?;
-        self.peak_bytes = self.storage.bytes() + storage.bytes();
-        self.storage = storage;
-        if let Some(gpu) = self.device.as_gpu() {
-            // Lets the old arena go. The move has been waited for and checked; what comes now is for the next check.
-            let _ = gpu.device().poll(wgpu::PollType::wait_indefinitely());
-        }
-        Ok(())
-    }
-
-    /// Whether the device can hold the rows of a plan, known before anything moves.
-    ///
-    /// # Errors
-    /// [`Error::Limit`] past the device's largest binding.
-    pub fn check_room(&self, plan: &ResizePlan) -> Result<()> {
-        Buffer::<f32>::check_len(&self.device, plan.to().values())?;
-        Buffer::<u32>::check_len(&self.device, plan.to().rows() + 1)
+        self.account.counted_bytes(self.rows.size_bytes())
     }
 
     /// Adds rows of the given sizes behind the last.
@@ -444,50 +340,9 @@ impl RaggedTable {
 
     /// Bytes held, by what for.
     pub fn memory(&self) -> MemoryReport {
-        MemoryReport {
-            values_bytes: self.storage.values.size_bytes(),
-            optimizer_bytes: self.storage.state_bytes(),
-            metadata_bytes: self.storage.offsets.size_bytes(),
-            peak_bytes: self.peak_bytes.max(self.storage.bytes()),
-        }
-    }
-
-    fn moved(&self, plan: &ResizePlan) -> Result<Storage> {
-        let from = &self.storage;
-        let mut to = Storage::new(&self.device, plan.to().clone(), self.options.rule.optimizer.state_size())?;
-        let TableOptions { init_std: std, zero_dims, seed, .. } = self.options;
-        let mut commands = self.device.commands();
-        commands.run(Migrate {
-            from_arena: &from.values,
-            from_offsets: &from.offsets,
-            to_arena: &mut to.values,
-            to_offsets: &to.offsets,
-            widest: plan.widest(),
-            fill: Fill::Normal { seed, std, zero_dims },
-        })?;
-        let per_value = self.options.rule.optimizer.state_size().per_value as usize;
-        for (number, (from_state, to_state)) in from.state.iter().zip(&mut to.state).enumerate() {
-            if number < per_value {
-                commands.run(Migrate {
-                    from_arena: from_state,
-                    from_offsets: &from.offsets,
-                    to_arena: to_state,
-                    to_offsets: &to.offsets,
-                    widest: plan.widest(),
-                    fill: Fill::Zero,
-                })?;
-            } else {
-                // One number a row: rows stay where they are, and those behind them are zero.
-                commands.copy(from_state, to_state, from_state.len())?;
-            }
-        }
-        commands.submit()?;
-        self.device.wait()?;
-        Ok(to)
-    }
-
-    fn counted_bytes(&self, rows: u64, values: u64) -> u64 {
-        self.account.counted_bytes(rows, values, self.options.rule.optimizer.state_size())
+        let [values_bytes, optimizer_bytes, metadata_bytes] = self.rows.size_bytes();
+        let now = MemoryReport { values_bytes, optimizer_bytes, metadata_bytes, peak_bytes: 0 };
+        MemoryReport { peak_bytes: self.peak_bytes.max(now.total_bytes()), ..now }
     }
 
     fn upload_ids(&self, op: &'static str, ids: &[u32]) -> Result<Buffer<u32>> {
@@ -495,7 +350,7 @@ impl RaggedTable {
         if let Some(position) = ids.iter().position(|&id| id >= rows) {
             return Err(Error::IdOutOfRange { op, arg: "ids", position, id: ids[position], rows: rows.into() });
         }
-        Buffer::from_slice(&self.device, ids)
+        Buffer::from_slice(self.device(), ids)
     }
 }
 

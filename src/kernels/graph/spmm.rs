@@ -25,10 +25,11 @@
 
 use std::ops::Range;
 
+use half::f16;
 use rayon::prelude::*;
 
 use crate::device::{Access, Buffer, Entry, Gpu, Kernel, Launch, Shader, params};
-use crate::kernels::table::lookup::row;
+use crate::kernels::table::rows::{Format, HostRows, Place, Rows, Value};
 use crate::kernels::{MAX_TRIPS, check};
 use crate::{Error, Result};
 
@@ -74,6 +75,9 @@ params! {
     struct Params {
         rows: u32,
         columns: u32,
+        x_blocks: u32,
+        x_shift: u32,
+        x_alignment: u32,
         nonzeros: u32,
         dims: u32,
         x_first: u32,
@@ -83,6 +87,15 @@ params! {
         accumulate: u32,
         scale: f32,
     }
+}
+
+/// The matrix that is multiplied.
+#[derive(Clone, Copy, Debug)]
+pub enum Operand<'a> {
+    /// `n * (x_first + D)` values.
+    Dense(&'a Buffer<f32>),
+    /// `n` rows, on a GPU in one page; dims past `x_first + D` are not read.
+    Ragged(&'a Rows),
 }
 
 /// A running sum over several products: `total = scale * (total + Y)`.
@@ -98,17 +111,19 @@ pub struct Accumulate<'a> {
 ///
 /// ```
 /// use scall_gpu::device::{Buffer, Device, Kernel};
-/// use scall_gpu::kernels::graph::spmm::Spmm;
+/// use scall_gpu::kernels::graph::spmm::{Operand, Spmm};
+/// use scall_gpu::kernels::table::rows::{Layout, Rows};
 /// # fn main() -> scall_gpu::Result<()> {
 /// let device = Device::cpu();
 /// // [[0, 2], [0, 0], [1, 3]] times rows of sizes 1 and 2.
+/// let mut x = Rows::zeroed(&device, &[1, 2], Layout::default(), Default::default())?;
+/// x.write(&[5.0, 10.0, 20.0])?;
 /// let mut y = Buffer::zeroed(&device, 6)?;
 /// Spmm {
 ///     row_offsets: &Buffer::from_slice(&device, &[0, 1, 1, 3])?,
 ///     columns: &Buffer::from_slice(&device, &[1, 0, 1])?,
 ///     values: &Buffer::from_slice(&device, &[2.0, 1.0, 3.0])?,
-///     x: &Buffer::from_slice(&device, &[5.0, 10.0, 20.0])?,
-///     x_offsets: Some(&Buffer::from_slice(&device, &[0, 1, 3])?),
+///     x: Operand::Ragged(&x),
 ///     x_first: 0,
 ///     dims: 2,
 ///     y: &mut y,
@@ -128,10 +143,8 @@ pub struct Spmm<'a> {
     pub columns: &'a Buffer<u32>,
     /// `nnz` values.
     pub values: &'a Buffer<f32>,
-    /// X: `n * (x_first + D)` values, or an arena of rows.
-    pub x: &'a Buffer<f32>,
-    /// For a ragged X, `n + 1` element offsets into it; dims past `x_first + D` are not read.
-    pub x_offsets: Option<&'a Buffer<u32>>,
+    /// X.
+    pub x: Operand<'a>,
     /// Leading elements of a row of X that are left out.
     pub x_first: u32,
     /// Width `D`.
@@ -168,9 +181,9 @@ impl Spmm<'_> {
 
     /// Rows of X.
     fn x_rows(&self) -> usize {
-        match self.x_offsets {
-            Some(offsets) => offsets.len() - 1,
-            None => self.x.len().checked_div(self.x_first as usize + self.dims as usize).unwrap_or(0),
+        match self.x {
+            Operand::Ragged(rows) => rows.len() as usize,
+            Operand::Dense(x) => x.len().checked_div(self.x_first as usize + self.dims as usize).unwrap_or(0),
         }
     }
 }
@@ -188,9 +201,8 @@ impl Kernel for Spmm<'_> {
         for first in [0, self.x_first, self.y_first] {
             check::dims(op, width(first).try_into().unwrap_or(u32::MAX))?;
         }
-        match self.x_offsets {
-            Some(offsets) => drop(check::rows(op, "x_offsets", offsets.len())?),
-            None => check::len(op, "x", self.x.len(), self.x_rows() as u64 * width(self.x_first))?,
+        if let Operand::Dense(x) = self.x {
+            check::len(op, "x", x.len(), self.x_rows() as u64 * width(self.x_first))?;
         }
         let expected = u64::from(rows) * width(self.y_first);
         check::indexable(op, "y", expected)?;
@@ -213,9 +225,17 @@ impl Kernel for Spmm<'_> {
         let nonzeros = self.columns.len();
         let chunk = chunk(nonzeros);
         let lanes = lanes(self.dims);
+        let page = match self.x {
+            Operand::Dense(_) => None,
+            Operand::Ragged(rows) => Some(rows.single_page(Self::NAME, "x")?),
+        };
+        let place = page.map_or(Place { first: 0, rows: 0, blocks: 0, shift: 0, alignment: 1 }, |page| page.place);
         let params = Params {
             rows: self.row_offsets.len() as u32 - 1,
             columns: self.x_rows() as u32,
+            x_blocks: place.blocks,
+            x_shift: place.shift,
+            x_alignment: place.alignment,
             nonzeros: nonzeros as u32,
             dims: self.dims,
             x_first: self.x_first,
@@ -228,9 +248,13 @@ impl Kernel for Spmm<'_> {
         let y = &*self.y;
         // Stand-ins of the right type for what is not there; the shader does not touch them.
         let total = self.accumulate.as_ref().map_or(y, |a| &*a.total);
-        let x_offsets = self.x_offsets.unwrap_or(self.row_offsets);
-        let x = || self.x.binding("x");
-        let x_offsets = || x_offsets.binding("x_offsets");
+        let x = || match (self.x, page) {
+            (Operand::Dense(x), _) => [x.binding("x"), self.row_offsets.binding("row_offsets")],
+            (_, Some(page)) => page.bindings(),
+            (Operand::Ragged(_), None) => unreachable!("ragged rows have a page"),
+        };
+        let half = page.map_or(0.0, |page| page.half().1);
+        let ragged = f64::from(u32::from(page.is_some()));
         let row_offsets = || self.row_offsets.binding("row_offsets");
         let columns = || self.columns.binding("columns");
         let values = || self.values.binding("values");
@@ -240,7 +264,7 @@ impl Kernel for Spmm<'_> {
             Launch {
                 shader: &SHADER,
                 entry,
-                constants: &[("lanes", f64::from(lanes)), ("ragged", f64::from(u32::from(self.x_offsets.is_some())))],
+                constants: &[("lanes", f64::from(lanes)), ("ragged", ragged), ("half", half)],
                 params: params.words(),
                 bindings,
                 groups: (units * u64::from(params.tiles)).div_ceil(u64::from(256 / lanes)),
@@ -248,25 +272,38 @@ impl Kernel for Spmm<'_> {
             .record(gpu, pass)
         };
         let (out, sum) = outputs();
-        let bindings = [x(), x_offsets(), row_offsets(), columns(), values(), out, sum];
+        let [arena, directory] = x();
+        let bindings = [arena, directory, row_offsets(), columns(), values(), out, sum];
         launch("short_rows", &bindings, params.rows.into())?;
         if nonzeros <= chunk {
             return Ok(());
         }
         let chunks = nonzeros.div_ceil(chunk) as u64;
-        launch("partial_sums", &[x(), x_offsets(), row_offsets(), columns(), values(), workspace()], chunks)?;
+        let [arena, directory] = x();
+        launch("partial_sums", &[arena, directory, row_offsets(), columns(), values(), workspace()], chunks)?;
         let (out, sum) = outputs();
         launch("long_rows", &[row_offsets(), out, workspace(), sum], chunks)
     }
 
     fn twin(self) -> Result<()> {
-        let op = Self::NAME;
+        match self.x {
+            Operand::Ragged(rows) if rows.layout().format == Format::F16 => self.twin_of::<f16>(),
+            _ => self.twin_of::<f32>(),
+        }
+    }
+}
+
+impl Spmm<'_> {
+    fn twin_of<V: Value>(self) -> Result<()> {
+        let op = <Self as Kernel>::NAME;
         let product = Product {
             row_offsets: self.row_offsets.host(op, "row_offsets")?,
             columns: self.columns.host(op, "columns")?,
             values: self.values.host(op, "values")?,
-            x: self.x.host(op, "x")?,
-            x_offsets: self.x_offsets.map(|offsets| offsets.host(op, "x_offsets")).transpose()?,
+            x: match self.x {
+                Operand::Dense(x) => HostOperand::Dense(x.host(op, "x")?),
+                Operand::Ragged(rows) => HostOperand::Ragged(HostRows::<V>::new(op, "x", rows)?),
+            },
             dims: self.dims as usize,
             x_first: self.x_first as usize,
             y_first: self.y_first as usize,
@@ -285,13 +322,17 @@ impl Kernel for Spmm<'_> {
     }
 }
 
+enum HostOperand<'a, V> {
+    Dense(&'a [f32]),
+    Ragged(HostRows<'a, V>),
+}
+
 /// The operands of the CPU twin.
-struct Product<'a> {
+struct Product<'a, V> {
     row_offsets: &'a [u32],
     columns: &'a [u32],
     values: &'a [f32],
-    x: &'a [f32],
-    x_offsets: Option<&'a [u32]>,
+    x: HostOperand<'a, V>,
     dims: usize,
     x_first: usize,
     y_first: usize,
@@ -301,7 +342,7 @@ struct Product<'a> {
 /// Products in a CPU task: some tens of microseconds.
 const TASK_PRODUCTS: usize = 128 * 1024;
 
-impl Product<'_> {
+impl<V: Value> Product<'_, V> {
     fn chunk(&self) -> usize {
         chunk(self.columns.len())
     }
@@ -373,44 +414,48 @@ impl Product<'_> {
     /// The non-zeros of `range` in order; `out` is written over.
     fn sum(&self, range: Range<usize>, out: &mut [f32]) {
         let (columns, values) = (&self.columns[range.clone()], &self.values[range]);
-        if let Some(offsets) = self.x_offsets {
-            out.fill(0.0);
-            for (&column, value) in columns.iter().zip(values) {
-                let row = row(self.x, offsets, column);
-                for (sum, x) in out.iter_mut().zip(row.get(self.x_first..).unwrap_or(&[])) {
-                    *sum += value * x;
+        let x = match &self.x {
+            HostOperand::Dense(x) => x,
+            HostOperand::Ragged(rows) => {
+                out.fill(0.0);
+                let mut scratch = Vec::new();
+                for (&column, value) in columns.iter().zip(values) {
+                    let row = V::widen(rows.row(column), &mut scratch);
+                    for (sum, x) in out.iter_mut().zip(row.get(self.x_first..).unwrap_or(&[])) {
+                        *sum += value * x;
+                    }
                 }
+                return;
             }
-            return;
-        }
+        };
         let mut first = 0;
         while self.dims - first >= 32 {
-            self.tile::<32>(columns, values, first, out);
+            self.tile::<32>(x, columns, values, first, out);
             first += 32;
         }
         while self.dims - first >= 8 {
-            self.tile::<8>(columns, values, first, out);
+            self.tile::<8>(x, columns, values, first, out);
             first += 8;
         }
         while self.dims - first >= 4 {
-            self.tile::<4>(columns, values, first, out);
+            self.tile::<4>(x, columns, values, first, out);
             first += 4;
         }
         while first < self.dims {
-            self.tile::<1>(columns, values, first, out);
+            self.tile::<1>(x, columns, values, first, out);
             first += 1;
         }
     }
 
     /// `W` elements of a dense product, held in registers.
     #[inline(always)]
-    fn tile<const W: usize>(&self, columns: &[u32], values: &[f32], first: usize, out: &mut [f32]) {
+    fn tile<const W: usize>(&self, x: &[f32], columns: &[u32], values: &[f32], first: usize, out: &mut [f32]) {
         let width = self.x_first + self.dims;
         let mut sum = [0.0f32; W];
         for (&column, &value) in columns.iter().zip(values) {
             let at = column as usize * width + self.x_first + first;
             // A column past X has no elements.
-            if let Some(x) = self.x.get(at..at + W) {
+            if let Some(x) = x.get(at..at + W) {
                 for k in 0..W {
                     sum[k] += value * x[k];
                 }

@@ -27,11 +27,13 @@
 //!
 //! Source: Rendle et al., "BPR: Bayesian personalized ranking from implicit feedback", UAI 2009.
 
+use half::f16;
 use rayon::prelude::*;
 
 use crate::Result;
 use crate::device::{Access, Buffer, Entry, Gpu, Kernel, Launch, Shader, params};
-use crate::kernels::table::lookup::{lanes, row};
+use crate::kernels::table::lookup::lanes;
+use crate::kernels::table::rows::{Format, HostRows, Place, Rows, Value};
 use crate::kernels::{TASK_ELEMENTS, check};
 
 pub(crate) static SHADER: Shader = Shader {
@@ -58,7 +60,13 @@ params! {
     struct Params {
         count: u32,
         users: u32,
+        user_blocks: u32,
+        user_shift: u32,
+        user_alignment: u32,
         items: u32,
+        item_blocks: u32,
+        item_shift: u32,
+        item_alignment: u32,
         user_dims: u32,
         item_dims: u32,
         bias: u32,
@@ -81,20 +89,32 @@ pub enum BiasUse {
     Fixed,
 }
 
-/// How user rows lie in their arena.
+/// What the users' rows are.
 #[derive(Clone, Copy, Debug)]
 pub enum UserRows<'a> {
-    /// Ragged: `users + 1` element offsets.
-    Ragged(&'a Buffer<u32>),
-    /// Dense, `user_dims` wide, the rows of a user's items among their sum: the weight `w_u` of each of the `users`.
-    History(&'a Buffer<f32>),
+    /// Rows of a table.
+    Ragged(&'a Rows),
+    /// Dense, with the rows of a user's items among their sum.
+    History {
+        /// `users * user_dims` values.
+        values: &'a Buffer<f32>,
+        /// The weight `w_u` of each of the `users`.
+        weights: &'a Buffer<f32>,
+    },
 }
 
 impl UserRows<'_> {
     fn rows(&self) -> u32 {
         match self {
-            Self::Ragged(offsets) => offsets.len() as u32 - 1,
-            Self::History(weights) => weights.len() as u32,
+            Self::Ragged(rows) => rows.len(),
+            Self::History { weights, .. } => weights.len() as u32,
+        }
+    }
+
+    fn format(&self) -> Format {
+        match self {
+            Self::Ragged(rows) => rows.layout().format,
+            Self::History { .. } => Format::F32,
         }
     }
 }
@@ -104,14 +124,10 @@ impl UserRows<'_> {
 pub struct Bpr<'a> {
     /// `3 * B` ids: users, then positives, then negatives.
     pub triples: &'a Buffer<u32>,
-    /// Values of all user rows.
-    pub user_arena: &'a Buffer<f32>,
-    /// How they lie there.
+    /// The users' rows; on a GPU in one page.
     pub users: UserRows<'a>,
-    /// Values of all item rows.
-    pub item_arena: &'a Buffer<f32>,
-    /// `items + 1` element offsets into the item arena.
-    pub item_offsets: &'a Buffer<u32>,
+    /// The items' rows; on a GPU in one page.
+    pub items: &'a Rows,
     /// What the first value of an item row is.
     pub item_bias: BiasUse,
     /// Weight of the squared embeddings.
@@ -138,15 +154,11 @@ impl Kernel for Bpr<'_> {
         let batch = self.triples.len() as u64 / 3;
         check::len(op, "triples", self.triples.len(), 3 * batch)?;
         check::indexable(op, "triples", self.triples.len() as u64)?;
-        match self.users {
-            UserRows::Ragged(offsets) => drop(check::rows(op, "user_offsets", offsets.len())?),
-            UserRows::History(weights) => {
-                let expected = weights.len() as u64 * u64::from(self.user_dims);
-                check::indexable(op, "user_arena", expected)?;
-                check::len(op, "user_arena", self.user_arena.len(), expected)?;
-            }
+        if let UserRows::History { values, weights } = self.users {
+            let expected = weights.len() as u64 * u64::from(self.user_dims);
+            check::indexable(op, "users.values", expected)?;
+            check::len(op, "users.values", values.len(), expected)?;
         }
-        check::rows(op, "item_offsets", self.item_offsets.len())?;
         check::dims(op, self.user_dims)?;
         check::dims(op, self.item_dims)?;
         for (arg, value) in [("l2", self.l2), ("l2_bias", self.l2_bias)] {
@@ -163,32 +175,47 @@ impl Kernel for Bpr<'_> {
     fn dispatch(self, gpu: &Gpu, pass: &mut wgpu::ComputePass<'_>) -> Result<()> {
         let lanes = lanes(self.user_dims.max(self.item_dims));
         let count = self.loss.len() as u32;
+        let (items, item_half) = (self.items.single_page(Self::NAME, "items")?, self.items.pages()[0].half().1);
+        let nothing = Place { first: 0, rows: 0, blocks: 0, shift: 0, alignment: 1 };
+        let (user_place, [user_arena, user_directory], user_half) = match self.users {
+            UserRows::Ragged(rows) => {
+                let page = rows.single_page(Self::NAME, "users")?;
+                (page.place, page.bindings(), page.half().1)
+            }
+            UserRows::History { values, weights } => {
+                (nothing, [values.binding("users.values"), weights.binding("users.weights")], 0.0)
+            }
+        };
+        let [item_arena, item_directory] = items.bindings();
         Launch {
             shader: &SHADER,
             entry: "gradients",
-            constants: &[("lanes", f64::from(lanes))],
+            constants: &[("lanes", f64::from(lanes)), ("user_half", user_half), ("item_half", item_half)],
             params: Params {
                 count,
                 users: self.users.rows(),
-                items: self.item_offsets.len() as u32 - 1,
+                user_blocks: user_place.blocks,
+                user_shift: user_place.shift,
+                user_alignment: user_place.alignment,
+                items: self.items.len(),
+                item_blocks: items.place.blocks,
+                item_shift: items.place.shift,
+                item_alignment: items.place.alignment,
                 user_dims: self.user_dims,
                 item_dims: self.item_dims,
                 bias: u32::from(self.item_bias != BiasUse::None),
                 learned: u32::from(self.item_bias == BiasUse::Learned),
-                dense: u32::from(matches!(self.users, UserRows::History(_))),
+                dense: u32::from(matches!(self.users, UserRows::History { .. })),
                 l2: self.l2,
                 l2_bias: self.l2_bias,
             }
             .words(),
             bindings: &[
                 self.triples.binding("triples"),
-                self.user_arena.binding("user_arena"),
-                match self.users {
-                    UserRows::Ragged(offsets) => offsets.binding("user_offsets"),
-                    UserRows::History(weights) => weights.binding("user_weights"),
-                },
-                self.item_arena.binding("item_arena"),
-                self.item_offsets.binding("item_offsets"),
+                user_arena,
+                user_directory,
+                item_arena,
+                item_directory,
                 self.loss.binding("loss"),
                 self.user_gradients.binding("user_gradients"),
                 self.item_gradients.binding("item_gradients"),
@@ -199,16 +226,28 @@ impl Kernel for Bpr<'_> {
     }
 
     fn twin(self) -> Result<()> {
-        let op = Self::NAME;
+        match (self.users.format(), self.items.layout().format) {
+            (Format::F32, Format::F32) => self.twin_of::<f32, f32>(),
+            (Format::F32, Format::F16) => self.twin_of::<f32, f16>(),
+            (Format::F16, Format::F32) => self.twin_of::<f16, f32>(),
+            (Format::F16, Format::F16) => self.twin_of::<f16, f16>(),
+        }
+    }
+}
+
+impl Bpr<'_> {
+    fn twin_of<U: Value, I: Value>(self) -> Result<()> {
+        let op = <Self as Kernel>::NAME;
         let tables = Tables {
             triples: self.triples.host(op, "triples")?,
-            user_arena: self.user_arena.host(op, "user_arena")?,
             users: match self.users {
-                UserRows::Ragged(offsets) => HostUsers::Ragged(offsets.host(op, "user_offsets")?),
-                UserRows::History(weights) => HostUsers::History(weights.host(op, "user_weights")?),
+                UserRows::Ragged(rows) => HostUsers::Ragged(HostRows::<U>::new(op, "users", rows)?),
+                UserRows::History { values, weights } => {
+                    HostUsers::History(values.host(op, "users.values")?, weights.host(op, "users.weights")?)
+                }
             },
-            item_arena: self.item_arena.host(op, "item_arena")?,
-            item_offsets: self.item_offsets.host(op, "item_offsets")?,
+            items: HostRows::<I>::new(op, "items", self.items)?,
+            rows: [self.users.rows(), self.items.len()],
             dims: [self.user_dims as usize, self.item_dims as usize],
             bias: usize::from(self.item_bias != BiasUse::None),
             learned: self.item_bias == BiasUse::Learned,
@@ -235,21 +274,22 @@ impl Kernel for Bpr<'_> {
     }
 }
 
-struct Tables<'a> {
+struct Tables<'a, U, I> {
     triples: &'a [u32],
-    user_arena: &'a [f32],
-    users: HostUsers<'a>,
-    item_arena: &'a [f32],
-    item_offsets: &'a [u32],
+    users: HostUsers<'a, U>,
+    items: HostRows<'a, I>,
+    /// Of users and of items.
+    rows: [u32; 2],
     dims: [usize; 2],
     bias: usize,
     learned: bool,
     decay: [f32; 2],
 }
 
-enum HostUsers<'a> {
-    Ragged(&'a [u32]),
-    History(&'a [f32]),
+enum HostUsers<'a, U> {
+    Ragged(HostRows<'a, U>),
+    /// Values and weights.
+    History(&'a [f32], &'a [f32]),
 }
 
 /// The outputs of neighbouring triples.
@@ -277,34 +317,33 @@ impl Block<'_> {
         (Self { first: self.first, loss, users, positives, negatives }, tail)
     }
 
-    fn fill(self, tables: &Tables<'_>, batch: usize) {
+    fn fill<U: Value, I: Value>(self, tables: &Tables<'_, U, I>, batch: usize) {
         let [user_dims, item_dims] = tables.dims;
         let scale = 1.0 / batch as f32;
         let [decay, decay_bias] = tables.decay.map(|decay| decay * scale);
-        let items = tables.item_offsets.len() as u32 - 1;
-        let (users, user_decay) = match tables.users {
-            HostUsers::Ragged(offsets) => (offsets.len() as u32 - 1, decay),
-            HostUsers::History(weights) => (weights.len() as u32, 0.0),
-        };
+        let [users, items] = tables.rows;
+        let user_decay = if matches!(tables.users, HostUsers::Ragged(_)) { decay } else { 0.0 };
         self.users.fill(0.0);
         self.positives.fill(0.0);
         self.negatives.fill(0.0);
         let mut difference = vec![0.0f32; user_dims];
         let mut without = vec![0.0f32; user_dims];
+        let (mut user_scratch, mut scratch) = (Vec::new(), [Vec::new(), Vec::new()]);
         for (k, loss) in self.loss.iter_mut().enumerate() {
             let [u, p, n] = [0, 1, 2].map(|block| tables.triples[block * batch + self.first + k]);
             if u >= users || p >= items || n >= items {
                 *loss = 0.0;
                 continue;
             }
-            let (user, weight) = match tables.users {
-                HostUsers::Ragged(offsets) => (cut(row(tables.user_arena, offsets, u), user_dims), 0.0),
-                HostUsers::History(weights) => {
-                    (&tables.user_arena[u as usize * user_dims..][..user_dims], weights[u as usize])
+            let (user, weight) = match &tables.users {
+                HostUsers::Ragged(rows) => (cut(U::widen(rows.row(u), &mut user_scratch), user_dims), 0.0),
+                HostUsers::History(values, weights) => {
+                    (&values[u as usize * user_dims..][..user_dims], weights[u as usize])
                 }
             };
-            let [positive, negative] = [p, n].map(|id| {
-                let row = cut(row(tables.item_arena, tables.item_offsets, id), item_dims);
+            let [first, second] = &mut scratch;
+            let [positive, negative] = [(p, first), (n, second)].map(|(id, scratch)| {
+                let row = cut(I::widen(tables.items.row(id), scratch), item_dims);
                 row.split_at(tables.bias.min(row.len()))
             });
             let difference = &mut difference[..user.len()];

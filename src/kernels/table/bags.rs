@@ -10,11 +10,12 @@
 //!
 //! # Numerics
 //! Bags add in f32 in the order of their ids, also for f16; the two devices agree within `2 * eps * (sum of |w_i * row_i[j]|)` times the
-//! bag's length (the products may be fused). Maxima are equal in every bit, but for NaN, which is whatever the device makes of it.
+//! bag's length (the products may be fused; on a GPU the ids of a page come before those of the next). Maxima are equal in every bit, but
+//! for NaN, which is whatever the device makes of it, and the sign of a zero where there are several pages.
 //!
 //! # Cost
-//! One dispatch; `4 * (sum of min(d_i, D)) + 4 * bags * D` bytes, plus ids, bags and offsets (f16: half of what is written). Bags of more
-//! than about 16,000 ids take further dispatches.
+//! One dispatch a page; `4 * (sum of min(d_i, D)) + 4 * bags * D` bytes, plus ids, bags and directory (f16: half of what is read or written).
+//! Bags of more than about 16,000 ids take further dispatches.
 //!
 //! Source: the embedding bag of recommenders (Naumov et al., "Deep learning recommendation model for personalization and
 //! recommendation systems", 2019), on rows of different sizes.
@@ -23,7 +24,10 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::lookup::{Output, lanes, row, whole_words};
+use half::f16;
+
+use super::lookup::{Output, lanes, whole_words};
+use super::rows::{Format, HostRows, Place, Rows, Value};
 use crate::device::{Access, Binding, Buffer, Entry, Gpu, Kernel, Launch, Shader, params};
 use crate::kernels::{MAX_TRIPS, TASK_ELEMENTS, check};
 use crate::{Error, Result};
@@ -61,13 +65,20 @@ pub(crate) static SHADER: Shader = Shader {
 
 params! {
     struct Params {
+        first_row: u32,
         rows: u32,
+        blocks: u32,
+        shift: u32,
+        alignment: u32,
+        table_rows: u32,
         count: u32,
         dims: u32,
         weighted: u32,
         mean: u32,
         first: u32,
         last: u32,
+        begins: u32,
+        ends: u32,
     }
 }
 
@@ -87,10 +98,8 @@ pub enum Pooling {
 /// Looks up bags of rows. See the [module](self).
 #[derive(Debug)]
 pub struct LookupBags<'a, T: Output = f32> {
-    /// Values of all rows, one after another.
-    pub arena: &'a Buffer<f32>,
-    /// `rows + 1` element offsets into the arena.
-    pub offsets: &'a Buffer<u32>,
+    /// The rows.
+    pub rows: &'a Rows,
     /// Row ids, bag after bag.
     pub ids: &'a Buffer<u32>,
     /// `bags + 1` offsets into `ids`, monotone, the last at most its length.
@@ -134,7 +143,6 @@ impl<T: Output> Kernel for LookupBags<'_, T> {
 
     fn check(&self) -> Result<()> {
         let op = Self::NAME;
-        check::rows(op, "offsets", self.offsets.len())?;
         check::indexable(op, "ids", self.ids.len() as u64)?;
         check::dims(op, self.dims)?;
         whole_words::<T>(op, self.dims)?;
@@ -157,22 +165,31 @@ impl<T: Output> Kernel for LookupBags<'_, T> {
     fn dispatch(self, gpu: &Gpu, pass: &mut wgpu::ComputePass<'_>) -> Result<()> {
         let lanes = lanes(self.dims / T::PER_WORD);
         let bags = self.bags.len() as u32 - 1;
-        let (window, entry) = (self.window(), self.entry());
-        if T::PER_WORD > 1 && self.longest_bag > window {
+        let (window, entry, longest) = (self.window(), self.entry(), self.longest_bag.max(1));
+        let pages = self.rows.pages();
+        if T::PER_WORD > 1 {
             // Parts of a sum that pass through f16 would lose what it cannot hold.
-            return Err(Error::Limit {
-                op: Self::NAME,
-                arg: "longest_bag",
-                limit: "ids of a bag into f16",
-                allowed: window.into(),
-                requested: self.longest_bag.into(),
-            });
+            let limit = |arg, limit, allowed: u32, requested: u32| {
+                let (allowed, requested) = (allowed.into(), requested.into());
+                Err(Error::Limit { op: Self::NAME, arg, limit, allowed, requested })
+            };
+            if longest > window {
+                return limit("longest_bag", "ids of a bag into f16", window, longest);
+            }
+            if pages.len() > 1 {
+                return limit("rows", "pages of bags into f16", 1, pages.len() as u32);
+            }
         }
-        for first in (0..self.longest_bag.max(1)).step_by(window as usize) {
-            let table = [self.arena.binding("arena"), self.offsets.binding("offsets"), self.ids.binding("ids")];
+        let windows = longest.div_ceil(window);
+        for (number, page) in (0..windows).flat_map(|number| pages.iter().map(move |page| (number, page))) {
+            let [arena, directory] = page.bindings();
+            let table = [arena, directory, self.ids.binding("ids")];
             let (out, bags_binding) = (self.out.binding("out"), self.bags.binding("bags"));
-            // Unread when there are no weights; the arena has the right type.
-            let weights = self.weights.unwrap_or(self.arena).binding("weights");
+            let weights = match self.weights {
+                Some(weights) => weights.binding("weights"),
+                // Unread when there are none.
+                None => page.values.binding("rows"),
+            };
             let rest: Vec<Binding<'_>> = match (entry, &self.winners) {
                 ("pooled", _) => vec![out, bags_binding, weights],
                 ("pooled_f16", _) => vec![bags_binding, weights, out],
@@ -180,18 +197,28 @@ impl<T: Output> Kernel for LookupBags<'_, T> {
                 (_, Some(winners)) => vec![out, bags_binding, winners.binding("winners")],
                 _ => vec![out, bags_binding],
             };
+            let Place { first: first_row, rows, blocks, shift, alignment } = page.place;
+            let first = number * window;
+            let last_page = first_row + rows == self.rows.len();
             Launch {
                 shader: &SHADER,
                 entry,
-                constants: &[("lanes", f64::from(lanes))],
+                constants: &[("lanes", f64::from(lanes)), page.half()],
                 params: Params {
-                    rows: self.offsets.len() as u32 - 1,
+                    first_row,
+                    rows,
+                    blocks,
+                    shift,
+                    alignment,
+                    table_rows: self.rows.len(),
                     count: bags,
                     dims: self.dims,
                     weighted: u32::from(self.weights.is_some()),
                     mean: u32::from(self.pooling == Pooling::Mean),
                     first,
                     last: first.saturating_add(window),
+                    begins: u32::from(number == 0 && first_row == 0),
+                    ends: u32::from(number + 1 == windows && last_page),
                 }
                 .words(),
                 bindings: &table.into_iter().chain(rest).collect::<Vec<_>>(),
@@ -203,10 +230,18 @@ impl<T: Output> Kernel for LookupBags<'_, T> {
     }
 
     fn twin(self) -> Result<()> {
-        let op = Self::NAME;
+        match self.rows.layout().format {
+            Format::F32 => self.twin_of::<f32>(),
+            Format::F16 => self.twin_of::<f16>(),
+        }
+    }
+}
+
+impl<T: Output> LookupBags<'_, T> {
+    fn twin_of<V: Value>(self) -> Result<()> {
+        let op = <Self as Kernel>::NAME;
         let table = Bags {
-            arena: self.arena.host(op, "arena")?,
-            offsets: self.offsets.host(op, "offsets")?,
+            rows: HostRows::<V>::new(op, "rows", self.rows)?,
             ids: self.ids.host(op, "ids")?,
             bags: self.bags.host(op, "bags")?,
             weights: self.weights.map(|w| w.host(op, "weights")).transpose()?,
@@ -237,15 +272,14 @@ impl<T: Output> Kernel for LookupBags<'_, T> {
 }
 
 /// What bags are pooled from.
-struct Bags<'a> {
-    arena: &'a [f32],
-    offsets: &'a [u32],
+struct Bags<'a, V> {
+    rows: HostRows<'a, V>,
     ids: &'a [u32],
     bags: &'a [u32],
     weights: Option<&'a [f32]>,
 }
 
-impl Bags<'_> {
+impl<V: Value> Bags<'_, V> {
     /// The bags from `first` on, as many as there is room for.
     fn pool<T: Output>(
         &self,
@@ -254,19 +288,19 @@ impl Bags<'_> {
         out: &mut [T],
         mut winners: Option<&mut [u32]>,
     ) {
-        let mut pooled = vec![0.0; dims];
+        let (mut pooled, mut scratch) = (vec![0.0; dims], Vec::new());
         for (k, out) in out.chunks_exact_mut(dims).enumerate() {
             let bag = self.bags[first + k] as usize..self.bags[first + k + 1] as usize;
             match pooling {
-                Pooling::Sum => self.sum(bag, &mut pooled),
+                Pooling::Sum => self.sum(bag, &mut pooled, &mut scratch),
                 Pooling::Mean => {
                     let length = bag.len().max(1) as f32;
-                    self.sum(bag, &mut pooled);
+                    self.sum(bag, &mut pooled, &mut scratch);
                     pooled.iter_mut().for_each(|sum| *sum /= length);
                 }
                 Pooling::Max => {
                     let own = winners.as_deref_mut().map(|winners| &mut winners[k * dims..(k + 1) * dims]);
-                    self.max(bag, &mut pooled, own);
+                    self.max(bag, &mut pooled, (own, &mut scratch));
                 }
             }
             T::convert(&pooled, out);
@@ -275,13 +309,13 @@ impl Bags<'_> {
 
     /// Four rows at once where all are full: the sums are loaded and stored once for them, and memory has four rows to fetch. The
     /// order of the additions is that of one row after the other.
-    fn sum(&self, bag: Range<usize>, sums: &mut [f32]) {
+    fn sum(&self, bag: Range<usize>, sums: &mut [f32], scratch: &mut Vec<f32>) {
         sums.fill(0.0);
         let mut next = bag.start;
         while next + 4 <= bag.end {
             let at: [usize; 4] = std::array::from_fn(|k| next + k);
-            let rows = at.map(|i| row(self.arena, self.offsets, self.ids[i]));
-            match rows.map(|row| row.get(..sums.len())) {
+            let rows = at.map(|i| self.rows.row(self.ids[i]));
+            match rows.map(|row| V::as_f32(row)?.get(..sums.len())) {
                 [Some(a), Some(b), Some(c), Some(d)] => {
                     let values = a.iter().zip(b).zip(c).zip(d);
                     match self.weights {
@@ -298,11 +332,11 @@ impl Bags<'_> {
                         }
                     }
                 }
-                _ => at.into_iter().zip(rows).for_each(|(i, row)| self.add(i, row, sums)),
+                _ => at.into_iter().zip(rows).for_each(|(i, row)| self.add(i, V::widen(row, scratch), sums)),
             }
             next += 4;
         }
-        (next..bag.end).for_each(|i| self.add(i, row(self.arena, self.offsets, self.ids[i]), sums));
+        (next..bag.end).for_each(|i| self.add(i, V::widen(self.rows.row(self.ids[i]), scratch), sums));
     }
 
     fn add(&self, i: usize, row: &[f32], sums: &mut [f32]) {
@@ -315,13 +349,18 @@ impl Bags<'_> {
         }
     }
 
-    fn max(&self, bag: Range<usize>, best: &mut [f32], mut winners: Option<&mut [u32]>) {
+    fn max(
+        &self,
+        bag: Range<usize>,
+        best: &mut [f32],
+        (mut winners, scratch): (Option<&mut [u32]>, &mut Vec<f32>),
+    ) {
         best.fill(0.0);
         if let Some(winners) = winners.as_deref_mut() {
             winners.fill(u32::MAX);
         }
         for i in bag.clone() {
-            let row = row(self.arena, self.offsets, self.ids[i]);
+            let row = V::widen(self.rows.row(self.ids[i]), scratch);
             for (j, best) in best.iter_mut().enumerate() {
                 let value = row.get(j).copied().unwrap_or(0.0);
                 if value > *best || i == bag.start {

@@ -1,21 +1,22 @@
 //! Ragged lookup: rows of different sizes into a padded or a ragged output.
 //!
-//! [`Lookup`]: `out[b, j] = arena[offsets[id_b] + j]` for `j < d`, else 0, where `d` is the size of row `id_b`.
+//! [`Lookup`]: `out[b, j] = row_(id_b)[j]` for `j < d`, else 0, where `d` is the size of row `id_b`.
 //! [`LookupPacked`]: the same, row after row without padding, at offsets that [`LookupSizes`] and a prefix sum give.
 //! An id past the table is an empty row, on both devices. Bags of ids have [a room of their own](super::bags).
 //!
 //! # Numerics
-//! f32 values are copied bit for bit; f16 values are rounded ([`Output`]).
+//! Values are copied bit for bit, f16 into f32 as they are; f32 into f16 is rounded ([`Output`]).
 //!
 //! # Cost
-//! One dispatch; `4 * (sum of min(d, D)) + 4 * B * D` bytes, plus ids and offsets; packed, `8 * (sum of d)`. Half of what is written, as
-//! f16, which packed costs a search among the offsets for each pair.
+//! One dispatch a page; `4 * (sum of min(d, D)) + 4 * B * D` bytes, plus ids and directory; packed, `8 * (sum of d)`. Half of what is read
+//! or written as f16, which packed costs a search among the offsets for each pair that is written.
 
 use half::f16;
 use rayon::prelude::*;
 
+use super::rows::{Format, HostRows, Page, Place, Rows, Value};
 use crate::Result;
-use crate::device::{Access, Buffer, Element, Entry, Gpu, Kernel, Launch, Shader, params};
+use crate::device::{Access, Binding, Buffer, Element, Entry, Gpu, Kernel, Launch, Shader, params};
 use crate::kernels::{TASK_ELEMENTS, check};
 
 pub(crate) static SHADER: Shader = Shader {
@@ -49,9 +50,51 @@ pub(crate) static SHADER: Shader = Shader {
 
 params! {
     struct Params {
+        first_row: u32,
         rows: u32,
+        blocks: u32,
+        shift: u32,
+        alignment: u32,
+        table_rows: u32,
         count: u32,
         dims: u32,
+    }
+}
+
+/// A launch of an entry point on every page; the first takes the ids past the table as well.
+struct Launches<'a> {
+    entry: &'static str,
+    rows: &'a Rows,
+    count: u32,
+    dims: u32,
+    lanes: u32,
+    groups: u64,
+}
+
+impl<'a> Launches<'a> {
+    /// `bindings` names the buffers of a page, in the order of the declaration.
+    fn record(
+        self,
+        gpu: &Gpu,
+        pass: &mut wgpu::ComputePass<'_>,
+        bindings: impl Fn(&'a Page) -> Vec<Binding<'a>>,
+    ) -> Result<()> {
+        let Self { entry, rows, count, dims, lanes, groups } = self;
+        for page in rows.pages() {
+            let Place { first, rows: own, blocks, shift, alignment } = page.place;
+            let table_rows = rows.len();
+            let params = Params { first_row: first, rows: own, blocks, shift, alignment, table_rows, count, dims };
+            Launch {
+                shader: &SHADER,
+                entry,
+                constants: &[("lanes", f64::from(lanes)), page.half()],
+                params: params.words(),
+                bindings: &bindings(page),
+                groups,
+            }
+            .record(gpu, pass)?;
+        }
+        Ok(())
     }
 }
 
@@ -72,15 +115,15 @@ pub trait Output: Element + sealed::Sealed {
     const PER_WORD: u32;
 
     #[doc(hidden)]
-    fn convert(from: &[f32], to: &mut [Self]);
+    fn convert<V: Value>(from: &[V], to: &mut [Self]);
 }
 
 impl Output for f32 {
     const PER_WORD: u32 = 1;
 
     #[inline(always)]
-    fn convert(from: &[f32], to: &mut [Self]) {
-        to.copy_from_slice(from);
+    fn convert<V: Value>(from: &[V], to: &mut [Self]) {
+        V::to_f32(from, to);
     }
 }
 
@@ -88,10 +131,8 @@ impl Output for f16 {
     const PER_WORD: u32 = 2;
 
     #[inline(always)]
-    fn convert(from: &[f32], to: &mut [Self]) {
-        for (half, value) in to.iter_mut().zip(from) {
-            *half = f16::from_f32(value.clamp(f16::MIN.to_f32(), f16::MAX.to_f32()));
-        }
+    fn convert<V: Value>(from: &[V], to: &mut [Self]) {
+        V::to_f16(from, to);
     }
 }
 
@@ -109,10 +150,8 @@ pub(crate) fn whole_words<T: Output>(op: &'static str, dims: u32) -> Result<()> 
 /// Looks up single rows, zero-padded. See the [module](self).
 #[derive(Debug)]
 pub struct Lookup<'a, T: Output = f32> {
-    /// Values of all rows, one after another.
-    pub arena: &'a Buffer<f32>,
-    /// `rows + 1` element offsets into the arena.
-    pub offsets: &'a Buffer<u32>,
+    /// The rows.
+    pub rows: &'a Rows,
     /// `B` row ids.
     pub ids: &'a Buffer<u32>,
     /// Output width `D`; even for f16, which a GPU writes in pairs.
@@ -125,7 +164,6 @@ impl<T: Output> Kernel for Lookup<'_, T> {
     const NAME: &'static str = "table/lookup";
 
     fn check(&self) -> Result<()> {
-        check::rows(Self::NAME, "offsets", self.offsets.len())?;
         check::indexable(Self::NAME, "ids", self.ids.len() as u64)?;
         check::dims(Self::NAME, self.dims)?;
         whole_words::<T>(Self::NAME, self.dims)?;
@@ -135,66 +173,58 @@ impl<T: Output> Kernel for Lookup<'_, T> {
     }
 
     fn dispatch(self, gpu: &Gpu, pass: &mut wgpu::ComputePass<'_>) -> Result<()> {
-        let (dims, count) = (self.dims, self.ids.len() as u32);
-        let lanes = lanes(dims / T::PER_WORD);
-        let rows = self.offsets.len() as u32 - 1;
-        Launch {
-            shader: &SHADER,
-            entry: if T::PER_WORD == 1 { "rows" } else { "rows_f16" },
-            constants: &[("lanes", f64::from(lanes))],
-            params: Params { rows, count, dims }.words(),
-            bindings: &[
-                self.arena.binding("arena"),
-                self.offsets.binding("offsets"),
-                self.ids.binding("ids"),
-                self.out.binding("out"),
-            ],
-            groups: u64::from(count).div_ceil(u64::from(256 / lanes)),
-        }
-        .record(gpu, pass)
+        let Self { rows, ids, dims, out } = self;
+        let (count, lanes, out) = (ids.len() as u32, lanes(dims / T::PER_WORD), &*out);
+        let entry = if T::PER_WORD == 1 { "rows" } else { "rows_f16" };
+        let groups = u64::from(count).div_ceil(u64::from(256 / lanes));
+        Launches { entry, rows, count, dims, lanes, groups }.record(gpu, pass, |page| {
+            let [arena, directory] = page.bindings();
+            vec![arena, directory, ids.binding("ids"), out.binding("out")]
+        })
     }
 
     fn twin(self) -> Result<()> {
-        let arena = self.arena.host(Self::NAME, "arena")?;
-        let offsets = self.offsets.host(Self::NAME, "offsets")?;
-        let ids = self.ids.host(Self::NAME, "ids")?;
-        let out = self.out.host_mut(Self::NAME, "out")?;
-        lookup(arena, offsets, ids, self.dims as usize, out);
+        match self.rows.layout().format {
+            Format::F32 => self.twin_of::<f32>(),
+            Format::F16 => self.twin_of::<f16>(),
+        }
+    }
+}
+
+impl<T: Output> Lookup<'_, T> {
+    fn twin_of<V: Value>(self) -> Result<()> {
+        let op = <Self as Kernel>::NAME;
+        let rows = HostRows::<V>::new(op, "rows", self.rows)?;
+        let ids = self.ids.host(op, "ids")?;
+        let out = self.out.host_mut(op, "out")?;
+        let dims = self.dims as usize;
+        if dims == 0 {
+            return Ok(());
+        }
+        let task = (TASK_ELEMENTS / dims).max(1);
+        out.par_chunks_mut(task * dims).zip(ids.par_chunks(task)).for_each(|(out, ids)| {
+            for (out, &id) in out.chunks_exact_mut(dims).zip(ids) {
+                put(rows.row(id), out);
+            }
+        });
         Ok(())
     }
 }
 
-/// The row's values. An id past the table is an empty row, and so is one whose offsets do not lie in the arena.
+/// A row into an output that may be shorter, or longer: zeros then.
 #[inline(always)]
-pub(crate) fn row<'a>(arena: &'a [f32], offsets: &[u32], id: u32) -> &'a [f32] {
-    match offsets.get(id as usize..id as usize + 2) {
-        Some(range) => arena.get(range[0] as usize..range[1] as usize).unwrap_or(&[]),
-        None => &[],
-    }
-}
-
-/// The CPU twin of [`Lookup`] on slices.
-pub(crate) fn lookup<T: Output>(arena: &[f32], offsets: &[u32], ids: &[u32], dims: usize, out: &mut [T]) {
-    if dims == 0 {
-        return;
-    }
-    let task = (TASK_ELEMENTS / dims).max(1);
-    out.par_chunks_mut(task * dims).zip(ids.par_chunks(task)).for_each(|(out, ids)| {
-        for (out, &id) in out.chunks_exact_mut(dims).zip(ids) {
-            let row = row(arena, offsets, id);
-            let (kept, padding) = out.split_at_mut(row.len().min(dims));
-            T::convert(&row[..kept.len()], kept);
-            padding.fill(T::zeroed());
-        }
-    });
+fn put<V: Value, T: Output>(row: &[V], out: &mut [T]) {
+    let (kept, padding) = out.split_at_mut(row.len().min(out.len()));
+    T::convert(&row[..kept.len()], kept);
+    padding.fill(T::zeroed());
 }
 
 /// Sizes of looked-up rows: `out[b] = min(size of row id_b, D)`, and a 0 behind them, so that an exclusive
 /// [`Scan`](crate::kernels::prim::scan::Scan) makes the offsets that [`LookupPacked`] takes. An id past the table has size 0.
 #[derive(Debug)]
 pub struct LookupSizes<'a> {
-    /// `rows + 1` element offsets of the table.
-    pub offsets: &'a Buffer<u32>,
+    /// The rows.
+    pub rows: &'a Rows,
     /// `B` row ids.
     pub ids: &'a Buffer<u32>,
     /// Largest size that counts, `D`.
@@ -207,31 +237,36 @@ impl Kernel for LookupSizes<'_> {
     const NAME: &'static str = "table/lookup";
 
     fn check(&self) -> Result<()> {
-        check::rows(Self::NAME, "offsets", self.offsets.len())?;
         check::indexable(Self::NAME, "ids", self.ids.len() as u64 + 1)?;
         check::len(Self::NAME, "out", self.out.len(), self.ids.len() as u64 + 1)
     }
 
     fn dispatch(self, gpu: &Gpu, pass: &mut wgpu::ComputePass<'_>) -> Result<()> {
-        let count = self.ids.len() as u32;
-        Launch {
-            shader: &SHADER,
-            entry: "sizes",
-            constants: &[],
-            params: Params { rows: self.offsets.len() as u32 - 1, count, dims: self.dims }.words(),
-            bindings: &[self.offsets.binding("offsets"), self.ids.binding("ids"), self.out.binding("out")],
-            groups: (u64::from(count) + 1).div_ceil(256),
-        }
-        .record(gpu, pass)
+        let Self { rows, ids, dims, out } = self;
+        let (count, out) = (ids.len() as u32, &*out);
+        let groups = (u64::from(count) + 1).div_ceil(256);
+        Launches { entry: "sizes", rows, count, dims, lanes: 1, groups }.record(gpu, pass, |page| {
+            let [_, directory] = page.bindings();
+            vec![directory, ids.binding("ids"), out.binding("out")]
+        })
     }
 
     fn twin(self) -> Result<()> {
-        let offsets = self.offsets.host(Self::NAME, "offsets")?;
-        let ids = self.ids.host(Self::NAME, "ids")?;
-        let out = self.out.host_mut(Self::NAME, "out")?;
-        let size = |id: u32| offsets.get(id as usize..id as usize + 2).map_or(0, |row| row[1] - row[0]);
+        match self.rows.layout().format {
+            Format::F32 => self.twin_of::<f32>(),
+            Format::F16 => self.twin_of::<f16>(),
+        }
+    }
+}
+
+impl LookupSizes<'_> {
+    fn twin_of<V: Value>(self) -> Result<()> {
+        let op = <Self as Kernel>::NAME;
+        let rows = HostRows::<V>::new(op, "rows", self.rows)?;
+        let ids = self.ids.host(op, "ids")?;
+        let out = self.out.host_mut(op, "out")?;
         for (out, &id) in out.iter_mut().zip(ids) {
-            *out = size(id).min(self.dims);
+            *out = (rows.row(id).len() as u32).min(self.dims);
         }
         out[ids.len()] = 0;
         Ok(())
@@ -242,10 +277,8 @@ impl Kernel for LookupSizes<'_> {
 /// zeros to what there is room for. See the [module](self).
 #[derive(Debug)]
 pub struct LookupPacked<'a, T: Output = f32> {
-    /// Values of all rows, one after another.
-    pub arena: &'a Buffer<f32>,
-    /// `rows + 1` element offsets into the arena.
-    pub offsets: &'a Buffer<u32>,
+    /// The rows.
+    pub rows: &'a Rows,
     /// `B` row ids.
     pub ids: &'a Buffer<u32>,
     /// `B + 1` offsets into `out`, never falling: those of [`LookupSizes`], or a caller's own.
@@ -261,7 +294,6 @@ impl<T: Output> Kernel for LookupPacked<'_, T> {
     const NAME: &'static str = "table/lookup";
 
     fn check(&self) -> Result<()> {
-        check::rows(Self::NAME, "offsets", self.offsets.len())?;
         let ids = self.ids.len() as u64;
         check::indexable(Self::NAME, "ids", ids + 1)?;
         check::len(Self::NAME, "out_offsets", self.out_offsets.len(), ids + 1)?;
@@ -273,48 +305,45 @@ impl<T: Output> Kernel for LookupPacked<'_, T> {
     }
 
     fn dispatch(self, gpu: &Gpu, pass: &mut wgpu::ComputePass<'_>) -> Result<()> {
-        let count = self.ids.len() as u32;
-        let lanes = lanes(self.widest);
+        let Self { rows, ids, out_offsets, widest, out } = self;
+        let (count, lanes, out) = (ids.len() as u32, lanes(widest), &*out);
         // By rows, or by the words of the output, of which two rows may share one.
         let (entry, groups) = match T::PER_WORD {
             1 => ("packed", u64::from(count).div_ceil(u64::from(256 / lanes))),
-            per_word => ("packed_f16", (self.out.len() as u64 / u64::from(per_word)).div_ceil(256)),
+            per_word => ("packed_f16", (out.len() as u64 / u64::from(per_word)).div_ceil(256)),
         };
-        let mut last = [self.out.binding("out"), self.out_offsets.binding("out_offsets")];
-        if T::PER_WORD > 1 {
-            last.reverse();
-        }
-        let [fourth, fifth] = last;
-        Launch {
-            shader: &SHADER,
-            entry,
-            constants: &[("lanes", f64::from(lanes))],
-            params: Params { rows: self.offsets.len() as u32 - 1, count, dims: self.widest }.words(),
-            bindings: &[
-                self.arena.binding("arena"),
-                self.offsets.binding("offsets"),
-                self.ids.binding("ids"),
-                fourth,
-                fifth,
-            ],
-            groups,
-        }
-        .record(gpu, pass)
+        Launches { entry, rows, count, dims: widest, lanes, groups }.record(gpu, pass, |page| {
+            let [arena, directory] = page.bindings();
+            let mut last = [out.binding("out"), out_offsets.binding("out_offsets")];
+            if T::PER_WORD > 1 {
+                last.reverse();
+            }
+            [arena, directory, ids.binding("ids")].into_iter().chain(last).collect()
+        })
     }
 
     fn twin(self) -> Result<()> {
-        let arena = self.arena.host(Self::NAME, "arena")?;
-        let offsets = self.offsets.host(Self::NAME, "offsets")?;
-        let ids = self.ids.host(Self::NAME, "ids")?;
-        let out_offsets = self.out_offsets.host(Self::NAME, "out_offsets")?;
-        let out = self.out.host_mut(Self::NAME, "out")?;
-        check::offsets(Self::NAME, "out_offsets", out_offsets, out.len())?;
+        match self.rows.layout().format {
+            Format::F32 => self.twin_of::<f32>(),
+            Format::F16 => self.twin_of::<f16>(),
+        }
+    }
+}
+
+impl<T: Output> LookupPacked<'_, T> {
+    fn twin_of<V: Value>(self) -> Result<()> {
+        let op = <Self as Kernel>::NAME;
+        let rows = HostRows::<V>::new(op, "rows", self.rows)?;
+        let ids = self.ids.host(op, "ids")?;
+        let out_offsets = self.out_offsets.host(op, "out_offsets")?;
+        let out = self.out.host_mut(op, "out")?;
+        check::offsets(op, "out_offsets", out_offsets, out.len())?;
         let widest = out_offsets.windows(2).map(|stretch| stretch[1] - stretch[0]).max().unwrap_or(0);
         let known = widest <= self.widest;
-        check::domain(Self::NAME, "widest", self.widest, known, &format!("at least {widest}"))?;
+        check::domain(op, "widest", self.widest, known, &format!("at least {widest}"))?;
         let task = (TASK_ELEMENTS / self.widest.max(1) as usize).max(1);
         let (begin, end) = (out_offsets[0] as usize, out_offsets[ids.len()] as usize);
-        pack(arena, offsets, Packed { ids, ends: &out_offsets[1..], begin, task }, &mut out[begin..end]);
+        pack(&rows, Packed { ids, ends: &out_offsets[1..], begin, task }, &mut out[begin..end]);
         Ok(())
     }
 }
@@ -329,16 +358,16 @@ struct Packed<'a> {
 }
 
 /// Halves until a thread's part is left: stretches differ in length, so no chunks of one length would do.
-fn pack<T: Output>(arena: &[f32], offsets: &[u32], rows: Packed<'_>, out: &mut [T]) {
-    let Packed { ids, ends, begin, task } = rows;
+fn pack<V: Value, T: Output>(rows: &HostRows<'_, V>, packed: Packed<'_>, out: &mut [T]) {
+    let Packed { ids, ends, begin, task } = packed;
     if ids.len() > task {
         let (ids, right_ids) = ids.split_at(ids.len() / 2);
         let (ends, right_ends) = ends.split_at(ids.len());
         let middle = ends[ids.len() - 1] as usize;
         let (out, right_out) = out.split_at_mut(middle - begin);
         rayon::join(
-            || pack(arena, offsets, Packed { ids, ends, begin, task }, out),
-            || pack(arena, offsets, Packed { ids: right_ids, ends: right_ends, begin: middle, task }, right_out),
+            || pack(rows, Packed { ids, ends, begin, task }, out),
+            || pack(rows, Packed { ids: right_ids, ends: right_ends, begin: middle, task }, right_out),
         );
         return;
     }
@@ -346,10 +375,7 @@ fn pack<T: Output>(arena: &[f32], offsets: &[u32], rows: Packed<'_>, out: &mut [
     let mut from = begin;
     for (&id, &end) in ids.iter().zip(ends) {
         let (out, behind) = rest.split_at_mut(end as usize - from);
-        let row = row(arena, offsets, id);
-        let (kept, padding) = out.split_at_mut(row.len().min(out.len()));
-        T::convert(&row[..kept.len()], kept);
-        padding.fill(T::zeroed());
+        put(rows.row(id), out);
         (rest, from) = (behind, end as usize);
     }
 }

@@ -1,20 +1,27 @@
-//! Moves ragged rows to new sizes.
+//! Moves ragged rows to new sizes, with their optimizer state.
 //!
-//! `arena'[offsets'[r] + j] = arena[offsets[r] + j]` for `j < min(d_r, d'_r)`, bit for bit. A dim that appears starts at
-//! zero (optimizer state) or at `N(0, std^2)` (values; `docs/method.md` section 4), drawn from Philox by (seed, row, dim): the
-//! result depends neither on the order of resizes nor on the device. Rows past the old table are new: appending is the
+//! `row'_r[j] = row_r[j]` for `j < min(d_r, d'_r)`, bit for bit, and so is the state. A dim that appears starts at
+//! `N(0, std^2)` (`docs/method.md` section 4), drawn from Philox by (seed, row, dim), with state zero: the
+//! result depends neither on the order of resizes nor on the device. A row in none of the old pages is new: appending is the
 //! same operation.
 //!
+//! A page is written at a time, from as many old pages as have rows of it: old pages can be given back as soon as all their rows have
+//! moved.
+//!
 //! # Numerics
-//! Equal in every bit on all devices: the normal comes from an integer table ([`crate::rng`]).
+//! Equal in every bit on all devices: the normal comes from an integer table ([`crate::rng`]); f16 takes the nearest to it.
 //!
 //! # Cost
-//! One dispatch; reads what is kept, writes `4 * (sum of d')` bytes.
+//! A dispatch for each old page with rows of the new one, for the values and for each number of state; reads what is kept, writes the
+//! new page.
 
+use half::f16;
+
+use super::rows::{Format, HostDirectory, HostRows, Page, Place, Value};
 use crate::Result;
-use crate::device::{Access, Binding, Buffer, Entry, Gpu, Kernel, Launch, Shader, params};
+use crate::device::{Access, Binding, Entry, Gpu, Kernel, Launch, Shader, params};
 use crate::kernels::check;
-use crate::kernels::table::lookup::{lanes, row};
+use crate::kernels::table::lookup::lanes;
 use crate::rng::{self, Purpose};
 
 pub(crate) static SHADER: Shader = Shader {
@@ -30,8 +37,18 @@ pub(crate) static SHADER: Shader = Shader {
 
 params! {
     struct Params {
-        rows_from: u32,
-        rows_to: u32,
+        first_row: u32,
+        rows: u32,
+        blocks: u32,
+        shift: u32,
+        alignment: u32,
+        from_first: u32,
+        from_rows: u32,
+        from_blocks: u32,
+        from_shift: u32,
+        begin: u32,
+        end: u32,
+        one_a_row: u32,
         key_low: u32,
         key_high: u32,
         purpose: u32,
@@ -90,9 +107,9 @@ pub(super) struct Fresh {
 
 impl Fresh {
     /// The dims of a row from `first` on.
-    pub fn write(&self, row: u32, first: u32, dims: &mut [f32]) {
+    pub fn write<V: Value>(&self, row: u32, first: u32, dims: &mut [V]) {
         if self.scale == 0.0 {
-            return dims.fill(0.0);
+            return dims.fill(V::zeroed());
         }
         let table = &rng::NORMAL_TABLE;
         let mut words = ([0; 4], u32::MAX);
@@ -101,108 +118,201 @@ impl Fresh {
                 words = (rng::philox([row, j >> 2, 0, Purpose::Dims as u32], self.key), j >> 2);
             }
             let normal = rng::normal_fixed(table, words.0[j as usize & 3]) as f32 * self.scale;
-            *value = if j < self.zero_dims { 0.0 } else { normal };
+            *value = V::nearest(if j < self.zero_dims { 0.0 } else { normal });
         }
     }
 }
 
-/// Moves rows from one arena to another. See the [module](self).
+/// Moves rows into a new page. See the [module](self).
 #[derive(Debug)]
 pub struct Migrate<'a> {
-    /// Old values.
-    pub from_arena: &'a Buffer<f32>,
-    /// `rows + 1` offsets into the old arena.
-    pub from_offsets: &'a Buffer<u32>,
-    /// New values, every one of them written; as long as the last new offset.
-    pub to_arena: &'a mut Buffer<f32>,
-    /// `rows' + 1` offsets into the new arena.
-    pub to_offsets: &'a Buffer<u32>,
-    /// Values in the widest new row, or more, for the choice of lanes. A wider row is an error on the CPU.
+    /// Old pages, in order, in the layout of the new one and with as much state: all that have rows of it, and perhaps others.
+    pub from: &'a [Page],
+    /// The new page; all its rows are written, values and state.
+    pub to: &'a mut Page,
+    /// Values in the widest new row, or about as many, for the choice of lanes.
     pub widest: u32,
-    /// What new dims start as.
+    /// What new dims start as; their state is zero.
     pub fill: Fill,
+}
+
+/// One of the arrays of a page: its values, or a number of its state.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Values,
+    State { number: usize, one_a_row: bool },
+}
+
+impl Part {
+    fn all(page: &Page) -> impl Iterator<Item = Self> + use<> {
+        let per_row = page.per_row_state();
+        let state = (0..page.state.len()).map(move |number| Self::State { number, one_a_row: number >= per_row });
+        [Self::Values].into_iter().chain(state)
+    }
+
+    fn binding<'a>(self, page: &'a Page, arg: &'static str) -> Binding<'a> {
+        match self {
+            Self::Values => page.values.binding(arg),
+            Self::State { number, .. } => page.state[number].binding(arg),
+        }
+    }
+}
+
+impl Migrate<'_> {
+    /// The rows of the new page by where they come from: an old page, or none.
+    fn sources(&self) -> Vec<(Option<&Page>, std::ops::Range<u32>)> {
+        let Place { first, rows, .. } = self.to.place;
+        let (mut at, end) = (first, first + rows);
+        let mut sources = Vec::new();
+        for page in self.from {
+            let stop = (page.place.first + page.place.rows).clamp(at, end);
+            if stop > at {
+                sources.push((Some(page), at..stop));
+                at = stop;
+            }
+        }
+        if at < end {
+            sources.push((None, at..end));
+        }
+        sources
+    }
 }
 
 impl Kernel for Migrate<'_> {
     const NAME: &'static str = "table/migrate";
 
     fn check(&self) -> Result<()> {
-        check::rows(Self::NAME, "from_offsets", self.from_offsets.len())?;
-        check::rows(Self::NAME, "to_offsets", self.to_offsets.len())?;
         check::dims(Self::NAME, self.widest)?;
+        let kind = |page: &Page| (page.values.format(), page.place.alignment, page.state.len());
+        for page in self.from {
+            let words = format!("{:?}", kind(self.to));
+            check::domain(Self::NAME, "from", format!("{:?}", kind(page)), kind(page) == kind(self.to), &words)?;
+        }
         self.fill.check(Self::NAME)
     }
 
     fn dispatch(self, gpu: &Gpu, pass: &mut wgpu::ComputePass<'_>) -> Result<()> {
-        let rows_to = self.to_offsets.len() as u32 - 1;
-        let lanes = lanes(self.widest);
-        let Fresh { key, scale, zero_dims } = self.fill.fresh();
-        Launch {
-            shader: &SHADER,
-            entry: "migrate",
-            constants: &[("lanes", f64::from(lanes))],
-            params: Params {
-                rows_from: self.from_offsets.len() as u32 - 1,
-                rows_to,
-                key_low: key[0],
-                key_high: key[1],
-                purpose: Purpose::Dims as u32,
-                zero_dims,
-                scale,
+        let to = &*self.to;
+        for part in Part::all(to) {
+            let fill = if part == Part::Values { self.fill } else { Fill::Zero };
+            let one_a_row = matches!(part, Part::State { one_a_row: true, .. });
+            let half = if part == Part::Values { to.half() } else { ("half", 0.0) };
+            let lanes = if one_a_row { 1 } else { lanes(self.widest >> half.1 as u32) };
+            let Fresh { key, scale, zero_dims } = fill.fresh();
+            let normals = || Binding { arg: "normal table", gpu: Some((gpu, gpu.normal_table())) };
+            for (source, rows) in self.sources() {
+                let Place { first, rows: all, blocks, shift, alignment } = to.place;
+                let from = source.map_or(Place { first: 0, rows: 0, blocks: 0, shift: 0, alignment }, |page| page.place);
+                let params = Params {
+                    first_row: first,
+                    rows: all,
+                    blocks,
+                    shift,
+                    alignment,
+                    from_first: from.first,
+                    from_rows: from.rows,
+                    from_blocks: from.blocks,
+                    from_shift: from.shift,
+                    begin: rows.start,
+                    end: rows.end,
+                    one_a_row: one_a_row.into(),
+                    key_low: key[0],
+                    key_high: key[1],
+                    purpose: Purpose::Dims as u32,
+                    zero_dims,
+                    scale,
+                };
+                // New rows read nothing; the normal table may stand for what is not there.
+                let old = match source {
+                    Some(page) => [part.binding(page, "from"), page.directory().binding("from")],
+                    None => [normals(), normals()],
+                };
+                let [from_arena, from_directory] = old;
+                let (arena, directory) = (part.binding(to, "to"), to.directory().binding("to"));
+                Launch {
+                    shader: &SHADER,
+                    entry: "migrate",
+                    constants: &[("lanes", f64::from(lanes)), half],
+                    params: params.words(),
+                    bindings: &[from_arena, from_directory, arena, directory, normals()],
+                    groups: u64::from(rows.end - rows.start).div_ceil(u64::from(256 / lanes)),
+                }
+                .record(gpu, pass)?;
             }
-            .words(),
-            bindings: &[
-                self.from_arena.binding("from_arena"),
-                self.from_offsets.binding("from_offsets"),
-                self.to_arena.binding("to_arena"),
-                self.to_offsets.binding("to_offsets"),
-                Binding { arg: "normal table", gpu: Some((gpu, gpu.normal_table())) },
-            ],
-            groups: u64::from(rows_to).div_ceil(u64::from(256 / lanes)),
         }
-        .record(gpu, pass)
+        Ok(())
     }
 
     fn twin(self) -> Result<()> {
-        let fresh = self.fill.fresh();
-        let from_arena = self.from_arena.host(Self::NAME, "from_arena")?;
-        let from_offsets = self.from_offsets.host(Self::NAME, "from_offsets")?;
-        let to_offsets = self.to_offsets.host(Self::NAME, "to_offsets")?;
-        let to_arena = self.to_arena.host_mut(Self::NAME, "to_arena")?;
-        check::offsets(Self::NAME, "from_offsets", from_offsets, from_arena.len())?;
-        check::offsets(Self::NAME, "to_offsets", to_offsets, to_arena.len())?;
-        let widest = to_offsets.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(0);
-        let known = widest <= self.widest;
-        check::domain(Self::NAME, "widest", self.widest, known, &format!("at least {widest}"))?;
-        let fill_row = |id: usize, to: &mut [f32]| {
-            let from = row(from_arena, from_offsets, id as u32);
-            let kept = from.len().min(to.len());
-            let (old, new) = to.split_at_mut(kept);
-            old.copy_from_slice(&from[..kept]);
-            fresh.write(id as u32, kept as u32, new);
-        };
-        fill_rows(to_offsets, 0, to_arena, &fill_row);
+        match self.to.values.format() {
+            Format::F32 => self.twin_of::<f32>(),
+            Format::F16 => self.twin_of::<f16>(),
+        }
+    }
+}
+
+impl Migrate<'_> {
+    fn twin_of<V: Value>(self) -> Result<()> {
+        let (op, Self { from, to, fill, .. }) = (<Self as Kernel>::NAME, self);
+        let per_row = to.per_row_state();
+        let old = HostRows::<V>::over(from, |page| V::of(&page.values).expect("one format").host(op, "from"))?;
+        let (directory, values, state) = to.host_mut::<V>(op)?;
+        move_rows((&old, fill.fresh()), &directory, values);
+        for (number, state) in state.iter_mut().enumerate() {
+            let state = state.host_mut(op, "to")?;
+            if number < per_row {
+                let old = HostRows::<f32>::over(from, |page| page.state[number].host(op, "from"))?;
+                move_rows((&old, Fill::Zero.fresh()), &directory, state);
+                continue;
+            }
+            state.fill(0.0);
+            for page in from {
+                let Place { first, rows, .. } = page.place;
+                let begin = first.max(directory.first);
+                let end = (first + rows).min(directory.first + directory.rows);
+                if begin < end {
+                    let (own, old) = ((begin - directory.first) as usize, (begin - first) as usize);
+                    let count = (end - begin) as usize;
+                    state[own..own + count].copy_from_slice(&page.state[number].host(op, "from")?[old..old + count]);
+                }
+            }
+        }
         Ok(())
     }
 }
 
-/// Halves the rows until a part is small, in parallel: offsets cut the arena into disjoint slices.
-fn fill_rows(offsets: &[u32], first: usize, arena: &mut [f32], fill_row: &(impl Fn(usize, &mut [f32]) + Sync)) {
-    let rows = offsets.len() - 1;
-    if arena.len() + rows > 32 * 1024 && rows > 1 {
-        let middle = rows / 2;
-        let (low, high) = arena.split_at_mut((offsets[middle] - offsets[0]) as usize);
+/// All rows of a page from the old ones.
+fn move_rows<V: Value>((old, fresh): (&HostRows<'_, V>, Fresh), directory: &HostDirectory<'_>, values: &mut [V]) {
+    let move_row = |id: u32, to: &mut [V]| {
+        let from = old.row(id);
+        let kept = from.len().min(to.len());
+        let (known, new) = to.split_at_mut(kept);
+        known.copy_from_slice(&from[..kept]);
+        fresh.write(id, kept as u32, new);
+    };
+    each_row(directory, 0..directory.rows, (0, values), &move_row);
+}
+
+/// Halves the rows until a part is small, in parallel: the directory cuts the values, which begin at element `base`, into disjoint slices.
+fn each_row<V: Value>(
+    directory: &HostDirectory<'_>,
+    rows: std::ops::Range<u32>,
+    (base, values): (usize, &mut [V]),
+    move_row: &(impl Fn(u32, &mut [V]) + Sync),
+) {
+    if values.len() + rows.len() > 32 * 1024 && rows.len() > 1 {
+        let middle = rows.start.midpoint(rows.end);
+        let cut = directory.span(middle).0;
+        let (low, high) = values.split_at_mut(cut - base);
         rayon::join(
-            || fill_rows(&offsets[..=middle], first, low, fill_row),
-            || fill_rows(&offsets[middle..], first + middle, high, fill_row),
+            || each_row(directory, rows.start..middle, (base, low), move_row),
+            || each_row(directory, middle..rows.end, (cut, high), move_row),
         );
         return;
     }
-    let mut rest = arena;
-    for (row, range) in offsets.windows(2).enumerate() {
-        let (own, next) = rest.split_at_mut((range[1] - range[0]) as usize);
-        fill_row(first + row, own);
-        rest = next;
+    for row in rows {
+        let (start, end) = directory.span(row);
+        move_row(directory.first + row, &mut values[start - base..end - base]);
     }
 }
 

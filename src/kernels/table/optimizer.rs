@@ -34,13 +34,13 @@
 //! Kingma, Ba, ICLR 2015. AdamW: Loshchilov, Hutter, ICLR 2019. The row-wise forms are FBGEMM's exact row-wise Adagrad and
 //! partial row-wise Adam, which hold one second moment a row.
 
-use crate::Result;
-use crate::device::{Binding, Buffer};
+use super::rows::Rows;
 use crate::kernels::check;
+use crate::{Result, rng};
 
 mod step;
 
-pub(super) use step::{Rows, Run};
+pub(super) use step::{RowsMut, Run};
 
 /// How a row moves along its gradient.
 ///
@@ -176,6 +176,11 @@ impl StateSize {
         4 * (u64::from(self.per_value) * values + u64::from(self.per_row) * rows)
     }
 
+    /// How many.
+    pub fn numbers(&self) -> usize {
+        (self.per_value + self.per_row) as usize
+    }
+
     /// Lengths of the state's buffers, one for each number: first those of the values, then those of the rows.
     pub fn lens(&self, rows: usize, values: usize) -> impl ExactSizeIterator<Item = usize> + use<> {
         let per_value = self.per_value;
@@ -218,6 +223,9 @@ pub(super) struct Constants {
     /// Of weights: times the learning rate.
     pub weight_decay: f32,
     pub max_norm: f32,
+    /// Counter and key of the noise that rounds values of f16.
+    pub step: u32,
+    pub key: [u32; 2],
 }
 
 impl Constants {
@@ -297,7 +305,8 @@ impl UpdateRule {
         1 + u32::from(self.max_norm.is_finite()) + self.optimizer.state_size().per_row
     }
 
-    pub(super) fn constants(&self, step: u32) -> Constants {
+    /// The seed is that of the noise that rounds.
+    pub(super) fn constants(&self, step: u32, seed: u64) -> Constants {
         let decay = if self.weight_decay == 0.0 { Decay::None } else { Decay::OfGradients };
         let plain = |formula, learning_rate, epsilon| Constants {
             formula,
@@ -310,6 +319,8 @@ impl UpdateRule {
             correction: 1.0,
             weight_decay: self.weight_decay,
             max_norm: self.max_norm,
+            step,
+            key: rng::key(seed),
         };
         let adam = |formula, rate: f32, [beta1, beta2]: [f32; 2], epsilon| {
             let missing = |beta: f32| 1.0 - f64::from(beta).powf(step.into());
@@ -355,28 +366,13 @@ impl UpdateRule {
         check::domain(op, "max_norm", self.max_norm, self.max_norm > 0.0, "above 0")
     }
 
-    /// Constants, step and state of an operator on so many rows and values.
-    pub(super) fn check_state(
-        &self,
-        op: &'static str,
-        step: u32,
-        state: &[Buffer<f32>],
-        (rows, values): (usize, usize),
-    ) -> Result<()> {
+    /// Constants, step and state of an operator on rows.
+    pub(super) fn check_rows(&self, op: &'static str, step: u32, rows: &Rows) -> Result<()> {
         self.check(op)?;
         check::domain(op, "step", step, step > 0, "at least 1")?;
-        let lens = self.optimizer.state_size().lens(rows, values);
-        check::len(op, "state", state.len(), lens.len() as u64)?;
-        for ((buffer, len), arg) in state.iter().zip(lens).zip(["state[0]", "state[1]"]) {
-            check::len(op, arg, buffer.len(), len as u64)?;
-        }
-        Ok(())
+        let (needed, own) = (self.optimizer.state_size(), rows.state_size());
+        check::domain(op, "rows", format!("{own:?}"), own == needed, &format!("rows with the state of the rule, {needed:?}"))
     }
-}
-
-/// The buffer of a number of state; where the optimizer has none, the arena is bound in its place and not touched there.
-pub(super) fn state_binding<'a>(state: &'a [Buffer<f32>], number: usize, arena: &'a Buffer<f32>) -> Binding<'a> {
-    state.get(number).unwrap_or(arena).binding("state")
 }
 
 #[cfg(test)]

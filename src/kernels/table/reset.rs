@@ -1,7 +1,7 @@
 //! Begins rows anew, in place.
 //!
-//! `arena[offsets[id_b] + j] = fresh(id_b, j)` for every dim j of row `id_b`, `fresh` being what [`migrate`](super::migrate) gives
-//! a dim that appears: zero (optimizer state) or `N(0, std^2)` by (seed, row, dim) (values). So a row that was reset holds what a
+//! `row_(id_b)[j] = fresh(id_b, j)` for every dim j of row `id_b`, `fresh` being what [`migrate`](super::migrate) gives
+//! a dim that appears: `N(0, std^2)` by (seed, row, dim); its optimizer state is zero. So a row that was reset holds what a
 //! table that never trained holds there, or what is left when the row shrinks to nothing and grows back. Other rows are not
 //! touched. An id past the table is left out, on both devices; an id may stand more than once.
 //!
@@ -9,24 +9,27 @@
 //! Equal in every bit on all devices: the normal comes from an integer table ([`crate::rng`]).
 //!
 //! # Cost
-//! One dispatch; writes `4 * (sum of d)` bytes.
+//! A dispatch a page for the values and for each number of state; writes the rows.
 //!
 //! # Example
 //! ```
 //! use scall_gpu::device::{Buffer, Device, Kernel};
 //! use scall_gpu::kernels::table::migrate::Fill;
-//! use scall_gpu::kernels::table::reset::{Reset, Shape};
+//! use scall_gpu::kernels::table::reset::Reset;
+//! use scall_gpu::kernels::table::rows::{Layout, Rows};
 //! # fn main() -> scall_gpu::Result<()> {
 //! let device = Device::cpu();
-//! let mut arena = Buffer::from_slice(&device, &[1.0f32, 2.0, 3.0])?;
-//! let (offsets, ids) = (Buffer::from_slice(&device, &[0u32, 1, 3])?, Buffer::from_slice(&device, &[1u32])?);
-//! let shape = Shape::Ragged;
-//! Reset { arena: &mut arena, shape, offsets: &offsets, ids: &ids, widest: 2, fill: Fill::Zero }.run(&device)?;
-//! assert_eq!(arena.read()?, [1.0, 0.0, 0.0]);
+//! let mut rows = Rows::zeroed(&device, &[1, 2], Layout::default(), Default::default())?;
+//! rows.write(&[1.0, 2.0, 3.0])?;
+//! Reset { rows: &mut rows, ids: &Buffer::from_slice(&device, &[1u32])?, widest: 2, fill: Fill::Zero }.run(&device)?;
+//! assert_eq!(rows.read()?, [1.0, 0.0, 0.0]);
 //! # Ok(()) }
 //! ```
 
+use half::f16;
+
 use super::migrate::{Fill, Fresh};
+use super::rows::{Format, Place, Rows, Value};
 use crate::Result;
 use crate::device::{Access, Binding, Buffer, Entry, Gpu, Kernel, Launch, Shader, params};
 use crate::kernels::check;
@@ -46,7 +49,11 @@ pub(crate) static SHADER: Shader = Shader {
 
 params! {
     struct Params {
+        first_row: u32,
         rows: u32,
+        blocks: u32,
+        shift: u32,
+        alignment: u32,
         count: u32,
         one_a_row: u32,
         key_low: u32,
@@ -57,30 +64,16 @@ params! {
     }
 }
 
-/// How numbers lie in an arena.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Shape {
-    /// As many as the row has values: the values, and the state that has their shape.
-    #[default]
-    Ragged,
-    /// One a row, whatever its size: row-wise state.
-    OneARow,
-}
-
 /// Begins rows anew. See the [module](self).
 #[derive(Debug)]
 pub struct Reset<'a> {
-    /// Numbers of all rows, one row after another.
-    pub arena: &'a mut Buffer<f32>,
-    /// How they lie there.
-    pub shape: Shape,
-    /// `rows + 1` element offsets into a ragged arena; of one number a row they say how many rows there are.
-    pub offsets: &'a Buffer<u32>,
+    /// The rows of the table, values and state.
+    pub rows: &'a mut Rows,
     /// Row ids.
     pub ids: &'a Buffer<u32>,
-    /// Numbers in the widest of these rows, or about as many, for the choice of lanes.
+    /// Values in the widest of these rows, or about as many, for the choice of lanes.
     pub widest: u32,
-    /// What dims start as.
+    /// What dims start as; their state is zero.
     pub fill: Fill,
 }
 
@@ -88,58 +81,81 @@ impl Kernel for Reset<'_> {
     const NAME: &'static str = "table/reset";
 
     fn check(&self) -> Result<()> {
-        let rows = check::rows(Self::NAME, "offsets", self.offsets.len())?;
         check::indexable(Self::NAME, "ids", self.ids.len() as u64)?;
         check::dims(Self::NAME, self.widest)?;
-        if self.shape == Shape::OneARow {
-            check::len(Self::NAME, "arena", self.arena.len(), rows.into())?;
-        }
         self.fill.check(Self::NAME)
     }
 
     fn dispatch(self, gpu: &Gpu, pass: &mut wgpu::ComputePass<'_>) -> Result<()> {
-        let lanes = if self.shape == Shape::OneARow { 1 } else { lanes(self.widest) };
-        let Fresh { key, scale, zero_dims } = self.fill.fresh();
         let count = self.ids.len() as u32;
-        Launch {
-            shader: &SHADER,
-            entry: "reset",
-            constants: &[("lanes", f64::from(lanes))],
-            params: Params {
-                rows: self.offsets.len() as u32 - 1,
-                count,
-                one_a_row: u32::from(self.shape == Shape::OneARow),
-                key_low: key[0],
-                key_high: key[1],
-                purpose: Purpose::Dims as u32,
-                zero_dims,
-                scale,
+        for page in self.rows.pages() {
+            let mut launch = |arena, fill: Fill, one_a_row: bool, half: (&'static str, f64)| {
+                let lanes = if one_a_row { 1 } else { lanes(self.widest >> half.1 as u32) };
+                let Fresh { key, scale, zero_dims } = fill.fresh();
+                let Place { first, rows, blocks, shift, alignment } = page.place;
+                let params = Params {
+                    first_row: first,
+                    rows,
+                    blocks,
+                    shift,
+                    alignment,
+                    count,
+                    one_a_row: one_a_row.into(),
+                    key_low: key[0],
+                    key_high: key[1],
+                    purpose: Purpose::Dims as u32,
+                    zero_dims,
+                    scale,
+                };
+                let [_, directory] = page.bindings();
+                let normals = Binding { arg: "normal table", gpu: Some((gpu, gpu.normal_table())) };
+                Launch {
+                    shader: &SHADER,
+                    entry: "reset",
+                    constants: &[("lanes", f64::from(lanes)), half],
+                    params: params.words(),
+                    bindings: &[arena, directory, self.ids.binding("ids"), normals],
+                    groups: u64::from(count).div_ceil(u64::from(256 / lanes)),
+                }
+                .record(gpu, pass)
+            };
+            let [values, _] = page.bindings();
+            launch(values, self.fill, false, page.half())?;
+            for (number, state) in page.state.iter().enumerate() {
+                launch(state.binding("rows"), Fill::Zero, number >= page.per_row_state(), ("half", 0.0))?;
             }
-            .words(),
-            bindings: &[
-                self.arena.binding("arena"),
-                self.offsets.binding("offsets"),
-                self.ids.binding("ids"),
-                Binding { arg: "normal table", gpu: Some((gpu, gpu.normal_table())) },
-            ],
-            groups: u64::from(count).div_ceil(u64::from(256 / lanes)),
         }
-        .record(gpu, pass)
+        Ok(())
     }
 
     fn twin(self) -> Result<()> {
-        let op = Self::NAME;
-        let (offsets, ids) = (self.offsets.host(op, "offsets")?, self.ids.host(op, "ids")?);
-        let arena = self.arena.host_mut(op, "arena")?;
+        match self.rows.layout().format {
+            Format::F32 => self.twin_of::<f32>(),
+            Format::F16 => self.twin_of::<f16>(),
+        }
+    }
+}
+
+impl Reset<'_> {
+    fn twin_of<V: Value>(self) -> Result<()> {
+        let op = <Self as Kernel>::NAME;
+        let ids = self.ids.host(op, "ids")?;
         let fresh = self.fill.fresh();
-        for &id in ids {
-            let at = id as usize;
-            let range = match self.shape {
-                Shape::Ragged => offsets.get(at..at.saturating_add(2)).map(|pair| pair[0] as usize..pair[1] as usize),
-                Shape::OneARow => Some(at..at.saturating_add(1)),
-            };
-            if let Some(row) = range.and_then(|range| arena.get_mut(range)) {
-                fresh.write(id, 0, row);
+        for page in self.rows.pages_mut() {
+            let per_row = page.per_row_state();
+            let (directory, values, state) = page.host_mut::<V>(op)?;
+            let mut state: Vec<_> = state.iter_mut().map(|state| state.host_mut(op, "rows")).collect::<Result<_>>()?;
+            for &id in ids {
+                let row = id.wrapping_sub(directory.first);
+                if row >= directory.rows {
+                    continue;
+                }
+                let (start, end) = directory.span(row);
+                fresh.write(id, 0, &mut values[start..end]);
+                for (number, state) in state.iter_mut().enumerate() {
+                    let own = if number < per_row { start..end } else { row as usize..row as usize + 1 };
+                    state[own].fill(0.0);
+                }
             }
         }
         Ok(())

@@ -1,14 +1,17 @@
 //! Dense values into ragged rows: the way back of a [lookup](super::lookup).
 //!
-//! `arena[offsets[id_b] + j] = values[b, j]` for `j < min(d, D)`, d the size of row `id_b`. What lies beyond is not touched. An id
+//! `row_(id_b)[j] = values[b, j]` for `j < min(d, D)`, d the size of row `id_b`. What lies beyond is not touched. An id
 //! past the table is left out, on both devices.
 //!
 //! # Numerics
-//! Values are copied bit for bit. Of an id that stands twice, either row of values may stay.
+//! Values are copied bit for bit; f16 takes the nearest. Of an id that stands twice, either row of values may stay.
 //!
 //! # Cost
-//! One dispatch; `8 * (sum of min(d, D))` bytes, plus ids and offsets.
+//! One dispatch a page; `8 * (sum of min(d, D))` bytes, plus ids and directory.
 
+use half::f16;
+
+use super::rows::{Format, Place, Rows, Value};
 use crate::Result;
 use crate::device::{Access, Buffer, Entry, Gpu, Kernel, Launch, Shader, params};
 use crate::kernels::check;
@@ -27,7 +30,11 @@ pub(crate) static SHADER: Shader = Shader {
 
 params! {
     struct Params {
+        first_row: u32,
         rows: u32,
+        blocks: u32,
+        shift: u32,
+        alignment: u32,
         count: u32,
         dims: u32,
     }
@@ -36,10 +43,8 @@ params! {
 /// Writes rows. See the [module](self).
 #[derive(Debug)]
 pub struct Store<'a> {
-    /// Values of all rows, one after another.
-    pub arena: &'a mut Buffer<f32>,
-    /// `rows + 1` element offsets into the arena.
-    pub offsets: &'a Buffer<u32>,
+    /// The rows.
+    pub rows: &'a mut Rows,
     /// `B` row ids, distinct.
     pub ids: &'a Buffer<u32>,
     /// `B * D` values.
@@ -52,7 +57,6 @@ impl Kernel for Store<'_> {
     const NAME: &'static str = "table/store";
 
     fn check(&self) -> Result<()> {
-        check::rows(Self::NAME, "offsets", self.offsets.len())?;
         check::indexable(Self::NAME, "ids", self.ids.len() as u64)?;
         check::dims(Self::NAME, self.dims)?;
         let expected = self.ids.len() as u64 * u64::from(self.dims);
@@ -62,35 +66,47 @@ impl Kernel for Store<'_> {
 
     fn dispatch(self, gpu: &Gpu, pass: &mut wgpu::ComputePass<'_>) -> Result<()> {
         let (dims, count) = (self.dims, self.ids.len() as u32);
-        let lanes = lanes(dims);
-        Launch {
-            shader: &SHADER,
-            entry: "store",
-            constants: &[("lanes", f64::from(lanes))],
-            params: Params { rows: self.offsets.len() as u32 - 1, count, dims }.words(),
-            bindings: &[
-                self.arena.binding("arena"),
-                self.offsets.binding("offsets"),
-                self.ids.binding("ids"),
-                self.values.binding("values"),
-            ],
-            groups: u64::from(count).div_ceil(u64::from(256 / lanes)),
+        for page in self.rows.pages() {
+            let lanes = lanes(dims.div_ceil(page.values.format().per_word()));
+            let Place { first, rows, blocks, shift, alignment } = page.place;
+            let [arena, directory] = page.bindings();
+            Launch {
+                shader: &SHADER,
+                entry: "store",
+                constants: &[("lanes", f64::from(lanes)), page.half()],
+                params: Params { first_row: first, rows, blocks, shift, alignment, count, dims }.words(),
+                bindings: &[arena, directory, self.ids.binding("ids"), self.values.binding("values")],
+                groups: u64::from(count).div_ceil(u64::from(256 / lanes)),
+            }
+            .record(gpu, pass)?;
         }
-        .record(gpu, pass)
+        Ok(())
     }
 
     fn twin(self) -> Result<()> {
-        let op = Self::NAME;
-        let (offsets, ids) = (self.offsets.host(op, "offsets")?, self.ids.host(op, "ids")?);
-        let values = self.values.host(op, "values")?;
-        let arena = self.arena.host_mut(op, "arena")?;
+        match self.rows.layout().format {
+            Format::F32 => self.twin_of::<f32>(),
+            Format::F16 => self.twin_of::<f16>(),
+        }
+    }
+}
+
+impl Store<'_> {
+    fn twin_of<V: Value>(self) -> Result<()> {
+        let op = <Self as Kernel>::NAME;
+        let (ids, values) = (self.ids.host(op, "ids")?, self.values.host(op, "values")?);
         if self.dims == 0 {
             return Ok(());
         }
-        for (&id, values) in ids.iter().zip(values.chunks_exact(self.dims as usize)) {
-            let range = offsets.get(id as usize..(id as usize).saturating_add(2));
-            let row = range.and_then(|range| arena.get_mut(range[0] as usize..range[1] as usize));
-            row.into_iter().flatten().zip(values).for_each(|(to, from)| *to = *from);
+        for page in self.rows.pages_mut() {
+            let (directory, own, _) = page.host_mut::<V>(op)?;
+            for (&id, values) in ids.iter().zip(values.chunks_exact(self.dims as usize)) {
+                let row = id.wrapping_sub(directory.first);
+                if row < directory.rows {
+                    let (start, end) = directory.span(row);
+                    own[start..end].iter_mut().zip(values).for_each(|(to, &from)| *to = V::nearest(from));
+                }
+            }
         }
         Ok(())
     }

@@ -6,6 +6,10 @@
 //! With bags ([`Gradients::Bags`]), `gradients[b, j]` is what the pooled row of b's bag k passes on: `w_b * g[k, j]` for the sum, that over
 //! the number of ids for the mean, and for the max `g[k, j]` where b won dim j, else 0. It is never written out.
 //!
+//! Values of f16 are stepped in f32 and rounded to one of the two f16 next to them, the nearer one as much more often as it is nearer, by noise
+//! of (seed, row, dim, step): a step that is far smaller than the distance between f16 is right on average, where rounding to the nearest
+//! would lose it (Gupta et al., "Deep learning with limited numerical precision", ICML 2015).
+//!
 //! Values beyond `min(d_r, D)` and rows that do not occur are never touched, nor is their state. An id past the table is
 //! left out.
 //!
@@ -16,10 +20,11 @@
 //! or for row-wise state) within `32 * eps` (a GPU may fuse products and round its root otherwise).
 //!
 //! # Cost
-//! On the GPU a radix sort of the ids plus four dispatches. Moves `4 * B * D` bytes of gradients once and the touched
+//! On the GPU a radix sort of the ids, a dispatch, and three more a page. Moves `4 * B * D` bytes of gradients once and the touched
 //! rows (and their state) once in each direction; with bags `4 * bags * D` bytes of gradients, once for each id. Row-wise state reads the gradients once more where a lane has more than
 //! one value of a row, and so does clipping.
 
+use half::f16;
 use rayon::prelude::*;
 
 use crate::device::{Access, Binding, Buffer, Entry, Gpu, Kernel, Launch, Shader, params};
@@ -27,8 +32,10 @@ use crate::kernels::prim::scan::Region;
 use crate::kernels::prim::sort::{self, Sort, bits_below, record_sort};
 use crate::kernels::table::bags::Pooling;
 use crate::kernels::table::lookup::lanes;
-use crate::kernels::table::optimizer::{Constants, Rows, Run, state_binding};
+use crate::kernels::table::optimizer::{Constants, RowsMut, Run};
+use crate::kernels::table::rows::{Format, Page, Place, Rows, Value};
 use crate::kernels::{MAX_TRIPS, check};
+use crate::rng::Purpose;
 use crate::{Error, Result};
 
 pub use crate::kernels::table::optimizer::{Optimizer, UpdateRule};
@@ -42,14 +49,14 @@ pub(crate) static SHADER: Shader = Shader {
         Entry { name: "prepare_bags", workgroup: 256, bindings: &[IDS, WORKSPACE, BAGS, WEIGHTS] },
         Entry { name: "short_runs", workgroup: 256, bindings: SHORT },
         Entry { name: "short_runs_by_row", workgroup: 256, bindings: SHORT },
-        Entry { name: "partial_sums", workgroup: 256, bindings: &[OFFSETS, GRADIENTS, WORKSPACE, WINNERS] },
+        Entry { name: "partial_sums", workgroup: 256, bindings: &[DIRECTORY, GRADIENTS, WORKSPACE, WINNERS] },
         Entry { name: "long_runs", workgroup: 256, bindings: LONG },
         Entry { name: "long_runs_by_row", workgroup: 256, bindings: LONG },
     ],
 };
 
 const ARENA: (u32, Access) = (1, Access::Write);
-const OFFSETS: (u32, Access) = (2, Access::Read);
+const DIRECTORY: (u32, Access) = (2, Access::Read);
 const FIRST_STATE: (u32, Access) = (3, Access::Write);
 const SECOND_STATE: (u32, Access) = (4, Access::Write);
 const IDS: (u32, Access) = (5, Access::Read);
@@ -58,12 +65,17 @@ const WORKSPACE: (u32, Access) = (7, Access::Write);
 const BAGS: (u32, Access) = (8, Access::Read);
 const WEIGHTS: (u32, Access) = (9, Access::Read);
 const WINNERS: (u32, Access) = (10, Access::Read);
-const SHORT: &[(u32, Access)] = &[ARENA, OFFSETS, FIRST_STATE, SECOND_STATE, GRADIENTS, WORKSPACE, WINNERS];
-const LONG: &[(u32, Access)] = &[ARENA, OFFSETS, FIRST_STATE, SECOND_STATE, WORKSPACE];
+const SHORT: &[(u32, Access)] = &[ARENA, DIRECTORY, FIRST_STATE, SECOND_STATE, GRADIENTS, WORKSPACE, WINNERS];
+const LONG: &[(u32, Access)] = &[ARENA, DIRECTORY, FIRST_STATE, SECOND_STATE, WORKSPACE];
 
 params! {
     struct Params {
+        first_row: u32,
         rows: u32,
+        blocks: u32,
+        shift: u32,
+        alignment: u32,
+        table_rows: u32,
         count: u32,
         dims: u32,
         first: u32,
@@ -74,6 +86,10 @@ params! {
         bags: u32,
         weighted: u32,
         mean: u32,
+        step: u32,
+        purpose: u32,
+        key_low: u32,
+        key_high: u32,
         learning_rate: f32,
         epsilon: f32,
         beta1: f32,
@@ -159,12 +175,8 @@ impl<'a> Gradients<'a> {
 /// Sums the gradients of each row and steps. See the [module](self).
 #[derive(Debug)]
 pub struct Update<'a> {
-    /// Values of all rows, one after another.
-    pub arena: &'a mut Buffer<f32>,
-    /// `rows + 1` element offsets into the arena.
-    pub offsets: &'a Buffer<u32>,
-    /// Optimizer state, a buffer for each number of [`Optimizer::state_size`]: of the arena's length, or of the rows'.
-    pub state: &'a mut [Buffer<f32>],
+    /// The rows, with the state that the rule's optimizer keeps.
+    pub rows: &'a mut Rows,
     /// Row ids.
     pub ids: &'a Buffer<u32>,
     /// First of the ids to use.
@@ -177,8 +189,10 @@ pub struct Update<'a> {
     pub dims: u32,
     /// How rows move.
     pub rule: UpdateRule,
-    /// The table's step, from 1 on; only Adam and its kin use it.
+    /// The table's step, from 1 on; Adam and its kin use it, and the noise that rounds f16.
     pub step: u32,
+    /// Key of that noise.
+    pub seed: u64,
     /// At least [`Update::workspace_len`] words, with bags [`Update::bag_workspace_len`]; what it holds afterwards is not specified. The CPU does not use it.
     pub workspace: &'a mut Buffer<u32>,
 }
@@ -211,13 +225,13 @@ impl Kernel for Update<'_> {
 
     fn check(&self) -> Result<()> {
         let op = Self::NAME;
-        let rows = check::rows(op, "offsets", self.offsets.len())?;
         check::dims(op, self.dims)?;
-        self.rule.check_state(op, self.step, self.state, (rows as usize, self.arena.len()))?;
+        self.rule.check_rows(op, self.step, self.rows)?;
         check::at_least(op, "ids", self.ids.len(), u64::from(self.first) + u64::from(self.count))?;
         self.gradients.check(op, (self.first, self.count, self.dims))?;
-        if self.arena.as_wgpu().is_some() {
-            let trips = u64::from(chunk(self.count, self.dims)) * u64::from(self.dims.div_ceil(lanes(self.dims)));
+        if self.rows.device().as_gpu().is_some() {
+            let lanes = lanes_of(self.rows, self.dims);
+            let trips = u64::from(chunk(self.count, self.dims)) * u64::from(self.dims.div_ceil(lanes));
             // Clipped rows and row-wise state sum once more each: all times together stay below 65,535.
             let allowed = [2 * MAX_TRIPS, 3 * MAX_TRIPS / 2, 9 * MAX_TRIPS / 8][self.rule.passes() as usize - 1];
             if trips > u64::from(allowed) {
@@ -240,16 +254,21 @@ impl Kernel for Update<'_> {
     }
 
     fn dispatch(self, gpu: &Gpu, pass: &mut wgpu::ComputePass<'_>) -> Result<()> {
-        let (count, dims) = (self.count, self.dims);
-        let rows = self.offsets.len() as u32 - 1;
-        let lanes = lanes(dims);
+        let (count, dims, table_rows) = (self.count, self.dims, self.rows.len());
+        let lanes = lanes_of(self.rows, dims);
         let chunk = chunk(count, dims);
-        let stepping = self.rule.constants(self.step);
-        let Constants { learning_rate, epsilon, beta1, beta2, correction, weight_decay, max_norm, .. } = stepping;
+        let stepping = self.rule.constants(self.step, self.seed);
+        let Constants { learning_rate, epsilon, beta1, beta2, correction, weight_decay, max_norm, step, key, .. } =
+            stepping;
         let sort_base = 2 * count;
         let bags = self.gradients.bags();
-        let params = Params {
-            rows,
+        let params = |place: Place| Params {
+            first_row: place.first,
+            rows: place.rows,
+            blocks: place.blocks,
+            shift: place.shift,
+            alignment: place.alignment,
+            table_rows,
             count,
             dims,
             first: self.first,
@@ -260,6 +279,10 @@ impl Kernel for Update<'_> {
             bags: bags.map_or(0, |of| of.bags.len() as u32 - 1),
             weighted: u32::from(bags.is_some_and(|of| of.weights.is_some())),
             mean: u32::from(bags.is_some_and(|of| of.pooling == Pooling::Mean)),
+            step,
+            purpose: Purpose::Rounding as u32,
+            key_low: key[0],
+            key_high: key[1],
             learning_rate,
             epsilon,
             beta1,
@@ -269,85 +292,91 @@ impl Kernel for Update<'_> {
             max_norm,
         };
         let workspace = &*self.workspace;
-        let arena = &*self.arena;
-        let state = &*self.state;
-        let offsets = || self.offsets.binding("offsets");
         let gradients = || self.gradients.buffer().binding("gradients");
         let space = || workspace.binding("workspace");
-        // Unread where there are none; the offsets have the right type.
-        let winners = || bags.and_then(|of| of.winners).unwrap_or(self.offsets).binding("winners");
+        // Unread where there are none; the ids have the right type.
+        let winners = || bags.and_then(|of| of.winners).unwrap_or(self.ids).binding("winners");
         let source = bags.map_or(0.0, |of| if of.pooling == Pooling::Max { 2.0 } else { 1.0 });
-        let sizes = |lanes: u32| [("lanes", f64::from(lanes)), ("chunk", f64::from(chunk)), ("source", source)];
-        let launch = |pass: &mut wgpu::ComputePass<'_>, entry, constants: &_, bindings: &[Binding<'_>], groups: u32| {
-            let params = params.words();
+        let sizes = |page: &Page, lanes: u32| {
+            [("lanes", f64::from(lanes)), ("chunk", f64::from(chunk)), ("source", source), page.half()]
+        };
+        let mut launch = |entry, page: &Page, constants: &[_], bindings: &[Binding<'_>], groups: u32| {
+            let params = params(page.place).words();
             Launch { shader: &SHADER, entry, constants, params, bindings, groups: groups.into() }.record(gpu, pass)
         };
-        let ids = self.ids.binding("ids");
+        let (first_page, ids) = (&self.rows.pages()[0], self.ids.binding("ids"));
         match bags {
-            None => launch(pass, "prepare", &sizes(lanes), &[ids, space()], count.div_ceil(256))?,
+            None => {
+                let constants = sizes(first_page, lanes);
+                launch("prepare", first_page, &constants, &[ids, space()], count.div_ceil(256))?;
+            }
             Some(of) => {
                 // Unread where there are none; the gradients have the right type.
                 let weights = of.weights.unwrap_or(of.gradients).binding("weights");
                 let bindings = [ids, space(), of.bags.binding("bags"), weights];
-                launch(pass, "prepare_bags", &sizes(lanes), &bindings, count.div_ceil(256))?;
+                launch("prepare_bags", first_page, &sizes(first_page, lanes), &bindings, count.div_ceil(256))?;
             }
         }
         let region = |base| Region { buffer: workspace, base };
-        let shape = (count, bits_below(rows + 1), sort::ITEMS);
+        let shape = (count, bits_below(table_rows + 1), sort::ITEMS);
         record_sort(gpu, pass, [region(0), region(count)], region(sort_base), shape)?;
         let [short, long] =
             if stepping.by_row() { ["short_runs_by_row", "long_runs_by_row"] } else { ["short_runs", "long_runs"] };
-        let rows = || {
-            let state = [0, 1].map(|number| state_binding(state, number, arena));
-            [arena.binding("arena"), offsets()].into_iter().chain(state).collect::<Vec<_>>()
-        };
         let chunks = count.div_ceil(chunk);
-        let (mut short_bindings, mut long_bindings) = (rows(), rows());
-        short_bindings.extend([gradients(), space(), winners()]);
-        long_bindings.push(space());
-        launch(pass, short, &stepping.overrides(sizes(lanes)), &short_bindings, count.div_ceil(256 / lanes))?;
-        launch(pass, "partial_sums", &sizes(lanes), &[offsets(), gradients(), space(), winners()], chunks)?;
-        launch(pass, long, &stepping.overrides(sizes(LONG_LANES)), &long_bindings, chunks)
+        for page in self.rows.pages() {
+            let mut launch = |entry, constants: &[_], bindings: &[Binding<'_>], groups: u32| {
+                let params = params(page.place).words();
+                Launch { shader: &SHADER, entry, constants, params, bindings, groups: groups.into() }.record(gpu, pass)
+            };
+            let rows = || {
+                let state = [0, 1].map(|number| page.state_binding(number));
+                page.bindings().into_iter().chain(state)
+            };
+            let bindings: Vec<_> = rows().chain([gradients(), space(), winners()]).collect();
+            launch(short, &stepping.overrides(sizes(page, lanes)), &bindings, count.div_ceil(256 / lanes))?;
+            let [_, directory] = page.bindings();
+            launch("partial_sums", &sizes(page, lanes), &[directory, gradients(), space(), winners()], chunks)?;
+            let bindings: Vec<_> = rows().chain([space()]).collect();
+            launch(long, &stepping.overrides(sizes(page, LONG_LANES)), &bindings, chunks)?;
+        }
+        Ok(())
     }
 
     fn twin(self) -> Result<()> {
-        let op = Self::NAME;
-        let offsets = self.offsets.host(op, "offsets")?;
-        let ids = &self.ids.host(op, "ids")?[self.first as usize..][..self.count as usize];
-        let rows = Rows::all(op, self.arena, self.state, self.rule.optimizer.state_size())?;
-        let (mut keys, past) = (ids.to_vec(), offsets.len() as u32 - 1);
-        keys.iter_mut().for_each(|key| *key = (*key).min(past));
-        let source = Source::new(op, &self.gradients, (&mut keys, past))?;
-        update(rows, offsets, keys, (&source, self.dims as usize), self.rule.constants(self.step))
+        match self.rows.layout().format {
+            Format::F32 => self.twin_of::<f32>(),
+            Format::F16 => self.twin_of::<f16>(),
+        }
     }
 }
 
-/// The touched rows must lie in the arena in the order of their ids. Only their offsets are read: a step's cost does not
-/// grow with the table.
-fn check_touched(keys: &[u32], offsets: &[u32], values: usize) -> Result<()> {
-    let mut end = 0;
-    for run in keys.chunk_by(|a, b| a == b) {
-        let [begin, next] = [offsets[run[0] as usize], offsets[run[0] as usize + 1]];
-        if begin < end || next < begin || next as usize > values {
-            return Err(Error::Argument {
-                op: Update::NAME,
-                arg: "offsets",
-                expected: format!("never falling, with an end at most {values}"),
-                got: format!("row {} at {begin}..{next} behind {end}", run[0]),
-            });
-        }
-        end = next;
+impl Update<'_> {
+    fn twin_of<V: Value>(self) -> Result<()> {
+        let op = <Self as Kernel>::NAME;
+        let ids = &self.ids.host(op, "ids")?[self.first as usize..][..self.count as usize];
+        let (mut keys, past) = (ids.to_vec(), self.rows.len());
+        keys.iter_mut().for_each(|key| *key = (*key).min(past));
+        let source = Source::new(op, &self.gradients, (&mut keys, past))?;
+        let short_lanes = lanes_of(self.rows, self.dims);
+        let pages = RowsMut::<V>::pages(op, self.rows)?;
+        let shape = (self.dims as usize, short_lanes);
+        update(pages, (keys, past), (&source, shape), self.rule.constants(self.step, self.seed));
+        Ok(())
     }
-    Ok(())
+}
+
+/// Lanes that share a row, each with the values of a word at a time.
+pub(super) fn lanes_of(rows: &Rows, dims: u32) -> u32 {
+    lanes(dims.div_ceil(rows.layout().format.per_word()))
 }
 
 /// One CPU task: a stretch of sorted occurrences with the rows that they fall into.
-struct Task<'a> {
+struct Task<'a, V> {
     keys: &'a [u32],
     occurrences: &'a [u32],
     /// Position of the first occurrence among all; chunks are counted from there.
     position: usize,
-    rows: Rows<'a>,
+    rows: RowsMut<'a, V>,
 }
 
 /// [`Gradients`] on the host: where an occurrence's begin, and what they are multiplied by.
@@ -411,33 +440,33 @@ impl<'a> Source<'a> {
     }
 }
 
-fn update(
-    mut left: Rows<'_>,
-    offsets: &[u32],
-    mut keys: Vec<u32>,
-    (source, dims): (&Source<'_>, usize),
+fn update<V: Value>(
+    pages: Vec<RowsMut<'_, V>>,
+    (mut keys, rows): (Vec<u32>, u32),
+    (source, (dims, short_lanes)): (&Source<'_>, (usize, u32)),
     constants: Constants,
-) -> Result<()> {
-    let rows = offsets.len() as u32 - 1;
+) {
     let count = keys.len() as u32;
     let mut occurrences: Vec<u32> = (0..count).collect();
     sort::sort(&mut keys, &mut occurrences, bits_below(rows + 1));
     let in_table = keys.partition_point(|&key| key < rows);
     let (keys, occurrences) = (&keys[..in_table], &occurrences[..in_table]);
-    check_touched(keys, offsets, left.values())?;
-    // Cut between rows into tasks of about equal length; rows ascend, so the arena splits at the same places.
+    // Cut between rows into tasks of about equal length; rows ascend, so their values split at the same places.
     let length = in_table.div_ceil(4 * rayon::current_num_threads()).max(256);
     let mut tasks = Vec::new();
     let mut position = 0;
-    while position < in_table {
-        let mut end = (position + length).min(in_table);
-        let last = keys[end - 1];
-        end += keys[end..].partition_point(|&key| key == last);
-        let (own, rest) = left.split_at(offsets, last + 1);
-        tasks.push(Task { keys: &keys[position..end], occurrences: &occurrences[position..end], position, rows: own });
-        (left, position) = (rest, end);
+    for mut left in pages {
+        let behind = left.ids().end;
+        let page_end = position + keys[position..].partition_point(|&key| key < behind);
+        while position < page_end {
+            let mut end = (position + length).min(page_end);
+            let last = keys[end - 1];
+            end += keys[end..page_end].partition_point(|&key| key == last);
+            let (own, rest) = left.split_at(last + 1);
+            tasks.push(Task { keys: &keys[position..end], occurrences: &occurrences[position..end], position, rows: own });
+            (left, position) = (rest, end);
+        }
     }
-    let short_lanes = lanes(dims as u32);
     let chunk = chunk(count, dims as u32) as usize;
     tasks.into_par_iter().for_each_init(
         || (vec![0.0f32; dims], vec![0.0f32; dims]),
@@ -446,8 +475,7 @@ fn update(
             while at < task.keys.len() {
                 let row = task.keys[at];
                 let run = task.keys[at..].partition_point(|&key| key == row);
-                let (begin, end) = (offsets[row as usize], offsets[row as usize + 1]);
-                let width = dims.min((end - begin) as usize);
+                let width = dims.min(task.rows.size(row) as usize);
                 let add = |sum: &mut [f32], positions: std::ops::Range<usize>| {
                     let occurrence = |position: usize| task.occurrences[position] as usize;
                     source.put(occurrence(positions.start), dims, &mut sum[..width], |sum, g| *sum = g);
@@ -474,12 +502,11 @@ fn update(
                     &sum[..width]
                 };
                 let lanes = if run <= chunk { short_lanes } else { LONG_LANES };
-                task.rows.step(&constants, offsets, Run { row, gradient: total, lanes });
+                task.rows.step(&constants, Run { row, gradient: total, lanes });
                 at += run;
             }
         },
     );
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Update of every ragged row along a dense gradient, such as that of a graph model, which touches all rows.
 //!
 //! For every row r, with `g_j = gradients[r, j]` for `j < min(d_r, D)`: one step of the [optimizer](super::optimizer).
+//! Values of f16 are rounded as by [`update`](super::update).
 //! Values beyond `min(d_r, D)` and their state are never touched, nor is the state of a row without such a dim.
 //!
 //! # Numerics
@@ -8,14 +9,18 @@
 //! state) within `32 * eps` of it (a GPU may fuse products and round its root otherwise).
 //!
 //! # Cost
-//! One dispatch. Moves `4 * (sum of min(d, D))` bytes of gradients once (once more for row-wise state, and once more for
+//! One dispatch a page. Moves `4 * (sum of min(d, D))` bytes of gradients once (once more for row-wise state, and once more for
 //! clipping) and the rows and their state once in each direction.
+
+use half::f16;
 
 use crate::Result;
 use crate::device::{Access, Buffer, Entry, Gpu, Kernel, Launch, Shader, params};
 use crate::kernels::check;
-use crate::kernels::table::lookup::lanes;
-use crate::kernels::table::optimizer::{Constants, Rows, Run, UpdateRule, state_binding};
+use crate::kernels::table::optimizer::{Constants, RowsMut, Run, UpdateRule};
+use crate::kernels::table::rows::{Format, Place, Rows, Value};
+use crate::kernels::table::update::lanes_of;
+use crate::rng::Purpose;
 
 pub(crate) static SHADER: Shader = Shader {
     name: "table/update_all",
@@ -32,8 +37,16 @@ const BINDINGS: &[(u32, Access)] =
 
 params! {
     struct Params {
+        first_row: u32,
         rows: u32,
+        blocks: u32,
+        shift: u32,
+        alignment: u32,
         dims: u32,
+        step: u32,
+        purpose: u32,
+        key_low: u32,
+        key_high: u32,
         learning_rate: f32,
         epsilon: f32,
         beta1: f32,
@@ -47,22 +60,18 @@ params! {
 /// Steps every row along a dense gradient. See the [module](self).
 #[derive(Debug)]
 pub struct UpdateAll<'a> {
-    /// Values of all rows, one after another.
-    pub arena: &'a mut Buffer<f32>,
-    /// `rows + 1` element offsets into the arena.
-    pub offsets: &'a Buffer<u32>,
-    /// Optimizer state, a buffer for each number of [`Optimizer::state_size`]: of the arena's length, or of the rows'.
-    ///
-    /// [`Optimizer::state_size`]: super::optimizer::Optimizer::state_size
-    pub state: &'a mut [Buffer<f32>],
+    /// The rows, with the state that the rule's optimizer keeps.
+    pub rows: &'a mut Rows,
     /// `rows * D` gradients.
     pub gradients: &'a Buffer<f32>,
     /// Gradient width `D`.
     pub dims: u32,
     /// How rows move.
     pub rule: UpdateRule,
-    /// The table's step, from 1 on; only Adam and its kin use it.
+    /// The table's step, from 1 on; Adam and its kin use it, and the noise that rounds f16.
     pub step: u32,
+    /// Key of that noise.
+    pub seed: u64,
 }
 
 impl Kernel for UpdateAll<'_> {
@@ -70,57 +79,82 @@ impl Kernel for UpdateAll<'_> {
 
     fn check(&self) -> Result<()> {
         let op = Self::NAME;
-        let rows = check::rows(op, "offsets", self.offsets.len())?;
         check::dims(op, self.dims)?;
-        self.rule.check_state(op, self.step, self.state, (rows as usize, self.arena.len()))?;
-        let gradients = u64::from(rows) * u64::from(self.dims);
+        self.rule.check_rows(op, self.step, self.rows)?;
+        let gradients = u64::from(self.rows.len()) * u64::from(self.dims);
         check::indexable(op, "gradients", gradients)?;
         check::len(op, "gradients", self.gradients.len(), gradients)
     }
 
     fn dispatch(self, gpu: &Gpu, pass: &mut wgpu::ComputePass<'_>) -> Result<()> {
-        let (rows, dims) = (self.offsets.len() as u32 - 1, self.dims);
-        let lanes = lanes(dims);
-        let stepping = self.rule.constants(self.step);
-        let Constants { learning_rate, epsilon, beta1, beta2, correction, weight_decay, max_norm, .. } = stepping;
-        let (arena, state) = (&*self.arena, &*self.state);
-        let params = Params { rows, dims, learning_rate, epsilon, beta1, beta2, correction, weight_decay, max_norm };
-        Launch {
-            shader: &SHADER,
-            entry: if stepping.by_row() { "by_row" } else { "element_wise" },
-            constants: &stepping.overrides([("lanes", f64::from(lanes))]),
-            params: params.words(),
-            bindings: &[
-                arena.binding("arena"),
-                self.offsets.binding("offsets"),
-                state_binding(state, 0, arena),
-                state_binding(state, 1, arena),
-                self.gradients.binding("gradients"),
-            ],
-            groups: u64::from(rows).div_ceil(u64::from(256 / lanes)),
+        let dims = self.dims;
+        let lanes = lanes_of(self.rows, dims);
+        let stepping = self.rule.constants(self.step, self.seed);
+        let Constants { learning_rate, epsilon, beta1, beta2, correction, weight_decay, max_norm, step, key, .. } =
+            stepping;
+        for page in self.rows.pages() {
+            let Place { first, rows, blocks, shift, alignment } = page.place;
+            let params = Params {
+                first_row: first,
+                rows,
+                blocks,
+                shift,
+                alignment,
+                dims,
+                step,
+                purpose: Purpose::Rounding as u32,
+                key_low: key[0],
+                key_high: key[1],
+                learning_rate,
+                epsilon,
+                beta1,
+                beta2,
+                correction,
+                weight_decay,
+                max_norm,
+            };
+            let [arena, directory] = page.bindings();
+            let [first_state, second_state] = [0, 1].map(|number| page.state_binding(number));
+            Launch {
+                shader: &SHADER,
+                entry: if stepping.by_row() { "by_row" } else { "element_wise" },
+                constants: &stepping.overrides([("lanes", f64::from(lanes)), page.half()]),
+                params: params.words(),
+                bindings: &[arena, directory, first_state, second_state, self.gradients.binding("gradients")],
+                groups: u64::from(rows).div_ceil(u64::from(256 / lanes)),
+            }
+            .record(gpu, pass)?;
         }
-        .record(gpu, pass)
+        Ok(())
     }
 
     fn twin(self) -> Result<()> {
-        let op = Self::NAME;
+        match self.rows.layout().format {
+            Format::F32 => self.twin_of::<f32>(),
+            Format::F16 => self.twin_of::<f16>(),
+        }
+    }
+}
+
+impl UpdateAll<'_> {
+    fn twin_of<V: Value>(self) -> Result<()> {
+        let op = <Self as Kernel>::NAME;
         let all = All {
-            offsets: self.offsets.host(op, "offsets")?,
             gradients: self.gradients.host(op, "gradients")?,
             dims: self.dims,
-            lanes: lanes(self.dims),
-            constants: self.rule.constants(self.step),
+            lanes: lanes_of(self.rows, self.dims),
+            constants: self.rule.constants(self.step, self.seed),
         };
-        check::offsets(op, "offsets", all.offsets, self.arena.len())?;
-        let end = all.offsets.len() as u32 - 1;
-        all.step(Rows::all(op, self.arena, self.state, self.rule.optimizer.state_size())?, 0..end);
+        for page in RowsMut::<V>::pages(op, self.rows)? {
+            let ids = page.ids();
+            all.step(page, ids);
+        }
         Ok(())
     }
 }
 
 /// What all CPU tasks read.
 struct All<'a> {
-    offsets: &'a [u32],
     gradients: &'a [f32],
     dims: u32,
     lanes: u32,
@@ -129,18 +163,17 @@ struct All<'a> {
 
 impl All<'_> {
     /// Halves the rows until a part is small, in parallel.
-    fn step(&self, mut rows: Rows<'_>, range: std::ops::Range<u32>) {
+    fn step<V: Value>(&self, mut rows: RowsMut<'_, V>, range: std::ops::Range<u32>) {
         if rows.values() + range.len() > 32 * 1024 && range.len() > 1 {
             let middle = range.start + (range.end - range.start) / 2;
-            let (low, high) = rows.split_at(self.offsets, middle);
+            let (low, high) = rows.split_at(middle);
             rayon::join(|| self.step(low, range.start..middle), || self.step(high, middle..range.end));
             return;
         }
         for row in range {
-            let size = self.offsets[row as usize + 1] - self.offsets[row as usize];
             let begin = row as usize * self.dims as usize;
-            let gradient = &self.gradients[begin..begin + size.min(self.dims) as usize];
-            rows.step(&self.constants, self.offsets, Run { row, gradient, lanes: self.lanes });
+            let gradient = &self.gradients[begin..begin + rows.size(row).min(self.dims) as usize];
+            rows.step(&self.constants, Run { row, gradient, lanes: self.lanes });
         }
     }
 }

@@ -1,6 +1,7 @@
 //! How a graph model learns.
 
 use crate::Result;
+use crate::kernels::table::rows::Layout;
 use crate::kernels::check;
 use crate::kernels::table::update::Optimizer;
 use crate::models::{ItemBias, Sampling};
@@ -25,6 +26,8 @@ pub struct LightGcnOptions {
     pub init_std: f32,
     /// Seed of the triples and of new values (default 0).
     pub seed: u64,
+    /// How the rows of both tables lie in memory (default: f32, packed).
+    pub layout: Layout,
 }
 
 impl Default for LightGcnOptions {
@@ -38,6 +41,7 @@ impl Default for LightGcnOptions {
             sampling: Sampling::Log { window: 5000 },
             init_std: 0.01,
             seed: 0,
+            layout: Layout::default(),
         }
     }
 }

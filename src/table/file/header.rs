@@ -8,6 +8,7 @@ use safetensors::tensor::{Dtype, Metadata};
 use super::super::row_map::Parts;
 use super::super::{RaggedTable, RowMapOptions, TableOptions};
 use super::stretch::Reader;
+use crate::kernels::table::rows::{Format, Layout};
 use crate::kernels::table::optimizer::{Optimizer, UpdateRule};
 use crate::{Error, Result};
 
@@ -50,6 +51,9 @@ pub(super) fn bytes(table: &RaggedTable, ids: Option<&Parts<(&[u64], &[f64])>>) 
     metadata.push(("seed", options.seed.to_string()));
     metadata.push(("init_std", format!("{:?}", options.init_std)));
     metadata.push(("zero_dims", options.zero_dims.to_string()));
+    if options.layout.aligned {
+        metadata.push(("aligned", "true".to_owned()));
+    }
     let mut tensors = Vec::new();
     if let Some(ids) = ids {
         metadata.push(("ids.capacity", ids.capacity.to_string()));
@@ -59,9 +63,11 @@ pub(super) fn bytes(table: &RaggedTable, ids: Option<&Parts<(&[u64], &[f64])>>) 
         tensors.push(("ids.score".to_owned(), "F64", ids.rows.1.len(), 8));
     }
     tensors.push(("offsets".to_owned(), "U32", table.rows() as usize + 1, 4));
-    tensors.push(("values".to_owned(), "F32", table.values().len(), 4));
-    for (number, state) in table.optimizer_state().iter().enumerate() {
-        tensors.push((format!("state.{number}"), "F32", state.len(), 4));
+    let (rows, values) = (table.rows() as usize, table.len() as usize);
+    let (dtype, width) = if options.layout.format == Format::F16 { ("F16", 2) } else { ("F32", 4) };
+    tensors.push(("values".to_owned(), dtype, values, width));
+    for (number, len) in options.rule.optimizer.state_size().lens(rows, values).enumerate() {
+        tensors.push((format!("state.{number}"), "F32", len, 4));
     }
     tensors.push(("checksum".to_owned(), "U32", 2, 4));
 
@@ -94,12 +100,18 @@ impl Header {
             init_std: fields.number("init_std")?,
             zero_dims: fields.number("zero_dims")?,
             seed: fields.number("seed")?,
+            layout: Layout {
+                format: fields.format()?,
+                aligned: fields.metadata("aligned").is_some_and(|text| text == "true"),
+                page_bytes: None,
+            },
         };
         if !(options.init_std.is_finite() && options.init_std >= 0.0) {
             return Err(reader.bad("metadata `init_std` finite and not negative", &options.init_std.to_string()));
         }
         let offsets = fields.len("offsets", Dtype::U32)?;
-        let values = fields.len("values", Dtype::F32)?;
+        let dtype = if options.layout.format == Format::F16 { Dtype::F16 } else { Dtype::F32 };
+        let values = fields.len("values", dtype)?;
         for (name, len) in [("offsets", offsets), ("values", values)] {
             if len > u32::MAX as usize {
                 return Err(reader.bad(&format!("`{name}` of less than 2^32 numbers"), &len.to_string()));
@@ -263,6 +275,15 @@ impl Fields<'_> {
         match rule.check("RaggedTable::load") {
             Ok(()) => Ok(rule),
             Err(error) => Err(self.reader.bad("an optimizer with constants in their domain", &error.to_string())),
+        }
+    }
+
+    /// What values are stored as: what they are in the file.
+    fn format(&self) -> Result<Format> {
+        match self.json.info("values").map(|info| info.dtype) {
+            Some(Dtype::F32) => Ok(Format::F32),
+            Some(Dtype::F16) => Ok(Format::F16),
+            _ => Err(self.reader.bad("`values` as F32 or F16 of one dimension", &self.shape("values"))),
         }
     }
 

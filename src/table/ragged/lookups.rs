@@ -1,6 +1,6 @@
 //! Reading rows by ids that the host has.
 
-use super::{RaggedTable, Storage};
+use super::RaggedTable;
 use crate::Result;
 use crate::device::{Buffer, Kernel};
 use crate::kernels::check;
@@ -16,9 +16,8 @@ impl RaggedTable {
     pub fn lookup(&self, ids: &[u32], dims: u32) -> Result<Buffer<f32>> {
         check::dims("table/lookup", dims)?;
         let ids = self.upload_ids("table/lookup", ids)?;
-        let mut out = Buffer::zeroed(&self.device, ids.len() * dims as usize)?;
-        let Storage { values, offsets, .. } = &self.storage;
-        Lookup { arena: values, offsets, ids: &ids, dims, out: &mut out }.run(&self.device)?;
+        let mut out = Buffer::zeroed(self.device(), ids.len() * dims as usize)?;
+        Lookup { rows: &self.rows, ids: &ids, dims, out: &mut out }.run(self.device())?;
         Ok(out)
     }
 
@@ -32,11 +31,11 @@ impl RaggedTable {
         let on_device = self.upload_ids("table/lookup", ids)?;
         let sizes: Vec<u32> = ids.iter().map(|&id| self.size(id).min(dims)).collect();
         let out_offsets = Offsets::from_sizes(&sizes)?;
-        let mut out = Buffer::zeroed(&self.device, out_offsets.values())?;
-        let out_offsets = Buffer::from_vec(&self.device, out_offsets.into_vec())?;
-        let Storage { values: arena, offsets, .. } = &self.storage;
-        let (ids, out_offsets_of, widest) = (&on_device, &out_offsets, sizes.iter().copied().max().unwrap_or(0));
-        LookupPacked { arena, offsets, ids, out_offsets: out_offsets_of, widest, out: &mut out }.run(&self.device)?;
+        let mut out = Buffer::zeroed(self.device(), out_offsets.values())?;
+        let out_offsets = Buffer::from_vec(self.device(), out_offsets.into_vec())?;
+        let widest = sizes.iter().copied().max().unwrap_or(0);
+        LookupPacked { rows: &self.rows, ids: &on_device, out_offsets: &out_offsets, widest, out: &mut out }
+            .run(self.device())?;
         Ok((out, out_offsets))
     }
 
@@ -51,12 +50,10 @@ impl RaggedTable {
         check::offsets(op, "bags", bags, ids.len())?;
         let ids = self.upload_ids(op, ids)?;
         let longest_bag = bags.windows(2).map(|bag| bag[1] - bag[0]).max().unwrap_or(0);
-        let mut out = Buffer::zeroed(&self.device, (bags.len() - 1) * dims as usize)?;
-        let bags = Buffer::from_slice(&self.device, bags)?;
-        let Storage { values, offsets, .. } = &self.storage;
+        let mut out = Buffer::zeroed(self.device(), (bags.len() - 1) * dims as usize)?;
+        let bags = Buffer::from_slice(self.device(), bags)?;
         LookupBags {
-            arena: values,
-            offsets,
+            rows: &self.rows,
             ids: &ids,
             bags: &bags,
             longest_bag,
@@ -66,7 +63,7 @@ impl RaggedTable {
             out: &mut out,
             winners: None,
         }
-        .run(&self.device)?;
+        .run(self.device())?;
         Ok(out)
     }
 }

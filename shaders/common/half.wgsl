@@ -1,0 +1,59 @@
+// Values as they are stored: f32, or f16 in pairs, the lower half first.
+
+// The value at an element, from the word that holds it.
+fn as_f32(word: u32, at: u32, half_values: u32) -> f32 {
+    if half_values == 1u {
+        let pair = unpack2x16float(word);
+        return select(pair.x, pair.y, (at & 1u) == 1u);
+    }
+    return bitcast<f32>(word);
+}
+
+// The sign of a value as that of an f16, and its size, at most 65,504: all that f16 holds.
+fn clamped_bits(value: f32) -> vec2<u32> {
+    let bits = bitcast<u32>(value);
+    return vec2<u32>((bits >> 16u) & 0x8000u, min(bits & 0x7fffffffu, 0x477fe000u));
+}
+
+fn is_nan_bits(value: f32) -> bool {
+    return (bitcast<u32>(value) & 0x7fffffffu) > 0x7f800000u;
+}
+
+// The nearest f16, ties to even, in whole numbers: what a device makes of `pack2x16float` may round either way.
+fn nearest(value: f32) -> u32 {
+    let bits = clamped_bits(value);
+    if is_nan_bits(value) {
+        return bits.x | 0x7e00u;
+    }
+    if bits.y >= 0x38800000u {
+        let size = bits.y - 0x38000000u;
+        return bits.x | ((size + 0xfffu + ((size >> 13u) & 1u)) >> 13u);
+    }
+    let shift = 126u - (bits.y >> 23u);
+    if shift > 24u {
+        return bits.x;
+    }
+    let mantissa = (bits.y & 0x7fffffu) | 0x800000u;
+    return bits.x | ((mantissa + (1u << (shift - 1u)) - 1u + ((mantissa >> shift) & 1u)) >> shift);
+}
+
+// One of the two f16 next to a value, right on average over 16 bits of noise, as `dithered` in src/kernels/table/rows/host.rs.
+fn dithered(value: f32, noise: u32) -> u32 {
+    let bits = clamped_bits(value);
+    if is_nan_bits(value) {
+        return bits.x | 0x7e00u;
+    }
+    if bits.y >= 0x38800000u {
+        return bits.x | ((bits.y - 0x38000000u + (noise >> 3u)) >> 13u);
+    }
+    let shift = 126u - (bits.y >> 23u);
+    if shift > 31u {
+        return bits.x;
+    }
+    let mantissa = (bits.y & 0x7fffffu) | 0x800000u;
+    var scaled = noise >> (16u - min(shift, 16u));
+    if shift > 16u {
+        scaled = noise << (shift - 16u);
+    }
+    return bits.x | ((mantissa + scaled) >> shift);
+}

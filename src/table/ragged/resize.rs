@@ -1,0 +1,141 @@
+//! Moving rows to new sizes inside the budget.
+
+use std::collections::VecDeque;
+
+use super::RaggedTable;
+use crate::device::{Device, Kernel};
+use crate::kernels::table::migrate::{Fill, Migrate};
+use crate::kernels::table::rows::{Directory, Page, Rows};
+use crate::table::ResizePlan;
+use crate::table::plan::Fingerprint;
+use crate::{Error, Result};
+
+impl RaggedTable {
+    /// Carries out a plan: what survives keeps its bits, new values are drawn, new state is zero, the count of steps goes
+    /// on. Blocks until the old pages are free.
+    ///
+    /// # Cost
+    /// Rows move page by page, and an old page is free as soon as its rows have moved: what is held never passes the larger of before and
+    /// after by more than a page. Where rows that grow come before rows that shrink, so that the new pages would run ahead of the old
+    /// ones, all rows first move to the sizes that they have before and after, and then to those that they get: twice the traffic.
+    ///
+    /// # Errors
+    /// [`Error::StalePlan`], [`Error::OverBudget`], or what the device reports. The table is then as before; but if it has several pages
+    /// and the device fails after the first of them, the rows before some row have moved and the others have not: none is lost.
+    pub fn resize(&mut self, plan: &ResizePlan) -> Result<()> {
+        self.resize_with(plan, &mut |device, directory, page, rows| {
+            Page::zeroed(device, directory, page, rows.layout().format, rows.state_size())
+        })
+    }
+
+    fn resize_with(&mut self, plan: &ResizePlan, allocate: &mut Allocate<'_>) -> Result<()> {
+        let (wanted, own) = (plan.from(), Fingerprint::of(&self.rows));
+        if wanted != own {
+            return Err(Error::StalePlan {
+                expected_rows: wanted.rows,
+                expected_values: wanted.values,
+                rows: own.rows,
+                values: own.values,
+            });
+        }
+        let (old, new) = (self.used_bytes(), self.counted_bytes_after(plan));
+        // Room for the larger of both until it is known which one stays: then only room is given back.
+        let reserved = old.max(new);
+        self.account.exchange(old, reserved)?;
+        let moved = self.move_rows(plan.to(), allocate);
+        // After a failure amid the pages it is neither.
+        self.account.exchange(reserved, self.used_bytes())?;
+        moved
+    }
+
+    fn move_rows(&mut self, to: &Directory, allocate: &mut Allocate<'_>) -> Result<()> {
+        let before = self.rows.pages().iter().map(Page::bytes).sum::<u64>();
+        let after = (0..to.pages()).map(|page| to.page_bytes(page, self.rows.layout(), self.rows.state_size()));
+        let (after, largest) = (after.clone().sum::<u64>(), after.max().unwrap_or(0));
+        self.peak_bytes = before;
+        if self.peak_of(to) > before.max(after) + largest {
+            let through = self.common(to)?;
+            self.pass(&through, allocate)?;
+        }
+        self.pass(to, allocate)
+    }
+
+    /// The most that moving to a directory at once would hold.
+    fn peak_of(&self, to: &Directory) -> u64 {
+        let mut old: VecDeque<_> = self.rows.pages().iter().map(|page| (page.place.first + page.place.rows, page.bytes())).collect();
+        let mut held = old.iter().map(|(_, bytes)| bytes).sum::<u64>();
+        let mut peak = held;
+        for page in 0..to.pages() {
+            held += to.page_bytes(page, self.rows.layout(), self.rows.state_size());
+            peak = peak.max(held);
+            let (place, _) = to.place(page);
+            while let Some((_, bytes)) = old.pop_front_if(|(end, _)| *end <= place.first + place.rows) {
+                held -= bytes;
+            }
+        }
+        peak
+    }
+
+    /// The rows that there are at the smaller of both sizes, with a page ending wherever one of both directories ends one: an old page is
+    /// free when the pages within it are written, and these are when the new page around them is.
+    fn common(&self, to: &Directory) -> Result<Directory> {
+        let sizes: Vec<u32> = self.sizes().zip(to.sizes()).map(|(old, new)| old.min(new)).collect();
+        let mut cuts: Vec<u32> = self.rows.pages().iter().map(Page::first_row).chain(to.first_rows()).collect();
+        cuts.sort_unstable();
+        Directory::cut(self.device(), &sizes, (self.rows.layout(), self.rows.state_size()), &cuts)
+    }
+
+    /// Moves all rows to a directory, page by page.
+    fn pass(&mut self, to: &Directory, allocate: &mut Allocate<'_>) -> Result<()> {
+        let device = self.device().clone();
+        let (layout, state, fill) = (self.rows.layout(), self.rows.state_size(), self.fill());
+        let mut old = VecDeque::from(self.rows.take_pages());
+        let mut held: u64 = old.iter().map(Page::bytes).sum();
+        let mut new: Vec<Page> = Vec::with_capacity(to.pages());
+        let mut failure = None;
+        for number in 0..to.pages() {
+            let shape = Rows::in_pages(&device, Vec::new(), (layout, state));
+            let moved = allocate(&device, to, number, &shape).and_then(|mut page| {
+                held += page.bytes();
+                self.peak_bytes = self.peak_bytes.max(held);
+                move_page(&device, old.make_contiguous(), &mut page, (to.widest(), fill))?;
+                Ok(page)
+            });
+            match moved {
+                Ok(page) => {
+                    let end = page.place.first + page.place.rows;
+                    new.push(page);
+                    while let Some(page) = old.pop_front_if(|page| page.place.first + page.place.rows <= end) {
+                        held -= page.bytes();
+                    }
+                    if let Some(gpu) = device.as_gpu() {
+                        // Lets the old pages go. The move has been waited for and checked; what comes now is for the next check.
+                        let _ = gpu.device().poll(wgpu::PollType::wait_indefinitely());
+                    }
+                }
+                Err(error) => {
+                    failure = Some(error);
+                    break;
+                }
+            }
+        }
+        if failure.is_some() {
+            // What is there twice stays where it was.
+            let begin = old.front().map_or(0, Page::first_row);
+            new.retain(|page| page.place.first < begin);
+            new.iter_mut().for_each(|page| page.truncate(begin));
+            new.extend(old);
+        }
+        self.rows = Rows::in_pages(&device, new, (layout, state));
+        failure.map_or(Ok(()), Err)
+    }
+}
+
+/// Makes a page of a directory for rows of a layout.
+type Allocate<'a> = dyn FnMut(&Device, &Directory, usize, &Rows) -> Result<Page> + 'a;
+
+/// Waits until the rows are there.
+fn move_page(device: &Device, from: &[Page], to: &mut Page, (widest, fill): (u32, Fill)) -> Result<()> {
+    Migrate { from, to, widest, fill }.run(device)?;
+    device.wait()
+}
