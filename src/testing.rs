@@ -4,8 +4,12 @@ use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 
+use half::f16;
+
 use crate::device::{Buffer, Device, Element, Gpu, GpuOptions};
 use crate::kernels::SHADERS;
+use crate::kernels::table::optimizer::StateSize;
+use crate::kernels::table::rows::{Format, Layout, Rows, Values};
 
 /// The GPU to test on, with the limits that every device has, by the variable `SCALL_GPU`: `required` panics where there is none, `off` skips, and otherwise
 /// (`auto`) a missing one is said loudly.
@@ -52,6 +56,66 @@ pub(crate) fn poisoned<T: Element>(device: &Device, len: usize) -> Buffer<T> {
 /// A buffer with these values.
 pub(crate) fn upload<T: Element>(device: &Device, values: &[T]) -> Buffer<T> {
     Buffer::from_slice(device, values).unwrap()
+}
+
+/// Layouts that every kernel on rows passes in: f32 and f16, packed and aligned, in one page and in as many as rows of `widest` allow.
+pub(crate) fn layouts(widest: u32) -> [Layout; 6] {
+    // Pages of a few rows, also where f32 state lies beside f16.
+    let page_bytes = Some((4 * u64::from(widest.next_multiple_of(8))).max(96));
+    [Format::F32, Format::F16]
+        .map(|format| {
+            let packed = Layout { format, ..Layout::default() };
+            [packed, Layout { page_bytes, ..packed }, Layout { aligned: true, page_bytes, ..packed }]
+        })
+        .as_flattened()
+        .try_into()
+        .expect("three of each")
+}
+
+/// What these values are once they are stored.
+pub(crate) fn stored(values: &[f32], format: Format) -> Vec<f32> {
+    match format {
+        Format::F32 => values.to_vec(),
+        Format::F16 => values.iter().map(|&value| f16::from_f32(value).to_f32()).collect(),
+    }
+}
+
+/// Rows of these sizes with these values, row after row; what lies between rows is poison.
+pub(crate) fn rows_of(device: &Device, sizes: &[u32], values: &[f32], layout: Layout, state: StateSize) -> Rows {
+    let mut rows = Rows::zeroed(device, sizes, layout, state).unwrap();
+    let mut rest = values;
+    for page in rows.pages_mut() {
+        let mut own = vec![f32::NAN; page.values().len()];
+        for span in page.spans() {
+            let (row, behind) = rest.split_at(span.len());
+            own[span].copy_from_slice(row);
+            rest = behind;
+        }
+        match &mut page.values {
+            Values::F32(values) => values.write(&own).unwrap(),
+            Values::F16(values) => {
+                values.write(&own.iter().map(|&value| f16::from_f32(value)).collect::<Vec<_>>()).unwrap();
+            }
+        }
+    }
+    assert!(rest.is_empty(), "more values than the rows hold");
+    rows
+}
+
+/// What lies between rows is still the poison of [`rows_of`].
+#[track_caller]
+pub(crate) fn assert_gaps(what: &str, rows: &Rows) {
+    for page in rows.pages() {
+        let values: Vec<f32> = match page.values() {
+            Values::F32(values) => values.read().unwrap(),
+            Values::F16(values) => values.read().unwrap().iter().map(|value| value.to_f32()).collect(),
+        };
+        let mut end = 0;
+        for span in page.spans().chain([values.len()..values.len()]) {
+            assert!(values[end..span.start].iter().all(|gap| gap.is_nan()), "mismatch: {what}: written between rows");
+            end = span.end;
+        }
+    }
 }
 
 /// Offsets of rows (bags, segments) of these sizes: where each begins, and the end.

@@ -7,9 +7,9 @@ use super::{
 };
 use crate::Result;
 use crate::device::{Commands, Device};
-use crate::kernels::table::rows::Layout;
 use crate::kernels::check;
 use crate::kernels::rank::bpr::{Bpr, UserRows};
+use crate::kernels::table::rows::Layout;
 use crate::kernels::table::update::{Optimizer, UpdateRule};
 use crate::table::{Account, Occurrences};
 
@@ -87,8 +87,11 @@ impl BprMf {
         }
         let BprMfOptions { rule, init_std, item_bias, seed, layout, .. } = options;
         let item_bias = item_bias.exists();
-        let embeddings =
-            Embeddings::new(device, EmbeddingsOptions { rule, init_std: [init_std; 2], item_bias, seed, layout }, account)?;
+        let embeddings = Embeddings::new(
+            device,
+            EmbeddingsOptions { rule, init_std: [init_std; 2], item_bias, seed, layout },
+            account,
+        )?;
         Ok(Self { options, embeddings, set: None, step: 0, working_bytes: 0 })
     }
 

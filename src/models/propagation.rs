@@ -1,13 +1,13 @@
 //! The propagation of a graph model: the graph on the device, and the dense rows that it moves.
 
+use crate::Result;
 use crate::device::{Buffer, Commands, Device};
 use crate::kernels::graph::spmm::{Accumulate, Operand, Spmm};
-use crate::kernels::table::rows::Rows;
 use crate::kernels::table::lookup::Lookup;
+use crate::kernels::table::rows::Rows;
 use crate::models::{Bipartite, Embeddings, Normalisation};
 use crate::stream::UserItems;
 use crate::table::RaggedTable;
-use crate::Result;
 
 /// The weighted graph, cut into what reaches the users (R) and what reaches the items (R transposed).
 #[derive(Debug)]
@@ -107,7 +107,8 @@ impl Side {
     }
 
     fn bytes(&self) -> u64 {
-        let rows = [&self.sum, &self.layer, &self.next, &self.weights].map(|rows| rows.size_bytes().iter().sum::<u64>());
+        let rows =
+            [&self.sum, &self.layer, &self.next, &self.weights].map(|rows| rows.size_bytes().iter().sum::<u64>());
         let words = [&self.ids, &self.row_ends, &self.edges].map(Buffer::size_bytes);
         rows.iter().sum::<u64>() + words.iter().sum::<u64>()
     }

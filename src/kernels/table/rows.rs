@@ -32,8 +32,8 @@ mod host;
 
 pub use directory::Directory;
 pub(crate) use directory::{PageLimits, Place, WIDEST};
-pub(crate) use host::{HostRows, Value};
 pub(in crate::kernels::table) use host::{HostDirectory, Noise};
+pub(crate) use host::{HostRows, Value};
 
 /// What a value is stored as. Kernels compute in f32 either way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -209,7 +209,13 @@ pub struct Page {
 
 impl Page {
     /// A page of a directory, everything zero.
-    pub(crate) fn zeroed(device: &Device, of: &Directory, page: usize, format: Format, size: StateSize) -> Result<Self> {
+    pub(crate) fn zeroed(
+        device: &Device,
+        of: &Directory,
+        page: usize,
+        format: Format,
+        size: StateSize,
+    ) -> Result<Self> {
         let (place, len) = of.place(page);
         let values = Values::zeroed(device, format, len)?;
         let state =
@@ -617,9 +623,7 @@ impl Rows {
     pub(crate) fn single_page(&self, op: &'static str, arg: &'static str) -> Result<&Page> {
         match &self.pages[..] {
             [page] => Ok(page),
-            pages => {
-                Err(Error::Limit { op, arg, limit: "pages on a GPU", allowed: 1, requested: pages.len() as u64 })
-            }
+            pages => Err(Error::Limit { op, arg, limit: "pages on a GPU", allowed: 1, requested: pages.len() as u64 }),
         }
     }
 

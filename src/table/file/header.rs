@@ -8,8 +8,8 @@ use safetensors::tensor::{Dtype, Metadata};
 use super::super::row_map::Parts;
 use super::super::{RaggedTable, RowMapOptions, TableOptions};
 use super::stretch::Reader;
-use crate::kernels::table::rows::{Format, Layout};
 use crate::kernels::table::optimizer::{Optimizer, UpdateRule};
+use crate::kernels::table::rows::{Format, Layout};
 use crate::{Error, Result};
 
 const FORMAT: &str = "scall-gpu table";

@@ -62,7 +62,8 @@ impl RaggedTable {
 
     /// The most that moving to a directory at once would hold.
     fn peak_of(&self, to: &Directory) -> u64 {
-        let mut old: VecDeque<_> = self.rows.pages().iter().map(|page| (page.place.first + page.place.rows, page.bytes())).collect();
+        let mut old: VecDeque<_> =
+            self.rows.pages().iter().map(|page| (page.place.first + page.place.rows, page.bytes())).collect();
         let mut held = old.iter().map(|(_, bytes)| bytes).sum::<u64>();
         let mut peak = held;
         for page in 0..to.pages() {

@@ -143,9 +143,9 @@ impl Directory {
 
     /// The sizes of all rows.
     pub fn sizes(&self) -> impl Iterator<Item = u32> + '_ {
-        self.pages.iter().flat_map(|page| {
-            (0..page.place.rows).map(|row| page.place.span(&page.words, row).len() as u32)
-        })
+        self.pages
+            .iter()
+            .flat_map(|page| (0..page.place.rows).map(|row| page.place.span(&page.words, row).len() as u32))
     }
 
     /// Bytes of values in this layout, of the state, and of the directory itself.
@@ -197,7 +197,7 @@ impl Words {
         }
         let place = Place { first, rows: ends.len() as u32, blocks: bases.len() as u32, shift, alignment };
         ends.resize(ends.len().next_multiple_of(2), 0);
-        bases.extend_from_slice(bytemuck::cast_slice(&ends));
+        bases.extend(bytemuck::pod_collect_to_vec::<u16, u32>(&ends));
         Self { place, len: base + end.next_multiple_of(alignment), words: bases }
     }
 }
@@ -252,14 +252,18 @@ mod tests {
         let [_, _, metadata] = directory.bytes(Layout::default(), StateSize::default());
         assert_eq!(directory.pages[0].place.shift, 9);
         assert_eq!(metadata, 2 * 100_000 + 4 * 100_000u64.div_ceil(512));
-        for (widest, rows) in [(0, 4096), (1, 4096), (15, 4096), (64, 512), (255, 256), (256, 128), (32_768, 1), (65_535, 1)] {
+        for (widest, rows) in
+            [(0, 4096), (1, 4096), (15, 4096), (64, 512), (255, 256), (256, 128), (32_768, 1), (65_535, 1)]
+        {
             assert_eq!(1 << shift(widest, 1), rows, "rows of {widest}");
         }
     }
 
     #[test]
     fn metadata_is_at_most_what_is_promised() {
-        for (rows, widest, page) in [(0u32, 1u32, 1u64 << 20), (1, 64, 4096), (999, 64, 4096), (70_000, 9, 4096), (5000, 200, 1 << 20)] {
+        for (rows, widest, page) in
+            [(0u32, 1u32, 1u64 << 20), (1, 64, 4096), (999, 64, 4096), (70_000, 9, 4096), (5000, 200, 1 << 20)]
+        {
             let layout = Layout { page_bytes: Some(page), ..Layout::default() };
             let sizes: Vec<u32> = (0..rows).map(|row| row % (widest + 1)).collect();
             let limits = layout.page_limits(&Device::cpu(), StateSize::default());

@@ -274,7 +274,8 @@ mod tests {
 
     #[test]
     fn dithered_values_are_neighbours_and_right_on_average() {
-        for value in [0.0, -0.0, 1.0, -1.0, 0.1, 3.3e-5, -7.7e-8, 1e-9, 65_503.0, 1e30, f32::INFINITY, 2.0f32.powi(-14)] {
+        for value in [0.0, -0.0, 1.0, -1.0, 0.1, 3.3e-5, -7.7e-8, 1e-9, 65_503.0, 1e30, f32::INFINITY, 2.0f32.powi(-14)]
+        {
             let all: Vec<f32> = (0..1u32 << 16).map(|noise| dithered(value, noise).to_f32()).collect();
             let (low, high) = all.iter().fold((f32::MAX, f32::MIN), |(l, h), &v| (l.min(v), h.max(v)));
             let most = value.clamp(-65_504.0, 65_504.0);
