@@ -34,16 +34,28 @@ pub(crate) fn gpu() -> Option<Gpu> {
     .clone()
 }
 
+/// The same adapter with the features and limits that the crate asks for.
+fn full_gpu() -> Option<Gpu> {
+    static GPU: OnceLock<Option<Gpu>> = OnceLock::new();
+    GPU.get_or_init(|| {
+        let name_contains = Some(gpu()?.info().name.clone());
+        Some(
+            Gpu::new(&GpuOptions { name_contains, ..GpuOptions::default() })
+                .expect("the adapter has just been started"),
+        )
+    })
+    .clone()
+}
+
 /// Not by a macro, whose output the test harness keeps to itself.
 fn say(text: &str) {
     std::io::stderr().write_all(format!("{text}\n").as_bytes()).expect("standard error");
 }
 
-/// The CPU, and the GPU where there is one.
+/// The CPU, and where there is a GPU, that with what every device has and with all that the crate can use.
 pub(crate) fn devices() -> Vec<Device> {
-    let mut devices = vec![Device::cpu()];
-    devices.extend(gpu().map(Device::Gpu));
-    devices
+    let gpus = [gpu(), full_gpu()].into_iter().flatten().map(Device::Gpu);
+    [Device::cpu()].into_iter().chain(gpus).collect()
 }
 
 /// A buffer whose every word is a value no kernel means: NaN as a float, 0xDEADBEEF-like as an integer.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::pipeline::Pipelines;
+use super::shader::MAX_PARAMS_BYTES;
 use crate::{Error, Result};
 
 /// How to pick a GPU.
@@ -26,6 +27,7 @@ struct Inner {
     limits: wgpu::Limits,
     faults: Arc<Faults>,
     borrowed: bool,
+    immediates: bool,
     pipelines: Pipelines,
     normal_table: OnceLock<wgpu::Buffer>,
 }
@@ -108,8 +110,8 @@ impl Gpu {
 
     /// The features and limits to request for a device that is to run this crate's kernels, to be merged into what else it has to do.
     ///
-    /// No feature, and WebGPU's default limits with buffers as large as the adapter has them. The defaults alone will do for tables
-    /// of up to 128 MiB of values.
+    /// WebGPU's default limits with buffers as large as the adapter has them, and immediates where it has those, which spare each dispatch
+    /// a buffer for its parameters. The defaults and no feature will do too: a large table then has more pages.
     ///
     /// ```no_run
     /// # use scall_gpu::{device::Gpu, wgpu};
@@ -124,12 +126,14 @@ impl Gpu {
     /// ```
     pub fn required_features_and_limits(adapter: &wgpu::Adapter) -> (wgpu::Features, wgpu::Limits) {
         let has = adapter.limits();
+        let features = adapter.features() & wgpu::Features::IMMEDIATES;
         let limits = wgpu::Limits {
             max_buffer_size: has.max_buffer_size,
             max_storage_buffer_binding_size: has.max_storage_buffer_binding_size,
+            max_immediate_size: if features.is_empty() { 0 } else { has.max_immediate_size.min(MAX_PARAMS_BYTES) },
             ..wgpu::Limits::default()
         };
-        (wgpu::Features::empty(), limits)
+        (features, limits)
     }
 
     /// The same adapter with WebGPU's default limits: what every device has.
@@ -151,9 +155,12 @@ impl Gpu {
     }
 
     fn assemble(device: wgpu::Device, queue: wgpu::Queue, faults: Arc<Faults>, borrowed: bool) -> Self {
+        let limits = device.limits();
+        let immediates = device.features().contains(wgpu::Features::IMMEDIATES);
         Self(Arc::new(Inner {
             info: device.adapter_info(),
-            limits: device.limits(),
+            immediates: immediates && limits.max_immediate_size >= MAX_PARAMS_BYTES,
+            limits,
             device,
             queue,
             faults,
@@ -185,6 +192,7 @@ impl Gpu {
             limits,
             faults: self.0.faults.clone(),
             borrowed: self.0.borrowed,
+            immediates: self.0.immediates,
             pipelines,
             normal_table: OnceLock::new(),
         }))
@@ -203,6 +211,11 @@ impl Gpu {
     /// The limits the device was created with.
     pub fn limits(&self) -> &wgpu::Limits {
         &self.0.limits
+    }
+
+    /// Whether kernels get their parameters as immediates, else as uniforms.
+    pub(super) fn has_immediates(&self) -> bool {
+        self.0.immediates
     }
 
     /// What the adapter says of itself.

@@ -1,7 +1,7 @@
 //! Pipelines, built once per device, and the launch of one dispatch.
 
 use super::gpu::{Cache, Gpu, lock};
-use super::shader::{Access, Entry, Shader, resolve};
+use super::shader::{Access, Entry, IMMEDIATE_PARAMS, Shader, UNIFORM_PARAMS, resolve};
 use crate::{Error, Result};
 
 type Key = (&'static str, &'static str, Vec<(&'static str, u64)>);
@@ -51,11 +51,13 @@ impl Launch<'_> {
         let buffers = self.bindings.iter().map(|binding| binding.resolve(op, gpu)).collect::<Result<Vec<_>>>()?;
         self.check_aliases(op, entry, &buffers)?;
         let pipeline = gpu.pipelines().get(gpu, self.shader, entry, self.constants);
-        let params = gpu.create_filled(op, wgpu::BufferUsages::UNIFORM, bytemuck::cast_slice(&self.params));
-        let mut entries = vec![wgpu::BindGroupEntry { binding: 0, resource: params.as_entire_binding() }];
-        for ((index, _), buffer) in entry.bindings.iter().zip(&buffers) {
-            entries.push(wgpu::BindGroupEntry { binding: *index, resource: buffer.as_entire_binding() });
-        }
+        let params: &[u8] = bytemuck::cast_slice(&self.params);
+        let immediates = gpu.has_immediates();
+        let uniform = (!immediates).then(|| gpu.create_filled(op, wgpu::BufferUsages::UNIFORM, params));
+        let bound = entry.bindings.iter().map(|(index, _)| *index).zip(buffers);
+        let entries: Vec<_> = (uniform.iter().map(|uniform| (0, uniform)).chain(bound))
+            .map(|(binding, buffer)| wgpu::BindGroupEntry { binding, resource: buffer.as_entire_binding() })
+            .collect();
         let group = gpu.device().create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some(op),
             layout: &pipeline.layout,
@@ -63,6 +65,9 @@ impl Launch<'_> {
         });
         pass.set_pipeline(&pipeline.pipeline);
         pass.set_bind_group(0, &group, &[]);
+        if immediates {
+            pass.set_immediates(0, params);
+        }
         pass.dispatch_workgroups(x, y, 1);
         Ok(())
     }
@@ -140,35 +145,26 @@ impl Pipelines {
         let device = gpu.device();
         let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
             label: Some(&label),
-            source: wgpu::ShaderSource::Wgsl(self.source(shader).into()),
+            source: wgpu::ShaderSource::Wgsl(self.source(gpu, shader).into()),
         });
-        let storage = |&(binding, access): &(u32, Access)| wgpu::BindGroupLayoutEntry {
+        let bound = |(binding, ty)| wgpu::BindGroupLayoutEntry {
             binding,
             visibility: wgpu::ShaderStages::COMPUTE,
-            ty: wgpu::BindingType::Buffer {
-                ty: wgpu::BufferBindingType::Storage { read_only: access == Access::Read },
-                has_dynamic_offset: false,
-                min_binding_size: None,
-            },
+            ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None },
             count: None,
         };
-        let mut entries = vec![wgpu::BindGroupLayoutEntry {
-            binding: 0,
-            visibility: wgpu::ShaderStages::COMPUTE,
-            ty: wgpu::BindingType::Buffer {
-                ty: wgpu::BufferBindingType::Uniform,
-                has_dynamic_offset: false,
-                min_binding_size: None,
-            },
-            count: None,
-        }];
-        entries.extend(entry.bindings.iter().map(storage));
+        let immediates = gpu.has_immediates();
+        let uniform = (!immediates).then_some((0, wgpu::BufferBindingType::Uniform));
+        let storage = entry.bindings.iter().map(|&(binding, access)| {
+            (binding, wgpu::BufferBindingType::Storage { read_only: access == Access::Read })
+        });
+        let entries: Vec<_> = uniform.into_iter().chain(storage).map(bound).collect();
         let layout = device
             .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(&label), entries: &entries });
         let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
             label: Some(&label),
             bind_group_layouts: &[Some(&layout)],
-            immediate_size: 0,
+            immediate_size: if immediates { 4 * shader.params.len() as u32 } else { 0 },
         });
         let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: Some(&label),
@@ -181,14 +177,19 @@ impl Pipelines {
         Pipeline { pipeline, layout }
     }
 
+    fn source(&self, gpu: &Gpu, shader: &Shader) -> String {
+        let source = resolve(shader.source);
+        let params = if gpu.has_immediates() { IMMEDIATE_PARAMS } else { UNIFORM_PARAMS };
+        self.edited_source(shader, source.replacen(UNIFORM_PARAMS, params, 1))
+    }
+
     #[cfg(not(test))]
-    fn source(&self, shader: &Shader) -> String {
-        resolve(shader.source).into_owned()
+    fn edited_source(&self, _: &Shader, source: String) -> String {
+        source
     }
 
     #[cfg(test)]
-    fn source(&self, shader: &Shader) -> String {
-        let source = resolve(shader.source).into_owned();
+    fn edited_source(&self, shader: &Shader, source: String) -> String {
         match &self.edit {
             Some((file, from, to)) if file == shader.name => {
                 assert!(source.contains(from), "{file}.wgsl has no text {from:?} to edit");

@@ -10,6 +10,15 @@ use crate::{Error, Result};
 /// Shared memory that any entry point may use; the contract test holds them to it.
 pub(crate) const MAX_SHARED_BYTES: u32 = 16 * 1024;
 
+/// The most bytes of `Params`: those that a device with immediates has room for.
+pub(crate) const MAX_PARAMS_BYTES: u32 = 128;
+
+/// How every shader takes its `Params`, as a uniform.
+pub(crate) const UNIFORM_PARAMS: &str = "@group(0) @binding(0) var<uniform> params: Params;";
+
+/// The same as immediates, which need no buffer. (An address space is nothing that an `override` could choose.)
+pub(crate) const IMMEDIATE_PARAMS: &str = "var<immediate> params: Params;";
+
 /// How an entry point uses a storage buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {

@@ -3,7 +3,7 @@
 use naga::{AddressSpace, ScalarKind, StorageAccess, TypeInner};
 
 use super::SHADERS;
-use crate::device::shader::{MAX_SHARED_BYTES, resolve};
+use crate::device::shader::{MAX_PARAMS_BYTES, MAX_SHARED_BYTES, UNIFORM_PARAMS, resolve};
 use crate::device::{Access, Shader};
 
 fn parse(shader: &Shader) -> (naga::Module, naga::valid::ModuleInfo) {
@@ -67,6 +67,9 @@ fn params_are_32_bit_scalars_in_order() {
         let TypeInner::Struct { members, .. } = &params.inner else { panic!("{}: Params is no struct", shader.name) };
         let names: Vec<&str> = members.iter().map(|m| m.name.as_deref().unwrap_or("")).collect();
         assert_eq!(names, shader.params, "{}: fields of Params", shader.name);
+        assert!(4 * names.len() as u32 <= MAX_PARAMS_BYTES, "{}: Params past what immediates hold", shader.name);
+        let declarations = shader.source.matches(UNIFORM_PARAMS).count();
+        assert_eq!(declarations, 1, "{}: Params are declared in the way that immediates replace", shader.name);
         for (i, member) in members.iter().enumerate() {
             assert_eq!(member.offset, 4 * i as u32, "{}: Params.{}", shader.name, names[i]);
             let TypeInner::Scalar(scalar) = module.types[member.ty].inner else {
