@@ -5,9 +5,9 @@
 //! frequency, and move with the stream: rows grow and shrink, new entities fit in, and the bytes held are the bytes promised.
 //!
 //! ```text
-//! offsets   0     3 3        7         the row directory
-//!           |     | |        |
-//! arena     a a a   c c c c            row 0 has 3 dims, row 1 none, row 2 has 4
+//! row            0    1   2          sizes 3, 0, 4
+//! values       a a a    c c c c      one behind the other, f32 or f16, in as many pages as the device's limits ask for
+//! ends           3    3   7          the row directory: 2 bytes a row, and a word a block of rows
 //! ```
 //!
 //! # Quick start

@@ -31,6 +31,10 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
 
+    /// Print where the time went, by phase and by kernel (on a GPU by its own timestamps)
+    #[arg(long)]
+    pub profile: bool,
+
     /// Where to write a plot (SVG) of bytes, quality and sizes over the segments
     #[arg(long, value_name = "FILE")]
     pub plot: Option<PathBuf>,

@@ -11,9 +11,11 @@ mod args;
 mod common;
 mod output;
 mod plot;
+mod profile;
 mod report;
 
 use std::process::ExitCode;
+use std::time::Instant;
 
 use args::Args;
 use clap::Parser;
@@ -36,6 +38,7 @@ fn run(args: &Args) -> Result<()> {
     let policy = setup.policy(args.policy)?;
     let policy_name = args.policy.name();
     let (name, data) = setup.load()?;
+    let kernels = args.profile.then(profile::Kernels::listen);
     let device = setup.device()?;
     let segments = stream::cut(&data, setup.cut())?;
     let options = setup.options(args.budget, args.seed);
@@ -52,7 +55,7 @@ fn run(args: &Args) -> Result<()> {
     let progress = output::Progress::new(segments.len(), options.steps);
     let (steps, model_name, item_bias) = (options.steps, options.model.name(), options.model.item_bias().exists());
     let mut scall = Scall::over(&device, data, segments, policy, options)?;
-    let mut profiles = Vec::new();
+    let (mut profiles, start) = (Vec::new(), Instant::now());
     loop {
         let (t, _) = scall.progress();
         let Some(report) = scall.step(|phase| progress.show(t, steps, phase))? else { break };
@@ -62,6 +65,7 @@ fn run(args: &Args) -> Result<()> {
         }
     }
     progress.finish();
+    let whole = start.elapsed().as_secs_f64();
 
     let summary = Summary::of(scall.report());
     if let Some(Summary { test_candidates: test, all_candidates: all, .. }) = &summary {
@@ -70,6 +74,9 @@ fn run(args: &Args) -> Result<()> {
              {:16}Recall@20 {:.4}, NDCG@20 {:.4} among all items (R@20*, N@20*)",
             test.recall[2], test.ndcg[2], "", all.recall[2], all.ndcg[2]
         ));
+    }
+    if let Some(kernels) = &kernels {
+        kernels.print(scall.report(), whole);
     }
     if let Some(path) = &args.plot {
         let title = format!("{policy_name} sizes, budget {}, {name}", args.budget);

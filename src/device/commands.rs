@@ -1,6 +1,7 @@
 //! Kernel launches: the trait every operator implements, and a list of launches that is submitted as one.
 
 use super::buffer::check_words;
+use super::profile::{Timeline, timed};
 use super::{Buffer, Device, Element, Gpu};
 use crate::{Error, Result};
 
@@ -59,6 +60,7 @@ struct Recording {
     // Declared before the encoder: a pass must end before its encoder goes.
     pass: Option<wgpu::ComputePass<'static>>,
     encoder: wgpu::CommandEncoder,
+    timeline: Option<Timeline>,
 }
 
 impl Commands {
@@ -67,6 +69,7 @@ impl Commands {
             gpu: gpu.clone(),
             pass: None,
             encoder: gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("scall-gpu") }),
+            timeline: Timeline::start(gpu),
         }))
     }
 
@@ -77,10 +80,10 @@ impl Commands {
     pub fn run<K: Kernel>(&mut self, kernel: K) -> Result<()> {
         kernel.check()?;
         match &mut self.0 {
-            None => kernel.twin(),
+            None => timed(K::NAME, || kernel.twin()),
             Some(recording) => {
                 let gpu = recording.gpu.clone();
-                kernel.dispatch(&gpu, recording.pass())
+                kernel.dispatch(&gpu, recording.pass(K::NAME))
             }
         }
     }
@@ -131,19 +134,28 @@ impl Commands {
     /// # Errors
     /// [`Error::DeviceLost`] or [`Error::Gpu`] when the GPU has reported either.
     pub fn submit(self) -> Result<()> {
-        let Some(Recording { gpu, pass, encoder }) = self.0 else {
+        let Some(Recording { gpu, pass, mut encoder, timeline }) = self.0 else {
             return Ok(());
         };
         drop(pass);
+        if let Some(timeline) = timeline {
+            timeline.finish(&mut encoder);
+        }
         gpu.submit(encoder.finish())
     }
 }
 
 impl Recording {
-    fn pass(&mut self) -> &mut wgpu::ComputePass<'static> {
-        // One pass for all launches: encoders with thousands of passes slow every later submit.
-        self.pass.get_or_insert_with(|| {
-            self.encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()).forget_lifetime()
+    fn pass(&mut self, kernel: &'static str) -> &mut wgpu::ComputePass<'static> {
+        let Self { pass, encoder, timeline, .. } = self;
+        // One pass for all launches, unless each is timed: encoders with thousands of passes slow every later submit.
+        if timeline.is_some() {
+            *pass = None;
+        }
+        pass.get_or_insert_with(|| {
+            let timestamp_writes = timeline.as_mut().map(|timeline| timeline.next(kernel));
+            let descriptor = wgpu::ComputePassDescriptor { label: None, timestamp_writes };
+            encoder.begin_compute_pass(&descriptor).forget_lifetime()
         })
     }
 }

@@ -84,8 +84,10 @@ impl Gpu {
     }
 
     async fn start(adapter: &wgpu::Adapter) -> Result<Self, wgpu::RequestDeviceError> {
-        let (required_features, required_limits) = Self::required_features_and_limits(adapter);
-        Self::start_with(adapter, required_features, required_limits).await
+        let (features, limits) = Self::required_features_and_limits(adapter);
+        // For those who ask how long kernels take.
+        let timestamps = adapter.features() & wgpu::Features::TIMESTAMP_QUERY;
+        Self::start_with(adapter, features | timestamps, limits).await
     }
 
     async fn start_with(

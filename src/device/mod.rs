@@ -7,12 +7,14 @@ mod buffer;
 mod commands;
 mod gpu;
 mod pipeline;
+mod profile;
 pub(crate) mod shader;
 
 pub use buffer::{Buffer, Element};
 pub use commands::{Commands, Kernel};
 pub use gpu::{Gpu, GpuOptions};
 pub(crate) use pipeline::{Binding, Launch};
+pub use profile::KERNEL_TIMES;
 pub(crate) use shader::{Access, Entry, Shader, params};
 
 use crate::Result;

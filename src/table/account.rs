@@ -39,6 +39,38 @@ pub struct Account {
     counts: Counts,
 }
 
+/// Bytes of an [`Account`] that are held for something beside its tables, until this goes.
+#[derive(Debug)]
+#[must_use = "the bytes are given back when this goes"]
+pub struct Held {
+    account: Account,
+    bytes: u64,
+}
+
+impl Held {
+    /// How many.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Holds so many instead, such as after what they are for has grown.
+    ///
+    /// # Errors
+    /// [`Error::OverBudget`] when there is no room; as many as before are held then.
+    pub fn set_bytes(&mut self, bytes: u64) -> Result<()> {
+        self.account.exchange(self.bytes, bytes)?;
+        self.bytes = bytes;
+        Ok(())
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // Giving back cannot overdraw.
+        let _ = self.account.exchange(self.bytes, 0);
+    }
+}
+
 #[derive(Debug)]
 struct Ledger {
     capacity: u64,
@@ -82,6 +114,28 @@ impl Account {
         }
         ledger.capacity = capacity;
         Ok(())
+    }
+
+    /// Takes bytes for something beside the tables that shall fit the same budget, such as a [`RowMap`](super::RowMap): they are given
+    /// back when the [`Held`] goes.
+    ///
+    /// ```
+    /// use scall_gpu::table::{Account, Counts, RowMap, RowMapOptions};
+    /// # fn main() -> scall_gpu::Result<()> {
+    /// let account = Account::new(100_000, Counts::default());
+    /// let map = RowMap::new(1000, RowMapOptions::default())?;
+    /// let held = account.hold(map.bytes())?;
+    /// assert_eq!(account.used_bytes(), map.bytes());
+    /// drop(held);
+    /// assert_eq!(account.used_bytes(), 0);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::OverBudget`] when there is no room; nothing is taken then.
+    pub fn hold(&self, bytes: u64) -> Result<Held> {
+        self.exchange(0, bytes)?;
+        Ok(Held { account: self.clone(), bytes })
     }
 
     /// Those of a table's bytes (of values, of state, of the directory) that it counts.

@@ -24,7 +24,7 @@ mod plan;
 mod ragged;
 mod row_map;
 
-pub use account::{Account, Counts};
+pub use account::{Account, Counts, Held};
 pub use offsets::Offsets;
 pub use plan::ResizePlan;
 pub use ragged::{MemoryReport, Occurrences, RaggedTable, TableOptions};

@@ -67,8 +67,8 @@ pub struct Assigned {
 /// against it may not.
 ///
 /// # Cost
-/// One probe of a hash table a known key, two a new one; O(log n) for the queue. Memory is on the host, does not count in the
-/// table's [`Account`](super::Account), and is bounded: 24 bytes a row, up to 8 for each free row, and 5 a slot of the hash table,
+/// One probe of a hash table a known key, two a new one; O(log n) for the queue. Memory is on the host, counts in an
+/// [`Account`](super::Account) where one [holds](super::Account::hold) it, and is bounded: 24 bytes a row, up to 8 for each free row, and 5 a slot of the hash table,
 /// of which there are at most 4.6 a row. [`bytes`](Self::bytes) says how many it is.
 ///
 /// # Example

@@ -1,14 +1,18 @@
 //! The CPU twin: register-blocked products, and a sorted list a query behind a bar that few candidates pass.
 
+use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-/// Queries and candidates of one register block: 4 by 8 sums fill half of the 16 vector registers of x86-64's base set
-/// and of NEON; wider vectors want more candidates to hide the latency of the additions.
-const QUERIES: usize = 4;
-const CANDIDATES: usize = if cfg!(target_feature = "avx") { 16 } else { 8 };
+/// Queries and vectors of candidates in a register block: 12 sums, with what they are made of, fill the 16 registers of AVX2 and hide
+/// the latency of additions.
+const QUERIES: usize = 6;
+const VECTORS: usize = 2;
 
-/// Query values of a task: half of an L1 cache.
-const TASK_VALUES: usize = 4096;
+/// Queries of a task at most: packing a panel of candidates then costs little beside the products with it.
+const TASK_QUERIES: usize = 42 * QUERIES;
+
+/// Query values of a task at most: about half of an L2 cache.
+const TASK_VALUES: usize = 64 * 1024;
 
 pub(super) struct Tile<'a> {
     pub queries: &'a [f32],
@@ -28,7 +32,7 @@ impl Tile<'_> {
         let count = scores.len() / self.k;
         // Large blocks share the packing of the candidates; small ones keep all threads busy.
         let fair = count.div_ceil(4 * rayon::current_num_threads()).next_multiple_of(QUERIES);
-        let block = (TASK_VALUES / self.dims.max(1)).next_multiple_of(QUERIES).min(64).min(fair).max(QUERIES);
+        let block = (TASK_VALUES / self.dims.max(1)).next_multiple_of(QUERIES).min(TASK_QUERIES).min(fair).max(QUERIES);
         scores.par_chunks_mut(block * self.k).zip(positions.par_chunks_mut(block * self.k)).enumerate().for_each(
             |(task, (scores, positions))| {
                 let mut lists: Vec<List<'_>> = scores
@@ -61,27 +65,30 @@ impl Tile<'_> {
 
     /// Offers every candidate to the lists of neighbouring queries.
     fn offer_all(&self, first_query: usize, lists: &mut [List<'_>]) {
-        let stride = self.dims + self.bias;
+        let arch = Arch::new();
+        let (dims, stride, width) = (self.dims, self.dims + self.bias, arch.dispatch(Width));
         // Transposed to [group of queries][dim][query], and [dim][candidate]; what is past the end stays zero.
-        let mut queries = vec![[0.0f32; QUERIES]; lists.len().div_ceil(QUERIES) * self.dims];
+        let mut queries = vec![0.0f32; lists.len().div_ceil(QUERIES) * dims * QUERIES];
         for i in 0..lists.len() {
-            let query = &self.queries[(first_query + i) * self.dims..][..self.dims];
-            let packed = &mut queries[i / QUERIES * self.dims..][..self.dims];
-            packed.iter_mut().zip(query).for_each(|(packed, value)| packed[i % QUERIES] = *value);
+            let query = &self.queries[(first_query + i) * dims..][..dims];
+            let packed = queries[i / QUERIES * dims * QUERIES..].chunks_exact_mut(QUERIES);
+            packed.zip(query).for_each(|(packed, value)| packed[i % QUERIES] = *value);
         }
-        let mut panel = vec![[0.0f32; CANDIDATES]; self.dims];
-        for first in (0..self.candidate_count).step_by(CANDIDATES) {
-            let count = (self.candidate_count - first).min(CANDIDATES);
-            let mut biases = [0.0f32; CANDIDATES];
+        let (mut panel, mut biases) = (vec![0.0f32; dims * width], vec![0.0f32; width]);
+        let mut scores = vec![0.0f32; QUERIES * width];
+        for first in (0..self.candidate_count).step_by(width) {
+            let count = (self.candidate_count - first).min(width);
             for (c, bias) in biases.iter_mut().enumerate().take(count) {
                 let candidate = &self.candidates[(first + c) * stride..][..stride];
                 *bias = if self.bias == 1 { candidate[0] } else { 0.0 };
-                panel.iter_mut().zip(&candidate[self.bias..]).for_each(|(packed, value)| packed[c] = *value);
+                let packed = panel.chunks_exact_mut(width).zip(&candidate[self.bias..]);
+                packed.for_each(|(packed, value)| packed[c] = *value);
             }
             let base = self.candidate_base + first as u32;
             for (group, lists) in lists.chunks_mut(QUERIES).enumerate() {
-                let scores = products(&queries[group * self.dims..][..self.dims], &panel, &biases);
-                for (list, scores) in lists.iter_mut().zip(&scores) {
+                let queries = &queries[group * dims * QUERIES..][..dims * QUERIES];
+                arch.dispatch(Products { queries, panel: &panel, biases: &biases, scores: &mut scores });
+                for (list, scores) in lists.iter_mut().zip(scores.chunks_exact(width)) {
                     // False for NaN. One test for all: almost always none passes.
                     if scores.iter().fold(false, |any, score| any | (*score >= list.bar)) {
                         scores[..count].iter().zip(base..).for_each(|(score, position)| list.offer(*score, position));
@@ -92,22 +99,45 @@ impl Tile<'_> {
     }
 }
 
-// Not inlined: what the caller does with the sums would keep them in memory instead of registers.
-#[inline(never)]
-fn products(
-    queries: &[[f32; QUERIES]],
-    panel: &[[f32; CANDIDATES]],
-    biases: &[f32; CANDIDATES],
-) -> [[f32; CANDIDATES]; QUERIES] {
-    let mut sums = [*biases; QUERIES];
-    for (queries, candidates) in queries.iter().zip(panel) {
-        for (sums, query) in sums.iter_mut().zip(queries) {
-            for (sum, candidate) in sums.iter_mut().zip(candidates) {
-                *sum += query * candidate;
+/// Candidates of a panel.
+struct Width;
+
+impl WithSimd for Width {
+    type Output = usize;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> usize {
+        VECTORS * S::F32_LANES
+    }
+}
+
+/// `scores[q, c] = biases[c] + sum over j of queries[j, q] * panel[j, c]`, in the order of the dims. Products are not fused with the
+/// sums, so the width of the vectors changes no bit.
+struct Products<'a> {
+    queries: &'a [f32],
+    panel: &'a [f32],
+    biases: &'a [f32],
+    scores: &'a mut [f32],
+}
+
+impl WithSimd for Products<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let panel = S::as_simd_f32s(self.panel).0.as_chunks::<VECTORS>().0;
+        let biases = S::as_simd_f32s(self.biases).0.as_chunks::<VECTORS>().0;
+        let mut sums = [biases[0]; QUERIES];
+        for (queries, candidates) in self.queries.as_chunks::<QUERIES>().0.iter().zip(panel) {
+            for q in 0..QUERIES {
+                let query = simd.splat_f32s(queries[q]);
+                for v in 0..VECTORS {
+                    sums[q][v] = simd.add_f32s(sums[q][v], simd.mul_f32s(query, candidates[v]));
+                }
             }
         }
+        S::as_mut_simd_f32s(self.scores).0.as_chunks_mut::<VECTORS>().0.copy_from_slice(&sums);
     }
-    sums
 }
 
 struct List<'a> {

@@ -1,0 +1,130 @@
+//! Whole training steps, on made-up input of a size: kernels one behind the other, as a model runs them.
+
+use scall_gpu::Result;
+use scall_gpu::device::{Buffer, Device, Kernel};
+use scall_gpu::kernels::table::lookup::Lookup;
+use scall_gpu::kernels::table::update::Optimizer;
+use scall_gpu::models::{
+    BprMf, BprMfOptions, ItemBias, LightGcn, LightGcnOptions, Recommender, Sampling, TrainingData,
+};
+use scall_gpu::sizing::Sizes;
+use scall_gpu::stream::UserItems;
+use scall_gpu::table::{Account, Occurrences, RaggedTable, TableOptions};
+
+use crate::cases::Found;
+use crate::data::{skewed, uniform};
+use crate::timing::Timer;
+
+/// Sizes that fall like a power law from `widest` on, of this mean.
+fn sizes(rows: usize, mean: f64, widest: u32) -> Vec<u32> {
+    // The scale that makes the clamped sizes add up, by bisection.
+    let size = |scale: f64, rank: usize| (scale / (1.0 + rank as f64).sqrt()).clamp(1.0, f64::from(widest));
+    let (mut low, mut high) = (0.0, 1e12);
+    for _ in 0..100 {
+        let middle = 0.5 * (low + high);
+        let sum: f64 = (0..rows).map(|rank| size(middle, rank)).sum();
+        if sum < mean * rows as f64 { low = middle } else { high = middle }
+    }
+    // 7,919 shares no factor with a power of ten: ranks are spread over the ids.
+    (0..rows).map(|row| size(low, row * 7919 % rows).round() as u32).collect()
+}
+
+/// Lookup, a gradient made of it, and one step of Adam on the rows that were looked up.
+pub fn table(device: &Device, timer: &Timer, rows: usize) -> Result<Vec<Found>> {
+    let (count, dims) = (rows * 3 / 10, 256u32);
+    let sizes = sizes(rows, 10.0, dims);
+    let adam = Optimizer::Adam { learning_rate: 1e-3, beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
+    let options = TableOptions { rule: adam.into(), ..TableOptions::default() };
+    let mut table = RaggedTable::new(device, &sizes, options, &Account::unlimited())?;
+    let host_ids = uniform(count, rows as u32, 1);
+    let ids = Buffer::from_slice(device, &host_ids)?;
+    // The gradient of half the squared length is the looked-up row itself: no model stands between the two kernels.
+    let mut gradients = Buffer::<f32>::zeroed(device, count * dims as usize)?;
+    let mut workspace = Buffer::zeroed(device, table.update_workspace_len(count as u32, dims))?;
+    let seconds = timer.median(|| {
+        let mut commands = device.commands();
+        commands.run(Lookup { rows: table.as_rows(), ids: &ids, dims, out: &mut gradients })?;
+        let occurrences =
+            Occurrences { ids: &ids, first: 0, count: count as u32, gradients: (&gradients).into(), dims };
+        table.record_update(&mut commands, occurrences, &mut workspace)?;
+        commands.submit()?;
+        device.wait()
+    })?;
+    let values: u64 = host_ids.iter().map(|&id| u64::from(sizes[id as usize])).sum();
+    Ok(vec![Found {
+        case: format!("{rows} rows, {count} ids, at most {dims}: lookup, Adam"),
+        // Rows read and padded ones written; of gradients and rows, values and two numbers of state once in each direction.
+        bytes: 4 * values + 4 * u64::from(dims) * count as u64 + 4 * values + 24 * values + 16 * count as u64,
+        seconds,
+        naive_seconds: None,
+    }])
+}
+
+/// Entities, interactions between them, and a step's triples.
+struct Interactions {
+    users: u32,
+    items: u32,
+    rows: Vec<(u32, u32)>,
+    history: UserItems,
+}
+
+impl Interactions {
+    fn new(entities: usize, count: usize) -> Result<Self> {
+        let (users, items) = ((entities / 2) as u32, (entities - entities / 2) as u32);
+        let rows: Vec<_> = uniform(count, users, 2).into_iter().zip(skewed(count, items, 3)).collect();
+        let history = UserItems::new(users, rows.iter().copied())?;
+        Ok(Self { users, items, rows, history })
+    }
+
+    /// Median seconds of a training step of a model whose rows get these sizes.
+    fn step(&self, model: &mut dyn Recommender, timer: &Timer, size: impl Fn(usize) -> Vec<u32>) -> Result<f64> {
+        let sizes = Sizes { users: size(self.users as usize), items: size(self.items as usize), action: None };
+        model.embeddings_mut().resize(&sizes)?;
+        model.prepare(TrainingData { rows: &self.rows, history: &self.history })?;
+        let steps = 16;
+        timer.median(|| model.train(steps, &mut |_| {}).map(drop)).map(|seconds| seconds / f64::from(steps))
+    }
+}
+
+const BATCH: u32 = 10_000;
+
+/// Matrix factorisation: triples drawn, loss and gradients, both tables stepped.
+pub fn bpr_mf(device: &Device, timer: &Timer, entities: usize) -> Result<Vec<Found>> {
+    let (interactions, width) = (Interactions::new(entities, 4 * entities)?, 64u32);
+    let options = BprMfOptions {
+        batch: BATCH,
+        rule: Optimizer::Adagrad { learning_rate: 0.05, epsilon: 1e-8 }.into(),
+        item_bias: ItemBias::None,
+        sampling: Sampling::Log { window: 5000 },
+        ..BprMfOptions::default()
+    };
+    let mut model = BprMf::new(device, options, &Account::unlimited())?;
+    let seconds = interactions.step(&mut model, timer, |rows| vec![width; rows])?;
+    let values = 3 * u64::from(BATCH) * u64::from(width);
+    Ok(vec![Found {
+        case: format!("{entities} entities, width {width}, batch {BATCH}, Adagrad"),
+        // Rows read, gradients written and read, values and one number of state once in each direction.
+        bytes: 4 * values * (1 + 2 + 4),
+        seconds,
+        naive_seconds: None,
+    }])
+}
+
+/// LightGCN: rows propagated, triples, gradients, propagated back, every row stepped by Adam.
+pub fn light_gcn(device: &Device, timer: &Timer, size: usize) -> Result<Vec<Found>> {
+    let (entities, count, width) = (size * 6 / 10, size * 2, 128u32);
+    let interactions = Interactions::new(entities, count)?;
+    let options = LightGcnOptions { batch: BATCH, item_bias: ItemBias::None, ..LightGcnOptions::default() };
+    let layers = options.layers;
+    let mut model = LightGcn::new(device, options, &Account::unlimited())?;
+    let seconds = interactions.step(&mut model, timer, |rows| sizes(rows, 16.0, width))?;
+    let nonzeros = 2 * interactions.history.len() as u64;
+    // Forward and back: each layer gathers a row for each non-zero and writes one for each entity.
+    let products = 2 * u64::from(layers) * 4 * u64::from(width) * (nonzeros + entities as u64);
+    Ok(vec![Found {
+        case: format!("{entities} nodes, {nonzeros} non-zeros, {layers} layers of {width}"),
+        bytes: products + 4 * u64::from(width) * 6 * u64::from(BATCH) + 28 * 16 * entities as u64,
+        seconds,
+        naive_seconds: None,
+    }])
+}
