@@ -120,7 +120,8 @@ mod tests {
     use crate::kernels::table::optimizer::StateSize;
     use crate::kernels::table::rows::Layout;
     use crate::testing::{
-        assert_gaps, assert_rejects, assert_same, awkward, devices, layouts, offsets_of, rows_of, signed, stored, upload,
+        assert_gaps, assert_rejects, assert_same, awkward, devices, layouts, offsets_of, rows_of, signed, stored,
+        upload,
     };
 
     fn case(device: &Device, (sizes, layout): (&[u32], Layout), ids: &[u32], dims: u32) {

@@ -5,8 +5,8 @@ use crate::kernels::prim::scan::Scan;
 use crate::kernels::table::optimizer::StateSize;
 use crate::kernels::table::rows::Layout;
 use crate::testing::{
-    assert_close, assert_gaps, assert_rejects, assert_same, devices, gpu, layouts, offsets_of, poisoned, rows_of, signed,
-    stored, upload,
+    assert_close, assert_gaps, assert_rejects, assert_same, devices, gpu, layouts, offsets_of, poisoned, rows_of,
+    signed, stored, upload,
 };
 
 /// Row sizes: empty, one, full, all equal, one giant among small ones, and one that makes blocks of 16 rows.
