@@ -270,7 +270,7 @@ mod tests {
                 ("let start = (before + alignment - 1u) & ~(alignment - 1u);", "let start = before;"),
                 // Halves of words, and the nearest of them.
                 ("high = nearest(fresh(id, j + 1u));", "high = nearest(fresh(id, j));"),
-                ("var high = arena[word_of(row.start + j)] >> 16u;", "var high = 0u;"),
+                ("high = arena[word_of(row.start + j)] >> 16u;", "high = 0u;"),
                 ("size + 0xfffu", "size"),
             ],
             parity,

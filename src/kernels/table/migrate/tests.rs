@@ -191,7 +191,7 @@ fn mutants_are_rejected() {
             // Halves of words, and the nearest of them.
             ("(16u * (at & 1u))", "(16u * (~at & 1u))"),
             ("high = half_bits(id, j + 1u, old);", "high = half_bits(id, j, old);"),
-            ("var high = arena[at >> 1u] >> 16u;", "var high = 0u;"),
+            ("high = arena[at >> 1u] >> 16u;", "high = 0u;"),
             ("size + 0xfffu", "size"),
             ("(1u << (shift - 1u)) - 1u", "0u"),
         ],
