@@ -9,7 +9,7 @@ use half::f16;
 use crate::device::{Buffer, Device, Element, Gpu, GpuOptions};
 use crate::kernels::SHADERS;
 use crate::kernels::table::optimizer::StateSize;
-use crate::kernels::table::rows::{Format, Layout, Rows, Values};
+use crate::kernels::table::rows::{Format, Layout, Page, Rows, Values};
 
 /// The GPU to test on, with the limits that every device has, by the variable `SCALL_GPU`: `required` panics where there is none, `off` skips, and otherwise
 /// (`auto`) a missing one is said loudly.
@@ -88,8 +88,28 @@ pub(crate) fn layouts(widest: u32) -> [Layout; 6] {
 pub(crate) fn stored(values: &[f32], format: Format) -> Vec<f32> {
     match format {
         Format::F32 => values.to_vec(),
-        Format::F16 => values.iter().map(|&value| f16::from_f32(value).to_f32()).collect(),
+        Format::F16 => values.iter().map(|&value| half_of(value).to_f32()).collect(),
     }
+}
+
+/// The nearest f16; past its range its largest.
+fn half_of(value: f32) -> f16 {
+    f16::from_f32(value.clamp(-65_504.0, 65_504.0))
+}
+
+/// [`signed`] values, and among them what f16 finds hard: ties, values below its normal numbers, and values past its range.
+pub(crate) fn awkward(len: usize, salt: u32) -> Vec<f32> {
+    let mut values = signed(len, salt);
+    for (i, value) in values.iter_mut().enumerate() {
+        match i % 7 {
+            1 => *value = (1.0 + (2 * (i % 512) + 1) as f32 / 2048.0).copysign(*value),
+            2 => *value = ((i % 31) as f32 + 0.5) * 2.0f32.powi(-24),
+            4 => *value *= 1e6,
+            5 => *value *= 1e-6,
+            _ => {}
+        }
+    }
+    values
 }
 
 /// Rows of these sizes with these values, row after row; what lies between rows is poison.
@@ -106,7 +126,7 @@ pub(crate) fn rows_of(device: &Device, sizes: &[u32], values: &[f32], layout: La
         match &mut page.values {
             Values::F32(values) => values.write(&own).unwrap(),
             Values::F16(values) => {
-                values.write(&own.iter().map(|&value| f16::from_f32(value)).collect::<Vec<_>>()).unwrap();
+                values.write(&own.iter().map(|&value| half_of(value)).collect::<Vec<_>>()).unwrap();
             }
         }
     }
@@ -114,7 +134,19 @@ pub(crate) fn rows_of(device: &Device, sizes: &[u32], values: &[f32], layout: La
     rows
 }
 
-/// What lies between rows is still the poison of [`rows_of`].
+/// Poison in all values of a page and all numbers of its state.
+pub(crate) fn poison(page: &mut Page) {
+    let len = page.values().len();
+    match &mut page.values {
+        Values::F32(values) => values.write(&vec![f32::NAN; len]).unwrap(),
+        Values::F16(values) => values.write(&vec![f16::NAN; len]).unwrap(),
+    }
+    for state in &mut page.state {
+        state.write(&vec![f32::NAN; state.len()]).unwrap();
+    }
+}
+
+/// What lies between rows is still the poison of [`rows_of`] or [`poison`].
 #[track_caller]
 pub(crate) fn assert_gaps(what: &str, rows: &Rows) {
     for page in rows.pages() {

@@ -85,11 +85,14 @@ fn migrate(
     for (var j = (thread % lanes) << half; j < row.size; j += lanes << half) {
         let at = row.start + j;
         if half == 1u {
-            var word = half_bits(id, j, old);
+            var high = 0u;
             if j + 1u < row.size {
-                word |= half_bits(id, j + 1u, old) << 16u;
+                high = half_bits(id, j + 1u, old);
+            } else {
+                // What lies behind the row keeps its half of the word.
+                high = arena[at >> 1u] >> 16u;
             }
-            arena[at >> 1u] = word;
+            arena[at >> 1u] = half_bits(id, j, old) | (high << 16u);
         } else if j < old.size {
             arena[at] = from_arena[old.start + j];
         } else {

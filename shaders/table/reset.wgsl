@@ -53,10 +53,14 @@ fn reset(
     for (var j = (thread % lanes) << half; j < row.size; j += lanes << half) {
         var word = bitcast<u32>(fresh(id, j));
         if half == 1u {
-            word = nearest(fresh(id, j));
+            var high = 0u;
             if j + 1u < row.size {
-                word |= nearest(fresh(id, j + 1u)) << 16u;
+                high = nearest(fresh(id, j + 1u));
+            } else {
+                // What lies behind the row keeps its half of the word.
+                high = arena[word_of(row.start + j)] >> 16u;
             }
+            word = nearest(fresh(id, j)) | (high << 16u);
         }
         arena[word_of(row.start + j)] = word;
     }

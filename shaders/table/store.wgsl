@@ -42,10 +42,12 @@ fn store(
         if half == 0u {
             arena[at] = bitcast<u32>(value);
         } else {
-            // A dim behind the width keeps its half of the word.
-            var high = arena[at >> 1u] >> 16u;
+            var high = 0u;
             if j + 1u < width {
                 high = nearest(values[b * params.dims + j + 1u]);
+            } else {
+                // A dim behind the width keeps its half of the word.
+                high = arena[at >> 1u] >> 16u;
             }
             arena[at >> 1u] = nearest(value) | (high << 16u);
         }

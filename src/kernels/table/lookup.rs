@@ -380,5 +380,5 @@ fn pack<V: Value, T: Output>(rows: &HostRows<'_, V>, packed: Packed<'_>, out: &m
     }
 }
 
-#[cfg(any())] // PORT
+#[cfg(test)]
 mod tests;

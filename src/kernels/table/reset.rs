@@ -162,66 +162,78 @@ impl Reset<'_> {
     }
 }
 
-#[cfg(any())] // PORT
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::Error;
     use crate::device::Device;
-    use crate::testing::{assert_rejects, assert_same, devices, gpu, offsets_of, signed, upload};
+    use crate::kernels::table::migrate::tests::fresh;
+    use crate::kernels::table::optimizer::StateSize;
+    use crate::kernels::table::rows::Layout;
+    use crate::testing::{
+        assert_gaps, assert_rejects, assert_same, devices, gpu, layouts, offsets_of, rows_of, signed, stored, upload,
+    };
 
     const NORMAL: Fill = Fill::Normal { seed: 0xABCD_EF01_2345_6789, std: 0.01, zero_dims: 1 };
+    const STATE: StateSize = StateSize { per_value: 1, per_row: 1 };
 
-    fn reset(device: &Device, sizes: &[u32], ids: &[u32], shape: Shape, fill: Fill) -> Vec<f32> {
+    /// The dims of a new row where the id is named, and what was there elsewhere.
+    fn expected(sizes: &[u32], ids: &[u32], mut before: Vec<f32>, fill: Fill) -> Vec<f32> {
         let offsets = offsets_of(sizes);
-        let len = if shape == Shape::OneARow { sizes.len() } else { *offsets.last().unwrap() as usize };
-        let mut arena = upload(device, &signed(len, 3));
-        let (offsets, ids) = (upload(device, &offsets), upload(device, ids));
-        let widest = sizes.iter().copied().max().unwrap_or(0);
-        Reset { arena: &mut arena, shape, offsets: &offsets, ids: &ids, widest, fill }.run(device).unwrap();
-        arena.read().unwrap()
+        for &id in ids.iter().filter(|&&id| (id as usize) < sizes.len()) {
+            for j in 0..sizes[id as usize] {
+                before[(offsets[id as usize] + j) as usize] = fresh(id, j, fill);
+            }
+        }
+        before
     }
 
-    /// What migration gives to rows that are new, where the id is named, and what was there elsewhere.
-    fn expected(sizes: &[u32], ids: &[u32], shape: Shape, fill: Fill) -> Vec<f32> {
+    fn case(device: &Device, (sizes, layout, state): (&[u32], Layout, StateSize), ids: &[u32], fill: Fill) {
         let ones = vec![1; sizes.len()];
-        let sizes = if shape == Shape::OneARow { &ones[..] } else { sizes };
-        let offsets = offsets_of(sizes);
-        let device = Device::cpu();
-        let mut fresh = Buffer::zeroed(&device, *offsets.last().unwrap() as usize).unwrap();
-        super::super::migrate::Migrate {
-            from_arena: &upload(&device, &[]),
-            from_offsets: &upload(&device, &[0]),
-            to_arena: &mut fresh,
-            to_offsets: &upload(&device, &offsets),
-            widest: sizes.iter().copied().max().unwrap_or(0),
-            fill,
+        let len = sizes.iter().sum::<u32>() as usize;
+        let (before, of_rows) = (signed(len, 3), signed(sizes.len(), 5));
+        let mut rows = rows_of(device, sizes, &before, layout, state);
+        if state == STATE {
+            rows.write_state(0, &signed(len, 4)).unwrap();
+            rows.write_state(1, &of_rows).unwrap();
         }
-        .run(&device)
-        .unwrap();
-        let mut want = signed(fresh.len(), 3);
-        for &id in ids.iter().filter(|&&id| (id as usize) < sizes.len()) {
-            let row = offsets[id as usize] as usize..offsets[id as usize + 1] as usize;
-            want[row.clone()].copy_from_slice(&fresh.as_slice().unwrap()[row]);
+        let widest = sizes.iter().copied().max().unwrap_or(0);
+        Reset { rows: &mut rows, ids: &upload(device, ids), widest, fill }.run(device).unwrap();
+        let what = format!("{} of {} rows, {layout:?}, {fill:?}", ids.len(), sizes.len());
+        let want = expected(sizes, ids, stored(&before, layout.format), fill);
+        assert_same(&what, &rows.read().unwrap(), &stored(&want, layout.format));
+        assert_gaps(&what, &rows);
+        if state == STATE {
+            let want = expected(sizes, ids, signed(len, 4), Fill::Zero);
+            assert_same(&format!("state of values, {what}"), &rows.read_state(0).unwrap(), &want);
+            let want = expected(&ones, ids, of_rows, Fill::Zero);
+            assert_same(&format!("state of rows, {what}"), &rows.read_state(1).unwrap(), &want);
         }
-        want
     }
 
     fn parity(device: &Device) {
         let many: Vec<u32> = (0..2000).map(|i| (i * 5) % 11).collect();
+        // Blocks of 64 rows.
+        let mut blocks = many[..150].to_vec();
+        blocks[70] = 900;
         let mut cases = vec![
             (vec![], vec![]),
             (vec![], vec![0, 7]),
             (vec![3], vec![]),
             (vec![4, 0, 2, 9], vec![2, 4, 1, 3, u32::MAX, 2]),
             (vec![1, 1000, 1, 5], vec![1, 0]),
+            (many[..50].to_vec(), (0..45).map(|b| b * 7 % 50).collect()),
+            (blocks, vec![149, 65, 71, 128, 70, 0, 63, 64]),
         ];
         for count in [255, 256, 257, 1500] {
             cases.push((many.clone(), (0..count).map(|b| b * 7 % 2000).collect()));
         }
         for (sizes, ids) in cases {
-            for (shape, fill) in [(Shape::Ragged, NORMAL), (Shape::Ragged, Fill::Zero), (Shape::OneARow, Fill::Zero)] {
-                let what = format!("{} of {} rows, {shape:?}, {fill:?}", ids.len(), sizes.len());
-                assert_same(&what, &reset(device, &sizes, &ids, shape, fill), &expected(&sizes, &ids, shape, fill));
+            let layouts = layouts(sizes.iter().copied().max().unwrap_or(0));
+            for layout in layouts.into_iter().filter(|&layout| sizes.len() <= 150 || layout == Layout::default()) {
+                for fill in [NORMAL, Fill::Zero] {
+                    case(device, (&sizes, layout, STATE), &ids, fill);
+                }
             }
         }
     }
@@ -236,8 +248,7 @@ mod tests {
         if let Some(gpu) = gpu() {
             let sizes = vec![1; 40];
             let ids: Vec<u32> = (0..256 * 65_536 + 5).map(|b| if b < 256 * 65_536 { 3 } else { 38 }).collect();
-            let got = reset(&Device::Gpu(gpu), &sizes, &ids, Shape::Ragged, Fill::Zero);
-            assert_same("giant", &got, &expected(&sizes, &[3, 38], Shape::Ragged, Fill::Zero));
+            case(&Device::Gpu(gpu), (&sizes, Layout::default(), StateSize::default()), &ids, Fill::Zero);
         }
     }
 
@@ -247,11 +258,20 @@ mod tests {
             SHADER.name,
             &[
                 ("if b >= params.count {", "if b + 1u >= params.count {"),
-                ("if row >= params.rows {", "if row + 1u >= params.rows {"),
-                ("fresh(row, j)", "fresh(b, j)"),
-                ("if params.one_a_row == 0u {", "if params.one_a_row != 2u {"),
-                ("width = offsets[row + 1u] - start;", "width = 1u;"),
+                ("fresh(id, j)", "fresh(b, j)"),
+                ("if params.one_a_row == 1u {", "if params.one_a_row == 2u {"),
+                ("return Row(base + start, end - start);", "return Row(base + start, 1u);"),
                 ("vec4<u32>(row, j >> 2u,", "vec4<u32>(row, j,"),
+                // Pages, blocks, alignment.
+                ("id - params.first_row < params.rows", "id - params.first_row + 1u < params.rows"),
+                ("return row_at(id - params.first_row);", "return row_at(0u);"),
+                ("return Row(id - params.first_row, 1u);", "return Row(0u, 1u);"),
+                ("directory[row >> params.shift]", "directory[0u]"),
+                ("let start = (before + alignment - 1u) & ~(alignment - 1u);", "let start = before;"),
+                // Halves of words, and the nearest of them.
+                ("high = nearest(fresh(id, j + 1u));", "high = nearest(fresh(id, j));"),
+                ("high = arena[word_of(row.start + j)] >> 16u;", "high = 0u;"),
+                ("size + 0xfffu", "size"),
             ],
             parity,
         );
@@ -260,15 +280,15 @@ mod tests {
     #[test]
     fn wrong_arguments_are_errors() {
         let device = Device::cpu();
-        let (offsets, ids) = (upload(&device, &[0u32, 3]), upload(&device, &[0u32]));
-        let run = |shape, fill| {
-            let mut arena = upload(&device, &[0.0f32; 3]);
-            Reset { arena: &mut arena, shape, offsets: &offsets, ids: &ids, widest: 3, fill }.run(&device)
+        let ids = upload(&device, &[0u32]);
+        let run = |widest, fill| {
+            let mut rows = rows_of(&device, &[3], &[0.0; 3], Layout::default(), STATE);
+            Reset { rows: &mut rows, ids: &ids, widest, fill }.run(&device)
         };
-        let error = run(Shape::OneARow, Fill::Zero);
-        assert!(matches!(error, Err(Error::Shape { arg: "arena", expected: 1, got: 3, .. })));
+        let error = run(65_537, Fill::Zero);
+        assert!(matches!(error, Err(Error::Limit { arg: "dims", allowed: 65_536, requested: 65_537, .. })));
         let fill = Fill::Normal { seed: 1, std: f32::NAN, zero_dims: 0 };
-        let text = run(Shape::Ragged, fill).unwrap_err().to_string();
+        let text = run(3, fill).unwrap_err().to_string();
         assert_eq!(text, "table/reset: `std` must be finite and not negative, got NaN");
     }
 }

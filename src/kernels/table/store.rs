@@ -112,43 +112,61 @@ impl Store<'_> {
     }
 }
 
-#[cfg(any())] // PORT
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::Error;
     use crate::device::Device;
-    use crate::testing::{assert_rejects, assert_same, devices, offsets_of, signed, upload};
+    use crate::kernels::table::optimizer::StateSize;
+    use crate::kernels::table::rows::Layout;
+    use crate::testing::{
+        assert_gaps, assert_rejects, assert_same, awkward, devices, layouts, offsets_of, rows_of, signed, stored,
+        upload,
+    };
 
-    fn case(device: &Device, sizes: &[u32], ids: &[u32], dims: u32) {
+    fn case(device: &Device, (sizes, layout): (&[u32], Layout), ids: &[u32], dims: u32) {
         let offsets = offsets_of(sizes);
         let before = signed(*offsets.last().unwrap() as usize, 1);
-        let values = signed(ids.len() * dims as usize, 2);
-        let mut want = before.clone();
+        let values = awkward(ids.len() * dims as usize, 2);
+        let (mut want, new) = (stored(&before, layout.format), stored(&values, layout.format));
         for (b, &id) in ids.iter().enumerate() {
             for j in 0..dims.min(sizes.get(id as usize).copied().unwrap_or(0)) {
-                want[(offsets[id as usize] + j) as usize] = values[b * dims as usize + j as usize];
+                want[(offsets[id as usize] + j) as usize] = new[b * dims as usize + j as usize];
             }
         }
-        let mut arena = upload(device, &before);
-        let (offsets, ids_buffer) = (upload(device, &offsets), upload(device, ids));
-        Store { arena: &mut arena, offsets: &offsets, ids: &ids_buffer, values: &upload(device, &values), dims }
+        let mut rows = rows_of(device, sizes, &before, layout, StateSize::default());
+        Store { rows: &mut rows, ids: &upload(device, ids), values: &upload(device, &values), dims }
             .run(device)
             .unwrap();
-        assert_same(&format!("sizes {sizes:?} dims {dims}"), &arena.read().unwrap(), &want);
+        let what = format!("sizes {sizes:?} dims {dims} {layout:?}");
+        assert_same(&what, &rows.read().unwrap(), &want);
+        assert_gaps(&what, &rows);
     }
 
     fn parity(device: &Device) {
-        for dims in [0, 1, 3, 16, 40] {
-            case(device, &[0, 1, 3, 16, 0, 7, 16], &[3, 8, 1, 0, 2, u32::MAX, 6, 7], dims);
-            case(device, &[], &[0, 1], dims);
-            case(device, &[4], &[], dims);
+        for layout in layouts(16) {
+            for dims in [0, 1, 3, 16, 40] {
+                let sizes = [0, 1, 3, 16, 0, 7, 16];
+                case(device, (&sizes, layout), &[3, 8, 1, 0, 2, u32::MAX, 6, 7], dims);
+                case(device, (&[], layout), &[0, 1], dims);
+                case(device, (&[4], layout), &[], dims);
+            }
         }
         for count in [255, 256, 257, 2000] {
             let sizes: Vec<u32> = (0..count).map(|r| r % 5).collect();
             // Distinct ids out of order: 7 shares no factor with any count.
-            case(device, &sizes, &(0..count).map(|b| b * 7 % count).collect::<Vec<_>>(), 2);
+            let ids: Vec<u32> = (0..count).map(|b| b * 7 % count).collect();
+            for layout in layouts(4).into_iter().filter(|&layout| count == 257 || layout == Layout::default()) {
+                case(device, (&sizes, layout), &ids, 2);
+            }
         }
-        case(device, &[1, 900, 1], &[1, 0], 1000);
+        // Blocks of 64 rows.
+        let mut blocks = vec![3; 200];
+        blocks[70] = 900;
+        for layout in layouts(900) {
+            case(device, (&[1, 900, 1], layout), &[1, 0], 1000);
+            case(device, (&blocks, layout), &[0, 69, 71, 63, 64, 65, 199, 128], 3);
+        }
     }
 
     #[test]
@@ -161,10 +179,24 @@ mod tests {
         assert_rejects(
             SHADER.name,
             &[
-                ("if id >= params.rows {", "if id + 1u >= params.rows {"),
-                ("min(size, params.dims)", "params.dims"),
+                ("min(row.size, params.dims)", "params.dims"),
                 ("b * params.dims + j", "b + j"),
                 ("if b >= params.count {", "if b + 1u >= params.count {"),
+                // Pages, blocks, alignment.
+                ("id - params.first_row < params.rows", "id - params.first_row + 1u < params.rows"),
+                ("directory[row >> params.shift]", "directory[0u]"),
+                ("if !begins_block(row, params.shift) {", "if row > 0u {"),
+                ("let start = (before + alignment - 1u) & ~(alignment - 1u);", "let start = before;"),
+                // Halves of words.
+                ("high = arena[at >> 1u] >> 16u;", "high = 0u;"),
+                ("nearest(value) | (high << 16u)", "high | (nearest(value) << 16u)"),
+                // The nearest: ties, the rest, beyond the range, and all these below the normal numbers.
+                ("0xfffu + ((size >> 13u) & 1u)", "0x1000u"),
+                ("size + 0xfffu", "size"),
+                ("min(bits & 0x7fffffffu, 0x477fe000u)", "(bits & 0x7fffffffu)"),
+                ("(1u << (shift - 1u)) - 1u + ((mantissa >> shift) & 1u)", "(1u << (shift - 1u))"),
+                ("(1u << (shift - 1u)) - 1u", "0u"),
+                ("if shift > 24u {", "if shift > 22u {"),
             ],
             parity,
         );
@@ -173,10 +205,9 @@ mod tests {
     #[test]
     fn wrong_lengths_are_errors() {
         let device = Device::cpu();
-        let mut arena = upload(&device, &[0.0f32; 3]);
-        let (offsets, ids) = (upload(&device, &[0u32, 3]), upload(&device, &[0u32]));
-        let values = upload(&device, &[0.0f32; 3]);
-        let error = Store { arena: &mut arena, offsets: &offsets, ids: &ids, values: &values, dims: 2 }.run(&device);
+        let mut rows = rows_of(&device, &[3], &[0.0; 3], Layout::default(), StateSize::default());
+        let (ids, values) = (upload(&device, &[0u32]), upload(&device, &[0.0f32; 3]));
+        let error = Store { rows: &mut rows, ids: &ids, values: &values, dims: 2 }.run(&device);
         assert!(matches!(error, Err(Error::Shape { arg: "values", expected: 2, got: 3, .. })));
     }
 }
