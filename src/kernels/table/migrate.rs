@@ -108,17 +108,75 @@ pub(super) struct Fresh {
 impl Fresh {
     /// The dims of a row from `first` on.
     pub fn write<V: Value>(&self, row: u32, first: u32, dims: &mut [V]) {
-        if self.scale == 0.0 {
-            return dims.fill(V::zeroed());
+        let mut draws = Draws::new(*self);
+        let all = 0..dims.len();
+        draws.add(dims, (row, first), all);
+        draws.finish(dims);
+    }
+
+    /// The first value of a dim, by its normal number.
+    #[inline(always)]
+    fn value<V: Value>(&self, j: u32, normal: i32) -> V {
+        V::nearest(if j < self.zero_dims { 0.0 } else { normal as f32 * self.scale })
+    }
+}
+
+/// Dims that are yet to be drawn, in blocks of the four that share a counter.
+struct Draws {
+    fresh: Fresh,
+    waiting: usize,
+    /// Of each block: the row,
+    rows: [u32; rng::BLOCKS],
+    /// the first dim over four,
+    fours: [u32; rng::BLOCKS],
+    /// where the first dim to write goes, and the dims to write.
+    to: [(usize, u32, u32); rng::BLOCKS],
+}
+
+impl Draws {
+    fn new(fresh: Fresh) -> Self {
+        let none = [0; rng::BLOCKS];
+        Self { fresh, waiting: 0, rows: none, fours: none, to: [(0, 0, 0); rng::BLOCKS] }
+    }
+
+    /// Draws the dims of a row from `first` on to these places, now or later.
+    #[inline(always)]
+    fn add<V: Value>(&mut self, values: &mut [V], (row, first): (u32, u32), mut places: std::ops::Range<usize>) {
+        if self.fresh.scale == 0.0 {
+            return values[places].fill(V::zeroed());
         }
-        let table = &rng::NORMAL_TABLE;
-        let mut words = ([0; 4], u32::MAX);
-        for (j, value) in (first..).zip(dims) {
-            if words.1 != j >> 2 {
-                words = (rng::philox([row, j >> 2, 0, Purpose::Dims as u32], self.key), j >> 2);
+        let mut j = first;
+        while !places.is_empty() {
+            let count = places.len().min(4 - (j & 3) as usize);
+            let block = self.waiting;
+            (self.rows[block], self.fours[block]) = (row, j >> 2);
+            self.to[block] = (places.start, j, j + count as u32);
+            self.waiting += 1;
+            if self.waiting == rng::BLOCKS {
+                let zero = [0; rng::BLOCKS];
+                let counters = [self.rows, self.fours, zero, [Purpose::Dims as u32; rng::BLOCKS]];
+                let normals = rng::normal_blocks(counters, self.fresh.key);
+                for (block, &(place, begin, end)) in self.to.iter().enumerate() {
+                    for (value, j) in values[place..].iter_mut().zip(begin..end) {
+                        *value = self.fresh.value(j, normals[j as usize & 3][block]);
+                    }
+                }
+                self.waiting = 0;
             }
-            let normal = rng::normal_fixed(table, words.0[j as usize & 3]) as f32 * self.scale;
-            *value = V::nearest(if j < self.zero_dims { 0.0 } else { normal });
+            places.start += count;
+            j += count as u32;
+        }
+    }
+
+    /// Draws what still waits: too little for vectors.
+    fn finish<V: Value>(self, values: &mut [V]) {
+        for block in 0..self.waiting {
+            let (place, begin, end) = self.to[block];
+            let counter = [self.rows[block], self.fours[block], 0, Purpose::Dims as u32];
+            let words = rng::philox(counter, self.fresh.key);
+            for (value, j) in values[place..].iter_mut().zip(begin..end) {
+                *value = self.fresh.value(j, rng::normal_fixed(&rng::NORMAL_TABLE, words[j as usize & 3]));
+            }
         }
     }
 }
@@ -284,36 +342,46 @@ impl Migrate<'_> {
 
 /// All rows of a page from the old ones.
 fn move_rows<V: Value>((old, fresh): (&HostRows<'_, V>, Fresh), directory: &HostDirectory<'_>, values: &mut [V]) {
-    let move_row = |id: u32, to: &mut [V]| {
-        let from = old.row(id);
-        let kept = from.len().min(to.len());
-        let (known, new) = to.split_at_mut(kept);
-        known.copy_from_slice(&from[..kept]);
-        fresh.write(id, kept as u32, new);
-    };
-    each_row(directory, 0..directory.rows, (0, values), &move_row);
+    Moves { old, fresh, directory }.move_part(0..directory.rows, (0, values));
 }
 
-/// Halves the rows until a part is small, in parallel: the directory cuts the values, which begin at element `base`, into disjoint slices.
-fn each_row<V: Value>(
-    directory: &HostDirectory<'_>,
-    rows: std::ops::Range<u32>,
-    (base, values): (usize, &mut [V]),
-    move_row: &(impl Fn(u32, &mut [V]) + Sync),
-) {
-    if values.len() + rows.len() > 32 * 1024 && rows.len() > 1 {
-        let middle = rows.start.midpoint(rows.end);
-        let cut = directory.span(middle).0;
-        let (low, high) = values.split_at_mut(cut - base);
-        rayon::join(
-            || each_row(directory, rows.start..middle, (base, low), move_row),
-            || each_row(directory, middle..rows.end, (cut, high), move_row),
-        );
-        return;
-    }
-    for row in rows {
-        let (start, end) = directory.span(row);
-        move_row(directory.first + row, &mut values[start - base..end - base]);
+struct Moves<'a, V> {
+    old: &'a HostRows<'a, V>,
+    fresh: Fresh,
+    directory: &'a HostDirectory<'a>,
+}
+
+/// Values that are copied at once where rows are packed: most rows take one copy of a known length, and what it writes past a row is
+/// written by the next row's.
+const BLOCK: usize = 32;
+
+impl<V: Value> Moves<'_, V> {
+    /// Halves the rows until a part is small, in parallel: the directory cuts the values, which begin at element `base`, into disjoint
+    /// slices.
+    fn move_part(&self, rows: std::ops::Range<u32>, (base, values): (usize, &mut [V])) {
+        if values.len() + rows.len() > 32 * 1024 && rows.len() > 1 {
+            let middle = rows.start.midpoint(rows.end);
+            let cut = self.directory.span(middle).0;
+            let (low, high) = values.split_at_mut(cut - base);
+            rayon::join(
+                || self.move_part(rows.start..middle, (base, low)),
+                || self.move_part(middle..rows.end, (cut, high)),
+            );
+            return;
+        }
+        let mut draws = Draws::new(self.fresh);
+        for row in rows {
+            let (start, end) = self.directory.span(row);
+            let (id, own) = (self.directory.first + row, start - base..end - base);
+            let (from, size) = self.old.from_row(id);
+            let kept = size.min(own.len());
+            match (from.first_chunk::<BLOCK>(), values[own.start..].first_chunk_mut::<BLOCK>()) {
+                (Some(from), Some(to)) if kept <= BLOCK && self.directory.is_packed() => *to = *from,
+                _ => values[own.start..own.start + kept].copy_from_slice(&from[..kept]),
+            }
+            draws.add(values, (id, kept as u32), own.start + kept..own.end);
+        }
+        draws.finish(values);
     }
 }
 

@@ -200,6 +200,11 @@ impl<'a> HostDirectory<'a> {
         Self { first, rows, shift, mask: alignment - 1, bases, ends: bytemuck::cast_slice(ends) }
     }
 
+    /// Whether rows follow each other without anything between.
+    pub fn is_packed(&self) -> bool {
+        self.mask == 0
+    }
+
     /// Begin and end of a row of the page, counted from its first.
     #[inline(always)]
     pub fn span(&self, row: u32) -> (usize, usize) {
@@ -246,6 +251,13 @@ impl<'a, V: Value> HostRows<'a, V> {
     /// The row's values. An id in no page is an empty row.
     #[inline(always)]
     pub fn row(&self, id: u32) -> &'a [V] {
+        let (values, size) = self.from_row(id);
+        &values[..size]
+    }
+
+    /// All that lies in its page from the row's begin on, and the row's size: what is copied in blocks may run past a row.
+    #[inline(always)]
+    pub fn from_row(&self, id: u32) -> (&'a [V], usize) {
         let mut page = &self.first;
         if id.wrapping_sub(page.directory.first) >= page.directory.rows {
             page = self.other_page(id);
@@ -253,9 +265,9 @@ impl<'a, V: Value> HostRows<'a, V> {
         match id.wrapping_sub(page.directory.first) {
             row if row < page.directory.rows => {
                 let (start, end) = page.directory.span(row);
-                &page.values[start..end]
+                (&page.values[start..], end - start)
             }
-            _ => &[],
+            _ => (&[], 0),
         }
     }
 
