@@ -326,19 +326,26 @@ fn updates_match_the_f64_oracle() {
 
 /// Every rule on f16 and in pages, which a batch's duplicates lie across.
 fn parity_in_layouts(device: &Device) {
-    let runs = [(0, 70), (1, 64), (2, 1), (3, 130), (4, 3), (5, 65), (8, 200), (9, 2), (10, 1), (400, 3)];
+    let runs = [(0, 70), (1, 64), (2, 1), (3, 130), (4, 3), (5, 65), (8, 200), (9, 2), (10, 2), (11, 1), (400, 3)];
     let ids: Vec<u32> = runs.iter().rev().flat_map(|&(row, count)| vec![row; count]).collect();
-    for rule in oracle::rules() {
+    // Blocks of two rows.
+    for layout in layouts(20_000) {
+        for rule in [SGD.into(), clipped(ROW_WISE_ADAM)] {
+            Case { layout, ..Case::new(&[5, 3, 20_000, 7, 2, 9, 4], spread(40, 7), 3, rule) }.check(device);
+        }
+    }
+    // Those that do most come last there.
+    for rule in oracle::rules().into_iter().rev() {
         for layout in &layouts(300)[1..] {
-            let sizes = [5, 300, 2, 9, 1, 4, 3, 0, 16, 7];
+            let sizes = [5, 300, 2, 9, 1, 4, 3, 0, 16, 7, 290];
             let case = Case { layout: *layout, ..Case::new(&sizes, ids.clone(), 300, rule) };
             assert!(layout.page_bytes.is_none() || case.rows(&Device::cpu()).pages().len() > 1);
             case.check(device);
         }
         // Gradients of an odd width narrower than rows: the other half of its last word stays.
         for layout in &layouts(16)[1..] {
-            let sizes = [3, 0, 16, 1, 7, 16, 2];
-            let case = Case { layout: *layout, ..Case::new(&sizes, spread(40, 7), 3, rule) };
+            let sizes = [3, 0, 16, 1, 7, 16, 2, 11];
+            let case = Case { layout: *layout, ..Case::new(&sizes, spread(40, 8), 3, rule) };
             assert!(layout.page_bytes.is_none() || case.rows(&Device::cpu()).pages().len() > 1);
             case.check(device);
         }
@@ -406,7 +413,9 @@ fn one_wide_row_as_a_whole() {
 fn same_bits(device: &Device) {
     let ids: Vec<u32> = (0..3000).map(|b| if b % 3 == 0 { 1 } else { b % 60 }).collect();
     let sizes: Vec<u32> = (0..60).map(|row| [9, 14, 5, 0, 10, 1][row % 6]).collect();
-    let gradients = signed(ids.len() * 9, 3);
+    // Some rows come to f16 that are not normal.
+    let unit = |at: usize| if ids[at / 9] % 6 == 4 { 2.0f32.powi(-20) } else { 1.0 };
+    let gradients: Vec<f32> = signed(ids.len() * 9, 3).into_iter().enumerate().map(|(at, g)| g * unit(at)).collect();
     let sums = |device: &Device, layout| {
         let zeros = vec![0.0; sizes.iter().sum::<u32>() as usize];
         let mut rows = rows_of(device, &sizes, &zeros, layout, SGD.state_size());
@@ -723,7 +732,6 @@ fn mutants_of_layouts_are_rejected() {
         &[
             // Pages.
             ("return id - params.first_row < params.rows;", "return id < params.rows;"),
-            ("return id - params.first_row < params.rows;", "return id < params.first_row + params.rows;"),
             ("row_at(id - params.first_row)", "row_at(id)"),
             ("thread, run.id - params.first_row, row.size, squares", "thread, run.id, row.size, squares"),
             // Blocks and alignment.
