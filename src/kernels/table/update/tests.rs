@@ -648,7 +648,7 @@ fn batches_past_the_trips_of_a_lane_are_errors() {
         (HALF, clipped(ROW_WISE), 65_535, 4096, true),
         (HALF, clipped(ROW_WISE), 65_535, 8192, false),
     ] {
-        let size = UpdateRule::from(rule).optimizer.state_size();
+        let size = rule.optimizer.state_size();
         let update = Update {
             rows: &mut Rows::zeroed(&device, &[3], layout, size).unwrap(),
             ids: &Buffer::zeroed(&device, count as usize).unwrap(),
