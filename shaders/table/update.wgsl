@@ -322,19 +322,24 @@ fn first_partial(run: Run, index: u32, j: u32) -> u32 {
     return params.partials + (index * 2u + slot) * params.dims + j;
 }
 
-fn long_sum(run: Run, index: u32, j: u32) -> f32 {
-    var sum = bitcast<f32>(workspace[first_partial(run, index, j)]);
-    for (var next = index + 1u; next * chunk < run.end; next++) {
-        sum += bitcast<f32>(workspace[params.partials + next * 2u * params.dims + j]);
+// The partial sums of the run's first chunk. `long_runs_by_row` puts the whole sums there: nobody else reads those.
+fn kept_sums(run: Run, index: u32, j: u32, two: bool) -> vec2<f32> {
+    var sum = vec2<f32>(bitcast<f32>(workspace[first_partial(run, index, j)]), 0.0);
+    if two {
+        sum.y = bitcast<f32>(workspace[first_partial(run, index, j + 1u)]);
     }
     return sum;
 }
 
-// The sums of a word's dims.
+// The sums of a word's dims, in one loop, since a lane has only so many trips.
 fn long_sums(run: Run, index: u32, j: u32, two: bool) -> vec2<f32> {
-    var sum = vec2<f32>(long_sum(run, index, j), 0.0);
-    if two {
-        sum.y = long_sum(run, index, j + 1u);
+    var sum = kept_sums(run, index, j, two);
+    for (var next = index + 1u; next * chunk < run.end; next++) {
+        let at = params.partials + next * 2u * params.dims + j;
+        sum.x += bitcast<f32>(workspace[at]);
+        if two {
+            sum.y += bitcast<f32>(workspace[at + 1u]);
+        }
     }
     return sum;
 }
@@ -351,15 +356,6 @@ fn long_runs(
         let two = has_two(j, run.row.size);
         step(run.id, j, run.row.start + j, two, long_sums(run, index, j, two), 0.0);
     }
-}
-
-// The sums that `long_runs_by_row` has put where the run's first partial sums were: nobody else reads those.
-fn kept_sums(run: Run, index: u32, j: u32, two: bool) -> vec2<f32> {
-    var sum = vec2<f32>(bitcast<f32>(workspace[first_partial(run, index, j)]), 0.0);
-    if two {
-        sum.y = bitcast<f32>(workspace[first_partial(run, index, j + 1u)]);
-    }
-    return sum;
 }
 
 @compute @workgroup_size(256)

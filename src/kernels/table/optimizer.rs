@@ -381,5 +381,5 @@ impl UpdateRule {
     }
 }
 
-#[cfg(any())] // PORT
+#[cfg(test)]
 pub(super) mod oracle;

@@ -230,8 +230,10 @@ impl Kernel for Update<'_> {
         check::at_least(op, "ids", self.ids.len(), u64::from(self.first) + u64::from(self.count))?;
         self.gradients.check(op, (self.first, self.count, self.dims))?;
         if self.rows.device().as_gpu().is_some() {
-            let lanes = lanes_of(self.rows, self.dims);
-            let trips = u64::from(chunk(self.count, self.dims)) * u64::from(self.dims.div_ceil(lanes));
+            // A lane sums the dims of a word at once.
+            let words = self.dims.div_ceil(self.rows.layout().format.per_word());
+            let words = words.div_ceil(lanes_of(self.rows, self.dims));
+            let trips = u64::from(chunk(self.count, self.dims)) * u64::from(words);
             // Clipped rows and row-wise state sum once more each: all times together stay below 65,535.
             let allowed = [2 * MAX_TRIPS, 3 * MAX_TRIPS / 2, 9 * MAX_TRIPS / 8][self.rule.passes() as usize - 1];
             if trips > u64::from(allowed) {
@@ -514,5 +516,5 @@ fn update<V: Value>(
     );
 }
 
-#[cfg(any())] // PORT
+#[cfg(test)]
 mod tests;

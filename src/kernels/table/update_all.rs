@@ -178,5 +178,5 @@ impl All<'_> {
     }
 }
 
-#[cfg(any())] // PORT
+#[cfg(test)]
 mod tests;

@@ -1,7 +1,11 @@
-//! One step of a row in f64, with what f32 may miss of it.
+//! One step of a row in f64, with what f32 may miss of it, and what f16 makes of that.
+
+use half::f16;
 
 use super::*;
-use crate::testing::{assert_close, assert_same, signed};
+use crate::device::{Buffer, Device};
+use crate::kernels::table::rows::{Format, Layout, Value, Values};
+use crate::testing::{assert_close, assert_gaps, assert_same, rows_of, signed, stored};
 
 pub(in crate::kernels::table) const SGD: Optimizer = Optimizer::Sgd { learning_rate: 0.5 };
 pub(in crate::kernels::table) const MOMENTUM: Optimizer =
@@ -65,16 +69,101 @@ pub(in crate::kernels::table) struct Snapshot {
     pub state: Vec<Vec<f32>>,
 }
 
+impl Snapshot {
+    /// Rows of these sizes before a test's step.
+    pub fn before(sizes: &[u32], format: Format, rule: UpdateRule) -> Self {
+        let values = sizes.iter().sum::<u32>() as usize;
+        Self { arena: stored(&signed(values, 1), format), state: state(rule, sizes.len(), values) }
+    }
+
+    /// Rows with these values and this state; what lies between rows is poison in both.
+    pub fn rows(&self, device: &Device, sizes: &[u32], layout: Layout, rule: UpdateRule) -> Rows {
+        let size = rule.optimizer.state_size();
+        let mut rows = rows_of(device, sizes, &self.arena, layout, size);
+        for (number, state) in self.state.iter().enumerate() {
+            rows.write_state(number, state).unwrap();
+        }
+        for page in rows.pages_mut() {
+            let spans: Vec<_> = page.spans().collect();
+            for state in &mut page.state[..size.per_value as usize] {
+                let old = state.read().unwrap();
+                let mut new = vec![f32::NAN; old.len()];
+                spans.iter().for_each(|span| new[span.clone()].copy_from_slice(&old[span.clone()]));
+                state.write(&new).unwrap();
+            }
+        }
+        rows
+    }
+
+    /// What the rows hold; nothing has been written between them.
+    pub fn of(what: &str, rows: &Rows) -> Self {
+        assert_gaps(what, rows);
+        let size = rows.state_size();
+        for page in rows.pages() {
+            for state in &page.state[..size.per_value as usize] {
+                let mut state = state.read().unwrap();
+                page.spans().for_each(|span| state[span].fill(f32::NAN));
+                assert!(state.iter().all(|gap| gap.is_nan()), "mismatch: {what}: state written between rows");
+            }
+        }
+        let state = (0..size.numbers()).map(|number| rows.read_state(number).unwrap()).collect();
+        Self { arena: rows.read().unwrap(), state }
+    }
+
+    /// Equal in every bit.
+    #[track_caller]
+    pub fn assert_same(&self, what: &str, other: &Self) {
+        assert_same(&format!("{what}, values"), &self.arena, &other.arena);
+        assert_same(&format!("{what}, state"), &self.state.concat(), &other.state.concat());
+    }
+}
+
+/// The directories of all pages.
+pub(in crate::kernels::table) fn directories(rows: &Rows) -> Vec<u32> {
+    rows.pages().iter().flat_map(|page| page.directory().read().unwrap()).collect()
+}
+
+/// The largest f16 that is not above one number, and the smallest that is not below another.
+fn around(low: f64, high: f64) -> [f32; 2] {
+    let next = |value: f16, up: bool| match (value.to_f32() == 0.0, value.is_sign_positive() == up) {
+        (true, _) => f16::from_bits(1 | u16::from(!up) << 15),
+        (false, true) => f16::from_bits(value.to_bits() + 1),
+        (false, false) => f16::from_bits(value.to_bits() - 1),
+    };
+    let [below, above] = [low, high].map(f16::from_f64);
+    let below = if below.to_f64() > low { next(below, false) } else { below };
+    let above = if above.to_f64() < high { next(above, true) } else { above };
+    [below, above].map(f16::to_f32)
+}
+
+#[test]
+fn neighbours_of_numbers_among_f16() {
+    let unit = 2.0f64.powi(-24);
+    for (number, low, high) in [
+        (1.0, 1.0, 1.0),
+        (1.0 + 1e-9, 1.0, 1.0 + 2.0f64.powi(-10)),
+        (1.0 - 1e-9, 1.0 - 2.0f64.powi(-11), 1.0),
+        (1e-12, 0.0, unit),
+        (-1e-12, -unit, 0.0),
+        (2.9 * unit, 2.0 * unit, 3.0 * unit),
+        (2049.0, 2048.0, 2050.0),
+    ] {
+        assert_eq!(around(number, number), [low as f32, high as f32], "{number}");
+        assert_eq!(around(-number, -number), [-high as f32, -low as f32], "-{number}");
+    }
+    assert_eq!(around(0.999, 2049.0), [0.998_535_16, 2050.0]);
+}
+
 /// A row's gradient and its error bound; without a gradient, nothing of the row may move.
 pub(in crate::kernels::table) struct Gradient {
     pub sums: Vec<f64>,
     pub errors: Vec<f64>,
 }
 
-/// Compares every row; what has no gradient must be equal bit for bit.
+/// Compares every row; what has no gradient must be equal bit for bit. Values of f16 are one of the two next to what f32 may give.
 pub(in crate::kernels::table) fn check(
     what: &str,
-    (rule, step): (UpdateRule, u32),
+    (rule, step, format): (UpdateRule, u32, Format),
     offsets: &[u32],
     gradients: &[Gradient],
     (before, after): (&Snapshot, &Snapshot),
@@ -96,7 +185,7 @@ pub(in crate::kernels::table) fn check(
         }
         if begin < moved {
             let gradient = adjusted(rule, gradient, &before.arena[begin..moved]);
-            check_row(&what, (rule.optimizer, step), (row, begin), &gradient, (before, after));
+            check_row(&what, (rule.optimizer, step, format), (row, begin), &gradient, (before, after));
         }
     }
 }
@@ -132,7 +221,7 @@ fn adjusted(rule: UpdateRule, gradient: &Gradient, weights: &[f32]) -> Gradient 
 
 fn check_row(
     what: &str,
-    (optimizer, step): (Optimizer, u32),
+    (optimizer, step, format): (Optimizer, u32, Format),
     (row, begin): (usize, usize),
     gradient: &Gradient,
     (before, after): (&Snapshot, &Snapshot),
@@ -222,64 +311,128 @@ fn check_row(
         };
         let want = kept - delta;
         let tolerance = slack + 4.0 * EPS * (w.abs() + want.abs());
-        close(&what, after.arena[at], want, tolerance);
+        let got = after.arena[at];
+        match format {
+            Format::F32 => close(&what, got, want, tolerance),
+            Format::F16 => {
+                let [low, high] = around(want - tolerance, want + tolerance);
+                let one_of_them = low <= got && got <= high;
+                assert!(one_of_them, "mismatch: {what}: {got}, expected {low} or {high} for {want}");
+            }
+        }
     }
 }
 
 /// One row's step on the CPU: values and state afterwards.
-fn step_row(rule: UpdateRule, (weights, gradient): (&[f32], &[f32]), state: &[&[f32]]) -> (Vec<f32>, Vec<Vec<f32>>) {
-    let device = crate::device::Device::cpu();
-    let mut arena = Buffer::from_slice(&device, weights).unwrap();
-    let mut state: Vec<_> = state.iter().map(|state| Buffer::from_slice(&device, state).unwrap()).collect();
-    let mut rows = Rows::all("test", &mut arena, &mut state, rule.optimizer.state_size()).unwrap();
-    rows.step(&rule.constants(1), &[0, weights.len() as u32], Run { row: 0, gradient, lanes: 1 });
-    (arena.read().unwrap(), state.iter().map(|state| state.read().unwrap()).collect())
+fn step_row(
+    format: Format,
+    rule: UpdateRule,
+    (weights, gradient): (&[f32], &[f32]),
+    state: &[&[f32]],
+) -> (Vec<f32>, Vec<Vec<f32>>) {
+    fn step<V: Value>(rows: &mut Rows, constants: &Constants, gradient: &[f32]) {
+        let [page] = &mut RowsMut::<V>::pages("test", rows).unwrap()[..] else { panic!("one page") };
+        page.step(constants, Run { row: 0, gradient, lanes: 1 });
+    }
+    let state = state.iter().map(|state| state.to_vec()).collect();
+    let before = Snapshot { arena: weights.to_vec(), state };
+    let layout = Layout { format, ..Layout::default() };
+    let mut rows = before.rows(&Device::cpu(), &[weights.len() as u32], layout, rule);
+    let constants = rule.constants(1, 7);
+    match format {
+        Format::F32 => step::<f32>(&mut rows, &constants, gradient),
+        Format::F16 => step::<f16>(&mut rows, &constants, gradient),
+    }
+    let Snapshot { arena, state } = Snapshot::of("step", &rows);
+    (arena, state)
 }
+
+const FORMATS: [Format; 2] = [Format::F32, Format::F16];
 
 #[test]
 fn the_first_step_of_adam_is_the_learning_rate() {
     let g = 0.25f32;
     let want = 1.0 - 0.1 * g / (g + 1e-3);
-    for (optimizer, kept) in [(ADAM, 1.0), (ADAM_W, 0.97), (ROW_WISE_ADAM, 1.0)] {
-        let (weights, _) = step_row(optimizer.into(), (&[1.0], &[g]), &[&[0.0], &[0.0]]);
-        assert_close("first step", &weights, &[want + kept - 1.0], |_| 1e-6);
+    for (format, slack) in [(Format::F32, 1e-6), (Format::F16, 1.0 / 2048.0)] {
+        for (optimizer, kept) in [(ADAM, 1.0), (ADAM_W, 0.97), (ROW_WISE_ADAM, 1.0)] {
+            let state: &[&[f32]] = &[&[0.0], &[0.0]];
+            let (weights, _) = step_row(format, optimizer.into(), (&[1.0], &[g]), state);
+            assert_close("first step", &weights, &[want + kept - 1.0], |_| slack);
+        }
     }
 }
 
-/// Numbers worked out by hand.
+/// Numbers worked out by hand, all of them f16.
 #[test]
 fn steps_by_hand() {
-    // Velocity 0.5 * 2 + 1.
-    let momentum = |nesterov| Optimizer::Momentum { learning_rate: 0.25, momentum: 0.5, nesterov };
-    let (weights, state) = step_row(momentum(false).into(), (&[3.0], &[1.0]), &[&[2.0]]);
-    assert_eq!((weights[0], state[0][0]), (2.5, 2.0));
-    let (weights, state) = step_row(momentum(true).into(), (&[3.0], &[1.0]), &[&[2.0]]);
-    assert_eq!((weights[0], state[0][0]), (2.5, 2.0));
-    let (weights, _) = step_row(momentum(true).into(), (&[3.0], &[2.0]), &[&[0.0]]);
-    assert_eq!(weights[0], 3.0 - 0.25 * 3.0);
-    // A gradient of norm 5 to 2.5, and then half of the weights.
-    let rule = UpdateRule { optimizer: Optimizer::Sgd { learning_rate: 1.0 }, weight_decay: 0.5, max_norm: 2.5 };
-    let (weights, _) = step_row(rule, (&[2.0, 4.0, 9.0], &[3.0, -4.0]), &[]);
-    assert_eq!(weights, [2.0 - (1.5 + 1.0), 4.0 - (-2.0 + 2.0), 9.0]);
-    // The mean of (1.5 + 1)^2 and (-2 + 2)^2.
-    let rule = UpdateRule { optimizer: Optimizer::RowWiseAdagrad { learning_rate: 1.0, epsilon: 1e-30 }, ..rule };
-    let (_, state) = step_row(rule, (&[2.0, 4.0, 9.0], &[3.0, -4.0]), &[&[1.0]]);
-    assert_eq!(state[0], [1.0 + 6.25 / 2.0]);
+    for format in FORMATS {
+        // Velocity 0.5 * 2 + 1.
+        let momentum = |nesterov| Optimizer::Momentum { learning_rate: 0.25, momentum: 0.5, nesterov };
+        let (weights, state) = step_row(format, momentum(false).into(), (&[3.0], &[1.0]), &[&[2.0]]);
+        assert_eq!((weights[0], state[0][0]), (2.5, 2.0));
+        let (weights, state) = step_row(format, momentum(true).into(), (&[3.0], &[1.0]), &[&[2.0]]);
+        assert_eq!((weights[0], state[0][0]), (2.5, 2.0));
+        let (weights, _) = step_row(format, momentum(true).into(), (&[3.0], &[2.0]), &[&[0.0]]);
+        assert_eq!(weights[0], 3.0 - 0.25 * 3.0);
+        // A gradient of norm 5 to 2.5, and then half of the weights.
+        let rule = UpdateRule { optimizer: Optimizer::Sgd { learning_rate: 1.0 }, weight_decay: 0.5, max_norm: 2.5 };
+        let (weights, _) = step_row(format, rule, (&[2.0, 4.0, 9.0], &[3.0, -4.0]), &[]);
+        assert_eq!(weights, [2.0 - (1.5 + 1.0), 4.0 - (-2.0 + 2.0), 9.0]);
+        // The mean of (1.5 + 1)^2 and (-2 + 2)^2.
+        let rule = UpdateRule { optimizer: Optimizer::RowWiseAdagrad { learning_rate: 1.0, epsilon: 1e-30 }, ..rule };
+        let (_, state) = step_row(format, rule, (&[2.0, 4.0, 9.0], &[3.0, -4.0]), &[&[1.0]]);
+        assert_eq!(state[0], [1.0 + 6.25 / 2.0]);
+    }
 }
 
 #[test]
 fn gradients_of_no_length_and_of_too_much() {
     let weights = [1.0f32, -2.0];
-    for optimizer in ALL {
-        let state: Vec<&[f32]> = optimizer.state_size().lens(1, 2).map(|len| &[0.0f32; 2][..len]).collect();
-        for tiny in [0.0, 1e-40] {
-            let (after, _) = step_row(clipped(optimizer), (&weights, &[0.0, tiny]), &state);
-            let (plain, _) = step_row(optimizer.into(), (&weights, &[0.0, tiny]), &state);
-            assert_same("no norm", &after, &plain);
+    for format in FORMATS {
+        for optimizer in ALL {
+            let state: Vec<&[f32]> = optimizer.state_size().lens(1, 2).map(|len| &[0.0f32; 2][..len]).collect();
+            for tiny in [0.0, 1e-40] {
+                let (after, _) = step_row(format, clipped(optimizer), (&weights, &[0.0, tiny]), &state);
+                let (plain, _) = step_row(format, optimizer.into(), (&weights, &[0.0, tiny]), &state);
+                assert_same("no norm", &after, &plain);
+            }
         }
+        // Clipped to zero as its squares are infinite.
+        assert_eq!(step_row(format, clipped(SGD), (&weights, &[1e25, 1.0]), &[]).0, weights);
     }
-    // Clipped to zero as its squares are infinite.
-    assert_eq!(step_row(clipped(SGD), (&weights, &[1e25, 1.0]), &[]).0, weights);
+    // Further than f16 reaches.
+    let far = step_row(Format::F16, SGD.into(), (&[1.0, -2.0, 3.0], &[1e6, -1e6, 0.0]), &[]).0;
+    assert_eq!(far, [-65_504.0, 65_504.0, 3.0]);
+}
+
+#[test]
+fn state_of_other_rows_and_of_other_rules_is_an_error() {
+    let device = Device::cpu();
+    let parts = |lens: &[usize], size| {
+        let values = Values::F32(Buffer::zeroed(&device, 3).unwrap());
+        let state = lens.iter().map(|&len| Buffer::zeroed(&device, len).unwrap()).collect();
+        Rows::from_parts(&device, &[2, 1], false, values, (size, state))
+    };
+    for (optimizer, lens, text) in [
+        (ADAGRAD, &[][..], "Rows::from_parts: `state` has length 0, expected 1"),
+        (ADAM, &[3, 4], "Rows::from_parts: `state` has length 4, expected 3"),
+        (ROW_WISE, &[3], "Rows::from_parts: `state` has length 3, expected 2"),
+    ] {
+        assert_eq!(parts(lens, optimizer.state_size()).unwrap_err().to_string(), text);
+    }
+    let rows = parts(&[3, 2], ROW_WISE_ADAM.state_size()).unwrap();
+    assert!(UpdateRule::from(ROW_WISE_ADAM).check_rows("t", 1, &rows).is_ok());
+    for (optimizer, step, text) in [
+        (ROW_WISE_ADAM, 0, "t: `step` must be at least 1, got 0"),
+        (
+            ADAM,
+            1,
+            "t: `rows` must be rows with the state of the rule, StateSize { per_value: 2, per_row: 0 }, got StateSize { \
+             per_value: 1, per_row: 1 }",
+        ),
+    ] {
+        assert_eq!(UpdateRule::from(optimizer).check_rows("t", step, &rows).unwrap_err().to_string(), text);
+    }
 }
 
 #[test]

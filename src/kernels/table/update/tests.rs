@@ -3,7 +3,10 @@ use crate::device::Device;
 use crate::kernels::table::optimizer::oracle::{
     self, ADAGRAD, ADAM, ADAM_W, NESTEROV, ROW_WISE, ROW_WISE_ADAM, SGD, Snapshot, clipped,
 };
-use crate::testing::{assert_close, assert_rejects, assert_same, devices, gpu, offsets_of, poisoned, signed, upload};
+use crate::kernels::table::rows::Layout;
+use crate::testing::{
+    assert_close, assert_rejects, assert_same, devices, gpu, layouts, offsets_of, poisoned, rows_of, signed, upload,
+};
 
 struct Case {
     sizes: Vec<u32>,
@@ -11,39 +14,44 @@ struct Case {
     dims: u32,
     rule: UpdateRule,
     step: u32,
+    seed: u64,
+    layout: Layout,
 }
+
+const HALF: Layout = Layout { format: Format::F16, aligned: false, page_bytes: None };
 
 impl Case {
     fn new(sizes: &[u32], ids: Vec<u32>, dims: u32, rule: impl Into<UpdateRule>) -> Self {
-        Self { sizes: sizes.to_vec(), ids, dims, rule: rule.into(), step: 3 }
-    }
-
-    fn offsets(&self) -> Vec<u32> {
-        offsets_of(&self.sizes)
+        let layout = Layout::default();
+        Self { sizes: sizes.to_vec(), ids, dims, rule: rule.into(), step: 3, seed: 1 << 40 | 5, layout }
     }
 
     fn before(&self) -> Snapshot {
-        let values = self.sizes.iter().sum::<u32>() as usize;
-        Snapshot { arena: signed(values, 1), state: oracle::state(self.rule, self.sizes.len(), values) }
+        Snapshot::before(&self.sizes, self.layout.format, self.rule)
+    }
+
+    fn rows(&self, device: &Device) -> Rows {
+        self.before().rows(device, &self.sizes, self.layout, self.rule)
     }
 
     fn gradients(&self) -> Vec<f32> {
         signed(self.ids.len() * self.dims as usize, 3)
     }
 
+    fn what(&self) -> String {
+        format!("{:?}, {:?}, {} sizes, {} ids", self.rule, self.layout, self.sizes.len(), self.ids.len())
+    }
+
     fn run(&self, device: &Device) -> Snapshot {
         let gradients = self.gradients();
-        let before = self.before();
-        let mut arena = upload(device, &before.arena);
-        let mut state: Vec<_> = before.state.iter().map(|state| upload(device, state)).collect();
-        let (offsets, ids) = (upload(device, &self.offsets()), upload(device, &self.ids));
+        let mut rows = self.rows(device);
+        let directories = oracle::directories(&rows);
+        let ids = upload(device, &self.ids);
         let gradients_buffer = upload(device, &gradients);
         let count = self.ids.len() as u32;
         let mut workspace = poisoned(device, Update::workspace_len(count, self.dims));
         Update {
-            arena: &mut arena,
-            offsets: &offsets,
-            state: &mut state,
+            rows: &mut rows,
             ids: &ids,
             first: 0,
             count,
@@ -51,15 +59,15 @@ impl Case {
             dims: self.dims,
             rule: self.rule,
             step: self.step,
+            seed: self.seed,
             workspace: &mut workspace,
         }
         .run(device)
         .unwrap();
         assert_same("gradients", &gradients_buffer.read().unwrap(), &gradients);
         assert_same("ids", &ids.read().unwrap(), &self.ids);
-        assert_same("offsets", &offsets.read().unwrap(), &self.offsets());
-        let state = state.iter().map(|state| state.read().unwrap()).collect();
-        Snapshot { arena: arena.read().unwrap(), state }
+        assert_same("directories", &oracle::directories(&rows), &directories);
+        Snapshot::of(&self.what(), &rows)
     }
 
     /// Compares with f64 sums; untouched values must be equal bit for bit.
@@ -79,9 +87,9 @@ impl Case {
                 row.errors[j] += 16.0 * f64::from(f32::EPSILON) * g.abs();
             }
         }
-        let what = format!("{:?}, {} sizes, {} ids", self.rule, self.sizes.len(), self.ids.len());
         let (before, after) = (self.before(), self.run(device));
-        oracle::check(&what, (self.rule, self.step), &self.offsets(), &sums, (&before, &after));
+        let rule = (self.rule, self.step, self.layout.format);
+        oracle::check(&self.what(), rule, &offsets_of(&self.sizes), &sums, (&before, &after));
     }
 }
 
@@ -101,7 +109,7 @@ impl BagCase {
     }
 
     fn check(&self, device: &Device) {
-        let Case { sizes, ids, dims, rule, step } = &self.case;
+        let Case { sizes, ids, dims, rule, step, seed, layout } = &self.case;
         let (dims, count) = (*dims as usize, ids.len());
         let bags = self.bags();
         let gradients = signed(self.lengths.len() * dims, 3);
@@ -128,15 +136,12 @@ impl BagCase {
                 }
             }
         }
-        let before = self.case.before();
+        let what = format!("{:?} of {:?}, {rule:?}, {layout:?}", self.pooling, self.lengths);
         let run = |ids: &[u32], gradients: Gradients<'_>| {
-            let mut arena = upload(device, &before.arena);
-            let mut state: Vec<_> = before.state.iter().map(|state| upload(device, state)).collect();
+            let mut rows = self.case.rows(device);
             let mut workspace = poisoned(device, Update::bag_workspace_len(count as u32, dims as u32));
             Update {
-                arena: &mut arena,
-                offsets: &upload(device, &self.case.offsets()),
-                state: &mut state,
+                rows: &mut rows,
                 ids: &upload(device, ids),
                 first: 0,
                 count: count as u32,
@@ -144,12 +149,12 @@ impl BagCase {
                 dims: dims as u32,
                 rule: *rule,
                 step: *step,
+                seed: *seed,
                 workspace: &mut workspace,
             }
             .run(device)
             .unwrap();
-            let state: Vec<_> = state.iter().flat_map(|state| state.read().unwrap()).collect();
-            [arena.read().unwrap(), state].concat()
+            Snapshot::of(&what, &rows)
         };
         let want = run(&rows, (&upload(device, &each)).into());
         let (gradients, bags) = (upload(device, &gradients), upload(device, &bags));
@@ -163,11 +168,14 @@ impl BagCase {
             winners: max.then_some(&winners),
         };
         let got = run(ids, Gradients::Bags(of));
-        let what = format!("{:?} of {:?}, {rule:?}", self.pooling, self.lengths);
-        // A product may be fused with the sum that it goes into.
-        let largest = want.iter().fold(1.0f32, |most, value| most.max(value.abs()));
-        let slack = if max { 0.0 } else { 64.0 * f32::EPSILON * largest };
-        assert_close(&what, &got, &want, |_| slack);
+        // A product may be fused with the sum that it goes into, and the other side of a neighbour be the one that is rounded to.
+        let close = |got: &[f32], want: &[f32], eps: f32| {
+            let largest = want.iter().fold(1.0f32, |most, value| most.max(value.abs()));
+            assert_close(&what, got, want, |_| if max { 0.0 } else { eps * largest });
+        };
+        let fused = 64.0 * f32::EPSILON;
+        close(&got.arena, &want.arena, if layout.format == Format::F16 { 1.0 / 1024.0 + fused } else { fused });
+        close(&got.state.concat(), &want.state.concat(), fused);
     }
 }
 
@@ -196,9 +204,19 @@ fn bags_parity(device: &Device) {
             }
         }
     }
+    for (pooling, weighted) in [(Pooling::Sum, true), (Pooling::Mean, true), (Pooling::Max, false)] {
+        for layout in &layouts(16)[1..] {
+            for rule in [ADAGRAD.into(), clipped(ROW_WISE)] {
+                let case = Case { layout: *layout, ..Case::new(&sizes, spread(205, 7), 16, rule) };
+                BagCase { case, lengths: vec![64, 129, 0, 7], before: 2, pooling, weighted }.check(device);
+            }
+        }
+    }
     // One row in all bags: long runs.
-    let case = Case::new(&[5, 3], vec![0; 700], 6, SGD);
-    BagCase { case, lengths: vec![100; 7], before: 0, pooling: Pooling::Mean, weighted: true }.check(device);
+    for layout in layouts(5) {
+        let case = Case { layout, ..Case::new(&[5, 3], vec![0; 700], 6, SGD) };
+        BagCase { case, lengths: vec![100; 7], before: 0, pooling: Pooling::Mean, weighted: true }.check(device);
+    }
 }
 
 #[test]
@@ -232,9 +250,7 @@ fn bags_that_do_not_fit_are_errors() {
             winners: won.then_some(&winners),
         };
         let update = Update {
-            arena: &mut upload(&device, &[0.0f32; 2]),
-            offsets: &upload(&device, &[0u32, 2]),
-            state: &mut [],
+            rows: &mut rows_of(&device, &[2], &[0.0; 2], Layout::default(), SGD.state_size()),
             ids: &upload(&device, &[0u32; 4]),
             first,
             count: 3,
@@ -242,6 +258,7 @@ fn bags_that_do_not_fit_are_errors() {
             dims: 2,
             rule: SGD.into(),
             step: 1,
+            seed: 0,
             workspace: &mut upload(&device, &[]),
         };
         update.run(&device).unwrap_err().to_string()
@@ -307,12 +324,73 @@ fn updates_match_the_f64_oracle() {
     devices().iter().for_each(parity);
 }
 
+/// Every rule on f16 and in pages, which a batch's duplicates lie across.
+fn parity_in_layouts(device: &Device) {
+    let runs = [(0, 70), (1, 64), (2, 1), (3, 130), (4, 3), (5, 65), (8, 200), (9, 2), (10, 2), (11, 1), (400, 3)];
+    let ids: Vec<u32> = runs.iter().rev().flat_map(|&(row, count)| vec![row; count]).collect();
+    // Blocks of two rows.
+    for layout in layouts(20_000) {
+        for rule in [SGD.into(), clipped(ROW_WISE_ADAM)] {
+            Case { layout, ..Case::new(&[5, 3, 20_000, 7, 2, 9, 4], spread(40, 7), 3, rule) }.check(device);
+        }
+    }
+    // Those that do most come last there.
+    for rule in oracle::rules().into_iter().rev() {
+        for layout in &layouts(300)[1..] {
+            let sizes = [5, 300, 2, 9, 1, 4, 3, 0, 16, 7, 290];
+            let case = Case { layout: *layout, ..Case::new(&sizes, ids.clone(), 300, rule) };
+            assert!(layout.page_bytes.is_none() || case.rows(&Device::cpu()).pages().len() > 1);
+            case.check(device);
+        }
+        // Gradients of an odd width narrower than rows: the other half of its last word stays.
+        for layout in &layouts(16)[1..] {
+            let sizes = [3, 0, 16, 1, 7, 16, 2, 11];
+            let case = Case { layout: *layout, ..Case::new(&sizes, spread(40, 8), 3, rule) };
+            assert!(layout.page_bytes.is_none() || case.rows(&Device::cpu()).pages().len() > 1);
+            case.check(device);
+        }
+        // Lanes with one, two and three words of f16.
+        let sizes = [64, 65, 66, 0, 80, 127, 128, 129];
+        Case { layout: HALF, ..Case::new(&sizes, spread(30, 8), 140, rule) }.check(device);
+    }
+    for optimizer in [ADAM, ADAM_W, ROW_WISE_ADAM] {
+        for step in [1, 100_000] {
+            let case = Case::new(&[3, 0, 16, 1, 7, 16, 2], spread(40, 7), 3, optimizer);
+            Case { step, layout: HALF, ..case }.check(device);
+        }
+    }
+}
+
+#[test]
+fn updates_match_the_f64_oracle_in_every_layout() {
+    devices().iter().for_each(parity_in_layouts);
+}
+
+#[test]
+fn pages_without_an_id_of_the_batch_stay() {
+    for device in devices() {
+        for layout in layouts(16) {
+            for rule in [SGD.into(), ADAM.into(), clipped(ROW_WISE_ADAM)] {
+                for ids in [&[0, 11, 12, 0, u32::MAX, 11][..], &[4], &[12, 13, u32::MAX], &[]] {
+                    let case = Case { layout, ..Case::new(&[16; 12], ids.to_vec(), 16, rule) };
+                    let pages = case.rows(&Device::cpu()).pages().len();
+                    assert!(layout.page_bytes.is_none() || pages >= 4, "{pages} pages");
+                    case.check(&device);
+                }
+            }
+        }
+    }
+}
+
 /// lavapipe ends loops at 65,535 trips without a word: one row with 300,000 occurrences must still count exactly.
 #[test]
 fn one_row_with_all_occurrences() {
     for device in devices() {
         for rule in [SGD.into(), ADAM.into(), ROW_WISE.into(), clipped(NESTEROV), clipped(ROW_WISE_ADAM)] {
             Case::new(&[3, 2], vec![1; 300_000], 2, rule).check(&device);
+        }
+        for rule in [SGD.into(), clipped(ROW_WISE_ADAM)] {
+            Case { layout: HALF, ..Case::new(&[3, 2], vec![1; 300_000], 2, rule) }.check(&device);
         }
     }
 }
@@ -324,36 +402,122 @@ fn one_wide_row_as_a_whole() {
         Case::new(&[33_023], vec![0; 64], 33_023, ROW_WISE).check(&device);
         // 264 values a lane, the most there are.
         Case::new(&[8447], vec![0; 64], 8447, clipped(ROW_WISE_ADAM)).check(&device);
+        // As many words of f16.
+        Case { layout: HALF, ..Case::new(&[65_535], vec![0; 64], 65_535, ROW_WISE) }.check(&device);
+        Case { layout: HALF, ..Case::new(&[16_894], vec![0; 64], 16_894, SGD) }.check(&device);
+        Case { layout: HALF, ..Case::new(&[16_894], vec![0; 64], 16_894, clipped(ROW_WISE_ADAM)) }.check(&device);
     }
 }
 
-/// A step of 1 from zero shows the sums themselves.
-#[test]
-fn sums_are_the_same_bits_on_every_device() {
+/// A step of 1 from zero shows the sums themselves, and what f16 are rounded by.
+fn same_bits(device: &Device) {
     let ids: Vec<u32> = (0..3000).map(|b| if b % 3 == 0 { 1 } else { b % 60 }).collect();
-    let gradients = signed(ids.len() * 9, 3);
-    let sums = |device: &Device| {
-        let mut arena = upload(device, &[0.0f32; 60 * 9]);
-        let offsets: Vec<u32> = (0..=60).map(|row| 9 * row).collect();
+    let sizes: Vec<u32> = (0..60).map(|row| [9, 14, 5, 0, 10, 1][row % 6]).collect();
+    // Some rows come to f16 that are not normal.
+    let unit = |at: usize| if ids[at / 9] % 6 == 4 { 2.0f32.powi(-20) } else { 1.0 };
+    let gradients: Vec<f32> = signed(ids.len() * 9, 3).into_iter().enumerate().map(|(at, g)| g * unit(at)).collect();
+    let sums = |device: &Device, layout| {
+        let zeros = vec![0.0; sizes.iter().sum::<u32>() as usize];
+        let mut rows = rows_of(device, &sizes, &zeros, layout, SGD.state_size());
         Update {
-            arena: &mut arena,
-            offsets: &upload(device, &offsets),
-            state: &mut [],
+            rows: &mut rows,
             ids: &upload(device, &ids),
             first: 0,
             count: ids.len() as u32,
             gradients: (&upload(device, &gradients)).into(),
             dims: 9,
             rule: Optimizer::Sgd { learning_rate: 1.0 }.into(),
-            step: 1,
+            step: 77,
+            seed: 0x0123_4567_89AB_CDEF,
             workspace: &mut poisoned(device, Update::workspace_len(ids.len() as u32, 9)),
         }
         .run(device)
         .unwrap();
-        arena.read().unwrap()
+        Snapshot::of("sums", &rows).arena
     };
+    for layout in layouts(14) {
+        let in_one_page = Layout { format: layout.format, ..Layout::default() };
+        assert_same("sums", &sums(device, layout), &sums(&Device::cpu(), in_one_page));
+    }
+}
+
+#[test]
+fn sums_are_the_same_bits_on_every_device_and_in_every_layout() {
+    devices().iter().for_each(same_bits);
+}
+
+/// Rows of f16, all values `start`, after steps by `by` a value, those of odd dims by `-by`.
+fn walk(device: &Device, (rows, dims): (u32, u32), [start, by]: [f32; 2], (seed, steps): (u64, &[u32])) -> Vec<f32> {
+    let (sizes, values) = (vec![dims; rows as usize], (rows * dims) as usize);
+    let [.., layout] = layouts(dims);
+    let mut rows = rows_of(device, &sizes, &vec![start; values], layout, SGD.state_size());
+    // Every row twice.
+    let ids: Vec<u32> = (0..rows.len()).chain(0..rows.len()).collect();
+    let gradients: Vec<f32> =
+        (0..2 * values as u32).map(|at| if at % dims % 2 == 0 { -by / 2.0 } else { by / 2.0 }).collect();
+    let (ids, gradients) = (upload(device, &ids), upload(device, &gradients));
+    let count = ids.len() as u32;
+    let mut workspace = poisoned(device, Update::workspace_len(count, dims));
+    for &step in steps {
+        Update {
+            rows: &mut rows,
+            ids: &ids,
+            first: 0,
+            count,
+            gradients: (&gradients).into(),
+            dims,
+            rule: Optimizer::Sgd { learning_rate: 1.0 }.into(),
+            step,
+            seed,
+            workspace: &mut workspace,
+        }
+        .run(device)
+        .unwrap();
+    }
+    Snapshot::of("walk", &rows).arena
+}
+
+/// Steps of a 32nd of the distance to the next f16: each would be lost to the nearest, together they are not.
+#[test]
+fn tiny_steps_add_up_on_average() {
+    let steps: Vec<u32> = (1..=64).collect();
+    for (start, distance) in [(1.5f32, 2.0f32.powi(-10)), (100.0 * 2.0f32.powi(-24), 2.0f32.powi(-24))] {
+        let by = distance / 32.0;
+        assert_eq!(f16::from_f32(start + by).to_f32(), start);
+        for device in devices() {
+            let after = walk(&device, (20, 50), [start, by], (9, &steps));
+            // In distances, all in the same direction: the sum of 64 draws of 1 in 32.
+            let moved: Vec<f64> = (0..)
+                .zip(&after)
+                .map(|(at, value)| f64::from((value - start) / distance) * if at % 2 == 0 { 1.0 } else { -1.0 })
+                .collect();
+            let n = moved.len() as f64;
+            let mean = moved.iter().sum::<f64>() / n;
+            let variance = moved.iter().map(|m| (m - mean) * (m - mean)).sum::<f64>() / n;
+            let expected = 64.0 * 31.0 / (32.0 * 32.0);
+            assert!((mean - 2.0).abs() < 5.0 * (expected / n).sqrt(), "{device:?} from {start}: moved by {mean}");
+            assert!((variance / expected - 1.0).abs() < 0.3, "{device:?} from {start}: variance {variance}");
+        }
+    }
+}
+
+/// Steps of half the distance to the next f16 toss a coin for each value.
+#[test]
+fn noise_is_of_seed_and_row_and_dim_and_step() {
     for device in devices() {
-        assert_same("sums", &sums(&device), &sums(&Device::cpu()));
+        let coins = |seed, step| walk(&device, (6, 40), [1.5, 2.0f32.powi(-11)], (seed, &[step]));
+        let moved = |coins: &[f32]| coins.iter().map(|&value| value != 1.5).collect::<Vec<_>>();
+        let own = coins(5, 3);
+        assert_same("the same seed and step", &coins(5, 3), &own);
+        let own = moved(&own);
+        // 240 tosses, 24 of them of 5 standard deviations from half.
+        let apart = |other: &[bool]| own.iter().zip(other).filter(|(a, b)| a != b).count().abs_diff(other.len() / 2);
+        assert!(own.iter().filter(|up| **up).count().abs_diff(120) < 40);
+        for (seed, step) in [(6, 3), (5 | 1 << 32, 3), (5, 4), (5, 3 | 1 << 31)] {
+            assert!(apart(&moved(&coins(seed, step))) < 40, "seed {seed}, step {step}");
+        }
+        // Another row, and neighbouring dims.
+        assert!(apart(&own[40..]) < 40 && apart(&own[1..]) < 40 && apart(&own[4..]) < 40);
     }
 }
 
@@ -372,9 +536,11 @@ fn the_same_bits_twice() {
     for device in devices() {
         for rule in oracle::rules() {
             let case = Case::new(&[8; 50], spread(5000, 50), 8, rule);
-            let (a, b) = (case.run(&device), case.run(&device));
-            assert_same("values", &a.arena, &b.arena);
-            assert_same("state", &a.state.concat(), &b.state.concat());
+            case.run(&device).assert_same("twice", &case.run(&device));
+            // Two words of f16 a row, the second half of the last without a gradient.
+            let [.., layout] = layouts(8);
+            let case = Case { layout, ..Case::new(&[8; 50], spread(5000, 50), 3, rule) };
+            case.run(&device).assert_same("twice", &case.run(&device));
         }
     }
 }
@@ -382,16 +548,17 @@ fn the_same_bits_twice() {
 /// What asks for nothing changes nothing, by whichever code it goes.
 #[test]
 fn no_clipping_and_no_decay_are_the_same_bits() {
-    for device in devices() {
+    for (device, layout) in
+        devices().into_iter().flat_map(|device| [(device.clone(), Layout::default()), (device, HALF)])
+    {
         for optimizer in oracle::ALL {
-            let case = |rule| Case::new(&[3, 0, 16, 1, 90], spread(700, 5), 80, rule);
+            let case = |rule| Case { layout, ..Case::new(&[3, 0, 16, 1, 90], spread(700, 5), 80, rule) };
             let plain = case(UpdateRule::new(optimizer)).run(&device);
             // A norm that no row reaches goes by other entry points, which a GPU may fuse in another way.
             let far = if device.as_gpu().is_some() { f32::INFINITY } else { 1e18 };
             for (weight_decay, max_norm) in [(0.0, f32::INFINITY), (-0.0, f32::INFINITY), (0.0, far)] {
                 let same = case(UpdateRule { optimizer, weight_decay, max_norm }).run(&device);
-                assert_same("values", &same.arena, &plain.arena);
-                assert_same("state", &same.state.concat(), &plain.state.concat());
+                same.assert_same("nothing asked for", &plain);
             }
         }
         let adam_w = |weight_decay| match ADAM_W {
@@ -400,18 +567,18 @@ fn no_clipping_and_no_decay_are_the_same_bits() {
             }
             other => panic!("{other:?}"),
         };
-        let [adam, none] = [ADAM, adam_w(0.0)].map(|rule| Case::new(&[9; 5], spread(70, 5), 8, rule).run(&device));
-        assert_same("values", &none.arena, &adam.arena);
-        assert_same("state", &none.state.concat(), &adam.state.concat());
+        let [adam, none] =
+            [ADAM, adam_w(0.0)].map(|rule| Case { layout, ..Case::new(&[9; 5], spread(70, 5), 8, rule) }.run(&device));
+        none.assert_same("no decay", &adam);
     }
 }
 
 /// Rows that do not occur keep their weights, decay or not.
 #[test]
 fn decay_is_of_the_rows_that_are_stepped() {
-    for device in devices() {
+    for (device, layout) in devices().into_iter().flat_map(|device| layouts(4).map(|layout| (device.clone(), layout))) {
         for rule in [oracle::decayed(SGD), ADAM_W.into(), oracle::clipped_and_decayed(ROW_WISE_ADAM)] {
-            let case = Case::new(&[3, 4, 2], vec![1, 1], 2, rule);
+            let case = Case { layout, ..Case::new(&[3, 4, 2], vec![1, 1], 2, rule) };
             let (before, after) = (case.before(), case.run(&device));
             let kept = |arena: &[f32]| [&arena[..3], &arena[5..]].concat();
             assert_same("other rows and dims", &kept(&after.arena), &kept(&before.arena));
@@ -422,52 +589,92 @@ fn decay_is_of_the_rows_that_are_stepped() {
 
 #[test]
 fn a_part_of_the_ids() {
-    for device in devices() {
-        let mut arena = upload(&device, &[1.0f32, 2.0, 3.0]);
-        let (offsets, ids) = (upload(&device, &[0u32, 1, 2, 3]), upload(&device, &[0u32, 2, 1, 2]));
-        let gradients = upload(&device, &[10.0f32, 20.0]);
+    for (device, layout) in devices().into_iter().flat_map(|device| layouts(1).map(|layout| (device.clone(), layout))) {
+        let mut rows = rows_of(&device, &[1, 1, 1], &[1.0, 2.0, 3.0], layout, SGD.state_size());
         let mut workspace = poisoned(&device, Update::workspace_len(2, 1));
         Update {
-            arena: &mut arena,
-            offsets: &offsets,
-            state: &mut [],
-            ids: &ids,
+            rows: &mut rows,
+            ids: &upload(&device, &[0u32, 2, 1, 2]),
             first: 1,
             count: 2,
-            gradients: (&gradients).into(),
+            gradients: (&upload(&device, &[10.0f32, 20.0])).into(),
             dims: 1,
             rule: SGD.into(),
             step: 1,
+            seed: 0,
             workspace: &mut workspace,
         }
         .run(&device)
         .unwrap();
-        assert_eq!(arena.read().unwrap(), [1.0, 2.0 - 10.0, 3.0 - 5.0]);
+        assert_eq!(rows.read().unwrap(), [1.0, 2.0 - 10.0, 3.0 - 5.0]);
     }
 }
 
+/// Beyond the range of f16 lies its largest.
 #[test]
-fn offsets_that_fall_are_errors_on_the_cpu() {
-    let device = Device::cpu();
-    for (offsets, text) in [([0u32, 3, 1], "row 1 at 3..1 behind 3"), ([0, 1, 9], "row 1 at 1..9 behind 1")] {
-        let mut arena = upload(&device, &[1.0f32, 2.0, 3.0]);
-        let (offsets, ids) = (upload(&device, &offsets), upload(&device, &[1u32, 0]));
-        let (gradients, mut workspace) = (upload(&device, &[1.0f32, 1.0]), upload(&device, &[0u32]));
-        let update = Update {
-            arena: &mut arena,
-            offsets: &offsets,
-            state: &mut [],
-            ids: &ids,
+fn values_of_f16_stay_finite() {
+    for device in devices() {
+        let mut rows = rows_of(&device, &[3], &[1.0, -2.0, 3.0], HALF, SGD.state_size());
+        Update {
+            rows: &mut rows,
+            ids: &upload(&device, &[0u32]),
             first: 0,
-            count: 2,
-            gradients: (&gradients).into(),
-            dims: 1,
+            count: 1,
+            gradients: (&upload(&device, &[1e6f32, -1e30, 131_100.0])).into(),
+            dims: 3,
             rule: SGD.into(),
             step: 1,
-            workspace: &mut workspace,
+            seed: 0,
+            workspace: &mut poisoned(&device, Update::workspace_len(1, 3)),
+        }
+        .run(&device)
+        .unwrap();
+        assert_eq!(rows.read().unwrap(), [-65_504.0, 65_504.0, -65_504.0]);
+    }
+}
+
+/// So many occurrences of so many dims that a lane would not come to an end of them.
+#[test]
+fn batches_past_the_trips_of_a_lane_are_errors() {
+    let Some(gpu) = gpu() else { return };
+    let device = Device::Gpu(gpu);
+    for (layout, rule, dims, count, fits) in [
+        (Layout::default(), SGD.into(), 65_535, 8192, true),
+        (Layout::default(), SGD.into(), 65_535, 8193, false),
+        (Layout::default(), clipped(SGD), 65_535, 4096, true),
+        (Layout::default(), clipped(SGD), 65_535, 8192, false),
+        (HALF, SGD.into(), 65_535, 8192, true),
+        (HALF, SGD.into(), 65_535, 8193, false),
+        (HALF, clipped(ROW_WISE), 65_535, 4096, true),
+        (HALF, clipped(ROW_WISE), 65_535, 8192, false),
+    ] {
+        let size = rule.optimizer.state_size();
+        let update = Update {
+            rows: &mut Rows::zeroed(&device, &[3], layout, size).unwrap(),
+            ids: &Buffer::zeroed(&device, count as usize).unwrap(),
+            first: 0,
+            count,
+            gradients: Gradients::Bags(BagGradients {
+                gradients: &Buffer::zeroed(&device, dims as usize).unwrap(),
+                bags: &upload(&device, &[0, count]),
+                weights: None,
+                pooling: Pooling::Sum,
+                winners: None,
+            }),
+            dims,
+            rule,
+            step: 1,
+            seed: 0,
+            workspace: &mut Buffer::zeroed(&device, Update::bag_workspace_len(count, dims)).unwrap(),
         };
-        assert!(update.run(&device).unwrap_err().to_string().ends_with(text));
-        assert_eq!(arena.read().unwrap(), [1.0, 2.0, 3.0]);
+        let text = "table/update: `ids` needs COUNT, the limit `occurrences a batch` is 4096";
+        match update.check() {
+            Ok(()) => assert!(fits, "{layout:?}, {rule:?}: {count} of {dims} dims"),
+            Err(error) => {
+                assert!(!fits, "{layout:?}, {rule:?}: {error}");
+                assert_eq!(error.to_string(), text.replace("COUNT", &count.to_string()));
+            }
+        }
     }
 }
 
@@ -484,11 +691,11 @@ fn mutants_are_rejected() {
                 "for (var next = index + 1u; next * chunk < run.end;",
                 "for (var next = index + 1u; next * chunk + 1u < run.end;",
             ),
-            ("min(offsets[row + 1u] - offsets[row], params.dims)", "params.dims"),
+            ("min(row.size, params.dims)", "params.dims"),
             // Row-wise: a lane keeps only its last sum, and a long run's sums lie where its first partial was.
-            ("if clip == 0u || run.width > lanes {", "if clip == 0u {"),
-            ("        if run.width > lanes {", "        if run.width > 2u * lanes {"),
-            ("workspace[first_partial(run, index, j)] = bitcast<u32>(g);", ""),
+            ("if clip == 0u || !keeps {", "if clip == 0u {"),
+            ("        if !keeps {", "        if row.size > 2u * stride {"),
+            ("workspace[first_partial(run, index, j)] = bitcast<u32>(g.x);", ""),
             // The shared step.
             ("let sum = first_state[at] + g * g;", "let sum = g * g;"),
             ("(1.0 - params.beta1) * g;", "(1.0 - params.beta2) * g;"),
@@ -506,45 +713,106 @@ fn mutants_are_rejected() {
             ("factor = clip_factor(thread, squares);\n    }", "}"),
             ("factor = clip_factor(thread, squares);\n        if", "if"),
             ("return params.max_norm / norm;", "return params.max_norm / (norm * norm);"),
-            ("g + params.weight_decay * arena[at]", "g - params.weight_decay * arena[at]"),
+            ("g + params.weight_decay * value_at(at)", "g - params.weight_decay * value_at(at)"),
+            ("g += params.weight_decay * w;", "g -= params.weight_decay * w;"),
             ("kept -= params.weight_decay * w;", ""),
-            ("decayed(offsets[run.row] + j, g);", "g;"),
-            ("decayed(offsets[run.row] + j, factor * g);", "decayed(offsets[run.row] + j, g);"),
+            ("two, g, clip == 0u);", "two, g, false);"),
+            ("two, factor * g, true);", "two, g, true);"),
+            ("two, factor * g, true);", "two, factor * g, false);"),
+            ("factor * kept_sums(run, index, j, two), true", "kept_sums(run, index, j, two), true"),
         ],
         parity,
     );
 }
 
 #[test]
+fn mutants_of_layouts_are_rejected() {
+    assert_rejects(
+        SHADER.name,
+        &[
+            // Pages.
+            ("return id - params.first_row < params.rows;", "return id < params.rows;"),
+            ("row_at(id - params.first_row)", "row_at(id)"),
+            ("thread, run.id - params.first_row, row.size, squares", "thread, run.id, row.size, squares"),
+            // Blocks and alignment.
+            ("& ~(alignment - 1u);", ";"),
+            ("let start = (before + alignment - 1u)", "let start = (before + 1u)"),
+            ("if !begins_block(row, params.shift) {", "if row > 0u {"),
+            ("directory[row >> params.shift]", "directory[0]"),
+            // Odd widths.
+            ("return half == 1u && j + 1u < width;", "return half == 1u;"),
+            ("return half == 1u && j + 1u < width;", "return half == 1u && j + 2u < width;"),
+            ("var high = word >> 16u;", "var high = 0u;"),
+            ("y = decayed(at + 1u, y);", "y = decayed(at, y);"),
+            ("sum += y * y;", "sum += x * y;"),
+            ("moved(at + 1u, widened(word, 1u), g.y, row_state)", "moved(at, widened(word, 1u), g.y, row_state)"),
+            ("moved(at + 1u, widened(word, 1u), g.y, row_state)", "moved(at + 1u, widened(word, 1u), g.x, row_state)"),
+            ("select(pair.x, pair.y, (at & 1u) == 1u)", "pair.x"),
+            ("sum.y += gradient(position, j + 1u);", "sum.y += gradient(position, j);"),
+            ("sum.y += bitcast<f32>(workspace[at + 1u]);", "sum.y += bitcast<f32>(workspace[at]);"),
+            ("= bitcast<u32>(g.y);", "= bitcast<u32>(g.x);"),
+            // Noise.
+            ("noise[(j & 3u) + 1u]", "noise[j & 3u]"),
+            ("vec4<u32>(row, j >> 2u,", "vec4<u32>(row, j >> 1u,"),
+            ("vec4<u32>(row, j >> 2u,", "vec4<u32>(row - params.first_row, j >> 2u,"),
+            ("params.step, params.purpose)", "0u, params.purpose)"),
+            ("vec2<u32>(params.key_low, params.key_high)", "vec2<u32>(params.key_low)"),
+            ("(noise >> 3u)", "0xfffu"),
+            ("+ scaled) >> shift", ") >> shift"),
+        ],
+        |device| {
+            same_bits(device);
+            parity_in_layouts(device);
+        },
+    );
+}
+
+#[test]
 fn missing_state_and_bad_constants_are_errors() {
     let device = Device::cpu();
-    let mut arena = upload(&device, &[1.0f32]);
-    let (offsets, ids, gradients) = (upload(&device, &[0u32, 1]), upload(&device, &[0u32]), upload(&device, &[1.0f32]));
+    let (ids, gradients) = (upload(&device, &[0u32]), upload(&device, &[1.0f32]));
     let mut workspace = upload(&device, &[0u32]);
     let adam = |beta1| Optimizer::Adam { learning_rate: 0.1, beta1, beta2: 0.999, epsilon: 1e-8 };
-    for (optimizer, lens, step, text) in [
-        (ADAGRAD, &[][..], 1, "table/update: `state` has length 0, expected 1"),
-        (adam(0.9), &[1, 2], 1, "table/update: `state[1]` has length 2, expected 1"),
-        (ROW_WISE, &[2], 1, "table/update: `state[0]` has length 2, expected 1"),
-        (adam(0.9), &[1, 1], 0, "table/update: `step` must be at least 1, got 0"),
-        (adam(f32::NAN), &[1, 1], 1, "table/update: `beta1` must be at least 0 and below 1, got NaN"),
-        (Optimizer::Sgd { learning_rate: f32::NAN }, &[], 1, "table/update: `learning_rate` must be finite, got NaN"),
+    let state = "table/update: `rows` must be rows with the state of the rule, StateSize";
+    for (optimizer, own, step, text) in [
+        (
+            ADAGRAD,
+            SGD,
+            1,
+            &*format!("{state} {{ per_value: 1, per_row: 0 }}, got StateSize {{ per_value: 0, per_row: 0 }}"),
+        ),
+        (
+            adam(0.9),
+            ADAGRAD,
+            1,
+            &format!("{state} {{ per_value: 2, per_row: 0 }}, got StateSize {{ per_value: 1, per_row: 0 }}"),
+        ),
+        (
+            ROW_WISE,
+            ADAGRAD,
+            1,
+            &format!("{state} {{ per_value: 0, per_row: 1 }}, got StateSize {{ per_value: 1, per_row: 0 }}"),
+        ),
+        (adam(0.9), ADAM, 0, "table/update: `step` must be at least 1, got 0"),
+        (adam(f32::NAN), ADAM, 1, "table/update: `beta1` must be at least 0 and below 1, got NaN"),
+        (Optimizer::Sgd { learning_rate: f32::NAN }, SGD, 1, "table/update: `learning_rate` must be finite, got NaN"),
     ] {
-        let mut state: Vec<_> = lens.iter().map(|&len| poisoned(&device, len)).collect();
-        let update = Update {
-            arena: &mut arena,
-            offsets: &offsets,
-            state: &mut state,
-            ids: &ids,
-            first: 0,
-            count: 1,
-            gradients: (&gradients).into(),
-            dims: 1,
-            rule: optimizer.into(),
-            step,
-            workspace: &mut workspace,
-        };
-        assert_eq!(update.run(&device).unwrap_err().to_string(), text);
+        for layout in [Layout::default(), HALF] {
+            let mut rows = rows_of(&device, &[1], &[1.0], layout, own.state_size());
+            let update = Update {
+                rows: &mut rows,
+                ids: &ids,
+                first: 0,
+                count: 1,
+                gradients: (&gradients).into(),
+                dims: 1,
+                rule: optimizer.into(),
+                step,
+                seed: 0,
+                workspace: &mut workspace,
+            };
+            assert_eq!(update.run(&device).unwrap_err().to_string(), text);
+            assert_eq!(rows.read().unwrap(), [1.0]);
+        }
     }
-    assert_eq!(arena.read().unwrap(), [1.0]);
 }

@@ -4,53 +4,60 @@ use crate::kernels::table::optimizer::Optimizer;
 use crate::kernels::table::optimizer::oracle::{
     self, ADAGRAD, ADAM, ADAM_W, ROW_WISE, ROW_WISE_ADAM, SGD, Snapshot, clipped,
 };
-use crate::testing::{assert_rejects, assert_same, devices, gpu, offsets_of, poisoned, signed, upload};
+use crate::kernels::table::rows::Layout;
+use crate::testing::{
+    assert_rejects, assert_same, devices, gpu, layouts, offsets_of, poisoned, rows_of, signed, upload,
+};
 
 struct Case {
     sizes: Vec<u32>,
     dims: u32,
     rule: UpdateRule,
     step: u32,
+    layout: Layout,
 }
+
+const HALF: Layout = Layout { format: Format::F16, aligned: false, page_bytes: None };
 
 impl Case {
     fn new(sizes: &[u32], dims: u32, rule: impl Into<UpdateRule>) -> Self {
-        Self { sizes: sizes.to_vec(), dims, rule: rule.into(), step: 3 }
-    }
-
-    fn offsets(&self) -> Vec<u32> {
-        offsets_of(&self.sizes)
+        Self { sizes: sizes.to_vec(), dims, rule: rule.into(), step: 3, layout: Layout::default() }
     }
 
     fn before(&self) -> Snapshot {
-        let values = self.sizes.iter().sum::<u32>() as usize;
-        Snapshot { arena: signed(values, 1), state: oracle::state(self.rule, self.sizes.len(), values) }
+        Snapshot::before(&self.sizes, self.layout.format, self.rule)
+    }
+
+    fn rows(&self, device: &Device) -> Rows {
+        self.before().rows(device, &self.sizes, self.layout, self.rule)
     }
 
     fn gradients(&self) -> Vec<f32> {
         signed(self.sizes.len() * self.dims as usize, 3)
     }
 
+    fn what(&self) -> String {
+        format!("{:?}, {:?}, {} sizes, {} dims", self.rule, self.layout, self.sizes.len(), self.dims)
+    }
+
     fn run(&self, device: &Device) -> Snapshot {
-        let (before, offsets, gradients) = (self.before(), self.offsets(), self.gradients());
-        let mut arena = upload(device, &before.arena);
-        let mut state: Vec<_> = before.state.iter().map(|state| upload(device, state)).collect();
-        let (offsets_buffer, gradients_buffer) = (upload(device, &offsets), upload(device, &gradients));
+        let gradients = self.gradients();
+        let mut rows = self.rows(device);
+        let directories = oracle::directories(&rows);
+        let gradients_buffer = upload(device, &gradients);
         UpdateAll {
-            arena: &mut arena,
-            offsets: &offsets_buffer,
-            state: &mut state,
+            rows: &mut rows,
             gradients: &gradients_buffer,
             dims: self.dims,
             rule: self.rule,
             step: self.step,
+            seed: 1 << 40 | 5,
         }
         .run(device)
         .unwrap();
         assert_same("gradients", &gradients_buffer.read().unwrap(), &gradients);
-        assert_same("offsets", &offsets_buffer.read().unwrap(), &offsets);
-        let state = state.iter().map(|state| state.read().unwrap()).collect();
-        Snapshot { arena: arena.read().unwrap(), state }
+        assert_same("directories", &oracle::directories(&rows), &directories);
+        Snapshot::of(&self.what(), &rows)
     }
 
     fn check(&self, device: &Device) {
@@ -62,9 +69,9 @@ impl Case {
                 oracle::Gradient { sums, errors: vec![0.0; width] }
             })
             .collect();
-        let what = format!("{:?}, {} sizes, {} dims", self.rule, self.sizes.len(), self.dims);
         let (before, after) = (self.before(), self.run(device));
-        oracle::check(&what, (self.rule, self.step), &self.offsets(), &rows, (&before, &after));
+        let rule = (self.rule, self.step, self.layout.format);
+        oracle::check(&self.what(), rule, &offsets_of(&self.sizes), &rows, (&before, &after));
     }
 }
 
@@ -97,6 +104,111 @@ fn updates_match_the_f64_oracle() {
     devices().iter().for_each(parity);
 }
 
+/// Every rule on f16 and in pages.
+fn parity_in_layouts(device: &Device) {
+    // Blocks of two rows.
+    for layout in layouts(20_000) {
+        for rule in [SGD.into(), clipped(ROW_WISE_ADAM)] {
+            Case { layout, ..Case::new(&[5, 3, 20_000, 7, 2, 9, 4], 3, rule) }.check(device);
+        }
+    }
+    // Those that do most come last there.
+    for rule in oracle::rules().into_iter().rev() {
+        for layout in &layouts(18)[1..] {
+            // Wider than rows, and narrower and odd: the other half of its last word stays.
+            for dims in [0, 3, 33] {
+                let case = Case { layout: *layout, ..Case::new(&mixed(40), dims, rule) };
+                assert!(layout.page_bytes.is_none() || case.rows(&Device::cpu()).pages().len() > 1);
+                case.check(device);
+            }
+        }
+        // Lanes with one, two and three words of f16, and with many.
+        let sizes = [64, 65, 66, 0, 80, 127, 128, 129, 1000];
+        Case { layout: HALF, ..Case::new(&sizes, 1001, rule) }.check(device);
+        Case { layout: HALF, ..Case::new(&mixed(257), 4, rule) }.check(device);
+        Case { layout: HALF, ..Case::new(&[], 4, rule) }.check(device);
+    }
+    for optimizer in [ADAM, ADAM_W, ROW_WISE_ADAM] {
+        for step in [1, 100_000] {
+            Case { step, layout: HALF, ..Case::new(&mixed(40), 33, optimizer) }.check(device);
+        }
+    }
+}
+
+#[test]
+fn updates_match_the_f64_oracle_in_every_layout() {
+    devices().iter().for_each(parity_in_layouts);
+}
+
+/// Numbers whose steps are exact in f32: of f16 then, every device makes the same.
+fn same_bits(device: &Device) {
+    let sizes = mixed(60);
+    let part = |salt, unit| signed(60 * 19, salt).iter().map(|x| (x * 512.0).round() * unit).collect::<Vec<_>>();
+    // Weights of 2^-9 and steps of 2^-14.
+    let (weights, gradients) = (part(1, 1.0 / 512.0), part(3, 1.0 / 8192.0));
+    let weights = &weights[..sizes.iter().sum::<u32>() as usize];
+    let step = |device: &Device, layout| {
+        let mut rows = rows_of(device, &sizes, weights, layout, SGD.state_size());
+        let gradients = upload(device, &gradients);
+        let seed = 0x0123_4567_89AB_CDEF;
+        UpdateAll { rows: &mut rows, gradients: &gradients, dims: 19, rule: SGD.into(), step: 77, seed }
+            .run(device)
+            .unwrap();
+        Snapshot::of("step", &rows).arena
+    };
+    for layout in layouts(18) {
+        let in_one_page = Layout { format: layout.format, ..Layout::default() };
+        let got = step(device, layout);
+        assert_same("values", &got, &step(&Device::cpu(), in_one_page));
+        assert!(got.iter().zip(weights).filter(|(a, b)| a != b).count() > got.len() / 10);
+    }
+}
+
+#[test]
+fn exact_steps_are_the_same_bits_on_every_device_and_in_every_layout() {
+    devices().iter().for_each(same_bits);
+}
+
+/// Rows of f16, all values 1.5, after steps by `by` a value.
+fn walk(device: &Device, by: f32, (seed, steps): (u64, &[u32])) -> Vec<f32> {
+    let [.., layout] = layouts(40);
+    let mut rows = rows_of(device, &[40; 25], &[1.5; 1000], layout, SGD.state_size());
+    let gradients = upload(device, &[-2.0 * by; 1000]);
+    for &step in steps {
+        UpdateAll { rows: &mut rows, gradients: &gradients, dims: 40, rule: SGD.into(), step, seed }
+            .run(device)
+            .unwrap();
+    }
+    Snapshot::of("walk", &rows).arena
+}
+
+/// Steps of a 32nd of the distance to the next f16: each would be lost to the nearest, together they are not.
+#[test]
+fn tiny_steps_add_up_on_average() {
+    let distance = 2.0f32.powi(-10);
+    let steps: Vec<u32> = (1..=64).collect();
+    for device in devices() {
+        let after = walk(&device, distance / 32.0, (9, &steps));
+        // The sum of 64 draws of 1 in 32, of 1.4 as its deviation.
+        let mean = after.iter().map(|value| f64::from((value - 1.5) / distance)).sum::<f64>() / 1000.0;
+        assert!((mean - 2.0).abs() < 5.0 * 1.4 / 1000.0f64.sqrt(), "{device:?}: moved by {mean}");
+    }
+}
+
+#[test]
+fn noise_is_of_seed_and_step() {
+    for device in devices() {
+        let coins = |seed, step| walk(&device, 2.0f32.powi(-11), (seed, &[step]));
+        let own = coins(5, 3);
+        assert_same("the same seed and step", &coins(5, 3), &own);
+        for (seed, step) in [(6, 3), (5 | 1 << 32, 3), (5, 4)] {
+            let apart = own.iter().zip(coins(seed, step)).filter(|(a, b)| **a != *b).count();
+            // 1000 coins, 80 of them 5 deviations.
+            assert!(apart.abs_diff(500) < 80, "seed {seed}, step {step}: {apart} apart");
+        }
+    }
+}
+
 #[test]
 fn more_than_65535_groups() {
     if let Some(gpu) = gpu() {
@@ -112,6 +224,9 @@ fn more_than_65535_groups() {
 fn a_large_table_is_cut_without_loss() {
     for rule in oracle::rules() {
         Case::new(&mixed(30_000), 16, rule).check(&Device::cpu());
+        // Of some pages each is cut.
+        let layout = Layout { format: Format::F16, aligned: true, page_bytes: Some(400_000) };
+        Case { layout, ..Case::new(&mixed(30_000), 16, rule) }.check(&Device::cpu());
     }
 }
 
@@ -119,10 +234,10 @@ fn a_large_table_is_cut_without_loss() {
 fn the_same_bits_twice() {
     for device in devices() {
         for rule in oracle::rules() {
-            let case = Case::new(&mixed(500), 16, rule);
-            let (a, b) = (case.run(&device), case.run(&device));
-            assert_same("values", &a.arena, &b.arena);
-            assert_same("state", &a.state.concat(), &b.state.concat());
+            for (layout, dims) in [(Layout::default(), 16), (HALF, 4)] {
+                let case = Case { layout, ..Case::new(&mixed(500), dims, rule) };
+                case.run(&device).assert_same("twice", &case.run(&device));
+            }
         }
     }
 }
@@ -132,18 +247,15 @@ fn mutants_are_rejected() {
     assert_rejects(
         SHADER.name,
         &[
-            ("min(offsets[row + 1u] - start, params.dims)", "offsets[row + 1u] - start"),
-            ("gradients[index * params.dims + j], 0.0);", "gradients[row.start + j], 0.0);"),
-            ("squares += g * g;", "squares = g * g;"),
+            ("min(own.size, params.dims)", "own.size"),
+            ("let at = (params.first_row + row) * params.dims + j;", "let at = row_of(row).start + j;"),
+            ("squares += squares_of", "squares = squares_of"),
             ("factor = clip_factor(thread, squares);", ""),
             ("if norm > params.max_norm {", "if norm < params.max_norm {"),
-            (
-                "decayed(row.start + j, factor * gradients[index * params.dims + j])",
-                "gradients[index * params.dims + j]",
-            ),
-            ("step(row.start + j, factor * ", "step(row.start + j, "),
+            ("factor * gradients_of(index, j, two), true)", "gradients_of(index, j, two), false)"),
+            ("two, factor * gradients_of(index, j, two), row_state", "two, gradients_of(index, j, two), row_state"),
             ("kept -= params.weight_decay * w;", ""),
-            ("accumulate(thread, index, row.width", "accumulate(thread, index, params.dims"),
+            ("accumulate(thread, index, row.size", "accumulate(thread, index, params.dims"),
             ("(1.0 - params.beta2) * (g * g)", "(g * g)"),
             ("params.beta1 * first_state[at]", "params.beta1"),
             ("squares_shared[thread - thread % lanes]", "squares_shared[0]"),
@@ -153,30 +265,55 @@ fn mutants_are_rejected() {
 }
 
 #[test]
+fn mutants_of_layouts_are_rejected() {
+    assert_rejects(
+        SHADER.name,
+        &[
+            // Pages.
+            ("let at = (params.first_row + row) * params.dims + j;", "let at = row * params.dims + j;"),
+            ("accumulate(thread, index, row.size", "accumulate(thread, params.first_row + index, row.size"),
+            // Blocks and alignment.
+            ("& ~(alignment - 1u);", ";"),
+            ("let start = (before + alignment - 1u)", "let start = (before + 1u)"),
+            ("if !begins_block(row, params.shift) {", "if row > 0u {"),
+            ("directory[row >> params.shift]", "directory[0]"),
+            // Odd widths.
+            ("return half == 1u && j + 1u < width;", "return half == 1u;"),
+            ("var high = word >> 16u;", "var high = 0u;"),
+            ("g.y = gradients[at + 1u];", "g.y = gradients[at];"),
+            // Noise.
+            ("noise[(j & 3u) + 1u]", "noise[j & 3u]"),
+            ("step(params.first_row + index, j", "step(index, j"),
+            ("params.step, params.purpose)", "0u, params.purpose)"),
+            ("(noise >> 3u)", "0xfffu"),
+        ],
+        |device| {
+            same_bits(device);
+            parity_in_layouts(device);
+        },
+    );
+}
+
+#[test]
 fn bad_shapes_and_constants_are_errors() {
     let device = Device::cpu();
-    let mut arena = upload(&device, &[1.0f32]);
-    let offsets = upload(&device, &[0u32, 1]);
     let adam = |beta2| Optimizer::Adam { learning_rate: 0.1, beta1: 0.9, beta2, epsilon: 1e-8 };
-    for (optimizer, state, gradients, step, text) in [
-        (SGD, 0, 2, 1, "table/update_all: `gradients` has length 2, expected 1"),
-        (ADAGRAD, 0, 1, 1, "table/update_all: `state` has length 0, expected 1"),
-        (adam(0.999), 2, 1, 0, "table/update_all: `step` must be at least 1, got 0"),
-        (adam(1.0), 2, 1, 1, "table/update_all: `beta2` must be at least 0 and below 1, got 1"),
-        (adam(f32::NAN), 2, 1, 1, "table/update_all: `beta2` must be at least 0 and below 1, got NaN"),
+    let state = "table/update_all: `rows` must be rows with the state of the rule, StateSize { per_value: 1, per_row: 0 }, \
+                 got StateSize { per_value: 0, per_row: 0 }";
+    for (optimizer, own, gradients, step, text) in [
+        (SGD, SGD, 2, 1, "table/update_all: `gradients` has length 2, expected 1"),
+        (ADAGRAD, SGD, 1, 1, state),
+        (adam(0.999), ADAM, 1, 0, "table/update_all: `step` must be at least 1, got 0"),
+        (adam(1.0), ADAM, 1, 1, "table/update_all: `beta2` must be at least 0 and below 1, got 1"),
+        (adam(f32::NAN), ADAM, 1, 1, "table/update_all: `beta2` must be at least 0 and below 1, got NaN"),
     ] {
-        let mut state: Vec<_> = (0..state).map(|_| poisoned(&device, 1)).collect();
-        let gradients = poisoned(&device, gradients);
-        let update = UpdateAll {
-            arena: &mut arena,
-            offsets: &offsets,
-            state: &mut state,
-            gradients: &gradients,
-            dims: 1,
-            rule: optimizer.into(),
-            step,
-        };
-        assert_eq!(update.run(&device).unwrap_err().to_string(), text);
+        for layout in [Layout::default(), HALF] {
+            let mut rows = rows_of(&device, &[1], &[1.0], layout, own.state_size());
+            let gradients = poisoned(&device, gradients);
+            let rule = optimizer.into();
+            let update = UpdateAll { rows: &mut rows, gradients: &gradients, dims: 1, rule, step, seed: 0 };
+            assert_eq!(update.run(&device).unwrap_err().to_string(), text);
+            assert_eq!(rows.read().unwrap(), [1.0]);
+        }
     }
-    assert_eq!(arena.read().unwrap(), [1.0]);
 }
