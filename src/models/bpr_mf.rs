@@ -112,6 +112,7 @@ impl BprMf {
             loss: &mut scratch.loss,
             user_gradients: &mut scratch.user_gradients,
             item_gradients: &mut scratch.item_gradients,
+            workspace: &mut scratch.workspace,
         })?;
         let (triples, workspace) = (&scratch.triples, &mut scratch.workspace);
         let (gradients, dims) = ((&scratch.user_gradients).into(), user_dims);
@@ -153,7 +154,8 @@ impl Recommender for BprMf {
         };
         let device = self.embeddings.device().clone();
         let (user_dims, item_dims) = self.embeddings.widths();
-        let mut scratch = Batch::new(&device, self.options.batch, [user_dims, item_dims])?;
+        let rows = (UserRows::Ragged(self.embeddings.users().as_rows()), self.embeddings.items().as_rows());
+        let mut scratch = Batch::new(&device, self.options.batch, [user_dims, item_dims], rows)?;
         self.working_bytes = scratch.bytes() + set.bytes();
         let done = run_steps(&device, (steps, STEPS_A_SUBMISSION), progress, |commands| {
             self.record_step(commands, &set, &mut scratch)
