@@ -184,3 +184,41 @@ impl Recommender for BprMf {
         self.working_bytes
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::table::rows::Format;
+    use crate::models::testing::{LEARNED, World, prepare, values};
+    use crate::testing::{assert_same, devices, layouts};
+
+    /// What is gathered from pages is what lies in one: losses, steps and lists are the same in every bit.
+    #[test]
+    fn the_number_of_pages_changes_no_bit() {
+        for device in devices() {
+            for format in [Format::F32, Format::F16] {
+                let [whole, pages] = [None, layouts(16)[1].page_bytes].map(|page_bytes| {
+                    let layout = Layout { format, page_bytes, ..Layout::default() };
+                    let options =
+                        BprMfOptions { batch: 64, init_std: 0.5, item_bias: LEARNED, layout, ..Default::default() };
+                    let world = World::new(40, 70);
+                    let mut model = BprMf::new(&device, options, &Account::unlimited()).unwrap();
+                    world.resize(&mut model);
+                    assert_eq!(model.embeddings().items().as_rows().pages().len() > 1, page_bytes.is_some());
+                    prepare(&mut model, &world.history, &world.history);
+                    let before = values(&model);
+                    let loss = model.train(5, &mut |_| {}).unwrap();
+                    assert_ne!(values(&model), before);
+                    let candidates: Vec<u32> = (0..70).collect();
+                    let request =
+                        RankRequest { users: &[0, 7, 39], candidates: &candidates, excluded: &|_| &[], k: 10 };
+                    (values(&model), vec![loss], model.rank(request).unwrap())
+                });
+                let what = format!("{format:?}, {}", device.describe());
+                assert_same(&what, &pages.0, &whole.0);
+                assert_same(&what, &pages.1, &whole.1);
+                assert_eq!(pages.2, whole.2, "{what}");
+            }
+        }
+    }
+}

@@ -64,10 +64,9 @@ impl Case {
 
     /// The same in other layouts, with values that they hold.
     fn laid_out(self, layouts: [Layout; 2]) -> Self {
-        let user_arena = match self.weights {
-            None => stored(&self.user_arena, layouts[0].format),
-            Some(_) => self.user_arena,
-        };
+        // Dense users are f32.
+        let layouts = if self.weights.is_some() { [Layout::default(), layouts[1]] } else { layouts };
+        let user_arena = stored(&self.user_arena, layouts[0].format);
         let item_arena = stored(&self.item_arena, layouts[1].format);
         Self { layouts, user_arena, item_arena, ..self }
     }
@@ -407,7 +406,7 @@ fn more_than_65535_groups() {
         Case::new(8 * 65_536 + 1, &[1, 0, 1], &[17, 2], [1, 17], BiasUse::Learned)
             .check(&Device::Gpu(gpu.clone()), "folded");
         let paged = layouts(17)[1];
-        Case::new(2001, &[1, 0, 1], &[17, 2, 20, 9], [1, 17], BiasUse::Learned)
+        Case::new(1001, &[1, 0, 1], &[17, 2, 20, 9], [1, 17], BiasUse::Learned)
             .laid_out([Layout::default(), paged])
             .check(&Device::Gpu(gpu.with_max_groups(17)), "folded in pages");
     }
