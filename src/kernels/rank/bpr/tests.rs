@@ -438,7 +438,7 @@ fn mutants_are_rejected() {
                 "(at - params.count) * params.item_dims, item_directory[at]",
                 "(at - params.count) * params.item_dims, params.item_dims",
             ),
-            ("Row(params.user_values + at * params.user_dims", "Row(params.user_values + id * params.user_dims"),
+            ("Row(params.user_values + at * params.user_dims", "Row(params.user_values + (at / 2u) * params.user_dims"),
             ("let row_of_page = triples[at] - params.first_row;", "let row_of_page = triples[at];"),
             ("let at = params.first + occurrence;", "let at = occurrence;"),
             ("workspace[at] = row.size;", "workspace[at] = params.user_dims;"),
