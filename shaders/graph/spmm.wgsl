@@ -1,11 +1,13 @@
 // Y = A X for A in compressed rows and X dense or ragged. Rows of at most `chunk` non-zeros are summed whole; of longer ones
-// every chunk gives a partial sum, and these are added in order. Chunks are counted over all non-zeros.
+// every chunk gives a partial sum, and these are added in order. Chunks are counted over all non-zeros. Ragged rows in several pages
+// are added page by page.
 //import common/grid.wgsl
 //import common/directory.wgsl
 
 struct Params {
     rows: u32,        // rows of A
-    columns: u32,     // rows of X
+    x_row: u32,       // first row of X, or of this page of it
+    x_rows: u32,      // rows of X, or of this page of it
     x_blocks: u32,    // of a ragged X
     x_shift: u32,
     x_alignment: u32,
@@ -15,7 +17,8 @@ struct Params {
     y_first: u32,     // leading elements of a row of Y that are left alone
     tiles: u32,       // teams of `lanes` threads that share a row of Y
     chunk: u32,       // non-zeros summed at once
-    accumulate: u32,  // 1 to make `total` = `scale` * (`total` + Y)
+    begins: u32,      // 1 in the dispatch of the first page
+    accumulate: u32,  // 1 to make `total` = `scale` * (`total` + Y): with the last page
     scale: f32,
 }
 
@@ -51,19 +54,20 @@ fn x_end(row: u32) -> u32 {
     return end_in(x_directory[params.x_blocks + (row >> 1u)], row);
 }
 
-// A column past X is an empty row.
+// A column past X is an empty row, and here also one of another page.
 fn row_of(column: u32) -> Row {
-    if column >= params.columns {
+    let at = column - params.x_row;
+    if at >= params.x_rows {
         return Row(0u, 0u);
     }
     if ragged == 0u {
-        return Row(column * (params.x_first + params.dims) + params.x_first, params.dims);
+        return Row(at * (params.x_first + params.dims) + params.x_first, params.dims);
     }
     var before = 0u;
-    if !begins_block(column, params.x_shift) {
-        before = x_end(column - 1u);
+    if !begins_block(at, params.x_shift) {
+        before = x_end(at - 1u);
     }
-    let row = row_between(x_directory[column >> params.x_shift], before, x_end(column), params.x_alignment);
+    let row = row_between(x_directory[at >> params.x_shift], before, x_end(at), params.x_alignment);
     let left_out = min(row.size, params.x_first);
     return Row(row.start + left_out, min(row.size - left_out, params.dims));
 }
@@ -76,10 +80,10 @@ fn element(row: Row, j: u32) -> f32 {
     return 0.0;
 }
 
-// The non-zeros begin..end in order.
-fn sum_of(begin: u32, end: u32, first: u32) -> vec4<f32> {
+// What the pages before gave, and the non-zeros begin..end in order.
+fn sum_of(begin: u32, end: u32, first: u32, before: vec4<f32>) -> vec4<f32> {
     let j = elements(first);
-    var sum = vec4<f32>(0.0);
+    var sum = before;
     for (var e = begin; e < end; e++) {
         let row = row_of(columns[e]);
         let terms = values[e] * vec4<f32>(element(row, j.x), element(row, j.y), element(row, j.z), element(row, j.w));
@@ -89,9 +93,25 @@ fn sum_of(begin: u32, end: u32, first: u32) -> vec4<f32> {
     return sum;
 }
 
+fn place_of(row: u32, j: u32) -> u32 {
+    return row * (params.y_first + params.dims) + params.y_first + j;
+}
+
+fn so_far(row: u32, j: u32) -> f32 {
+    if j < params.dims && params.begins == 0u {
+        return output[place_of(row, j)];
+    }
+    return 0.0;
+}
+
+fn all_so_far(row: u32, first: u32) -> vec4<f32> {
+    let j = elements(first);
+    return vec4<f32>(so_far(row, j.x), so_far(row, j.y), so_far(row, j.z), so_far(row, j.w));
+}
+
 fn put(row: u32, j: u32, value: f32) {
     if j < params.dims {
-        let at = row * (params.y_first + params.dims) + params.y_first + j;
+        let at = place_of(row, j);
         output[at] = value;
         if params.accumulate == 1u {
             total[at] = params.scale * (total[at] + value);
@@ -120,7 +140,7 @@ fn short_rows(
     let begin = row_offsets[team.index];
     let end = row_offsets[team.index + 1u];
     if end - begin <= params.chunk {
-        put_all(team.index, team.first, sum_of(begin, end, team.first));
+        put_all(team.index, team.first, sum_of(begin, end, team.first, all_so_far(team.index, team.first)));
     }
 }
 
@@ -143,6 +163,18 @@ fn put_partial(slot: u32, j: u32, value: f32) {
     if j < params.dims {
         partials[slot * params.dims + j] = bitcast<u32>(value);
     }
+}
+
+fn partial(slot: u32, j: u32) -> f32 {
+    if j < params.dims {
+        return bitcast<f32>(partials[slot * params.dims + j]);
+    }
+    return 0.0;
+}
+
+fn partial_of(slot: u32, first: u32) -> vec4<f32> {
+    let j = elements(first);
+    return vec4<f32>(partial(slot, j.x), partial(slot, j.y), partial(slot, j.z), partial(slot, j.w));
 }
 
 // A long row reaches past every chunk that it begins in, so a chunk meets at most two: the one that holds its first
@@ -171,25 +203,18 @@ fn partial_sums(
         if high - low <= params.chunk {
             continue;
         }
-        let sum = sum_of(max(low, begin), min(high, end), team.first);
+        let place = team.index * 2u + slot;
+        var before = vec4<f32>(0.0);
+        if params.begins == 0u {
+            before = partial_of(place, team.first);
+        }
+        let sum = sum_of(max(low, begin), min(high, end), team.first, before);
         let j = elements(team.first);
-        put_partial(team.index * 2u + slot, j.x, sum.x);
-        put_partial(team.index * 2u + slot, j.y, sum.y);
-        put_partial(team.index * 2u + slot, j.z, sum.z);
-        put_partial(team.index * 2u + slot, j.w, sum.w);
+        put_partial(place, j.x, sum.x);
+        put_partial(place, j.y, sum.y);
+        put_partial(place, j.z, sum.z);
+        put_partial(place, j.w, sum.w);
     }
-}
-
-fn partial(slot: u32, j: u32) -> f32 {
-    if j < params.dims {
-        return bitcast<f32>(partials[slot * params.dims + j]);
-    }
-    return 0.0;
-}
-
-fn partial_of(slot: u32, first: u32) -> vec4<f32> {
-    let j = elements(first);
-    return vec4<f32>(partial(slot, j.x), partial(slot, j.y), partial(slot, j.z), partial(slot, j.w));
 }
 
 // The long row that begins in this chunk, if there is one, holds its last non-zero.

@@ -1,4 +1,5 @@
-// BPR on ragged rows: loss and gradients of (user, positive, negative) triples.
+// BPR on ragged rows: loss and gradients of (user, positive, negative) triples. Rows of a table in several pages are gathered first, one
+// for each occurrence in the triples.
 //import common/grid.wgsl
 //import common/directory.wgsl
 
@@ -19,11 +20,19 @@ struct Params {
     dense: u32,           // 1 when user rows are dense and contain their items
     l2: f32,
     l2_bias: f32,
+    user_values: u32,     // where gathered rows of users begin in the workspace
+    item_values: u32,
+    first_row: u32,       // of the page that is gathered from
+    page_rows: u32,
+    first: u32,           // of the triples' ids that are gathered for
+    occurrences: u32,
 }
 
 override lanes: u32 = 8u;      // threads that share a triple
 override user_half: u32 = 0u;  // 1 where users' values are f16
 override item_half: u32 = 0u;
+override user_gathered: u32 = 0u;  // 1 where users' rows are gathered: arena and directory are the workspace
+override item_gathered: u32 = 0u;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> triples: array<u32>;
@@ -35,6 +44,8 @@ override item_half: u32 = 0u;
 @group(0) @binding(6) var<storage, read_write> loss: array<f32>;
 @group(0) @binding(7) var<storage, read_write> user_gradients: array<f32>;
 @group(0) @binding(8) var<storage, read_write> item_gradients: array<f32>;
+// A size for each id of the triples, then the users' rows and the items', each as wide as its gradient.
+@group(0) @binding(9) var<storage, read_write> workspace: array<u32>;
 
 var<workgroup> partial: array<f32, 256>;
 
@@ -49,7 +60,11 @@ fn user_end(row: u32) -> u32 {
     return end_in(user_directory[params.user_blocks + (row >> 1u)], row);
 }
 
-fn user_row(id: u32) -> Row {
+// The row of an id, whose place among the triples is `at`.
+fn user_row(id: u32, at: u32) -> Row {
+    if user_gathered == 1u {
+        return Row(params.user_values + at * params.user_dims, user_directory[at]);
+    }
     var before = 0u;
     if !begins_block(id, params.user_shift) {
         before = user_end(id - 1u);
@@ -70,12 +85,19 @@ fn item_value(at: u32) -> f32 {
     return as_f32(item_arena[at >> item_half], at, item_half);
 }
 
-fn item_row(id: u32) -> Item {
+fn item_place(id: u32, at: u32) -> Row {
+    if item_gathered == 1u {
+        return Row(params.item_values + (at - params.count) * params.item_dims, item_directory[at]);
+    }
     var before = 0u;
     if !begins_block(id, params.item_shift) {
         before = item_end(id - 1u);
     }
-    let row = row_between(item_directory[id >> params.item_shift], before, item_end(id), params.item_alignment);
+    return row_between(item_directory[id >> params.item_shift], before, item_end(id), params.item_alignment);
+}
+
+fn item_row(id: u32, at: u32) -> Item {
+    let row = item_place(id, at);
     let size = min(row.size, params.item_dims);
     if params.bias == 0u || size == 0u {
         return Item(row.start, size, 0.0, false);
@@ -122,12 +144,12 @@ fn gradients(
             user_size = params.user_dims;
             weight = bitcast<f32>(user_directory[user_id]);
         } else {
-            let user = user_row(user_id);
+            let user = user_row(user_id, b);
             user_start = user.start;
             user_size = user.size;
         }
-        positive = item_row(positive_id);
-        negative = item_row(negative_id);
+        positive = item_row(positive_id, params.count + b);
+        negative = item_row(negative_id, 2u * params.count + b);
     }
 
     var sum = 0.0;
@@ -197,5 +219,30 @@ fn gradients(
         }
         item_gradients[b * params.item_dims + column] = of_positive;
         item_gradients[(params.count + b) * params.item_dims + column] = of_negative;
+    }
+}
+
+// The rows of a page that the triples name; the page and the widths are those of users, whichever table it is of.
+@compute @workgroup_size(256)
+fn gather(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let occurrence = workgroup_index(group, groups) * (256u / lanes) + thread / lanes;
+    if occurrence >= params.occurrences {
+        return;
+    }
+    let at = params.first + occurrence;
+    let row_of_page = triples[at] - params.first_row;
+    if row_of_page >= params.page_rows {
+        return;
+    }
+    let row = user_row(row_of_page, at);
+    if thread % lanes == 0u {
+        workspace[at] = row.size;
+    }
+    for (var j = thread % lanes; j < row.size; j += lanes) {
+        workspace[params.user_values + occurrence * params.user_dims + j] = bitcast<u32>(user_value(row.start + j));
     }
 }

@@ -199,6 +199,20 @@ fn largest_f16(
     }
 }
 
+// To f16 at the end, where an output takes several dispatches.
+@compute @workgroup_size(256)
+fn rounded(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let at = workgroup_index(group, groups) * 256u + thread;
+    if at < params.count * (params.dims / 2u) {
+        let pair = vec2<f32>(bitcast<f32>(output[2u * at]), bitcast<f32>(output[2u * at + 1u]));
+        output_pairs[at] = pack2x16float(clamp(pair, vec2<f32>(-65504.0), vec2<f32>(65504.0)));
+    }
+}
+
 // With the positions of the ids that won, for the way back.
 @compute @workgroup_size(256)
 fn largest_and_winners(

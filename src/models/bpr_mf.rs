@@ -112,6 +112,7 @@ impl BprMf {
             loss: &mut scratch.loss,
             user_gradients: &mut scratch.user_gradients,
             item_gradients: &mut scratch.item_gradients,
+            workspace: &mut scratch.workspace,
         })?;
         let (triples, workspace) = (&scratch.triples, &mut scratch.workspace);
         let (gradients, dims) = ((&scratch.user_gradients).into(), user_dims);
@@ -153,7 +154,8 @@ impl Recommender for BprMf {
         };
         let device = self.embeddings.device().clone();
         let (user_dims, item_dims) = self.embeddings.widths();
-        let mut scratch = Batch::new(&device, self.options.batch, [user_dims, item_dims])?;
+        let rows = (UserRows::Ragged(self.embeddings.users().as_rows()), self.embeddings.items().as_rows());
+        let mut scratch = Batch::new(&device, self.options.batch, [user_dims, item_dims], rows)?;
         self.working_bytes = scratch.bytes() + set.bytes();
         let done = run_steps(&device, (steps, STEPS_A_SUBMISSION), progress, |commands| {
             self.record_step(commands, &set, &mut scratch)
@@ -180,5 +182,43 @@ impl Recommender for BprMf {
 
     fn working_bytes(&self) -> u64 {
         self.working_bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::table::rows::Format;
+    use crate::models::testing::{LEARNED, World, prepare, values};
+    use crate::testing::{assert_same, devices, layouts};
+
+    /// What is gathered from pages is what lies in one: losses, steps and lists are the same in every bit.
+    #[test]
+    fn the_number_of_pages_changes_no_bit() {
+        for device in devices() {
+            for format in [Format::F32, Format::F16] {
+                let [whole, pages] = [None, layouts(16)[1].page_bytes].map(|page_bytes| {
+                    let layout = Layout { format, page_bytes, ..Layout::default() };
+                    let options =
+                        BprMfOptions { batch: 64, init_std: 0.5, item_bias: LEARNED, layout, ..Default::default() };
+                    let world = World::new(40, 70);
+                    let mut model = BprMf::new(&device, options, &Account::unlimited()).unwrap();
+                    world.resize(&mut model);
+                    assert_eq!(model.embeddings().items().as_rows().pages().len() > 1, page_bytes.is_some());
+                    prepare(&mut model, &world.history, &world.history);
+                    let before = values(&model);
+                    let loss = model.train(5, &mut |_| {}).unwrap();
+                    assert_ne!(values(&model), before);
+                    let candidates: Vec<u32> = (0..70).collect();
+                    let request =
+                        RankRequest { users: &[0, 7, 39], candidates: &candidates, excluded: &|_| &[], k: 10 };
+                    (values(&model), vec![loss], model.rank(request).unwrap())
+                });
+                let what = format!("{format:?}, {}", device.describe());
+                assert_same(&what, &pages.0, &whole.0);
+                assert_same(&what, &pages.1, &whole.1);
+                assert_eq!(pages.2, whole.2, "{what}");
+            }
+        }
     }
 }

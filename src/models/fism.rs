@@ -158,6 +158,7 @@ impl Fism {
             loss: &mut own.loss,
             user_gradients: &mut own.user_gradients,
             item_gradients: &mut own.item_gradients,
+            workspace: &mut own.workspace,
         })?;
         let (triples, workspace) = (&own.triples, &mut own.workspace);
         for (side, first, count, gradients) in
@@ -282,10 +283,14 @@ impl Scratch {
         let mut weights = model.weights.to_vec();
         // Who is new since then has no history.
         weights.resize(model.embeddings.users().rows() as usize, 0.0);
+        let (users, items) = (&layers.users, &layers.items);
+        let weights = Buffer::from_vec(device, weights)?;
+        let rows = UserRows::History { values: users.sum.as_dense(), weights: &weights };
+        let rows = (rows, model.embeddings.items().as_rows());
         Ok(Self {
-            batch: Batch::new(device, batch, [layers.users.width, layers.items.width])?,
+            batch: Batch::new(device, batch, [users.width, items.width], rows)?,
             ones: Buffer::from_vec(device, vec![1.0; batch as usize])?,
-            weights: Buffer::from_vec(device, weights)?,
+            weights,
         })
     }
 
@@ -294,5 +299,5 @@ impl Scratch {
     }
 }
 
-#[cfg(any())] // PORT
+#[cfg(test)]
 mod tests;

@@ -125,6 +125,7 @@ impl LightGcn {
             loss: &mut own.loss,
             user_gradients: &mut own.user_gradients,
             item_gradients: &mut own.item_gradients,
+            workspace: &mut own.workspace,
         })?;
         let decay = 2.0 * l2 / batch as f32;
         let (triples, workspace) = (&own.triples, &mut own.workspace);
@@ -254,8 +255,10 @@ impl Scratch {
     fn new(model: &LightGcn, layers: &Layers) -> Result<Self> {
         let (device, batch) = (model.embeddings.device(), model.options.batch);
         let ones = |count: u32| Buffer::from_vec(device, vec![1.0; count as usize]);
+        let (users, items) = (&layers.users, &layers.items);
+        let rows = (UserRows::Ragged(&users.sum), &items.sum);
         Ok(Self {
-            batch: Batch::new(device, batch, [layers.users.width, layers.items.width])?,
+            batch: Batch::new(device, batch, [users.width, items.width], rows)?,
             ones: [ones(batch)?, ones(2 * batch)?],
         })
     }
@@ -265,5 +268,5 @@ impl Scratch {
     }
 }
 
-#[cfg(any())] // PORT
+#[cfg(test)]
 mod tests;

@@ -9,7 +9,7 @@ mod light_gcn;
 mod propagation;
 mod ranking;
 mod recommender;
-#[cfg(any())] // PORT
+#[cfg(test)]
 mod testing;
 mod training;
 mod training_set;

@@ -210,5 +210,5 @@ fn padded(device: &Device, ids: &[u32], len: usize) -> Result<Buffer<u32>> {
     Buffer::from_slice(device, &padded)
 }
 
-#[cfg(any())] // PORT
+#[cfg(test)]
 mod tests;

@@ -62,9 +62,11 @@ impl Rows {
         let first = usize::from(tables.item_bias());
         let (mut values, mut biases) = (Vec::new(), Vec::new());
         for (table, first) in [(tables.users(), 0), (tables.items(), first)] {
-            let (arena, offsets) = (table.values().read().unwrap(), table.offsets().read().unwrap());
-            for pair in offsets.windows(2) {
-                let row = &arena[pair[0] as usize..pair[1] as usize];
+            let all = table.read().unwrap();
+            let mut rest = &all[..];
+            for size in table.sizes() {
+                let (row, behind) = rest.split_at(size as usize);
+                rest = behind;
                 if first == 1 {
                     biases.push(f64::from(row[0]));
                 }
@@ -158,7 +160,7 @@ pub(super) fn assert_is_gradient(rows: &Rows, gradient: &Rows, loss: &dyn Fn(&Ro
 /// The values of both tables.
 pub(super) fn values(model: &dyn Recommender) -> Vec<f32> {
     let tables = model.embeddings();
-    [tables.users(), tables.items()].map(|table| table.values().read().unwrap()).concat()
+    [tables.users(), tables.items()].map(|table| table.read().unwrap()).concat()
 }
 
 /// Two tastes: users like the items of their own parity; some of each user's are held back.

@@ -2,6 +2,7 @@
 
 use crate::device::{Buffer, Commands, Device, Kernel};
 use crate::kernels::prim::reduce::{Operator, Reduce};
+use crate::kernels::rank::bpr::{Bpr, UserRows};
 use crate::kernels::table::rows::Rows;
 use crate::kernels::table::update::{Optimizer, Update};
 use crate::{Error, Result};
@@ -15,20 +16,26 @@ pub(super) struct Batch {
     pub loss: Buffer<f32>,
     pub user_gradients: Buffer<f32>,
     pub item_gradients: Buffer<f32>,
+    /// Of the losses, then of the updates.
     pub workspace: Buffer<u32>,
     /// Widths of a user's and an item's gradient.
     pub dims: [u32; 2],
 }
 
 impl Batch {
-    /// For gradients of these widths.
-    pub fn new(device: &Device, batch: u32, [user_dims, item_dims]: [u32; 2]) -> Result<Self> {
+    /// For gradients of these widths, of rows such as these.
+    pub fn new(
+        device: &Device,
+        batch: u32,
+        [user_dims, item_dims]: [u32; 2],
+        (users, items): (UserRows<'_>, &Rows),
+    ) -> Result<Self> {
         let workspace = match device {
             Device::Cpu => 0,
             Device::Gpu(_) => [(batch, user_dims), (2 * batch, item_dims), (2 * batch, 1)]
                 .map(|(count, dims)| Update::workspace_len(count, dims))
                 .into_iter()
-                .fold(0, usize::max),
+                .fold(Bpr::workspace_len(batch, users, items, [user_dims, item_dims]), usize::max),
         };
         Ok(Self {
             triples: Buffer::zeroed(device, 3 * batch as usize)?,

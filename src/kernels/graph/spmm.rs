@@ -12,13 +12,14 @@
 //! # Numerics
 //! A row of at most a chunk (128 non-zeros; more past two million) is summed in order. A longer one is cut at multiples of
 //! the chunk, counted over all non-zeros; chunks are summed in order, then their sums in order. Both devices add in this
-//! order, and a run repeated on one gives the same bits, whatever the number of threads. A GPU may fuse product and sum, so
+//! order (on a GPU the columns of a page of X come before those of the next, in a row or in a chunk of a long one), and a run repeated on one gives the same bits, whatever the number of threads. A GPU may fuse product and sum, so
 //! the devices agree in every bit only where products are exact. Each is within
 //! `eps * (min(length, chunk) + length / chunk + 1) * sum |values_e * X[columns_e, j]|` of the exact sum, and `total` within
 //! `2 * eps * |scale| * (|total| + |Y|)` more.
 //!
 //! # Cost
-//! Three dispatches. Moves `4 * D` bytes a non-zero unless a cache holds X, `4 * m * D` of output, `8 * nnz + 4 * m` of A.
+//! Three dispatches. Moves `4 * D` bytes a non-zero unless a cache holds X (f16: half), `4 * m * D` of output, `8 * nnz + 4 * m` of A.
+//! For each further page of X two dispatches that move A and, twice, the output once more.
 //!
 //! Source: row splitting with a fixed number of non-zeros a worker follows Merrill and Garland, "Merge-based parallel sparse
 //! matrix-vector multiplication", SC 2016, with the partial sums added in a second pass in place of atomics.
@@ -28,7 +29,7 @@ use std::ops::Range;
 use half::f16;
 use rayon::prelude::*;
 
-use crate::device::{Access, Buffer, Entry, Gpu, Kernel, Launch, Shader, params};
+use crate::device::{Access, Binding, Buffer, Entry, Gpu, Kernel, Launch, Shader, params};
 use crate::kernels::table::rows::{Format, HostRows, Place, Rows, Value};
 use crate::kernels::{MAX_TRIPS, check};
 use crate::{Error, Result};
@@ -74,7 +75,8 @@ pub(crate) static SHADER: Shader = Shader {
 params! {
     struct Params {
         rows: u32,
-        columns: u32,
+        x_row: u32,
+        x_rows: u32,
         x_blocks: u32,
         x_shift: u32,
         x_alignment: u32,
@@ -84,6 +86,7 @@ params! {
         y_first: u32,
         tiles: u32,
         chunk: u32,
+        begins: u32,
         accumulate: u32,
         scale: f32,
     }
@@ -94,7 +97,7 @@ params! {
 pub enum Operand<'a> {
     /// `n * (x_first + D)` values.
     Dense(&'a Buffer<f32>),
-    /// `n` rows, on a GPU in one page; dims past `x_first + D` are not read.
+    /// `n` rows; dims past `x_first + D` are not read.
     Ragged(&'a Rows),
 }
 
@@ -225,64 +228,73 @@ impl Kernel for Spmm<'_> {
         let nonzeros = self.columns.len();
         let chunk = chunk(nonzeros);
         let lanes = lanes(self.dims);
-        let page = match self.x {
-            Operand::Dense(_) => None,
-            Operand::Ragged(rows) => Some(rows.single_page(Self::NAME, "x")?),
-        };
-        let place = page.map_or(Place { first: 0, rows: 0, blocks: 0, shift: 0, alignment: 1 }, |page| page.place);
-        let params = Params {
-            rows: self.row_offsets.len() as u32 - 1,
-            columns: self.x_rows() as u32,
-            x_blocks: place.blocks,
-            x_shift: place.shift,
-            x_alignment: place.alignment,
-            nonzeros: nonzeros as u32,
-            dims: self.dims,
-            x_first: self.x_first,
-            y_first: self.y_first,
-            tiles: self.dims.div_ceil(4 * lanes),
-            chunk: chunk as u32,
-            accumulate: u32::from(self.accumulate.is_some()),
-            scale: self.accumulate.as_ref().map_or(0.0, |a| a.scale),
-        };
+        let tiles = self.dims.div_ceil(4 * lanes);
+        let chunks = nonzeros.div_ceil(chunk) as u64;
         let y = &*self.y;
         // Stand-ins of the right type for what is not there; the shader does not touch them.
         let total = self.accumulate.as_ref().map_or(y, |a| &*a.total);
-        let x = || match (self.x, page) {
-            (Operand::Dense(x), _) => [x.binding("x"), self.row_offsets.binding("row_offsets")],
-            (_, Some(page)) => page.bindings(),
-            (Operand::Ragged(_), None) => unreachable!("ragged rows have a page"),
+        let pages = match self.x {
+            Operand::Dense(_) => vec![None],
+            Operand::Ragged(rows) => rows.pages().iter().map(Some).collect(),
         };
-        let half = page.map_or(0.0, |page| page.half().1);
-        let ragged = f64::from(u32::from(page.is_some()));
-        let row_offsets = || self.row_offsets.binding("row_offsets");
-        let columns = || self.columns.binding("columns");
-        let values = || self.values.binding("values");
-        let outputs = || (y.binding("y"), total.binding("total"));
-        let workspace = || self.workspace.binding("workspace");
-        let mut launch = |entry, bindings: &[_], units: u64| {
-            Launch {
-                shader: &SHADER,
-                entry,
-                constants: &[("lanes", f64::from(lanes)), ("ragged", ragged), ("half", half)],
-                params: params.words(),
-                bindings,
-                groups: (units * u64::from(params.tiles)).div_ceil(u64::from(256 / lanes)),
+        for (index, page) in pages.iter().enumerate() {
+            let last = index + 1 == pages.len();
+            let dense = Place { first: 0, rows: self.x_rows() as u32, blocks: 0, shift: 0, alignment: 1 };
+            let place = page.map_or(dense, |page| page.place);
+            let params = Params {
+                rows: self.row_offsets.len() as u32 - 1,
+                x_row: place.first,
+                x_rows: place.rows,
+                x_blocks: place.blocks,
+                x_shift: place.shift,
+                x_alignment: place.alignment,
+                nonzeros: nonzeros as u32,
+                dims: self.dims,
+                x_first: self.x_first,
+                y_first: self.y_first,
+                tiles,
+                chunk: chunk as u32,
+                begins: u32::from(index == 0),
+                accumulate: u32::from(last && self.accumulate.is_some()),
+                scale: self.accumulate.as_ref().map_or(0.0, |a| a.scale),
+            };
+            let half = page.map_or(0.0, |page| page.half().1);
+            let ragged = f64::from(u32::from(page.is_some()));
+            let matrix = || {
+                let [x, directory] = match (self.x, page) {
+                    (Operand::Dense(x), _) => [x.binding("x"), self.row_offsets.binding("row_offsets")],
+                    (_, Some(page)) => page.bindings(),
+                    (Operand::Ragged(_), None) => unreachable!("ragged rows have a page"),
+                };
+                let row_offsets = self.row_offsets.binding("row_offsets");
+                [x, directory, row_offsets, self.columns.binding("columns"), self.values.binding("values")]
+            };
+            let mut launch = |entry, bindings: Vec<Binding<'_>>, units: u64| {
+                Launch {
+                    shader: &SHADER,
+                    entry,
+                    constants: &[("lanes", f64::from(lanes)), ("ragged", ragged), ("half", half)],
+                    params: params.words(),
+                    bindings: &bindings,
+                    groups: (units * u64::from(tiles)).div_ceil(u64::from(256 / lanes)),
+                }
+                .record(gpu, pass)
+            };
+            let outputs = [y.binding("y"), total.binding("total")];
+            launch("short_rows", matrix().into_iter().chain(outputs).collect(), params.rows.into())?;
+            if nonzeros <= chunk {
+                continue;
             }
-            .record(gpu, pass)
-        };
-        let (out, sum) = outputs();
-        let [arena, directory] = x();
-        let bindings = [arena, directory, row_offsets(), columns(), values(), out, sum];
-        launch("short_rows", &bindings, params.rows.into())?;
-        if nonzeros <= chunk {
-            return Ok(());
+            let workspace = self.workspace.binding("workspace");
+            launch("partial_sums", matrix().into_iter().chain([workspace]).collect(), chunks)?;
+            if last {
+                let row_offsets = self.row_offsets.binding("row_offsets");
+                let workspace = self.workspace.binding("workspace");
+                let bindings = vec![row_offsets, y.binding("y"), workspace, total.binding("total")];
+                launch("long_rows", bindings, chunks)?;
+            }
         }
-        let chunks = nonzeros.div_ceil(chunk) as u64;
-        let [arena, directory] = x();
-        launch("partial_sums", &[arena, directory, row_offsets(), columns(), values(), workspace()], chunks)?;
-        let (out, sum) = outputs();
-        launch("long_rows", &[row_offsets(), out, workspace(), sum], chunks)
+        Ok(())
     }
 
     fn twin(self) -> Result<()> {
@@ -465,5 +477,5 @@ impl<V: Value> Product<'_, V> {
     }
 }
 
-#[cfg(any())] // PORT
+#[cfg(test)]
 mod tests;

@@ -23,7 +23,8 @@
 //!
 //! # Cost
 //! One dispatch; the rows are read twice (the second time from cache), `4 * B * (1 + user_dims + 2 * item_dims)` bytes
-//! written.
+//! written. On a GPU a table in several pages takes a dispatch more for each of them: they copy the rows of the batch to a workspace of
+//! `4 * B * (3 + user_dims + 2 * item_dims)` bytes (less where one of the tables lies in one page), which is read in their place.
 //!
 //! Source: Rendle et al., "BPR: Bayesian personalized ranking from implicit feedback", UAI 2009.
 
@@ -40,23 +41,31 @@ pub(crate) static SHADER: Shader = Shader {
     name: "rank/bpr",
     source: include_str!("../../../shaders/rank/bpr.wgsl"),
     params: Params::FIELDS,
-    entries: &[Entry {
-        name: "gradients",
-        workgroup: 256,
-        bindings: &[
-            (1, Access::Read),
-            (2, Access::Read),
-            (3, Access::Read),
-            (4, Access::Read),
-            (5, Access::Read),
-            (6, Access::Write),
-            (7, Access::Write),
-            (8, Access::Write),
-        ],
-    }],
+    entries: &[
+        Entry {
+            name: "gradients",
+            workgroup: 256,
+            bindings: &[
+                (1, Access::Read),
+                (2, Access::Read),
+                (3, Access::Read),
+                (4, Access::Read),
+                (5, Access::Read),
+                (6, Access::Write),
+                (7, Access::Write),
+                (8, Access::Write),
+            ],
+        },
+        Entry {
+            name: "gather",
+            workgroup: 256,
+            bindings: &[(1, Access::Read), (2, Access::Read), (3, Access::Read), (9, Access::Write)],
+        },
+    ],
 };
 
 params! {
+    #[derive(Default)]
     struct Params {
         count: u32,
         users: u32,
@@ -74,6 +83,12 @@ params! {
         dense: u32,
         l2: f32,
         l2_bias: f32,
+        user_values: u32,
+        item_values: u32,
+        first_row: u32,
+        page_rows: u32,
+        first: u32,
+        occurrences: u32,
     }
 }
 
@@ -117,6 +132,18 @@ impl UserRows<'_> {
             Self::History { .. } => Format::F32,
         }
     }
+
+    /// The table, if it lies in several pages.
+    fn paged(&self) -> Option<&Rows> {
+        match self {
+            Self::Ragged(rows) => paged(rows),
+            Self::History { .. } => None,
+        }
+    }
+}
+
+fn paged(rows: &Rows) -> Option<&Rows> {
+    (rows.pages().len() > 1).then_some(rows)
 }
 
 /// Loss and gradients of a batch of triples. See the [module](self).
@@ -124,9 +151,9 @@ impl UserRows<'_> {
 pub struct Bpr<'a> {
     /// `3 * B` ids: users, then positives, then negatives.
     pub triples: &'a Buffer<u32>,
-    /// The users' rows; on a GPU in one page.
+    /// The users' rows.
     pub users: UserRows<'a>,
-    /// The items' rows; on a GPU in one page.
+    /// The items' rows.
     pub items: &'a Rows,
     /// What the first value of an item row is.
     pub item_bias: BiasUse,
@@ -144,6 +171,73 @@ pub struct Bpr<'a> {
     pub user_gradients: &'a mut Buffer<f32>,
     /// `2 * B * item_dims` values, positives first; every one is written.
     pub item_gradients: &'a mut Buffer<f32>,
+    /// At least [`Bpr::workspace_len`] words; what it holds afterwards is not specified. The CPU does not use it.
+    pub workspace: &'a mut Buffer<u32>,
+}
+
+/// Where gathered rows lie in the workspace.
+struct Gathered {
+    user_values: u64,
+    item_values: u64,
+    end: u64,
+}
+
+impl Gathered {
+    fn new(batch: u64, users: Option<u32>, items: Option<u32>) -> Self {
+        let user_values = if users.or(items).is_some() { 3 * batch } else { 0 };
+        let item_values = user_values + batch * u64::from(users.unwrap_or(0));
+        Self { user_values, item_values, end: item_values + 2 * batch * u64::from(items.unwrap_or(0)) }
+    }
+}
+
+impl Bpr<'_> {
+    /// Words of workspace for a batch, with users' and items' gradients of these widths: 0 where all rows lie in one page.
+    pub fn workspace_len(batch: u32, users: UserRows<'_>, items: &Rows, [user_dims, item_dims]: [u32; 2]) -> usize {
+        let (users, items) = (users.paged().map(|_| user_dims), paged(items).map(|_| item_dims));
+        Gathered::new(batch.into(), users, items).end as usize
+    }
+
+    fn gathered(&self) -> Gathered {
+        let (users, items) = (self.users.paged(), paged(self.items));
+        Gathered::new(self.loss.len() as u64, users.map(|_| self.user_dims), items.map(|_| self.item_dims))
+    }
+
+    /// Copies the rows that the ids from `first` on name to the workspace, where they begin at `values`.
+    fn gather(
+        &self,
+        (gpu, pass): (&Gpu, &mut wgpu::ComputePass<'_>),
+        rows: &Rows,
+        (first, occurrences): (u32, u32),
+        (values, dims): (u64, u32),
+    ) -> Result<()> {
+        let lanes = lanes(dims);
+        for page in rows.pages() {
+            let [arena, directory] = page.bindings();
+            let Place { first: first_row, rows: page_rows, blocks, shift, alignment } = page.place;
+            Launch {
+                shader: &SHADER,
+                entry: "gather",
+                constants: &[("lanes", f64::from(lanes)), ("user_half", page.half().1)],
+                params: Params {
+                    user_blocks: blocks,
+                    user_shift: shift,
+                    user_alignment: alignment,
+                    user_dims: dims,
+                    user_values: values as u32,
+                    first_row,
+                    page_rows,
+                    first,
+                    occurrences,
+                    ..Params::default()
+                }
+                .words(),
+                bindings: &[self.triples.binding("triples"), arena, directory, self.workspace.binding("workspace")],
+                groups: u64::from(occurrences).div_ceil(u64::from(256 / lanes)),
+            }
+            .record(gpu, pass)?;
+        }
+        Ok(())
+    }
 }
 
 impl Kernel for Bpr<'_> {
@@ -169,28 +263,51 @@ impl Kernel for Bpr<'_> {
         check::indexable(op, "item_gradients", items)?;
         check::len(op, "loss", self.loss.len(), batch)?;
         check::len(op, "user_gradients", self.user_gradients.len(), users)?;
-        check::len(op, "item_gradients", self.item_gradients.len(), items)
+        check::len(op, "item_gradients", self.item_gradients.len(), items)?;
+        if self.loss.as_wgpu().is_some() {
+            let words = self.gathered().end;
+            check::indexable(op, "workspace", words)?;
+            check::at_least(op, "workspace", self.workspace.len(), words)?;
+        }
+        Ok(())
     }
 
     fn dispatch(self, gpu: &Gpu, pass: &mut wgpu::ComputePass<'_>) -> Result<()> {
         let lanes = lanes(self.user_dims.max(self.item_dims));
         let count = self.loss.len() as u32;
-        let (items, item_half) = (self.items.single_page(Self::NAME, "items")?, self.items.pages()[0].half().1);
+        let at = self.gathered();
         let nothing = Place { first: 0, rows: 0, blocks: 0, shift: 0, alignment: 1 };
+        let workspace = || self.workspace.binding("workspace");
+        if let Some(rows) = self.users.paged() {
+            self.gather((gpu, &mut *pass), rows, (0, count), (at.user_values, self.user_dims))?;
+        }
         let (user_place, [user_arena, user_directory], user_half) = match self.users {
-            UserRows::Ragged(rows) => {
-                let page = rows.single_page(Self::NAME, "users")?;
-                (page.place, page.bindings(), page.half().1)
-            }
+            UserRows::Ragged(rows) => match rows.pages() {
+                [page] => (page.place, page.bindings(), page.half().1),
+                _ => (nothing, [workspace(), workspace()], 0.0),
+            },
             UserRows::History { values, weights } => {
                 (nothing, [values.binding("users.values"), weights.binding("users.weights")], 0.0)
             }
         };
-        let [item_arena, item_directory] = items.bindings();
+        if let Some(rows) = paged(self.items) {
+            self.gather((gpu, &mut *pass), rows, (count, 2 * count), (at.item_values, self.item_dims))?;
+        }
+        let (item_place, [item_arena, item_directory], item_half) = match self.items.pages() {
+            [page] => (page.place, page.bindings(), page.half().1),
+            _ => (nothing, [workspace(), workspace()], 0.0),
+        };
+        let flag = |on: bool| f64::from(u32::from(on));
         Launch {
             shader: &SHADER,
             entry: "gradients",
-            constants: &[("lanes", f64::from(lanes)), ("user_half", user_half), ("item_half", item_half)],
+            constants: &[
+                ("lanes", f64::from(lanes)),
+                ("user_half", user_half),
+                ("item_half", item_half),
+                ("user_gathered", flag(self.users.paged().is_some())),
+                ("item_gathered", flag(paged(self.items).is_some())),
+            ],
             params: Params {
                 count,
                 users: self.users.rows(),
@@ -198,9 +315,9 @@ impl Kernel for Bpr<'_> {
                 user_shift: user_place.shift,
                 user_alignment: user_place.alignment,
                 items: self.items.len(),
-                item_blocks: items.place.blocks,
-                item_shift: items.place.shift,
-                item_alignment: items.place.alignment,
+                item_blocks: item_place.blocks,
+                item_shift: item_place.shift,
+                item_alignment: item_place.alignment,
                 user_dims: self.user_dims,
                 item_dims: self.item_dims,
                 bias: u32::from(self.item_bias != BiasUse::None),
@@ -208,6 +325,9 @@ impl Kernel for Bpr<'_> {
                 dense: u32::from(matches!(self.users, UserRows::History { .. })),
                 l2: self.l2,
                 l2_bias: self.l2_bias,
+                user_values: at.user_values as u32,
+                item_values: at.item_values as u32,
+                ..Params::default()
             }
             .words(),
             bindings: &[
@@ -404,5 +524,5 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
     ((s0 + s4) + (s2 + s6)) + ((s1 + s5) + (s3 + s7))
 }
 
-#[cfg(any())] // PORT
+#[cfg(test)]
 mod tests;

@@ -15,7 +15,8 @@
 //!
 //! # Cost
 //! One dispatch a page; `4 * (sum of min(d_i, D)) + 4 * bags * D` bytes, plus ids, bags and directory (f16: half of what is read or written).
-//! Bags of more than about 16,000 ids take further dispatches.
+//! Bags of more than about 16,000 ids take further dispatches. Where f16 outputs take more than one on a GPU, they are summed in f32 first,
+//! for which `4 * bags * D` bytes are allocated, and rounded by one dispatch more.
 //!
 //! Source: the embedding bag of recommenders (Naumov et al., "Deep learning recommendation model for personalization and
 //! recommendation systems", 2019), on rows of different sizes.
@@ -28,9 +29,9 @@ use half::f16;
 
 use super::lookup::{Output, lanes, whole_words};
 use super::rows::{Format, HostRows, Place, Rows, Value};
-use crate::device::{Access, Binding, Buffer, Entry, Gpu, Kernel, Launch, Shader, params};
+use crate::Result;
+use crate::device::{Access, Binding, Buffer, Device, Entry, Gpu, Kernel, Launch, Shader, params};
 use crate::kernels::{MAX_TRIPS, TASK_ELEMENTS, check};
-use crate::{Error, Result};
 
 use Access::{Read, Write};
 
@@ -60,10 +61,12 @@ pub(crate) static SHADER: Shader = Shader {
             workgroup: 256,
             bindings: &[(1, Read), (2, Read), (3, Read), (4, Write), (5, Read), (8, Write)],
         },
+        Entry { name: "rounded", workgroup: 256, bindings: &[(4, Write), (7, Write)] },
     ],
 };
 
 params! {
+    #[derive(Default)]
     struct Params {
         first_row: u32,
         rows: u32,
@@ -167,21 +170,12 @@ impl<T: Output> Kernel for LookupBags<'_, T> {
         let bags = self.bags.len() as u32 - 1;
         let (window, entry, longest) = (self.window(), self.entry(), self.longest_bag.max(1));
         let pages = self.rows.pages();
-        if T::PER_WORD > 1 {
-            // Parts of a sum that pass through f16 would lose what it cannot hold.
-            let limit = |arg, limit, allowed: u32, requested: u32| {
-                let (allowed, requested) = (allowed.into(), requested.into());
-                Err(Error::Limit { op: Self::NAME, arg, limit, allowed, requested })
-            };
-            if longest > window {
-                return limit("longest_bag", "ids of a bag into f16", window, longest);
-            }
-            if pages.len() > 1 {
-                return limit("rows", "pages of bags into f16", 1, pages.len() as u32);
-            }
-        }
         let windows = longest.div_ceil(window);
-        for (number, page) in (0..windows).flat_map(|number| pages.iter().map(move |page| (number, page))) {
+        if T::PER_WORD > 1 && (windows > 1 || pages.len() > 1) {
+            return self.dispatch_in_f32(gpu, pass);
+        }
+        let launches = (0..windows).flat_map(|number| pages.iter().enumerate().map(move |page| (number, page)));
+        for (number, (index, page)) in launches {
             let [arena, directory] = page.bindings();
             let table = [arena, directory, self.ids.binding("ids")];
             let (out, bags_binding) = (self.out.binding("out"), self.bags.binding("bags"));
@@ -199,7 +193,7 @@ impl<T: Output> Kernel for LookupBags<'_, T> {
             };
             let Place { first: first_row, rows, blocks, shift, alignment } = page.place;
             let first = number * window;
-            let last_page = first_row + rows == self.rows.len();
+            let last_page = index + 1 == pages.len();
             Launch {
                 shader: &SHADER,
                 entry,
@@ -217,7 +211,7 @@ impl<T: Output> Kernel for LookupBags<'_, T> {
                     mean: u32::from(self.pooling == Pooling::Mean),
                     first,
                     last: first.saturating_add(window),
-                    begins: u32::from(number == 0 && first_row == 0),
+                    begins: u32::from(number == 0 && index == 0),
                     ends: u32::from(number + 1 == windows && last_page),
                 }
                 .words(),
@@ -238,6 +232,24 @@ impl<T: Output> Kernel for LookupBags<'_, T> {
 }
 
 impl<T: Output> LookupBags<'_, T> {
+    /// Parts of a sum that pass through f16 would lose what it cannot hold.
+    fn dispatch_in_f32(self, gpu: &Gpu, pass: &mut wgpu::ComputePass<'_>) -> Result<()> {
+        let Self { rows, ids, bags, longest_bag, weights, pooling, dims, out, winners: _ } = self;
+        let mut sums = Buffer::<f32>::zeroed(&Device::Gpu(gpu.clone()), out.len())?;
+        let (out_f32, winners) = (&mut sums, None);
+        LookupBags { rows, ids, bags, longest_bag, weights, pooling, dims, out: out_f32, winners }
+            .dispatch(gpu, pass)?;
+        Launch {
+            shader: &SHADER,
+            entry: "rounded",
+            constants: &[],
+            params: Params { count: bags.len() as u32 - 1, dims, ..Params::default() }.words(),
+            bindings: &[sums.binding("out"), out.binding("out")],
+            groups: (out.len() as u64 / 2).div_ceil(256),
+        }
+        .record(gpu, pass)
+    }
+
     fn twin_of<V: Value>(self) -> Result<()> {
         let op = <Self as Kernel>::NAME;
         let table = Bags {
@@ -369,5 +381,5 @@ impl<V: Value> Bags<'_, V> {
     }
 }
 
-#[cfg(any())] // PORT
+#[cfg(test)]
 mod tests;

@@ -15,8 +15,8 @@
 //! case, so that no two rows share one. What lies between rows is never read.
 //!
 //! Rows that do not fit one page (a GPU's largest binding, or less on request) lie in several, each with a directory of its own. A row never
-//! straddles pages. Kernels go from page to page; but for [`bags`](super::bags) of f16 outputs, [`spmm`](crate::kernels::graph::spmm) and
-//! [`bpr`](crate::kernels::rank::bpr) on a GPU, which say so, the number of pages changes no result.
+//! straddles pages. Kernels go from page to page, so every one takes any number of them; where several rows are summed, on a GPU those of a
+//! page come before those of the next.
 //!
 //! Source: the packed layout of jagged tensors, and of offsets relative to a block as in succinct indexes (Elias-Fano without the low bits).
 
@@ -617,14 +617,6 @@ impl Rows {
             }
         }
         commands.submit()
-    }
-
-    /// The only page, for kernels that read one alone.
-    pub(crate) fn single_page(&self, op: &'static str, arg: &'static str) -> Result<&Page> {
-        match &self.pages[..] {
-            [page] => Ok(page),
-            pages => Err(Error::Limit { op, arg, limit: "pages on a GPU", allowed: 1, requested: pages.len() as u64 }),
-        }
     }
 
     /// Takes the pages to move their rows; [`in_pages`](Self::in_pages) makes rows of pages again.

@@ -1,11 +1,12 @@
 use super::*;
 use crate::kernels::table::optimizer::Optimizer;
+use crate::kernels::table::rows::Layout;
 use crate::models::testing::{
     LEARNED, Rows, World, assert_bears_nothing_to_learn, assert_finds_tastes, assert_is_gradient, assert_near,
     assert_near_column, assert_survives_a_resize, dot, prepare, softplus, split, triples, values,
 };
 use crate::models::{ItemBias, Sampling};
-use crate::testing::{assert_same, devices};
+use crate::testing::{assert_same, devices, layouts};
 
 /// A small world and how it is learned.
 #[derive(Clone)]
@@ -15,18 +16,29 @@ struct Case {
     item_bias: bool,
     batch: u32,
     l2: f32,
+    layout: Layout,
 }
 
 impl Case {
     fn new(users: u32, items: u32, layers: u32, item_bias: bool) -> Self {
-        Self { world: World::new(users, items), layers, item_bias, batch: 64, l2: 0.05 }
+        Self { world: World::new(users, items), layers, item_bias, batch: 64, l2: 0.05, layout: Layout::default() }
     }
 
     fn options(&self) -> LightGcnOptions {
-        let Self { layers, batch, l2, .. } = *self;
+        let Self { layers, batch, l2, layout, .. } = *self;
         let item_bias = if self.item_bias { LEARNED } else { ItemBias::None };
         let sampling = Sampling::Users;
-        LightGcnOptions { layers, item_bias, sampling, batch, l2, init_std: 0.5, seed: 3, ..LightGcnOptions::default() }
+        LightGcnOptions {
+            layers,
+            item_bias,
+            sampling,
+            batch,
+            l2,
+            init_std: 0.5,
+            seed: 3,
+            layout,
+            ..LightGcnOptions::default()
+        }
     }
 
     fn model(&self, device: &Device) -> LightGcn {
@@ -165,9 +177,13 @@ fn step(model: &mut LightGcn) -> Step {
 #[test]
 fn outputs_and_gradients_match_the_dense_oracle() {
     for device in devices() {
-        for (users, items) in [(1, 2), (9, 5), (40, 170), (90, 33)] {
+        let [_, pages, _, _, halves, _] = layouts(16);
+        let plain = Layout::default();
+        for (users, items, layout) in
+            [(1, 2, plain), (9, 5, plain), (40, 170, plain), (90, 33, plain), (40, 170, pages), (9, 25, halves)]
+        {
             for (layers, item_bias) in [(0, true), (1, false), (2, true), (3, true), (3, false), (4, true)] {
-                let case = Case::new(users, items, layers, item_bias);
+                let case = Case { layout, ..Case::new(users, items, layers, item_bias) };
                 let what = format!("{users} users, {items} items, {layers} layers, {}", device.describe());
                 let mut model = case.model(&device);
                 // Untrained biases are zero: give them values.

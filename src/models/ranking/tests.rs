@@ -1,5 +1,7 @@
 use super::*;
-use crate::testing::{devices, signed, upload};
+use crate::kernels::table::optimizer::StateSize;
+use crate::kernels::table::rows::Layout;
+use crate::testing::{devices, layouts, rows_of, signed};
 
 /// Ragged tables of small integers, so that every score is exact and many are tied.
 struct Model {
@@ -23,16 +25,13 @@ impl Model {
 
     fn rank(&self, device: &Device, users: &[u32], candidates: &[u32], settings: Settings) -> Result<Rankings> {
         let table = |rows: &[Vec<f32>]| {
-            let mut offsets = vec![0u32];
-            rows.iter().for_each(|row| offsets.push(offsets.last().unwrap() + row.len() as u32));
-            (upload(device, &rows.concat()), upload(device, &offsets))
+            let sizes: Vec<u32> = rows.iter().map(|row| row.len() as u32).collect();
+            rows_of(device, &sizes, &rows.concat(), settings.layout, StateSize::default())
         };
-        let ((user_arena, user_offsets), (item_arena, item_offsets)) = (table(&self.users), table(&self.items));
+        let (user_rows, item_rows) = (table(&self.users), table(&self.items));
         RankCandidates {
-            user_arena: &user_arena,
-            user_offsets: &user_offsets,
-            item_arena: &item_arena,
-            item_offsets: &item_offsets,
+            users: &user_rows,
+            items: &item_rows,
             item_bias: settings.item_bias,
             dims: settings.dims,
             request: RankRequest { users, candidates, excluded: &|user| &self.excluded[user as usize], k: settings.k },
@@ -65,6 +64,8 @@ struct Settings {
     dims: u32,
     k: u32,
     working_bytes: usize,
+    /// The values are small whole numbers: f16 has them exactly.
+    layout: Layout,
 }
 
 #[test]
@@ -81,24 +82,32 @@ fn matches_a_naive_ranking() {
                     if working_bytes == 0 && (candidates.len() > 300 || k > 20) {
                         continue;
                     }
-                    let settings = Settings { item_bias, dims, k, working_bytes };
-                    let rankings = model.rank(&device, &users, candidates, settings).unwrap();
-                    assert_eq!(rankings.len(), users.len());
-                    for (list, &user) in rankings.iter().zip(&users) {
-                        assert_eq!(list, model.oracle(user, candidates, settings), "user {user} {settings:?}");
-                    }
+                    let settings = Settings { item_bias, dims, k, working_bytes, layout: Layout::default() };
+                    assert_ranks(&model, &device, (&users, candidates), settings);
                 }
             }
         }
-        let settings = Settings { item_bias: true, dims: 4, k: 5, working_bytes: 100 };
+        for layout in layouts(64) {
+            let settings = Settings { item_bias: true, dims: 12, k: 20, working_bytes: 10_000, layout };
+            assert_ranks(&model, &device, (&users, &some), settings);
+        }
+        let settings = Settings { item_bias: true, dims: 4, k: 5, working_bytes: 100, layout: Layout::default() };
         assert!(model.rank(&device, &[], &all, settings).unwrap().is_empty());
+    }
+}
+
+fn assert_ranks(model: &Model, device: &Device, (users, candidates): (&[u32], &[u32]), settings: Settings) {
+    let rankings = model.rank(device, users, candidates, settings).unwrap();
+    assert_eq!(rankings.len(), users.len());
+    for (list, &user) in rankings.iter().zip(users) {
+        assert_eq!(list, model.oracle(user, candidates, settings), "user {user} {settings:?}");
     }
 }
 
 #[test]
 fn bad_arguments_are_errors() {
     let model = Model::new(3, 5);
-    let settings = Settings { item_bias: true, dims: 4, k: 5, working_bytes: 100 };
+    let settings = Settings { item_bias: true, dims: 4, k: 5, working_bytes: 100, layout: Layout::default() };
     let rank = |users: &[u32], candidates: &[u32], settings| {
         model.rank(&Device::cpu(), users, candidates, settings).unwrap_err()
     };

@@ -1,13 +1,28 @@
 use super::*;
 use crate::Error;
 use crate::device::Device;
-use crate::testing::{assert_close, assert_rejects, assert_same, devices, gpu, offsets_of, poisoned, signed, upload};
+use crate::kernels::table::optimizer::StateSize;
+use crate::kernels::table::rows::Layout;
+use crate::testing::{
+    assert_close, assert_gaps, assert_rejects, assert_same, devices, gpu, layouts, offsets_of, poisoned, rows_of,
+    signed, stored, upload,
+};
+
+const PLAIN: Layout = Layout { format: Format::F32, aligned: false, page_bytes: None };
 
 /// What X is made of: dense rows, or rows of these sizes.
 #[derive(Clone, Copy, Debug)]
 enum X {
     Dense(u32),
-    Ragged(fn(u32) -> u32, u32),
+    Ragged(fn(u32) -> u32, u32, Layout),
+}
+
+/// Row r of a matrix in compressed rows.
+fn row<'a>(values: &'a [f32], offsets: &[u32], r: u32) -> &'a [f32] {
+    match offsets.get(r as usize + 1) {
+        Some(&end) => &values[offsets[r as usize] as usize..end as usize],
+        None => &[],
+    }
 }
 
 /// A matrix with rows of these lengths times X, with and without a running sum.
@@ -21,15 +36,16 @@ fn case_from(device: &Device, lengths: &[u32], x: X, dims: u32, [x_first, y_firs
     let (skipped, first, width) = (x_first as usize, y_first as usize, (y_first + dims) as usize);
     let row_offsets = offsets_of(lengths);
     let nonzeros = *row_offsets.last().unwrap();
-    let (n, x_offsets) = match x {
-        X::Dense(n) => (n, offsets_of(&vec![x_first + dims; n as usize])),
-        X::Ragged(size, n) => (n, offsets_of(&(0..n).map(size).collect::<Vec<_>>())),
+    let (n, x_sizes, layout) = match x {
+        X::Dense(n) => (n, vec![x_first + dims; n as usize], PLAIN),
+        X::Ragged(size, n, layout) => (n, (0..n).map(size).collect(), layout),
     };
+    let x_offsets = offsets_of(&x_sizes);
     // Every row of X, repeats, and columns past it.
     let columns: Vec<u32> =
         (0..nonzeros).map(|e| if e % 97 == 5 { u32::MAX } else { (e * 31 + e / 7) % (n + 2) }).collect();
     let values = signed(nonzeros as usize, 4);
-    let arena = signed(*x_offsets.last().unwrap() as usize, dims);
+    let arena = stored(&signed(*x_offsets.last().unwrap() as usize, dims), layout.format);
     let before = signed(lengths.len() * width, 11);
     let scale = 0.75f32;
 
@@ -52,7 +68,9 @@ fn case_from(device: &Device, lengths: &[u32], x: X, dims: u32, [x_first, y_firs
     };
 
     let inputs = (upload(device, &row_offsets), upload(device, &columns), upload(device, &values));
-    let (arena_buffer, x_offsets_buffer) = (upload(device, &arena), upload(device, &x_offsets));
+    let dense = upload(device, &arena);
+    let ragged = rows_of(device, &x_sizes, &arena, layout, StateSize::default());
+    assert_eq!(ragged.pages().len() > 1, layout.page_bytes.is_some(), "{what}");
     let mut results: Vec<Vec<f32>> = Vec::new();
     for accumulated in [false, true] {
         let mut y = poisoned(device, want.len());
@@ -62,8 +80,10 @@ fn case_from(device: &Device, lengths: &[u32], x: X, dims: u32, [x_first, y_firs
             row_offsets: &inputs.0,
             columns: &inputs.1,
             values: &inputs.2,
-            x: &arena_buffer,
-            x_offsets: matches!(x, X::Ragged(..)).then_some(&x_offsets_buffer),
+            x: match x {
+                X::Dense(_) => Operand::Dense(&dense),
+                X::Ragged(..) => Operand::Ragged(&ragged),
+            },
             x_first,
             dims,
             y: &mut y,
@@ -102,8 +122,9 @@ fn case_from(device: &Device, lengths: &[u32], x: X, dims: u32, [x_first, y_firs
     assert_same("row_offsets", &inputs.0.read().unwrap(), &row_offsets);
     assert_same("columns", &inputs.1.read().unwrap(), &columns);
     assert_same("values", &inputs.2.read().unwrap(), &values);
-    assert_same("x", &arena_buffer.read().unwrap(), &arena);
-    assert_same("x_offsets", &x_offsets_buffer.read().unwrap(), &x_offsets);
+    assert_same("dense x", &dense.read().unwrap(), &arena);
+    assert_same("ragged x", &ragged.read().unwrap(), &arena);
+    assert_gaps("ragged x", &ragged);
 }
 
 /// Sizes from 0 to 16, and one row wider than most outputs.
@@ -117,14 +138,14 @@ fn parity(device: &Device) {
             // Empty rows at both ends and between.
             let lengths: Vec<u32> = (0..rows).map(|r| (r * 3) % 6 * (r % 2)).collect();
             case(device, &lengths, X::Dense(40), dims);
-            case(device, &lengths, X::Ragged(sizes, 40), dims);
+            case(device, &lengths, X::Ragged(sizes, 40, PLAIN), dims);
         }
     }
     // Long rows: side by side, across several chunks, ending on a chunk's edge, two in one chunk.
     let long = [3, 0, 130, 129, 122, 128, 0, 640, 1, 0, 1000, 1000, 300, 0, 2, 257, 0];
     for dims in [1, 5, 64, 300] {
         case(device, &long, X::Dense(40), dims);
-        case(device, &long, X::Ragged(sizes, 40), dims);
+        case(device, &long, X::Ragged(sizes, 40, PLAIN), dims);
     }
     for lengths in [&[2000][..], &[127], &[128], &[129], &[0, 0, 384], &[256, 256, 0]] {
         case(device, lengths, X::Dense(7), 6);
@@ -134,13 +155,21 @@ fn parity(device: &Device) {
         for dims in [0, 1, 5, 48] {
             for lengths in [&long[..], &[2, 0, 5, 1]] {
                 case_from(device, lengths, X::Dense(40), dims, firsts);
-                case_from(device, lengths, X::Ragged(sizes, 40), dims, firsts);
+                case_from(device, lengths, X::Ragged(sizes, 40, PLAIN), dims, firsts);
             }
         }
     }
+    // Several pages of X, f16, aligned rows; short and long rows of A.
+    for layout in layouts(400) {
+        for dims in [1, 5, 64] {
+            case(device, &long, X::Ragged(sizes, 150, layout), dims);
+        }
+        case_from(device, &long, X::Ragged(sizes, 150, layout), 20, [3, 2]);
+        case(device, &[2, 0, 5, 1, 3], X::Ragged(sizes, 150, layout), 17);
+    }
     // No rows in X: every column is past it.
     case(device, &[2, 0, 200], X::Dense(0), 3);
-    case(device, &[2, 0, 200], X::Ragged(sizes, 0), 3);
+    case(device, &[2, 0, 200], X::Ragged(sizes, 0, PLAIN), 3);
 }
 
 #[test]
@@ -155,7 +184,8 @@ fn a_row_of_300_000_nonzeros_loses_none() {
     lengths[400] = 300_000;
     for device in devices() {
         case(&device, &lengths, X::Dense(501), 6);
-        case(&device, &lengths, X::Ragged(sizes, 501), 6);
+        case(&device, &lengths, X::Ragged(sizes, 501, PLAIN), 6);
+        case(&device, &lengths, X::Ragged(sizes, 501, layouts(400)[1]), 6);
         // Small integers: every sum is exact, so one term lost or counted twice shows.
         let nonzeros = 300_007u32;
         let columns: Vec<u32> = (0..nonzeros).map(|e| e % 3).collect();
@@ -164,8 +194,7 @@ fn a_row_of_300_000_nonzeros_loses_none() {
             row_offsets: &upload(&device, &[0, 5, nonzeros - 2, nonzeros]),
             columns: &upload(&device, &columns),
             values: &upload(&device, &vec![1.0; nonzeros as usize]),
-            x: &upload(&device, &[1.0, 2.0, 4.0]),
-            x_offsets: None,
+            x: Operand::Dense(&upload(&device, &[1.0, 2.0, 4.0])),
             x_first: 0,
             dims: 1,
             y: &mut y,
@@ -206,8 +235,7 @@ fn one_order_on_every_device_and_any_number_of_threads() {
             row_offsets: &upload(device, &row_offsets),
             columns: &upload(device, &columns),
             values: &upload(device, &values),
-            x: &upload(device, &x),
-            x_offsets: None,
+            x: Operand::Dense(&upload(device, &x)),
             x_first: 0,
             dims: 36,
             y: &mut y,
@@ -251,11 +279,16 @@ fn mutants_are_rejected() {
     assert_rejects(
         SHADER.name,
         &[
-            ("if column >= params.columns {", "if column + 1u >= params.columns {"),
-            ("let size = x_offsets[column + 1u] - start;", "let size = x_offsets[column + 1u];"),
-            ("return Row(start + left_out,", "return Row(start,"),
+            ("if at >= params.x_rows {", "if at + 1u >= params.x_rows {"),
+            ("before = x_end(at - 1u);", "before = 0u;"),
+            ("return Row(row.start + left_out,", "return Row(row.start,"),
             ("+ params.dims) + params.x_first, params.dims);", "+ params.dims), params.dims);"),
             ("+ params.dims) + params.y_first + j;", "+ params.dims) + j;"),
+            ("let at = column - params.x_row;", "let at = column;"),
+            ("return output[place_of(row, j)];", "return 0.0;"),
+            ("before = partial_of(place, team.first);", "before = vec4<f32>(0.0);"),
+            ("j < params.dims && params.begins == 0u", "j < params.dims"),
+            ("x[at >> half]", "x[at]"),
             ("e < end; e++", "e + 1u < end; e++"),
             ("if end - begin <= params.chunk {", "if end - begin < params.chunk {"),
             ("if row_offsets[middle + 1u] <= position {", "if row_offsets[middle + 1u] < position {"),
@@ -276,8 +309,7 @@ fn wrong_arguments_are_errors() {
             row_offsets: &upload(device, &[0u32, 1, 2]),
             columns: &upload(device, &[0u32, 1]),
             values: &upload(device, &[1.0, 2.0]),
-            x: &upload(device, &vec![1.0; x_len]),
-            x_offsets: None,
+            x: Operand::Dense(&upload(device, &vec![1.0; x_len])),
             x_first: 0,
             dims: 2,
             y: &mut poisoned(device, y_len),
@@ -302,8 +334,7 @@ fn wrong_arguments_are_errors() {
         row_offsets: &upload(&cpu, &[]),
         columns: &upload(&cpu, &[0u32]),
         values: &upload(&cpu, &[]),
-        x: &upload(&cpu, &[]),
-        x_offsets: None,
+        x: Operand::Dense(&upload(&cpu, &[])),
         x_first: 0,
         dims: 1,
         y: &mut y,
@@ -324,8 +355,7 @@ fn buffers_of_another_device_are_errors() {
         row_offsets: &upload(&gpu, &[0u32, 1]),
         columns: &upload(&cpu, &[0u32]),
         values: &upload(&gpu, &[1.0]),
-        x: &upload(&gpu, &[1.0]),
-        x_offsets: None,
+        x: Operand::Dense(&upload(&gpu, &[1.0])),
         x_first: 0,
         dims: 1,
         y: &mut poisoned(&gpu, 1),

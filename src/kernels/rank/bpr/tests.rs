@@ -1,7 +1,12 @@
 use super::*;
 use crate::Error;
 use crate::device::Device;
-use crate::testing::{assert_close, assert_rejects, assert_same, devices, gpu, offsets_of, poisoned, signed, upload};
+use crate::kernels::table::optimizer::StateSize;
+use crate::kernels::table::rows::Layout;
+use crate::testing::{
+    assert_close, assert_gaps, assert_rejects, assert_same, devices, gpu, layouts, offsets_of, poisoned, rows_of,
+    signed, stored, upload,
+};
 
 const EPS: f64 = f32::EPSILON as f64;
 const USES: [BiasUse; 3] = [BiasUse::None, BiasUse::Learned, BiasUse::Fixed];
@@ -21,6 +26,8 @@ struct Case {
     l2_bias: f32,
     user_dims: u32,
     item_dims: u32,
+    /// Of users and of items.
+    layouts: [Layout; 2],
 }
 
 /// Per triple or gradient element: the value in f64, and how far f32 may be off.
@@ -51,7 +58,17 @@ impl Case {
             l2_bias: 0.2,
             user_dims: dims[0],
             item_dims: dims[1],
+            layouts: [Layout::default(); 2],
         }
+    }
+
+    /// The same in other layouts, with values that they hold.
+    fn laid_out(self, layouts: [Layout; 2]) -> Self {
+        // Dense users are f32.
+        let layouts = if self.weights.is_some() { [Layout::default(), layouts[1]] } else { layouts };
+        let user_arena = stored(&self.user_arena, layouts[0].format);
+        let item_arena = stored(&self.item_arena, layouts[1].format);
+        Self { layouts, user_arena, item_arena, ..self }
     }
 
     /// The same triples, users dense with some weight each.
@@ -75,23 +92,25 @@ impl Case {
     }
 
     fn run(&self, device: &Device) -> [Vec<f32>; 3] {
-        let (triples, user_arena) = (upload(device, &self.triples), upload(device, &self.user_arena));
-        let item_arena = upload(device, &self.item_arena);
-        let user_offsets = upload(device, &offsets_of(&self.user_sizes));
-        let weights = upload(device, self.weights.as_deref().unwrap_or_default());
-        let item_offsets = upload(device, &offsets_of(&self.item_sizes));
+        let triples = upload(device, &self.triples);
+        let (state, [user_layout, item_layout]) = (StateSize::default(), self.layouts);
+        let user_rows = rows_of(device, &self.user_sizes, &self.user_arena, user_layout, state);
+        let item_rows = rows_of(device, &self.item_sizes, &self.item_arena, item_layout, state);
+        let (values, weights) =
+            (upload(device, &self.user_arena), upload(device, self.weights.as_deref().unwrap_or_default()));
+        let users = match self.weights {
+            None => UserRows::Ragged(&user_rows),
+            Some(_) => UserRows::History { values: &values, weights: &weights },
+        };
+        let len = Bpr::workspace_len(self.batch() as u32, users, &item_rows, [self.user_dims, self.item_dims]);
+        let mut workspace = poisoned(device, len);
         let mut loss = poisoned(device, self.batch());
         let mut user_gradients = poisoned(device, self.batch() * self.user_dims as usize);
         let mut item_gradients = poisoned(device, 2 * self.batch() * self.item_dims as usize);
         Bpr {
             triples: &triples,
-            user_arena: &user_arena,
-            users: match self.weights {
-                None => UserRows::Ragged(&user_offsets),
-                Some(_) => UserRows::History(&weights),
-            },
-            item_arena: &item_arena,
-            item_offsets: &item_offsets,
+            users,
+            items: &item_rows,
             item_bias: self.item_bias,
             l2: self.l2,
             l2_bias: self.l2_bias,
@@ -100,11 +119,15 @@ impl Case {
             loss: &mut loss,
             user_gradients: &mut user_gradients,
             item_gradients: &mut item_gradients,
+            workspace: &mut workspace,
         }
         .run(device)
         .unwrap();
-        assert_same("user_arena", &user_arena.read().unwrap(), &self.user_arena);
-        assert_same("item_arena", &item_arena.read().unwrap(), &self.item_arena);
+        assert_same("users.values", &values.read().unwrap(), &self.user_arena);
+        for (what, rows, values) in [("users", &user_rows, &self.user_arena), ("items", &item_rows, &self.item_arena)] {
+            assert_same(what, &rows.read().unwrap(), values);
+            assert_gaps(what, rows);
+        }
         [loss, user_gradients, item_gradients].map(|b| b.read().unwrap())
     }
 
@@ -262,6 +285,19 @@ fn parity(device: &Device) {
             case.check(device, &format!("history dims {dims:?} batch {batch}"));
         }
     }
+    // Users and items in every layout, each with each number of pages of the other.
+    let layouts = layouts(16);
+    for (k, users) in layouts.into_iter().enumerate() {
+        for items in [layouts[k], layouts[(k + 1) % 6], layouts[(k + 3) % 6]] {
+            for (dims, batch) in [([16, 17], 257), ([5, 3], 40), ([1, 1], 8), ([0, 0], 3)] {
+                let [user_sizes, item_sizes] = &tables()[0];
+                let case = Case::new(batch, user_sizes, item_sizes, dims, USES[(k + batch as usize) % 3]);
+                let what = format!("users {users:?} items {items:?} dims {dims:?} batch {batch}");
+                case.clone().laid_out([users, items]).check(device, &what);
+                case.with_history().laid_out([users, items]).check(device, &format!("history, {what}"));
+            }
+        }
+    }
     Case::new(20, &[2, 700, 1], &[700, 3, 0, 650], [700, 700], BiasUse::Learned).check(device, "giant rows");
     Case::new(20, &[2, 700, 1], &[700, 3, 0, 650], [700, 700], BiasUse::None).check(device, "giant rows");
 }
@@ -281,6 +317,9 @@ fn gradients_match_finite_differences() {
             if history {
                 case = case.with_history();
             }
+            // Of every bias and of the history: both tables in several pages, or the items alone.
+            let paged = layouts(8)[2];
+            case = case.laid_out([if item_bias == BiasUse::None { Layout::default() } else { paged }, paged]);
             let sizes = [&case.user_sizes, &case.item_sizes];
             let [_, user_gradients, item_gradients] = case.run(&device);
             let tables = [wide(&case.user_arena), wide(&case.item_arena)];
@@ -364,7 +403,12 @@ fn the_same_bits_twice() {
 #[test]
 fn more_than_65535_groups() {
     if let Some(gpu) = gpu() {
-        Case::new(8 * 65_536 + 1, &[1, 0, 1], &[17, 2], [1, 17], BiasUse::Learned).check(&Device::Gpu(gpu), "folded");
+        Case::new(8 * 65_536 + 1, &[1, 0, 1], &[17, 2], [1, 17], BiasUse::Learned)
+            .check(&Device::Gpu(gpu.clone()), "folded");
+        let paged = layouts(17)[1];
+        Case::new(1001, &[1, 0, 1], &[17, 2, 20, 9], [1, 17], BiasUse::Learned)
+            .laid_out([Layout::default(), paged])
+            .check(&Device::Gpu(gpu.with_max_groups(17)), "folded in pages");
     }
 }
 
@@ -385,6 +429,19 @@ fn mutants_are_rejected() {
             ("(params.count + b) * params.item_dims", "b * params.item_dims"),
             ("let decay_bias = 2.0 * params.l2_bias", "let decay_bias = 2.0 * params.l2"),
             ("&& negative_id < params.items", ""),
+            // Of rows that are found by a directory, and of those that are gathered.
+            ("before = user_end(id - 1u);", "before = 0u;"),
+            ("before = item_end(id - 1u);", "before = 0u;"),
+            ("item_arena[at >> item_half]", "item_arena[at]"),
+            ("user_arena[at >> user_half]", "user_arena[at]"),
+            (
+                "(at - params.count) * params.item_dims, item_directory[at]",
+                "(at - params.count) * params.item_dims, params.item_dims",
+            ),
+            ("Row(params.user_values + at * params.user_dims", "Row(params.user_values + (at / 2u) * params.user_dims"),
+            ("let row_of_page = triples[at] - params.first_row;", "let row_of_page = triples[at];"),
+            ("let at = params.first + occurrence;", "let at = occurrence;"),
+            ("workspace[at] = row.size;", "workspace[at] = params.user_dims;"),
             (
                 "if j < negative.size {\n                of_negative",
                 "if j < params.item_dims {\n                of_negative",
@@ -397,17 +454,15 @@ fn mutants_are_rejected() {
 #[test]
 fn bad_arguments_are_errors() {
     let device = Device::cpu();
-    let (triples, offsets) = (upload(&device, &[0u32, 0, 0]), upload(&device, &[0u32, 1]));
-    let arena = upload(&device, &[1.0f32]);
+    let triples = upload(&device, &[0u32, 0, 0]);
+    let rows = rows_of(&device, &[1], &[1.0], Layout::default(), StateSize::default());
     let run = |triples: &Buffer<u32>, l2: f32, dims: u32, loss: usize| {
         let mut outputs = [poisoned(&device, loss), poisoned(&device, 1), poisoned(&device, 2)];
         let [loss, user_gradients, item_gradients] = &mut outputs;
         Bpr {
             triples,
-            user_arena: &arena,
-            users: UserRows::Ragged(&offsets),
-            item_arena: &arena,
-            item_offsets: &offsets,
+            users: UserRows::Ragged(&rows),
+            items: &rows,
             item_bias: BiasUse::None,
             l2,
             l2_bias: 0.0,
@@ -416,6 +471,7 @@ fn bad_arguments_are_errors() {
             loss,
             user_gradients,
             item_gradients,
+            workspace: &mut poisoned(&device, 0),
         }
         .run(&device)
     };
@@ -426,4 +482,35 @@ fn bad_arguments_are_errors() {
     assert!(matches!(run(&triples, 0.0, 1, 2), Err(Error::Shape { arg: "loss", expected: 1, got: 2, .. })));
     let odd = upload(&device, &[0u32, 0]);
     assert!(matches!(run(&odd, 0.0, 1, 1), Err(Error::Shape { arg: "triples", expected: 0, got: 2, .. })));
+}
+
+#[test]
+fn a_gpu_wants_a_workspace_for_several_pages() {
+    let Some(gpu) = gpu() else { return };
+    let device = Device::Gpu(gpu);
+    let triples = upload(&device, &[0, 0, 1]);
+    let page_bytes = Some(32);
+    let [one, two] = [None, page_bytes].map(|page_bytes| {
+        let layout = Layout { page_bytes, ..Layout::default() };
+        rows_of(&device, &[8, 8], &[1.0; 16], layout, StateSize::default())
+    });
+    let words = |users, items| Bpr::workspace_len(1, UserRows::Ragged(users), items, [8, 8]);
+    assert_eq!([words(&one, &one), words(&two, &one), words(&one, &two), words(&two, &two)], [0, 11, 19, 27]);
+    let error = Bpr {
+        triples: &triples,
+        users: UserRows::Ragged(&one),
+        items: &two,
+        item_bias: BiasUse::None,
+        l2: 0.0,
+        l2_bias: 0.0,
+        user_dims: 8,
+        item_dims: 8,
+        loss: &mut poisoned(&device, 1),
+        user_gradients: &mut poisoned(&device, 8),
+        item_gradients: &mut poisoned(&device, 16),
+        workspace: &mut poisoned(&device, 18),
+    }
+    .run(&device)
+    .unwrap_err();
+    assert_eq!(error.to_string(), "rank/bpr: `workspace` has length 18, expected 19");
 }
