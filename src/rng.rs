@@ -256,7 +256,9 @@ mod tests {
         let key = [0xDEAD_BEEF, 77];
         for salt in [0u32, 1, 0x8000_0000, u32::MAX] {
             let counters: [[u32; BLOCKS]; 4] = std::array::from_fn(|w| {
-                std::array::from_fn(|b| (b as u32 * 0x9E37_79B9) ^ (w as u32 * 0x85EB_CA6B) ^ salt)
+                std::array::from_fn(|b| {
+                    (b as u32).wrapping_mul(0x9E37_79B9) ^ (w as u32).wrapping_mul(0x85EB_CA6B) ^ salt
+                })
             });
             let got = normal_blocks(counters, key);
             for b in 0..BLOCKS {

@@ -2,7 +2,7 @@
 
 use super::buffer::check_words;
 use super::profile::{Timeline, timed};
-use super::{Buffer, Device, Element, Gpu};
+use super::{Buffer, Device, Dispatches, Element, Gpu};
 use crate::{Error, Result};
 
 /// An operator with its arguments: a struct with named fields, checked, then launched.
@@ -19,11 +19,11 @@ pub trait Kernel: Sized {
     /// Names the operator and the argument.
     fn check(&self) -> Result<()>;
 
-    /// The GPU side, after [`check`](Kernel::check): records dispatches and nothing else.
+    /// The GPU side, after [`check`](Kernel::check): lists dispatches and does nothing else.
     ///
     /// # Errors
     /// Buffers of another device, or a launch past the device's limits.
-    fn dispatch(self, gpu: &Gpu, pass: &mut wgpu::ComputePass<'_>) -> Result<()>;
+    fn dispatch(self, gpu: &Gpu, list: &mut Dispatches) -> Result<()>;
 
     /// The CPU side, after [`check`](Kernel::check).
     ///
@@ -31,13 +31,14 @@ pub trait Kernel: Sized {
     /// Buffers that do not live on the CPU.
     fn twin(self) -> Result<()>;
 
-    /// Records into a caller's compute pass. Never submits, polls, blocks or reads back.
+    /// Records into a caller's compute pass. Never submits, polls, blocks or reads back. The pass has another pipeline, bind group 0 and
+    /// immediates afterwards.
     ///
     /// # Errors
-    /// Those of [`check`](Kernel::check) and [`dispatch`](Kernel::dispatch).
+    /// Those of [`check`](Kernel::check) and [`dispatch`](Kernel::dispatch); nothing has been recorded then.
     fn record(self, gpu: &Gpu, pass: &mut wgpu::ComputePass<'_>) -> Result<()> {
-        self.check()?;
-        self.dispatch(gpu, pass)
+        listed(self, gpu)?.record(pass);
+        Ok(())
     }
 
     /// Runs on the device: at once on the CPU, as one submission on a GPU (which does not wait for its end).
@@ -49,6 +50,14 @@ pub trait Kernel: Sized {
         commands.run(self)?;
         commands.submit()
     }
+}
+
+/// The dispatches of a kernel whose arguments are sound.
+fn listed<K: Kernel>(kernel: K, gpu: &Gpu) -> Result<Dispatches> {
+    kernel.check()?;
+    let mut list = Dispatches::default();
+    kernel.dispatch(gpu, &mut list)?;
+    Ok(list)
 }
 
 /// Launches collected for one submission. Dropped without [`submit`](Commands::submit), a GPU's launches never run.
@@ -78,12 +87,15 @@ impl Commands {
     /// # Errors
     /// The kernel's own; what was launched before stays.
     pub fn run<K: Kernel>(&mut self, kernel: K) -> Result<()> {
-        kernel.check()?;
         match &mut self.0 {
-            None => timed(K::NAME, || kernel.twin()),
+            None => {
+                kernel.check()?;
+                timed(K::NAME, || kernel.twin())
+            }
             Some(recording) => {
-                let gpu = recording.gpu.clone();
-                kernel.dispatch(&gpu, recording.pass(K::NAME))
+                let list = listed(kernel, &recording.gpu)?;
+                list.record(recording.pass(K::NAME));
+                Ok(())
             }
         }
     }

@@ -13,6 +13,7 @@ pub(crate) mod shader;
 pub use buffer::{Buffer, Element};
 pub use commands::{Commands, Kernel};
 pub use gpu::{Gpu, GpuOptions};
+pub use pipeline::Dispatches;
 pub(crate) use pipeline::{Binding, Launch};
 pub use profile::KERNEL_TIMES;
 pub(crate) use shader::{Access, Entry, Shader, params};

@@ -36,52 +36,70 @@ pub(crate) struct Launch<'a> {
     pub groups: u64,
 }
 
+/// The dispatches of an operator. All are made before the first is recorded, so that an error leaves the caller's pass as it was.
+#[derive(Default)]
+pub struct Dispatches(Vec<Dispatch>);
+
+struct Dispatch {
+    pipeline: wgpu::ComputePipeline,
+    group: wgpu::BindGroup,
+    immediates: Option<Vec<u32>>,
+    groups: (u32, u32),
+}
+
+impl Dispatches {
+    /// Records all of them.
+    pub(crate) fn record(self, pass: &mut wgpu::ComputePass<'_>) {
+        for Dispatch { pipeline, group, immediates, groups: (x, y) } in self.0 {
+            pass.set_pipeline(&pipeline);
+            pass.set_bind_group(0, &group, &[]);
+            if let Some(params) = immediates {
+                pass.set_immediates(0, bytemuck::cast_slice(&params));
+            }
+            pass.dispatch_workgroups(x, y, 1);
+        }
+    }
+}
+
 impl Launch<'_> {
-    /// Records the dispatch. No groups, no dispatch.
-    pub(crate) fn record(self, gpu: &Gpu, pass: &mut wgpu::ComputePass<'_>) -> Result<()> {
+    /// Adds the dispatch to a list. No groups, no dispatch.
+    pub(crate) fn record(self, gpu: &Gpu, list: &mut Dispatches) -> Result<()> {
         let op = self.shader.name;
         let entry = self.shader.entry(self.entry);
         assert_eq!(entry.bindings.len(), self.bindings.len(), "{op}: {} declares other bindings", entry.name);
         assert_eq!(self.params.len(), self.shader.params.len(), "{op}: {} gets other parameters", entry.name);
         entry.check(op, gpu.limits())?;
-        let (x, y) = fold(op, self.groups, gpu.limits())?;
+        let groups = fold(op, self.groups, gpu.limits())?;
+        let buffers = self.bindings.iter().map(|binding| binding.resolve(op, gpu)).collect::<Result<Vec<_>>>()?;
+        self.check_aliases(op, entry, &buffers)?;
         if self.groups == 0 {
             return Ok(());
         }
-        let buffers = self.bindings.iter().map(|binding| binding.resolve(op, gpu)).collect::<Result<Vec<_>>>()?;
-        self.check_aliases(op, entry, &buffers)?;
-        let pipeline = gpu.pipelines().get(gpu, self.shader, entry, self.constants);
-        let params: &[u8] = bytemuck::cast_slice(&self.params);
-        let immediates = gpu.has_immediates();
-        let uniform = (!immediates).then(|| gpu.create_filled(op, wgpu::BufferUsages::UNIFORM, params));
+        let Pipeline { pipeline, layout } = gpu.pipelines().get(gpu, self.shader, entry, self.constants);
+        let uniform = (!gpu.has_immediates())
+            .then(|| gpu.create_filled(op, wgpu::BufferUsages::UNIFORM, bytemuck::cast_slice(&self.params)));
         let bound = entry.bindings.iter().map(|(index, _)| *index).zip(buffers);
         let entries: Vec<_> = (uniform.iter().map(|uniform| (0, uniform)).chain(bound))
             .map(|(binding, buffer)| wgpu::BindGroupEntry { binding, resource: buffer.as_entire_binding() })
             .collect();
-        let group = gpu.device().create_bind_group(&wgpu::BindGroupDescriptor {
-            label: Some(op),
-            layout: &pipeline.layout,
-            entries: &entries,
-        });
-        pass.set_pipeline(&pipeline.pipeline);
-        pass.set_bind_group(0, &group, &[]);
-        if immediates {
-            pass.set_immediates(0, params);
-        }
-        pass.dispatch_workgroups(x, y, 1);
+        let descriptor = wgpu::BindGroupDescriptor { label: Some(op), layout: &layout, entries: &entries };
+        let group = gpu.device().create_bind_group(&descriptor);
+        let immediates = gpu.has_immediates().then_some(self.params);
+        list.0.push(Dispatch { pipeline, group, immediates, groups });
         Ok(())
     }
 }
 
 impl Launch<'_> {
-    /// What is written must not be read under another name: wrapped buffers may be one and the same. (Two names to write are
-    /// regions of one workspace, or the arena in place of state that an optimizer lacks.)
+    /// What is written must not have another name: wrapped buffers may be one and the same. (One argument twice to write is regions of a
+    /// workspace, or the values in place of state that an optimizer lacks.)
     fn check_aliases(&self, op: &'static str, entry: &Entry, buffers: &[&wgpu::Buffer]) -> Result<()> {
         let of = |i: usize| (self.bindings[i].arg, entry.bindings[i].1, buffers[i]);
         for i in 0..buffers.len() {
             let (arg, access, buffer) = of(i);
             for (other, other_access, other_buffer) in (0..i).map(of) {
-                if buffer == other_buffer && access != other_access {
+                let written = access == Access::Write || other_access == Access::Write;
+                if buffer == other_buffer && written && (access != other_access || arg != other) {
                     let (expected, got) = ("a buffer of its own", format!("that of `{other}`"));
                     return Err(Error::Buffer { op, arg, expected, got });
                 }

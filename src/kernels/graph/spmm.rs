@@ -29,7 +29,7 @@ use std::ops::Range;
 use half::f16;
 use rayon::prelude::*;
 
-use crate::device::{Access, Binding, Buffer, Entry, Gpu, Kernel, Launch, Shader, params};
+use crate::device::{Access, Binding, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
 use crate::kernels::table::rows::{Format, HostRows, Place, Rows, Value};
 use crate::kernels::{MAX_TRIPS, check};
 use crate::{Error, Result};
@@ -224,7 +224,7 @@ impl Kernel for Spmm<'_> {
         Ok(())
     }
 
-    fn dispatch(self, gpu: &Gpu, pass: &mut wgpu::ComputePass<'_>) -> Result<()> {
+    fn dispatch(self, gpu: &Gpu, list: &mut Dispatches) -> Result<()> {
         let nonzeros = self.columns.len();
         let chunk = chunk(nonzeros);
         let lanes = lanes(self.dims);
@@ -278,7 +278,7 @@ impl Kernel for Spmm<'_> {
                     bindings: &bindings,
                     groups: (units * u64::from(tiles)).div_ceil(u64::from(256 / lanes)),
                 }
-                .record(gpu, pass)
+                .record(gpu, list)
             };
             let outputs = [y.binding("y"), total.binding("total")];
             launch("short_rows", matrix().into_iter().chain(outputs).collect(), params.rows.into())?;

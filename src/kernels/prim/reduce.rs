@@ -12,7 +12,7 @@
 use rayon::prelude::*;
 
 use crate::Result;
-use crate::device::{Access, Buffer, Element, Entry, Gpu, Kernel, Launch, Shader, params};
+use crate::device::{Access, Buffer, Dispatches, Element, Entry, Gpu, Kernel, Launch, Shader, params};
 use crate::kernels::check;
 
 pub(crate) static SHADER: Shader = Shader {
@@ -114,7 +114,7 @@ impl<T: Reducible> Kernel for Reduce<'_, T> {
         check::at_least(Self::NAME, "out", self.out.len(), Self::out_len(self.input.len() as u32) as u64)
     }
 
-    fn dispatch(self, gpu: &Gpu, pass: &mut wgpu::ComputePass<'_>) -> Result<()> {
+    fn dispatch(self, gpu: &Gpu, list: &mut Dispatches) -> Result<()> {
         let constants = &[("operation", f64::from(code::<T>(self.operator))), ("items", f64::from(ITEMS))];
         let mut count = self.input.len() as u32;
         let stretch = tiles_of(count);
@@ -133,7 +133,7 @@ impl<T: Reducible> Kernel for Reduce<'_, T> {
                 bindings: &bindings,
                 groups: tiles_of(count).into(),
             }
-            .record(gpu, pass)?;
+            .record(gpu, list)?;
             if tiles_of(count) == 1 {
                 return Ok(());
             }

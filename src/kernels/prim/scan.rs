@@ -7,7 +7,7 @@
 //! `2 * levels - 1` dispatches with tiles of 4,096; 4n bytes read twice, 4n written.
 
 use crate::Result;
-use crate::device::{Access, Buffer, Entry, Gpu, Kernel, Launch, Shader, params};
+use crate::device::{Access, Binding, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
 use crate::kernels::check;
 
 pub(crate) static SHADER: Shader = Shader {
@@ -53,17 +53,34 @@ impl Scan<'_> {
     }
 }
 
-/// A stretch of a buffer, from `base`.
+/// A stretch of an argument's buffer, from `base`.
 #[derive(Clone, Copy)]
 pub(crate) struct Region<'a> {
-    pub buffer: &'a Buffer<u32>,
+    arg: &'static str,
+    buffer: &'a Buffer<u32>,
     pub base: u32,
+}
+
+impl<'a> Region<'a> {
+    /// From the begin.
+    pub fn new(arg: &'static str, buffer: &'a Buffer<u32>) -> Self {
+        Self { arg, buffer, base: 0 }
+    }
+
+    /// From elsewhere in the same buffer.
+    pub fn at(self, base: u32) -> Self {
+        Self { base, ..self }
+    }
+
+    pub fn binding(&self) -> Binding<'a> {
+        self.buffer.binding(self.arg)
+    }
 }
 
 /// Records the scan of `count` words, with `items` of them a thread.
 pub(crate) fn record_scan(
     gpu: &Gpu,
-    pass: &mut wgpu::ComputePass<'_>,
+    list: &mut Dispatches,
     values: Region<'_>,
     workspace: Region<'_>,
     (count, inclusive, items): (u32, bool, u32),
@@ -74,7 +91,7 @@ pub(crate) fn record_scan(
     let mut end = workspace.base;
     while levels[levels.len() - 1].0 > tile {
         let tiles = levels[levels.len() - 1].0.div_ceil(tile);
-        levels.push((tiles, Region { base: end, ..workspace }));
+        levels.push((tiles, workspace.at(end)));
         end += tiles;
     }
     let mut launch = |entry, level: usize| {
@@ -93,10 +110,10 @@ pub(crate) fn record_scan(
                 carry: u32::from(carry.is_some()),
             }
             .words(),
-            bindings: &[values.buffer.binding("values"), sums.buffer.binding("workspace")],
+            bindings: &[values.binding(), sums.binding()],
             groups: u64::from(count.div_ceil(tile)),
         }
-        .record(gpu, pass)
+        .record(gpu, list)
     };
     for level in 0..levels.len() - 1 {
         launch("reduce_tiles", level)?;
@@ -126,10 +143,9 @@ impl Kernel for Scan<'_> {
         Ok(())
     }
 
-    fn dispatch(self, gpu: &Gpu, pass: &mut wgpu::ComputePass<'_>) -> Result<()> {
-        let values = Region { buffer: self.values, base: 0 };
-        let workspace = Region { buffer: self.workspace, base: 0 };
-        record_scan(gpu, pass, values, workspace, (self.count, self.inclusive, ITEMS))
+    fn dispatch(self, gpu: &Gpu, list: &mut Dispatches) -> Result<()> {
+        let (values, workspace) = (Region::new("values", self.values), Region::new("workspace", self.workspace));
+        record_scan(gpu, list, values, workspace, (self.count, self.inclusive, ITEMS))
     }
 
     fn twin(self) -> Result<()> {
@@ -171,10 +187,10 @@ mod tests {
         match device {
             Device::Gpu(gpu) if items != ITEMS => {
                 let mut encoder = gpu.device().create_command_encoder(&Default::default());
-                let mut pass = encoder.begin_compute_pass(&Default::default());
-                let (values, workspace) = (Region { buffer: &values, base: 0 }, Region { buffer: &workspace, base: 0 });
-                record_scan(gpu, &mut pass, values, workspace, (count, inclusive, items)).unwrap();
-                drop(pass);
+                let mut list = Dispatches::default();
+                let (values, workspace) = (Region::new("values", &values), Region::new("workspace", &workspace));
+                record_scan(gpu, &mut list, values, workspace, (count, inclusive, items)).unwrap();
+                list.record(&mut encoder.begin_compute_pass(&Default::default()));
                 gpu.queue().submit([encoder.finish()]);
             }
             _ => {

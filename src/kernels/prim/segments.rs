@@ -14,7 +14,7 @@ use rayon::prelude::*;
 
 use super::scan::{self, Region, Scan, record_scan};
 use crate::Result;
-use crate::device::{Access, Buffer, Entry, Gpu, Kernel, Launch, Shader, params};
+use crate::device::{Access, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
 use crate::kernels::{MAX_TRIPS, check};
 
 pub(crate) static SHADER: Shader = Shader {
@@ -76,10 +76,10 @@ impl Kernel for Runs<'_> {
         check::at_least(Self::NAME, "workspace", self.workspace.len(), needed as u64)
     }
 
-    fn dispatch(self, gpu: &Gpu, pass: &mut wgpu::ComputePass<'_>) -> Result<()> {
+    fn dispatch(self, gpu: &Gpu, list: &mut Dispatches) -> Result<()> {
         let count = self.keys.len() as u32;
         let workspace = &*self.workspace;
-        let launch = |pass: &mut wgpu::ComputePass<'_>, entry, bindings: &[_]| {
+        let launch = |list: &mut Dispatches, entry, bindings: &[_]| {
             Launch {
                 shader: &SHADER,
                 entry,
@@ -88,18 +88,18 @@ impl Kernel for Runs<'_> {
                 bindings,
                 groups: u64::from(count.div_ceil(256).max(1)),
             }
-            .record(gpu, pass)
+            .record(gpu, list)
         };
-        launch(pass, "mark_runs", &[self.keys.binding("keys"), workspace.binding("workspace")])?;
-        let region = |base| Region { buffer: workspace, base };
-        record_scan(gpu, pass, region(0), region(count), (count, true, scan::ITEMS))?;
+        launch(list, "mark_runs", &[self.keys.binding("keys"), workspace.binding("workspace")])?;
+        let region = |base| Region::new("workspace", workspace).at(base);
+        record_scan(gpu, list, region(0), region(count), (count, true, scan::ITEMS))?;
         let buffers = [
             self.keys.binding("keys"),
             workspace.binding("workspace"),
             self.runs.binding("runs"),
             self.starts.binding("starts"),
         ];
-        launch(pass, "collect_runs", &buffers)
+        launch(list, "collect_runs", &buffers)
     }
 
     fn twin(self) -> Result<()> {
@@ -148,7 +148,7 @@ impl Kernel for SegmentedSum<'_> {
         check::len(Self::NAME, "sums", self.sums.len(), segments.into())
     }
 
-    fn dispatch(self, gpu: &Gpu, pass: &mut wgpu::ComputePass<'_>) -> Result<()> {
+    fn dispatch(self, gpu: &Gpu, list: &mut Dispatches) -> Result<()> {
         let segments = self.offsets.len() as u32 - 1;
         let lanes = lanes(self.values.len(), segments);
         let strides = self.longest.div_ceil(lanes).max(1);
@@ -161,7 +161,7 @@ impl Kernel for SegmentedSum<'_> {
                 bindings: &[self.values.binding("values"), self.offsets.binding("offsets"), self.sums.binding("sums")],
                 groups: u64::from(segments).div_ceil(u64::from(256 / lanes)),
             }
-            .record(gpu, pass)?;
+            .record(gpu, list)?;
         }
         Ok(())
     }

@@ -7,7 +7,7 @@
 //! `p = 2 * ceil(bits / 8)` passes of a count, a scan and a scatter; about `28 * n * p` bytes.
 
 use crate::Result;
-use crate::device::{Access, Buffer, Entry, Gpu, Kernel, Launch, Shader, params};
+use crate::device::{Access, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
 use crate::kernels::check;
 
 use super::scan::{self, Region, Scan, record_scan};
@@ -88,10 +88,10 @@ impl Kernel for Sort<'_> {
         Ok(())
     }
 
-    fn dispatch(self, gpu: &Gpu, pass: &mut wgpu::ComputePass<'_>) -> Result<()> {
-        let home = [Region { buffer: self.keys, base: 0 }, Region { buffer: self.payload, base: 0 }];
-        let space = Region { buffer: self.workspace, base: 0 };
-        record_sort(gpu, pass, home, space, (self.count, self.bits, ITEMS))
+    fn dispatch(self, gpu: &Gpu, list: &mut Dispatches) -> Result<()> {
+        let home = [Region::new("keys", self.keys), Region::new("payload", self.payload)];
+        let space = Region::new("workspace", self.workspace);
+        record_sort(gpu, list, home, space, (self.count, self.bits, ITEMS))
     }
 
     fn twin(self) -> Result<()> {
@@ -106,7 +106,7 @@ impl Kernel for Sort<'_> {
 /// Records the sort of `count` keys below `2^bits`, with `items` of them a thread. The regions may share a buffer.
 pub(crate) fn record_sort(
     gpu: &Gpu,
-    pass: &mut wgpu::ComputePass<'_>,
+    list: &mut Dispatches,
     home: [Region<'_>; 2],
     space: Region<'_>,
     (count, bits, items): (u32, u32, u32),
@@ -114,8 +114,7 @@ pub(crate) fn record_sort(
     let tiles = count.div_ceil(256 * items);
     let passes = 2 * bits.div_ceil(8);
     let width = bits.div_ceil(passes.max(1));
-    let workspace = space.buffer;
-    let part = |skip| Region { buffer: workspace, base: space.base + skip };
+    let part = |skip| space.at(space.base + skip);
     let away = [part(0), part(count)];
     let (counts, scan_space) = (part(2 * count), part(2 * count + 16 * tiles));
     for index in 0..passes {
@@ -132,27 +131,25 @@ pub(crate) fn record_sort(
             counts: counts.base,
         };
         let constants = &[("items", f64::from(items))];
-        let [keys_from, payload_from] = [from[0].buffer.binding("keys"), from[1].buffer.binding("payload")];
-        let [keys_to, payload_to] = [to[0].buffer.binding("keys"), to[1].buffer.binding("payload")];
         Launch {
             shader: &SHADER,
             entry: "count_tiles",
             constants,
             params: params.words(),
-            bindings: &[from[0].buffer.binding("keys"), workspace.binding("workspace")],
+            bindings: &[from[0].binding(), space.binding()],
             groups: tiles.into(),
         }
-        .record(gpu, pass)?;
-        record_scan(gpu, pass, counts, scan_space, (16 * tiles, false, scan::ITEMS))?;
+        .record(gpu, list)?;
+        record_scan(gpu, list, counts, scan_space, (16 * tiles, false, scan::ITEMS))?;
         Launch {
             shader: &SHADER,
             entry: "scatter_tiles",
             constants,
             params: params.words(),
-            bindings: &[keys_from, payload_from, keys_to, payload_to, workspace.binding("workspace")],
+            bindings: &[from[0].binding(), from[1].binding(), to[0].binding(), to[1].binding(), space.binding()],
             groups: tiles.into(),
         }
-        .record(gpu, pass)?;
+        .record(gpu, list)?;
     }
     Ok(())
 }
@@ -205,11 +202,11 @@ mod tests {
         match device {
             Device::Gpu(gpu) if items != ITEMS => {
                 let mut encoder = gpu.device().create_command_encoder(&Default::default());
-                let mut pass = encoder.begin_compute_pass(&Default::default());
-                let home = [Region { buffer: &keys, base: 0 }, Region { buffer: &payload, base: 0 }];
-                let space = Region { buffer: &workspace, base: 0 };
-                record_sort(gpu, &mut pass, home, space, (count, bits, items)).unwrap();
-                drop(pass);
+                let mut list = Dispatches::default();
+                let home = [Region::new("keys", &keys), Region::new("payload", &payload)];
+                let space = Region::new("workspace", &workspace);
+                record_sort(gpu, &mut list, home, space, (count, bits, items)).unwrap();
+                list.record(&mut encoder.begin_compute_pass(&Default::default()));
                 gpu.queue().submit([encoder.finish()]);
             }
             _ => {

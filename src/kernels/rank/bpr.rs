@@ -32,7 +32,7 @@ use half::f16;
 use rayon::prelude::*;
 
 use crate::Result;
-use crate::device::{Access, Buffer, Entry, Gpu, Kernel, Launch, Shader, params};
+use crate::device::{Access, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
 use crate::kernels::table::lookup::lanes;
 use crate::kernels::table::rows::{Format, HostRows, Place, Rows, Value};
 use crate::kernels::{TASK_ELEMENTS, check};
@@ -205,7 +205,7 @@ impl Bpr<'_> {
     /// Copies the rows that the ids from `first` on name to the workspace, where they begin at `values`.
     fn gather(
         &self,
-        (gpu, pass): (&Gpu, &mut wgpu::ComputePass<'_>),
+        (gpu, list): (&Gpu, &mut Dispatches),
         rows: &Rows,
         (first, occurrences): (u32, u32),
         (values, dims): (u64, u32),
@@ -234,7 +234,7 @@ impl Bpr<'_> {
                 bindings: &[self.triples.binding("triples"), arena, directory, self.workspace.binding("workspace")],
                 groups: u64::from(occurrences).div_ceil(u64::from(256 / lanes)),
             }
-            .record(gpu, pass)?;
+            .record(gpu, list)?;
         }
         Ok(())
     }
@@ -272,14 +272,14 @@ impl Kernel for Bpr<'_> {
         Ok(())
     }
 
-    fn dispatch(self, gpu: &Gpu, pass: &mut wgpu::ComputePass<'_>) -> Result<()> {
+    fn dispatch(self, gpu: &Gpu, list: &mut Dispatches) -> Result<()> {
         let lanes = lanes(self.user_dims.max(self.item_dims));
         let count = self.loss.len() as u32;
         let at = self.gathered();
         let nothing = Place { first: 0, rows: 0, blocks: 0, shift: 0, alignment: 1 };
         let workspace = || self.workspace.binding("workspace");
         if let Some(rows) = self.users.paged() {
-            self.gather((gpu, &mut *pass), rows, (0, count), (at.user_values, self.user_dims))?;
+            self.gather((gpu, &mut *list), rows, (0, count), (at.user_values, self.user_dims))?;
         }
         let (user_place, [user_arena, user_directory], user_half) = match self.users {
             UserRows::Ragged(rows) => match rows.pages() {
@@ -291,7 +291,7 @@ impl Kernel for Bpr<'_> {
             }
         };
         if let Some(rows) = paged(self.items) {
-            self.gather((gpu, &mut *pass), rows, (count, 2 * count), (at.item_values, self.item_dims))?;
+            self.gather((gpu, &mut *list), rows, (count, 2 * count), (at.item_values, self.item_dims))?;
         }
         let (item_place, [item_arena, item_directory], item_half) = match self.items.pages() {
             [page] => (page.place, page.bindings(), page.half().1),
@@ -342,7 +342,7 @@ impl Kernel for Bpr<'_> {
             ],
             groups: u64::from(count).div_ceil(u64::from(256 / lanes)),
         }
-        .record(gpu, pass)
+        .record(gpu, list)
     }
 
     fn twin(self) -> Result<()> {

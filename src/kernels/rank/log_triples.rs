@@ -25,7 +25,7 @@
 use rayon::prelude::*;
 
 use crate::Result;
-use crate::device::{Access, Buffer, Entry, Gpu, Kernel, Launch, Shader, params};
+use crate::device::{Access, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
 use crate::kernels::check;
 use crate::rng::{Purpose, below, key, philox};
 
@@ -97,7 +97,7 @@ impl Kernel for SampleLogTriples<'_> {
         check::len(op, "triples", self.triples.len(), expected)
     }
 
-    fn dispatch(self, gpu: &Gpu, pass: &mut wgpu::ComputePass<'_>) -> Result<()> {
+    fn dispatch(self, gpu: &Gpu, list: &mut Dispatches) -> Result<()> {
         let [seed_low, seed_high] = key(self.seed);
         Launch {
             shader: &SHADER,
@@ -123,7 +123,7 @@ impl Kernel for SampleLogTriples<'_> {
             ],
             groups: u64::from(self.batch.div_ceil(WORKGROUP)),
         }
-        .record(gpu, pass)
+        .record(gpu, list)
     }
 
     fn twin(self) -> Result<()> {

@@ -20,7 +20,7 @@
 
 mod cpu;
 
-use crate::device::{Access, Buffer, Entry, Gpu, Kernel, Launch, Shader, params};
+use crate::device::{Access, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
 use crate::kernels::{MAX_TRIPS, check};
 use crate::{Error, Result};
 
@@ -129,7 +129,7 @@ impl Kernel for TopK<'_> {
         check::at_least(op, "best_positions", self.best_positions.len(), best)
     }
 
-    fn dispatch(self, gpu: &Gpu, pass: &mut wgpu::ComputePass<'_>) -> Result<()> {
+    fn dispatch(self, gpu: &Gpu, list: &mut Dispatches) -> Result<()> {
         // A round's trips: the products, a search in the exclusions, a sort of 512.
         let window = MAX_TRIPS / (self.dims / 4 + 104) * 256;
         let mut first = 0u32;
@@ -160,7 +160,7 @@ impl Kernel for TopK<'_> {
                 ],
                 groups: self.query_count.into(),
             }
-            .record(gpu, pass)?;
+            .record(gpu, list)?;
             first = last;
             // An empty tile still empties fresh lists.
             if first == self.candidate_count {

@@ -33,7 +33,7 @@
 //! 7 dispatches and a [sort](mod@crate::kernels::prim::sort) of `n` fractions. The search is one invocation with
 //! `160 * log2(n)` steps. The CPU selects instead of sorting.
 
-use crate::device::{Access, Buffer, Entry, Gpu, Kernel, Launch, Shader, params};
+use crate::device::{Access, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
 use crate::kernels::check;
 use crate::kernels::prim::scan::Region;
 use crate::kernels::prim::sort::{self, Sort, record_sort};
@@ -120,7 +120,7 @@ impl Kernel for Apportion<'_> {
         Ok(())
     }
 
-    fn dispatch(self, gpu: &Gpu, pass: &mut wgpu::ComputePass<'_>) -> Result<()> {
+    fn dispatch(self, gpu: &Gpu, list: &mut Dispatches) -> Result<()> {
         let count = self.sizes.len() as u32;
         if count == 0 {
             return Ok(());
@@ -134,7 +134,7 @@ impl Kernel for Apportion<'_> {
             d_max: self.allotment.d_max,
             tiles,
         };
-        let launch = |pass: &mut wgpu::ComputePass<'_>, entry, groups: u32| {
+        let launch = |list: &mut Dispatches, entry, groups: u32| {
             let bindings = SHADER.entry(entry).bindings.iter().map(|(binding, _)| match binding {
                 1 => self.weights.binding("weights"),
                 2 => self.workspace.binding("workspace"),
@@ -148,19 +148,19 @@ impl Kernel for Apportion<'_> {
                 bindings: &bindings.collect::<Vec<_>>(),
                 groups: groups.into(),
             }
-            .record(gpu, pass)
+            .record(gpu, list)
         };
-        launch(pass, "tile_sums", tiles)?;
-        launch(pass, "carries", 1)?;
-        launch(pass, "prefixes", tiles)?;
-        launch(pass, "solve", 1)?;
-        launch(pass, "floors", tiles)?;
-        launch(pass, "remainder", 1)?;
-        let part = |base| Region { buffer: &*self.workspace, base };
+        launch(list, "tile_sums", tiles)?;
+        launch(list, "carries", 1)?;
+        launch(list, "prefixes", tiles)?;
+        launch(list, "solve", 1)?;
+        launch(list, "floors", tiles)?;
+        launch(list, "remainder", 1)?;
+        let part = |base| Region::new("workspace", &*self.workspace).at(base);
         let keys = HEADER + 2 * tiles;
         let home = [part(keys), part(keys + count)];
-        record_sort(gpu, pass, home, part(keys + 2 * count), (count, 32, sort::ITEMS))?;
-        launch(pass, "round_up", count.div_ceil(256))
+        record_sort(gpu, list, home, part(keys + 2 * count), (count, 32, sort::ITEMS))?;
+        launch(list, "round_up", count.div_ceil(256))
     }
 
     fn twin(self) -> Result<()> {

@@ -7,7 +7,7 @@
 //! frequency has, and counts frequencies below 65,536.
 
 use crate::Result;
-use crate::device::{Access, Buffer, Entry, Gpu, Kernel, Launch, Shader, params};
+use crate::device::{Access, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
 use crate::kernels::check;
 use crate::kernels::prim::scan::{Region, scan};
 use crate::kernels::prim::sort::{self, Sort, record_sort, sort};
@@ -61,7 +61,7 @@ impl Kernel for Rank<'_> {
         Ok(())
     }
 
-    fn dispatch(self, gpu: &Gpu, pass: &mut wgpu::ComputePass<'_>) -> Result<()> {
+    fn dispatch(self, gpu: &Gpu, list: &mut Dispatches) -> Result<()> {
         let count = self.order.len() as u32;
         Launch {
             shader: &SHADER,
@@ -75,10 +75,10 @@ impl Kernel for Rank<'_> {
             ],
             groups: u64::from(count).div_ceil(256),
         }
-        .record(gpu, pass)?;
-        let home = [Region { buffer: self.workspace, base: 0 }, Region { buffer: self.order, base: 0 }];
-        let space = Region { buffer: self.workspace, base: count };
-        record_sort(gpu, pass, home, space, (count, 32, sort::ITEMS))
+        .record(gpu, list)?;
+        let workspace = Region::new("workspace", self.workspace);
+        let (home, space) = ([workspace, Region::new("order", self.order)], workspace.at(count));
+        record_sort(gpu, list, home, space, (count, 32, sort::ITEMS))
     }
 
     fn twin(self) -> Result<()> {

@@ -30,7 +30,7 @@
 //! "Non-Uniform Random Variate Generation" (1986), V.3.
 
 use crate::Result;
-use crate::device::{Access, Binding, Buffer, Entry, Gpu, Kernel, Launch, Shader, params};
+use crate::device::{Access, Binding, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
 use crate::kernels::{MAX_TRIPS, check};
 
 pub use super::distribution::{Distribution, Profile};
@@ -131,7 +131,7 @@ impl Kernel for Sample<'_> {
         Ok(())
     }
 
-    fn dispatch(self, gpu: &Gpu, pass: &mut wgpu::ComputePass<'_>) -> Result<()> {
+    fn dispatch(self, gpu: &Gpu, list: &mut Dispatches) -> Result<()> {
         if self.out.is_empty() {
             return Ok(());
         }
@@ -166,7 +166,7 @@ impl Kernel for Sample<'_> {
                 bindings: &bindings.collect::<Vec<_>>(),
                 groups,
             }
-            .record(gpu, pass)
+            .record(gpu, list)
         };
         let tiles = u64::from(tiles);
         launch("tile_spacings", pairs * tiles, 0, 0)?;

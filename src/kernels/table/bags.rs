@@ -30,7 +30,7 @@ use half::f16;
 use super::lookup::{Output, lanes, whole_words};
 use super::rows::{Format, HostRows, Place, Rows, Value};
 use crate::Result;
-use crate::device::{Access, Binding, Buffer, Device, Entry, Gpu, Kernel, Launch, Shader, params};
+use crate::device::{Access, Binding, Buffer, Device, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
 use crate::kernels::{MAX_TRIPS, TASK_ELEMENTS, check};
 
 use Access::{Read, Write};
@@ -165,14 +165,14 @@ impl<T: Output> Kernel for LookupBags<'_, T> {
         Ok(())
     }
 
-    fn dispatch(self, gpu: &Gpu, pass: &mut wgpu::ComputePass<'_>) -> Result<()> {
+    fn dispatch(self, gpu: &Gpu, list: &mut Dispatches) -> Result<()> {
         let lanes = lanes(self.dims / T::PER_WORD);
         let bags = self.bags.len() as u32 - 1;
         let (window, entry, longest) = (self.window(), self.entry(), self.longest_bag.max(1));
         let pages = self.rows.pages();
         let windows = longest.div_ceil(window);
         if T::PER_WORD > 1 && (windows > 1 || pages.len() > 1) {
-            return self.dispatch_in_f32(gpu, pass);
+            return self.dispatch_in_f32(gpu, list);
         }
         let launches = (0..windows).flat_map(|number| pages.iter().enumerate().map(move |page| (number, page)));
         for (number, (index, page)) in launches {
@@ -218,7 +218,7 @@ impl<T: Output> Kernel for LookupBags<'_, T> {
                 bindings: &table.into_iter().chain(rest).collect::<Vec<_>>(),
                 groups: u64::from(bags).div_ceil(u64::from(256 / lanes)),
             }
-            .record(gpu, pass)?;
+            .record(gpu, list)?;
         }
         Ok(())
     }
@@ -233,12 +233,12 @@ impl<T: Output> Kernel for LookupBags<'_, T> {
 
 impl<T: Output> LookupBags<'_, T> {
     /// Parts of a sum that pass through f16 would lose what it cannot hold.
-    fn dispatch_in_f32(self, gpu: &Gpu, pass: &mut wgpu::ComputePass<'_>) -> Result<()> {
+    fn dispatch_in_f32(self, gpu: &Gpu, list: &mut Dispatches) -> Result<()> {
         let Self { rows, ids, bags, longest_bag, weights, pooling, dims, out, winners: _ } = self;
         let mut sums = Buffer::<f32>::zeroed(&Device::Gpu(gpu.clone()), out.len())?;
         let (out_f32, winners) = (&mut sums, None);
         LookupBags { rows, ids, bags, longest_bag, weights, pooling, dims, out: out_f32, winners }
-            .dispatch(gpu, pass)?;
+            .dispatch(gpu, list)?;
         Launch {
             shader: &SHADER,
             entry: "rounded",
@@ -247,7 +247,7 @@ impl<T: Output> LookupBags<'_, T> {
             bindings: &[sums.binding("out"), out.binding("out")],
             groups: (out.len() as u64 / 2).div_ceil(256),
         }
-        .record(gpu, pass)
+        .record(gpu, list)
     }
 
     fn twin_of<V: Value>(self) -> Result<()> {

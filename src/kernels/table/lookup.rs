@@ -16,7 +16,7 @@ use rayon::prelude::*;
 
 use super::rows::{Format, HostRows, Page, Place, Rows, Value};
 use crate::Result;
-use crate::device::{Access, Binding, Buffer, Element, Entry, Gpu, Kernel, Launch, Shader, params};
+use crate::device::{Access, Binding, Buffer, Dispatches, Element, Entry, Gpu, Kernel, Launch, Shader, params};
 use crate::kernels::{TASK_ELEMENTS, check};
 
 pub(crate) static SHADER: Shader = Shader {
@@ -73,12 +73,7 @@ struct Launches<'a> {
 
 impl<'a> Launches<'a> {
     /// `bindings` names the buffers of a page, in the order of the declaration.
-    fn record(
-        self,
-        gpu: &Gpu,
-        pass: &mut wgpu::ComputePass<'_>,
-        bindings: impl Fn(&'a Page) -> Vec<Binding<'a>>,
-    ) -> Result<()> {
+    fn record(self, gpu: &Gpu, list: &mut Dispatches, bindings: impl Fn(&'a Page) -> Vec<Binding<'a>>) -> Result<()> {
         let Self { entry, rows, count, dims, lanes, groups } = self;
         for page in rows.pages() {
             let Place { first, rows: own, blocks, shift, alignment } = page.place;
@@ -92,7 +87,7 @@ impl<'a> Launches<'a> {
                 bindings: &bindings(page),
                 groups,
             }
-            .record(gpu, pass)?;
+            .record(gpu, list)?;
         }
         Ok(())
     }
@@ -172,12 +167,12 @@ impl<T: Output> Kernel for Lookup<'_, T> {
         check::len(Self::NAME, "out", self.out.len(), expected)
     }
 
-    fn dispatch(self, gpu: &Gpu, pass: &mut wgpu::ComputePass<'_>) -> Result<()> {
+    fn dispatch(self, gpu: &Gpu, list: &mut Dispatches) -> Result<()> {
         let Self { rows, ids, dims, out } = self;
         let (count, lanes, out) = (ids.len() as u32, lanes(dims / T::PER_WORD), &*out);
         let entry = if T::PER_WORD == 1 { "rows" } else { "rows_f16" };
         let groups = u64::from(count).div_ceil(u64::from(256 / lanes));
-        Launches { entry, rows, count, dims, lanes, groups }.record(gpu, pass, |page| {
+        Launches { entry, rows, count, dims, lanes, groups }.record(gpu, list, |page| {
             let [arena, directory] = page.bindings();
             vec![arena, directory, ids.binding("ids"), out.binding("out")]
         })
@@ -241,11 +236,11 @@ impl Kernel for LookupSizes<'_> {
         check::len(Self::NAME, "out", self.out.len(), self.ids.len() as u64 + 1)
     }
 
-    fn dispatch(self, gpu: &Gpu, pass: &mut wgpu::ComputePass<'_>) -> Result<()> {
+    fn dispatch(self, gpu: &Gpu, list: &mut Dispatches) -> Result<()> {
         let Self { rows, ids, dims, out } = self;
         let (count, out) = (ids.len() as u32, &*out);
         let groups = (u64::from(count) + 1).div_ceil(256);
-        Launches { entry: "sizes", rows, count, dims, lanes: 1, groups }.record(gpu, pass, |page| {
+        Launches { entry: "sizes", rows, count, dims, lanes: 1, groups }.record(gpu, list, |page| {
             let [_, directory] = page.bindings();
             vec![directory, ids.binding("ids"), out.binding("out")]
         })
@@ -304,7 +299,7 @@ impl<T: Output> Kernel for LookupPacked<'_, T> {
         check::domain(Self::NAME, "out", format!("{out} values"), whole_words, "an even number of values")
     }
 
-    fn dispatch(self, gpu: &Gpu, pass: &mut wgpu::ComputePass<'_>) -> Result<()> {
+    fn dispatch(self, gpu: &Gpu, list: &mut Dispatches) -> Result<()> {
         let Self { rows, ids, out_offsets, widest, out } = self;
         let (count, lanes, out) = (ids.len() as u32, lanes(widest), &*out);
         // By rows, or by the words of the output, of which two rows may share one.
@@ -312,7 +307,7 @@ impl<T: Output> Kernel for LookupPacked<'_, T> {
             1 => ("packed", u64::from(count).div_ceil(u64::from(256 / lanes))),
             per_word => ("packed_f16", (out.len() as u64 / u64::from(per_word)).div_ceil(256)),
         };
-        Launches { entry, rows, count, dims: widest, lanes, groups }.record(gpu, pass, |page| {
+        Launches { entry, rows, count, dims: widest, lanes, groups }.record(gpu, list, |page| {
             let [arena, directory] = page.bindings();
             let mut last = [out.binding("out"), out_offsets.binding("out_offsets")];
             if T::PER_WORD > 1 {

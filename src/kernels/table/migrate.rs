@@ -19,7 +19,7 @@ use half::f16;
 
 use super::rows::{Format, HostDirectory, HostRows, Page, Place, Value};
 use crate::Result;
-use crate::device::{Access, Binding, Entry, Gpu, Kernel, Launch, Shader, params};
+use crate::device::{Access, Binding, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
 use crate::kernels::check;
 use crate::kernels::table::lookup::lanes;
 use crate::rng::{self, Purpose};
@@ -249,7 +249,7 @@ impl Kernel for Migrate<'_> {
         self.fill.check(Self::NAME)
     }
 
-    fn dispatch(self, gpu: &Gpu, pass: &mut wgpu::ComputePass<'_>) -> Result<()> {
+    fn dispatch(self, gpu: &Gpu, list: &mut Dispatches) -> Result<()> {
         let to = &*self.to;
         for part in Part::all(to) {
             let fill = if part == Part::Values { self.fill } else { Fill::Zero };
@@ -296,7 +296,7 @@ impl Kernel for Migrate<'_> {
                     bindings: &[from_arena, from_directory, arena, directory, normals()],
                     groups: u64::from(rows.end - rows.start).div_ceil(u64::from(256 / lanes)),
                 }
-                .record(gpu, pass)?;
+                .record(gpu, list)?;
             }
         }
         Ok(())

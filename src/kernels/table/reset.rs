@@ -31,7 +31,7 @@ use half::f16;
 use super::migrate::{Fill, Fresh};
 use super::rows::{Format, Place, Rows, Value};
 use crate::Result;
-use crate::device::{Access, Binding, Buffer, Entry, Gpu, Kernel, Launch, Shader, params};
+use crate::device::{Access, Binding, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
 use crate::kernels::check;
 use crate::kernels::table::lookup::lanes;
 use crate::rng::Purpose;
@@ -86,7 +86,7 @@ impl Kernel for Reset<'_> {
         self.fill.check(Self::NAME)
     }
 
-    fn dispatch(self, gpu: &Gpu, pass: &mut wgpu::ComputePass<'_>) -> Result<()> {
+    fn dispatch(self, gpu: &Gpu, list: &mut Dispatches) -> Result<()> {
         let count = self.ids.len() as u32;
         for page in self.rows.pages() {
             let mut launch = |arena, fill: Fill, one_a_row: bool, half: (&'static str, f64)| {
@@ -117,7 +117,7 @@ impl Kernel for Reset<'_> {
                     bindings: &[arena, directory, self.ids.binding("ids"), normals],
                     groups: u64::from(count).div_ceil(u64::from(256 / lanes)),
                 }
-                .record(gpu, pass)
+                .record(gpu, list)
             };
             let [values, _] = page.bindings();
             launch(values, self.fill, false, page.half())?;

@@ -13,7 +13,7 @@ use half::f16;
 
 use super::rows::{Format, Place, Rows, Value};
 use crate::Result;
-use crate::device::{Access, Buffer, Entry, Gpu, Kernel, Launch, Shader, params};
+use crate::device::{Access, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
 use crate::kernels::check;
 use crate::kernels::table::lookup::lanes;
 
@@ -64,7 +64,7 @@ impl Kernel for Store<'_> {
         check::len(Self::NAME, "values", self.values.len(), expected)
     }
 
-    fn dispatch(self, gpu: &Gpu, pass: &mut wgpu::ComputePass<'_>) -> Result<()> {
+    fn dispatch(self, gpu: &Gpu, list: &mut Dispatches) -> Result<()> {
         let (dims, count) = (self.dims, self.ids.len() as u32);
         for page in self.rows.pages() {
             let lanes = lanes(dims.div_ceil(page.values.format().per_word()));
@@ -78,7 +78,7 @@ impl Kernel for Store<'_> {
                 bindings: &[arena, directory, self.ids.binding("ids"), self.values.binding("values")],
                 groups: u64::from(count).div_ceil(u64::from(256 / lanes)),
             }
-            .record(gpu, pass)?;
+            .record(gpu, list)?;
         }
         Ok(())
     }

@@ -27,7 +27,7 @@
 use half::f16;
 use rayon::prelude::*;
 
-use crate::device::{Access, Binding, Buffer, Entry, Gpu, Kernel, Launch, Shader, params};
+use crate::device::{Access, Binding, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
 use crate::kernels::prim::scan::Region;
 use crate::kernels::prim::sort::{self, Sort, bits_below, record_sort};
 use crate::kernels::table::bags::Pooling;
@@ -255,7 +255,7 @@ impl Kernel for Update<'_> {
         Ok(())
     }
 
-    fn dispatch(self, gpu: &Gpu, pass: &mut wgpu::ComputePass<'_>) -> Result<()> {
+    fn dispatch(self, gpu: &Gpu, list: &mut Dispatches) -> Result<()> {
         let (count, dims, table_rows) = (self.count, self.dims, self.rows.len());
         let lanes = lanes_of(self.rows, dims);
         let chunk = chunk(count, dims);
@@ -304,7 +304,7 @@ impl Kernel for Update<'_> {
         };
         let mut launch = |entry, page: &Page, constants: &[_], bindings: &[Binding<'_>], groups: u32| {
             let params = params(page.place).words();
-            Launch { shader: &SHADER, entry, constants, params, bindings, groups: groups.into() }.record(gpu, pass)
+            Launch { shader: &SHADER, entry, constants, params, bindings, groups: groups.into() }.record(gpu, list)
         };
         let (first_page, ids) = (&self.rows.pages()[0], self.ids.binding("ids"));
         match bags {
@@ -319,16 +319,16 @@ impl Kernel for Update<'_> {
                 launch("prepare_bags", first_page, &sizes(first_page, lanes), &bindings, count.div_ceil(256))?;
             }
         }
-        let region = |base| Region { buffer: workspace, base };
+        let region = |base| Region::new("workspace", workspace).at(base);
         let shape = (count, bits_below(table_rows + 1), sort::ITEMS);
-        record_sort(gpu, pass, [region(0), region(count)], region(sort_base), shape)?;
+        record_sort(gpu, list, [region(0), region(count)], region(sort_base), shape)?;
         let [short, long] =
             if stepping.by_row() { ["short_runs_by_row", "long_runs_by_row"] } else { ["short_runs", "long_runs"] };
         let chunks = count.div_ceil(chunk);
         for page in self.rows.pages() {
             let mut launch = |entry, constants: &[_], bindings: &[Binding<'_>], groups: u32| {
                 let params = params(page.place).words();
-                Launch { shader: &SHADER, entry, constants, params, bindings, groups: groups.into() }.record(gpu, pass)
+                Launch { shader: &SHADER, entry, constants, params, bindings, groups: groups.into() }.record(gpu, list)
             };
             let rows = || {
                 let state = [0, 1].map(|number| page.state_binding(number));

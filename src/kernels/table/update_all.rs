@@ -15,7 +15,7 @@
 use half::f16;
 
 use crate::Result;
-use crate::device::{Access, Buffer, Entry, Gpu, Kernel, Launch, Shader, params};
+use crate::device::{Access, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
 use crate::kernels::check;
 use crate::kernels::table::optimizer::{Constants, RowsMut, Run, UpdateRule};
 use crate::kernels::table::rows::{Format, Place, Rows, Value};
@@ -86,7 +86,7 @@ impl Kernel for UpdateAll<'_> {
         check::len(op, "gradients", self.gradients.len(), gradients)
     }
 
-    fn dispatch(self, gpu: &Gpu, pass: &mut wgpu::ComputePass<'_>) -> Result<()> {
+    fn dispatch(self, gpu: &Gpu, list: &mut Dispatches) -> Result<()> {
         let dims = self.dims;
         let lanes = lanes_of(self.rows, dims);
         let stepping = self.rule.constants(self.step, self.seed);
@@ -123,7 +123,7 @@ impl Kernel for UpdateAll<'_> {
                 bindings: &[arena, directory, first_state, second_state, self.gradients.binding("gradients")],
                 groups: u64::from(rows).div_ceil(u64::from(256 / lanes)),
             }
-            .record(gpu, pass)?;
+            .record(gpu, list)?;
         }
         Ok(())
     }
