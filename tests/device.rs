@@ -132,7 +132,10 @@ fn kernels_record_into_a_borrowed_devices_pass() {
     let lookup = Lookup { rows: &again, ids: &ids, dims: 3, out: &mut out };
     let error = lookup.record(gpu, &mut pass).unwrap_err();
     assert_eq!(error.to_string(), "table/lookup: `out` must be a buffer of its own, got that of `rows`");
-    assert!(matches!(rows_of(Buffer::zeroed(&borrowed, 4).unwrap()), Err(Error::Shape { arg: "values", expected: 3, got: 4, .. })));
+    assert!(matches!(
+        rows_of(Buffer::zeroed(&borrowed, 4).unwrap()),
+        Err(Error::Shape { arg: "values", expected: 3, got: 4, .. })
+    ));
     drop(pass);
 
     let unusable = owner.device().create_buffer(&wgpu::BufferDescriptor {

@@ -72,7 +72,8 @@ fn a_table_past_the_largest_binding() {
     const ROWS: u32 = 34_000;
     const WIDTH: u32 = 1024;
     for device in devices().into_iter().filter(|device| device.as_gpu().is_some()) {
-        let looked_at: Vec<u32> = (0..40).map(|i| i * 871 % ROWS).chain([0, ROWS - 1, 32_766, 32_767, 32_768]).collect();
+        let looked_at: Vec<u32> =
+            (0..40).map(|i| i * 871 % ROWS).chain([0, ROWS - 1, 32_766, 32_767, 32_768]).collect();
         let mut pair = Pair::new(&device, &vec![WIDTH; ROWS as usize], TableOptions::default(), looked_at);
         assert!(pair.large.memory().values_bytes > 128 << 20);
         let binding = device.as_gpu().unwrap().limits().max_storage_buffer_binding_size;
@@ -103,7 +104,8 @@ fn a_table_past_two_to_the_32_values() {
     let layout = Layout { format: Format::F16, ..Layout::default() };
     let options = TableOptions { layout, ..TableOptions::default() };
     // Value 2^32 is in row 1,073,741.
-    let looked_at: Vec<u32> = (0..60).map(|i| i * 18_649 % ROWS).chain(1_073_738..1_073_745).chain([ROWS - 2, ROWS - 1]).collect();
+    let looked_at: Vec<u32> =
+        (0..60).map(|i| i * 18_649 % ROWS).chain(1_073_738..1_073_745).chain([ROWS - 2, ROWS - 1]).collect();
     let mut pair = Pair::new(&Device::cpu(), &vec![WIDTH; ROWS as usize], options, looked_at);
     assert!(pair.large.len() > (1 << 32) + 100_000_000 && pair.large.memory().values_bytes > 4 << 30);
     say(&format!("{} values drawn, {:?}", pair.large.len(), pair.large.memory()));

@@ -48,13 +48,7 @@ fn trained_by(optimizer: Optimizer, device: &Device, sizes: &[u32], account: &Ac
     trained_in(PACKED, optimizer, device, sizes, account)
 }
 
-fn trained_in(
-    layout: Layout,
-    optimizer: Optimizer,
-    device: &Device,
-    sizes: &[u32],
-    account: &Account,
-) -> RaggedTable {
+fn trained_in(layout: Layout, optimizer: Optimizer, device: &Device, sizes: &[u32], account: &Account) -> RaggedTable {
     let options = TableOptions { rule: optimizer.into(), layout, ..OPTIONS };
     let mut table = RaggedTable::new(device, sizes, options, account).unwrap();
     let ids: Vec<u32> = (0..table.rows()).collect();
@@ -362,7 +356,8 @@ fn budgets_hold_in_every_layout_through_many_resizes() {
         let width = layout.format.bytes();
         let counts = Counts { optimizer: layout.aligned, metadata: true };
         let account = Account::new(if layout.aligned { 14_000 } else { 1000 * width }, counts);
-        let mut tables = [trained_in(layout, state, &device, &[4; 30], &account), trained_in(layout, state, &device, &[], &account)];
+        let mut tables =
+            [trained_in(layout, state, &device, &[4; 30], &account), trained_in(layout, state, &device, &[], &account)];
         let (mut refused, mut done) = (0, 0);
         for step in 0..24u32 {
             let other = tables[(step as usize + 1) % 2].used_bytes();
@@ -385,12 +380,17 @@ fn budgets_hold_in_every_layout_through_many_resizes() {
                 }
                 Err(error) => panic!("{error}"),
             }
-            let held: u64 = tables.iter().map(|table| {
-                let memory = table.memory();
-                let buffers = table.as_rows().pages().iter().map(|page| page.values().size_bytes()).sum::<u64>();
-                assert_eq!(memory.values_bytes, buffers);
-                memory.values_bytes + memory.metadata_bytes + if counts.optimizer { memory.optimizer_bytes } else { 0 }
-            }).sum();
+            let held: u64 = tables
+                .iter()
+                .map(|table| {
+                    let memory = table.memory();
+                    let buffers = table.as_rows().pages().iter().map(|page| page.values().size_bytes()).sum::<u64>();
+                    assert_eq!(memory.values_bytes, buffers);
+                    memory.values_bytes
+                        + memory.metadata_bytes
+                        + if counts.optimizer { memory.optimizer_bytes } else { 0 }
+                })
+                .sum();
             assert_eq!(account.used_bytes(), held);
             assert!(held <= account.capacity_bytes());
         }
@@ -418,7 +418,8 @@ fn the_optimizer_counts_when_it_is_asked_to() {
 #[test]
 fn the_memory_report_is_what_the_buffers_hold() {
     // Rows of 3, 4 and 10; begun at words, and at 16 bytes.
-    let places = [(PACKED, 17), (HALF, 18), (Layout { aligned: true, ..PACKED }, 20), (Layout { aligned: true, ..HALF }, 32)];
+    let places =
+        [(PACKED, 17), (HALF, 18), (Layout { aligned: true, ..PACKED }, 20), (Layout { aligned: true, ..HALF }, 32)];
     for (device, (layout, places)) in devices().into_iter().flat_map(|d| places.map(|place| (d.clone(), place))) {
         let mut table = trained_in(layout, OPTIONS.rule.optimizer, &device, &[3, 4], &Account::unlimited());
         let plan = table.plan(&[3, 4, 10]).unwrap();

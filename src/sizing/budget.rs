@@ -259,7 +259,7 @@ mod tests {
         fn tables_made_of_a_budget_are_within_it(
             (users, items) in (0..200u32, 0..200u32),
             (d_min, d_max) in (0..3u32, 3..130u32),
-            (optimizer, metadata, aligned, item_bias): (bool, bool, bool, bool),
+            (optimizer, metadata, aligned, item_bias) in any::<(bool, bool, bool, bool)>(),
             format in prop_oneof![Just(Format::F32), Just(Format::F16)],
             page_bytes in prop_oneof![Just(None), (600..5000u64).prop_map(Some)],
             (per_value, per_row) in (0..3u32, 0..2u32),

@@ -106,11 +106,7 @@ impl Header {
             init_std: fields.number("init_std")?,
             zero_dims: fields.number("zero_dims")?,
             seed: fields.number("seed")?,
-            layout: Layout {
-                format: fields.format()?,
-                aligned: fields.aligned()?,
-                page_bytes: None,
-            },
+            layout: Layout { format: fields.format()?, aligned: fields.aligned()?, page_bytes: None },
         };
         if !(options.init_std.is_finite() && options.init_std >= 0.0) {
             return Err(reader.bad("metadata `init_std` finite and not negative", &options.init_std.to_string()));

@@ -333,7 +333,10 @@ fn other_contents_are_refused() {
         (&|t, _| set(t, "ids.score", 0, &1e9f64.to_le_bytes()), "`ids` with scores -inf or finite"),
         (&|t, _| drop(t.insert("more".into(), (Dtype::U8, vec![0], vec![]))), "no tensors but those"),
         (&|t, _| drop(t.insert("state.1".into(), (Dtype::U8, vec![0], vec![]))), "no tensors but those"),
-        (&|t, _| drop(t.insert("checksum".into(), (Dtype::F32, vec![2], vec![0; 8]))), "`checksum` as U32 [2], found F32"),
+        (
+            &|t, _| drop(t.insert("checksum".into(), (Dtype::F32, vec![2], vec![0; 8]))),
+            "`checksum` as U32 [2], found F32",
+        ),
         (&|_, m| text(m, "aligned", "yes"), "metadata `aligned` true or false, found yes"),
         (&|_, m| text(m, "aligned", ""), "metadata `aligned` true or false, found "),
         (&|_, m| drop(m.remove("format")), "metadata `format` \"scall-gpu table\", found none"),
