@@ -228,7 +228,7 @@ fn any_device_with_the_default_limits_records() {
     let zeroed = |len| Buffer::<f32>::zeroed(&device, len).unwrap();
     let words = |values: &[u32]| Buffer::from_slice(&device, values).unwrap();
     // Two pages of f16, as it takes more bindings.
-    let layout = Layout { format: Format::F16, page_bytes: Some(24), ..Layout::default() };
+    let layout = Layout { format: Format::F16, page_bytes: Some(16), ..Layout::default() };
     let mut rows = Rows::zeroed(&device, &[2, 4], layout, StateSize { per_value: 2, per_row: 0 }).unwrap();
     assert_eq!(rows.pages().len(), 2);
     let (ids, bags) = (words(&[1, 0, 1]), words(&[0, 1, 3]));

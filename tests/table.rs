@@ -355,7 +355,7 @@ fn budgets_hold_in_every_layout_through_many_resizes() {
     for (device, layout) in devices().into_iter().flat_map(|device| layouts(400).map(move |of| (device.clone(), of))) {
         let width = layout.format.bytes();
         let counts = Counts { optimizer: layout.aligned, metadata: true };
-        let account = Account::new(if layout.aligned { 14_000 } else { 1000 * width }, counts);
+        let account = Account::new(if counts.optimizer { 600 * (width + 4) } else { 500 * width }, counts);
         let mut tables =
             [trained_in(layout, state, &device, &[4; 30], &account), trained_in(layout, state, &device, &[], &account)];
         let (mut refused, mut done) = (0, 0);

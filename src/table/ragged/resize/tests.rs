@@ -118,7 +118,9 @@ fn pages_change_nothing() {
     for device in devices() {
         for layout in layouts(16) {
             let mut twice = 0;
-            for optimizer in [SGD, ADAGRAD, ROW_WISE, BOTH] {
+            // On a software GPU a launch takes its time: all kinds of state there are, but each once.
+            let optimizers = if device.as_gpu().is_some() { &[SGD, BOTH][..] } else { &[SGD, ADAGRAD, ROW_WISE, BOTH] };
+            for &optimizer in optimizers {
                 let whole = Layout { page_bytes: None, ..layout };
                 for (pattern, from, to) in patterns() {
                     let what = format!("{pattern}, {optimizer:?}, {layout:?} on {}", device.describe());
@@ -195,8 +197,8 @@ fn a_failure_amid_the_pages_loses_nothing() {
                         let now = contents(&table);
                         assert!(now == resized(&before, &fresh, &sizes, 1), "{what}: rows in between");
                         let ids: Vec<u32> = (0..table.rows()).rev().collect();
-                        let found = table.lookup(&ids, 12).unwrap().read().unwrap();
-                        for (&id, found) in ids.iter().zip(found.chunks(12)) {
+                        let found = table.lookup(&ids, 16).unwrap().read().unwrap();
+                        for (&id, found) in ids.iter().zip(found.chunks(16)) {
                             let (kept, padding) = found.split_at(sizes[id as usize] as usize);
                             assert!(kept.iter().map(|v| v.to_bits()).eq(now[0][id as usize].iter().copied()), "{what}");
                             assert!(padding.iter().all(|&value| value == 0.0));
@@ -313,7 +315,7 @@ fn a_gpu_holds_a_page_more_than_before_and_after() {
     let device = Device::Gpu(gpu.clone());
     const PAGE: u64 = 1 << 20;
     // Directories on their way, parameters of launches.
-    const SLACK: u64 = 128 << 10;
+    const SLACK: u64 = 64 << 10;
     let rows = 6000u32;
     let half = |first: u32, second: u32| (0..rows).map(|row| if row < rows / 2 { first } else { second }).collect();
     let cases: [(&str, Vec<u32>); 4] = [
