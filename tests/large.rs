@@ -20,10 +20,9 @@ struct Pair {
 }
 
 impl Pair {
-    fn new(device: &Device, sizes: &[u32], options: TableOptions, looked_at: Vec<u32>) -> Self {
-        // No more than the values need, and what their directory takes at most.
+    fn new(device: &Device, (sizes, widest): (&[u32], u32), options: TableOptions, looked_at: Vec<u32>) -> Self {
+        // No more than the values need, and what their directory takes at most while no row is wider.
         let values: u64 = sizes.iter().map(|&size| u64::from(size)).sum();
-        let widest = sizes.iter().copied().max().unwrap_or(0);
         let rows = sizes.len() as u64;
         let directory = options.layout.metadata_bytes_at_most(1, rows, values, widest);
         let account = Account::new(options.layout.format.bytes() * values + directory, Counts::default());
@@ -74,7 +73,8 @@ fn a_table_past_the_largest_binding() {
     for device in devices().into_iter().filter(|device| device.as_gpu().is_some()) {
         let looked_at: Vec<u32> =
             (0..40).map(|i| i * 871 % ROWS).chain([0, ROWS - 1, 32_766, 32_767, 32_768]).collect();
-        let mut pair = Pair::new(&device, &vec![WIDTH; ROWS as usize], TableOptions::default(), looked_at);
+        let mut pair =
+            Pair::new(&device, (&vec![WIDTH; ROWS as usize], WIDTH + 24), TableOptions::default(), looked_at);
         assert!(pair.large.memory().values_bytes > 128 << 20);
         let binding = device.as_gpu().unwrap().limits().max_storage_buffer_binding_size;
         let pages = pair.large.as_rows().pages().len();
@@ -106,7 +106,7 @@ fn a_table_past_two_to_the_32_values() {
     // Value 2^32 is in row 1,073,741.
     let looked_at: Vec<u32> =
         (0..60).map(|i| i * 18_649 % ROWS).chain(1_073_738..1_073_745).chain([ROWS - 2, ROWS - 1]).collect();
-    let mut pair = Pair::new(&Device::cpu(), &vec![WIDTH; ROWS as usize], options, looked_at);
+    let mut pair = Pair::new(&Device::cpu(), (&vec![WIDTH; ROWS as usize], WIDTH + 200), options, looked_at);
     assert!(pair.large.len() > (1 << 32) + 100_000_000 && pair.large.memory().values_bytes > 4 << 30);
     say(&format!("{} values drawn, {:?}", pair.large.len(), pair.large.memory()));
     pair.check("fresh", WIDTH);
