@@ -95,7 +95,7 @@ fn a_table_past_the_largest_binding() {
 
 /// More than 2^32 values (9 GB of f16), on the CPU.
 #[test]
-#[ignore = "10 GB of memory and some minutes: cargo test --release --test large -- --ignored --nocapture"]
+#[ignore = "10 GB of memory, two minutes of CPU time: cargo test --release --test large -- --ignored --nocapture"]
 fn a_table_past_two_to_the_32_values() {
     const ROWS: u32 = 1_120_000;
     const WIDTH: u32 = 4000;
