@@ -22,7 +22,7 @@ impl Default for Counts {
 /// A number of bytes that all tables holding a clone of it share. What they hold together never passes the capacity.
 ///
 /// With one exception: where a device fails amid a [resize](super::RaggedTable::resize), old and new pages stay beside each other. They are
-/// counted, and whatever asks for more is refused until what is held is within the capacity again.
+/// counted, and what adds values is refused unless it ends within the capacity.
 ///
 /// ```
 /// use scall_gpu::device::Device;
@@ -101,6 +101,16 @@ impl Account {
             return Err(Error::OverBudget { needed, budget: ledger.capacity, unit: "bytes" });
         }
         ledger.used = needed;
+        Ok(())
+    }
+
+    /// Whether `new` bytes in the place of `old` are within the capacity.
+    pub(super) fn check(&self, old: u64, new: u64) -> Result<()> {
+        let ledger = self.lock();
+        let needed = ledger.used - old + new;
+        if needed > ledger.capacity {
+            return Err(Error::OverBudget { needed, budget: ledger.capacity, unit: "bytes" });
+        }
         Ok(())
     }
 

