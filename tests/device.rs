@@ -7,7 +7,8 @@ use scall_gpu::device::{Buffer, Device, GpuOptions, Kernel};
 use scall_gpu::kernels::prim::scan::Scan;
 use scall_gpu::kernels::table::bags::{LookupBags, Pooling};
 use scall_gpu::kernels::table::lookup::Lookup;
-use scall_gpu::kernels::table::optimizer::Optimizer;
+use scall_gpu::kernels::table::optimizer::{Optimizer, StateSize};
+use scall_gpu::kernels::table::rows::{Format, Layout, Rows, Values};
 use scall_gpu::kernels::table::update::{BagGradients, Gradients, Update};
 use scall_gpu::table::{Account, RaggedTable, TableOptions};
 use scall_gpu::{Error, wgpu};
@@ -102,12 +103,15 @@ fn kernels_record_into_a_borrowed_devices_pass() {
         mapped_at_creation: false,
     });
     let mut out = Buffer::<f32>::from_wgpu(gpu, raw.clone()).unwrap();
-    let arena = Buffer::from_slice(&borrowed, &[1.0f32, 2.0, 3.0]).unwrap();
-    let offsets = Buffer::from_slice(&borrowed, &[0u32, 1, 3]).unwrap();
+    let rows_of = |values| {
+        let stateless = (StateSize::default(), Vec::new());
+        Rows::from_parts(&borrowed, &[1, 2], false, Values::F32(values), stateless)
+    };
+    let rows = rows_of(Buffer::from_slice(&borrowed, &[1.0f32, 2.0, 3.0]).unwrap()).unwrap();
     let ids = Buffer::from_slice(&borrowed, &[1u32]).unwrap();
     let mut encoder = owner.device().create_command_encoder(&Default::default());
     let mut pass = encoder.begin_compute_pass(&Default::default());
-    Lookup { arena: &arena, offsets: &offsets, ids: &ids, dims: 3, out: &mut out }.record(gpu, &mut pass).unwrap();
+    Lookup { rows: &rows, ids: &ids, dims: 3, out: &mut out }.record(gpu, &mut pass).unwrap();
     drop(pass);
     owner.queue().submit([encoder.finish()]);
     assert_eq!(out.read().unwrap(), [2.0, 3.0, 0.0]);
@@ -123,11 +127,15 @@ fn kernels_record_into_a_borrowed_devices_pass() {
     assert!(matches!(error, Error::Buffer { op: "Buffer::record_read", .. }), "{error}");
 
     // One buffer under two names, to read and to write.
-    let again = Buffer::<f32>::from_wgpu(gpu, raw.clone()).unwrap();
+    let again = rows_of(Buffer::<f32>::from_wgpu(gpu, raw.clone()).unwrap()).unwrap();
     let mut pass = encoder.begin_compute_pass(&Default::default());
-    let lookup = Lookup { arena: &again, offsets: &offsets, ids: &ids, dims: 3, out: &mut out };
+    let lookup = Lookup { rows: &again, ids: &ids, dims: 3, out: &mut out };
     let error = lookup.record(gpu, &mut pass).unwrap_err();
-    assert_eq!(error.to_string(), "table/lookup: `out` must be a buffer of its own, got that of `arena`");
+    assert_eq!(error.to_string(), "table/lookup: `out` must be a buffer of its own, got that of `rows`");
+    assert!(matches!(
+        rows_of(Buffer::zeroed(&borrowed, 4).unwrap()),
+        Err(Error::Shape { arg: "values", expected: 3, got: 4, .. })
+    ));
     drop(pass);
 
     let unusable = owner.device().create_buffer(&wgpu::BufferDescriptor {
@@ -219,16 +227,19 @@ fn any_device_with_the_default_limits_records() {
     let gpu = device.as_gpu().unwrap();
     let zeroed = |len| Buffer::<f32>::zeroed(&device, len).unwrap();
     let words = |values: &[u32]| Buffer::from_slice(&device, values).unwrap();
-    let (mut arena, offsets, ids, bags) = (zeroed(6), words(&[0, 2, 6]), words(&[1, 0, 1]), words(&[0, 1, 3]));
-    let (mut rows, mut pooled, mut winners) = (zeroed(12), zeroed(8), words(&[0; 8]));
+    // Two pages of f16, as it takes more bindings.
+    let layout = Layout { format: Format::F16, page_bytes: Some(16), ..Layout::default() };
+    let mut rows = Rows::zeroed(&device, &[2, 4], layout, StateSize { per_value: 2, per_row: 0 }).unwrap();
+    assert_eq!(rows.pages().len(), 2);
+    let (ids, bags) = (words(&[1, 0, 1]), words(&[0, 1, 3]));
+    let (mut found, mut pooled, mut winners) = (zeroed(12), zeroed(8), words(&[0; 8]));
     let mut encoder = gpu.device().create_command_encoder(&Default::default());
     let mut pass = encoder.begin_compute_pass(&Default::default());
-    Lookup { arena: &arena, offsets: &offsets, ids: &ids, dims: 4, out: &mut rows }.record(gpu, &mut pass).unwrap();
+    Lookup { rows: &rows, ids: &ids, dims: 4, out: &mut found }.record(gpu, &mut pass).unwrap();
     let (pooling, weights) = (Pooling::Max, None);
     let (of, to, won) = (&bags, &mut pooled, Some(&mut winners));
     let lookup = LookupBags {
-        arena: &arena,
-        offsets: &offsets,
+        rows: &rows,
         ids: &ids,
         bags: of,
         longest_bag: 2,
@@ -241,9 +252,7 @@ fn any_device_with_the_default_limits_records() {
     lookup.record(gpu, &mut pass).unwrap();
     let of = BagGradients { gradients: &pooled, bags: &bags, weights, pooling, winners: Some(&winners) };
     Update {
-        arena: &mut arena,
-        offsets: &offsets,
-        state: &mut [zeroed(6), zeroed(6)],
+        rows: &mut rows,
         ids: &ids,
         first: 0,
         count: 3,
@@ -251,6 +260,7 @@ fn any_device_with_the_default_limits_records() {
         dims: 4,
         rule: Optimizer::Adam { learning_rate: 0.1, beta1: 0.9, beta2: 0.999, epsilon: 1e-8 }.into(),
         step: 1,
+        seed: 0,
         workspace: &mut words(&vec![0; Update::bag_workspace_len(3, 4)]),
     }
     .record(gpu, &mut pass)
@@ -270,8 +280,9 @@ fn a_launch_past_a_devices_grid_is_told_so() {
         let mut out = Buffer::<f32>::zeroed(&device, count).unwrap();
         let mut encoder = gpu.device().create_command_encoder(&Default::default());
         let mut pass = encoder.begin_compute_pass(&Default::default());
-        let (arena, offsets, ids) = (Buffer::zeroed(&device, 1).unwrap(), buffer(2), buffer(count));
-        Lookup { arena: &arena, offsets: &offsets, ids: &ids, dims: 1, out: &mut out }.record(gpu, &mut pass)
+        let rows = Rows::zeroed(&device, &[1], Layout::default(), StateSize::default()).unwrap();
+        let ids = buffer(count);
+        Lookup { rows: &rows, ids: &ids, dims: 1, out: &mut out }.record(gpu, &mut pass)
     };
     // 256 ids a workgroup, and a grid of 3 times 3.
     record(9 * 256).unwrap();

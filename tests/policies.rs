@@ -5,6 +5,7 @@ mod common;
 use common::devices;
 use proptest::prelude::*;
 use scall_gpu::device::Device;
+use scall_gpu::kernels::table::rows::{Format, Layout};
 use scall_gpu::kernels::table::update::Optimizer;
 use scall_gpu::models::{Embeddings, EmbeddingsOptions};
 use scall_gpu::rng::{Philox, Purpose, below};
@@ -72,9 +73,17 @@ fn segment(rng: &mut Philox, entities: usize) -> Vec<u32> {
         .collect()
 }
 
-fn tables(device: &Device) -> Embeddings {
+/// Tables in one of some layouts, by a number.
+fn tables(device: &Device, layout: u64) -> Embeddings {
     let rule = Optimizer::Sgd { learning_rate: 0.1 }.into();
-    let options = EmbeddingsOptions { rule, init_std: [0.01; 2], item_bias: true, seed: 9 };
+    let layouts = [
+        Layout::default(),
+        Layout { format: Format::F16, ..Layout::default() },
+        Layout { page_bytes: Some(400), ..Layout::default() },
+        Layout { format: Format::F16, aligned: true, page_bytes: Some(400) },
+    ];
+    let layout = layouts[layout as usize % layouts.len()];
+    let options = EmbeddingsOptions { rule, init_std: [0.01; 2], item_bias: true, seed: 9, layout };
     Embeddings::new(device, options, &Account::unlimited()).unwrap()
 }
 
@@ -93,7 +102,7 @@ proptest! {
         for device in devices() {
             for mut policy in policies() {
                 let mut rng = Philox::new(seed, Purpose::User);
-                let mut tables = tables(&device);
+                let mut tables = tables(&device, seed);
                 let (mut users, mut items) = (0, 0);
                 let mut deployed = Sizes { users: Vec::new(), items: Vec::new(), action: None };
                 for (t, &(new_users, new_items, late)) in arrivals.iter().enumerate() {

@@ -160,7 +160,7 @@ fn after_one_segment(device: &Device, changed: std::ops::Range<u32>, options: &S
     let mut scall = Scall::over(device, rows_with(changed), segments, Box::new(Uniform), options.clone()).unwrap();
     let loss = scall.step(|_| {}).unwrap().unwrap().loss;
     let tables = scall.model().embeddings();
-    let values = [tables.users(), tables.items()].map(|table| table.values().read().unwrap()).concat();
+    let values = [tables.users(), tables.items()].map(|table| table.read().unwrap()).concat();
     (values.into_iter().map(f32::to_bits).collect(), loss.to_bits())
 }
 

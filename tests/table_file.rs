@@ -9,6 +9,7 @@ use std::process::Command;
 use common::devices;
 use scall_gpu::device::Buffer;
 use scall_gpu::kernels::table::optimizer::Optimizer;
+use scall_gpu::kernels::table::rows::{Format, Layout};
 use scall_gpu::table::{Account, RaggedTable, RowMap, RowMapOptions, TableOptions};
 
 /// A stream of keys through few rows: with a file in the middle, on every device, the end is the same.
@@ -17,8 +18,9 @@ fn a_table_with_keys_goes_on_from_its_file() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("table.safetensors");
     let optimizer = Optimizer::Adagrad { learning_rate: 0.1, epsilon: 1e-8 };
-    let options = TableOptions { rule: optimizer.into(), ..TableOptions::default() };
-    for device in devices() {
+    let layouts = [Layout::default(), Layout { format: Format::F16, page_bytes: Some(64), aligned: true }];
+    for (device, layout) in devices().into_iter().flat_map(|device| layouts.map(|layout| (device.clone(), layout))) {
+        let options = TableOptions { rule: optimizer.into(), layout, ..TableOptions::default() };
         let account = Account::unlimited();
         let run = |saved: bool| {
             let mut table = RaggedTable::new(&device, &[3; 8], options, &account).unwrap();
@@ -38,7 +40,7 @@ fn a_table_with_keys_goes_on_from_its_file() {
                 table.apply_gradients(&batch.rows, &gradients, 3).unwrap();
                 evicted.extend(batch.evicted);
             }
-            let bits: Vec<u32> = table.values().read().unwrap().iter().map(|value| value.to_bits()).collect();
+            let bits: Vec<u32> = table.read().unwrap().iter().map(|value| value.to_bits()).collect();
             assert_eq!(table.steps(), 40);
             assert_eq!(ids.get(1 << 40), Some(1), "a key of every batch never leaves");
             (bits, evicted, ids.iter().collect::<Vec<_>>())
@@ -72,14 +74,16 @@ fn numpy_reads_a_row_as_the_document_says() {
         rule: Optimizer::Adam { learning_rate: 0.1, beta1: 0.9, beta2: 0.999, epsilon: 1e-8 }.into(),
         ..TableOptions::default()
     };
-    for device in devices() {
+    let layouts = [Layout::default(), Layout { format: Format::F16, ..Layout::default() }];
+    for (device, layout) in devices().into_iter().flat_map(|device| layouts.map(|layout| (device.clone(), layout))) {
         let sizes = [3u32, 0, 5, 1];
+        let options = TableOptions { layout, ..options };
         let table = RaggedTable::new(&device, &sizes, options, &Account::unlimited()).unwrap();
         let mut ids = RowMap::new(4, RowMapOptions::default()).unwrap();
         ids.assign(&[5, 6, u64::MAX, 8]).unwrap();
         ids.remove(6);
         table.save_with_ids(&ids, &file).unwrap();
-        let values = table.values().read().unwrap();
+        let values = table.read().unwrap();
         let mut begin = 0;
         for (row, size) in sizes.into_iter().enumerate() {
             let text = read_row(snippet, &file, row);

@@ -187,7 +187,11 @@ impl fmt::Display for Amount {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::device::Device;
+    use crate::kernels::table::rows::{Directory, Format};
 
     const POPULATION: Population = Population { users: 10, items: 6 };
 
@@ -197,8 +201,9 @@ mod tests {
 
     #[test]
     fn what_counts_comes_off_the_bytes() {
+        // Of 16 rows in two tables: 2 bytes a row, and 8 for what each directory has amid a word and a block.
         for (optimizer, metadata, params) in
-            [(false, false, 250), (true, false, 125), (false, true, 232), (true, true, 116)]
+            [(false, false, 250), (true, false, 125), (false, true, 238), (true, true, 119)]
         {
             let resolved = bytes(1000, Counts { optimizer, metadata }, 1).resolve(POPULATION).unwrap();
             assert_eq!((resolved.params, resolved.dims, resolved.bytes), (params, params - 6, 1000));
@@ -209,22 +214,81 @@ mod tests {
     fn state_of_rows_comes_off_the_bytes() {
         let counts = Counts { optimizer: true, metadata: true };
         let budget = Budget { state: StateSize { per_value: 0, per_row: 1 }, ..bytes(1000, counts, 1) };
-        // 4 * 18 of directory, 4 * 16 of accumulators.
-        assert_eq!(budget.resolve(POPULATION).unwrap().params, (1000 - 72 - 64) / 4);
+        // 48 of directory, 4 * 16 of accumulators.
+        assert_eq!(budget.resolve(POPULATION).unwrap().params, (1000 - 48 - 64) / 4);
         let budget = Budget { amount: Amount::Params(100), ..budget };
-        assert_eq!(budget.resolve(POPULATION).unwrap().bytes, 400 + 72 + 64);
+        assert_eq!(budget.resolve(POPULATION).unwrap().bytes, 400 + 48 + 64);
     }
 
     #[test]
     fn no_room_is_infeasible() {
-        // 4 * 18 of directory, and 4 for each of 16 rows and 6 biases.
-        let tight = bytes(72 + 88, Counts::default(), 1);
+        // 48 of directory, and 4 for each of 16 rows and 6 biases.
+        let tight = bytes(48 + 88, Counts::default(), 1);
         assert_eq!(tight.resolve(POPULATION).unwrap().dims, 16);
-        let error = bytes(72 + 87, Counts::default(), 1).resolve(POPULATION).unwrap_err();
-        assert_eq!(error.to_string(), "infeasible budget: 16 entities need at least 160 bytes, the budget is 159");
-        assert_eq!(bytes(72 + 24, Counts::default(), 0).resolve(POPULATION).unwrap().dims, 0);
+        let error = bytes(48 + 87, Counts::default(), 1).resolve(POPULATION).unwrap_err();
+        assert_eq!(error.to_string(), "infeasible budget: 16 entities need at least 136 bytes, the budget is 135");
+        assert_eq!(bytes(48 + 24, Counts::default(), 0).resolve(POPULATION).unwrap().dims, 0);
         let error = Budget::new(Amount::MeanSize(1.0)).resolve(POPULATION).unwrap_err();
         assert!(matches!(error, Error::Infeasible { entities: 16, min: 22, budget: 16, unit: "parameters" }));
+    }
+
+    /// Sizes of the rows of both tables, all dims given away: at random within the bounds, and as many at the largest size as can be.
+    fn sizes(population: Population, budget: &Budget, resolved: &Resolved, seed: u32) -> [Vec<u32>; 2] {
+        let Budget { d_min, d_max, item_bias, .. } = *budget;
+        let rows = population.entities() as usize;
+        let mut sizes = vec![d_min; rows];
+        let mut left = resolved.dims.min(rows as u64 * u64::from(d_max)) - rows as u64 * u64::from(d_min);
+        let mut order: Vec<usize> = (0..rows).collect();
+        order.sort_by_key(|&row| (row as u32 ^ seed).wrapping_mul(0x9E37_79B9).rotate_left(9));
+        for most in [(seed % 7).min(d_max - d_min), d_max - d_min] {
+            for &row in &order {
+                let more = u64::from((d_min + most).saturating_sub(sizes[row])).min(left);
+                sizes[row] += more as u32;
+                left -= more;
+            }
+        }
+        assert_eq!(left, 0);
+        let items = sizes.split_off(population.users as usize);
+        [sizes, items.into_iter().map(|size| size + u32::from(item_bias)).collect()]
+    }
+
+    proptest! {
+        /// Whatever the layout: two tables with all that a budget in bytes gives are within it, and what they leave is what rows leave
+        /// between them, a parameter's bytes, and what the directories of two tables may have more.
+        #[test]
+        fn tables_made_of_a_budget_are_within_it(
+            (users, items) in (0..200u32, 0..200u32),
+            (d_min, d_max) in (0..3u32, 3..130u32),
+            (optimizer, metadata, aligned, item_bias) in any::<(bool, bool, bool, bool)>(),
+            format in prop_oneof![Just(Format::F32), Just(Format::F16)],
+            page_bytes in prop_oneof![Just(None), (600..5000u64).prop_map(Some)],
+            (per_value, per_row) in (0..3u32, 0..2u32),
+            (mean, seed) in (3..40u64, any::<u32>()),
+        ) {
+            let population = Population { users, items };
+            let (counts, state) = (Counts { optimizer, metadata }, StateSize { per_value, per_row });
+            let layout = Layout { format, aligned, page_bytes };
+            let a_value = layout.format.bytes() + 4 * u64::from(per_value * u32::from(optimizer));
+            let amount = Amount::Bytes(population.entities() * (mean * a_value + 4 + 8 * a_value) + 200);
+            let budget = Budget { amount, counts, state, layout, item_bias, d_min, d_max };
+            let resolved = budget.resolve(population).unwrap();
+            let device = Device::cpu();
+            let (mut used, mut pages) = (0, 0);
+            for sizes in sizes(population, &budget, &resolved, seed) {
+                let directory = Directory::new(&device, &sizes, layout, state).unwrap();
+                let [values, of_state, metadata] = directory.bytes(layout, state);
+                used += values + of_state * u64::from(optimizer) + metadata * u64::from(counts.metadata);
+                pages += directory.pages() as u64;
+            }
+            prop_assert!(used <= resolved.bytes, "{used} bytes of {}", resolved.bytes);
+            // Where the largest sizes did not limit what could be given away.
+            if resolved.dims <= population.entities() * u64::from(d_max) {
+                let between = population.entities() * u64::from(layout.alignment() - 1) * a_value;
+                let directories = if page_bytes.is_some() { 8 * 12 * (pages + 2) } else { 16 + 4 * population.entities() / 256 };
+                let left = resolved.bytes - used;
+                prop_assert!(left < between + a_value + directories, "{left} bytes left of {}", resolved.bytes);
+            }
+        }
     }
 
     #[test]

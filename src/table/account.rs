@@ -21,6 +21,9 @@ impl Default for Counts {
 
 /// A number of bytes that all tables holding a clone of it share. What they hold together never passes the capacity.
 ///
+/// With one exception: where a device fails amid a [resize](super::RaggedTable::resize), old and new pages stay beside each other. They are
+/// counted, and what adds values is refused unless it ends within the capacity.
+///
 /// ```
 /// use scall_gpu::device::Device;
 /// use scall_gpu::table::{Account, Counts, RaggedTable, TableOptions};
@@ -144,15 +147,31 @@ impl Account {
         values + count(self.counts.optimizer, state) + count(self.counts.metadata, directory)
     }
 
-    /// Gives back `old` bytes and takes `new`, or neither.
+    /// Gives back `old` bytes and takes `new`, or neither; taking no more than is given back is never refused.
     pub(super) fn exchange(&self, old: u64, new: u64) -> Result<()> {
         let mut ledger = self.lock();
         let needed = ledger.used - old + new;
-        if needed > ledger.capacity {
+        if new > old && needed > ledger.capacity {
             return Err(Error::OverBudget { needed, budget: ledger.capacity, unit: "bytes" });
         }
         ledger.used = needed;
         Ok(())
+    }
+
+    /// Whether `new` bytes in the place of `old` are within the capacity.
+    pub(super) fn check(&self, old: u64, new: u64) -> Result<()> {
+        let ledger = self.lock();
+        let needed = ledger.used - old + new;
+        if needed > ledger.capacity {
+            return Err(Error::OverBudget { needed, budget: ledger.capacity, unit: "bytes" });
+        }
+        Ok(())
+    }
+
+    /// Exchanges what a table was given for what it holds, even past the capacity: its bytes are there already.
+    pub(super) fn settle(&self, given: u64, held: u64) {
+        let mut ledger = self.lock();
+        ledger.used = ledger.used - given + held;
     }
 
     fn lock(&self) -> MutexGuard<'_, Ledger> {

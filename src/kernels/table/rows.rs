@@ -103,8 +103,10 @@ impl Layout {
     pub fn metadata_bytes_at_most(&self, tables: u64, rows: u64, values: u64, widest: u32) -> u64 {
         // Each table, and each page past its first, may end amid a word and a block. On the smallest pages there are, a page is half full.
         let page = self.page_bytes.unwrap_or(CPU_PAGE_BYTES).min(CPU_PAGE_BYTES);
-        let values = values + rows * u64::from(self.alignment() - 1);
-        let pages = tables + 2 * 4 * values / page.max(1) + 8 * rows / page.max(1);
+        let alignment = u64::from(self.alignment());
+        let values = values + rows * (alignment - 1);
+        let (page_values, page_rows) = (page / 4 / alignment * alignment, page / 8);
+        let pages = tables + 2 * values / page_values.max(1) + rows / page_rows.max(1);
         2 * rows + 4 * (rows >> directory::shift(widest, self.alignment())) + 8 * pages
     }
 }
@@ -514,8 +516,12 @@ impl Rows {
         if number < self.state_size.per_value as usize {
             return self.gathered(|page| page.state[number].read());
         }
-        let pages = self.pages.iter().map(|page| page.state[number].read());
-        Ok(pages.collect::<Result<Vec<_>>>()?.concat())
+        let mut out = Vec::with_capacity(self.len() as usize);
+        for page in &self.pages {
+            // A page that was cut short keeps its buffers.
+            out.extend_from_slice(&page.state[number].read()?[..page.place.rows as usize]);
+        }
+        Ok(out)
     }
 
     fn gathered(&self, read: impl Fn(&Page) -> Result<Vec<f32>>) -> Result<Vec<f32>> {

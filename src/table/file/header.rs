@@ -64,12 +64,18 @@ pub(super) fn bytes(table: &RaggedTable, ids: Option<&Parts<(&[u64], &[f64])>>) 
     }
     tensors.push(("offsets".to_owned(), "U32", table.rows() as usize + 1, 4));
     let (rows, values) = (table.rows() as usize, table.len() as usize);
-    let (dtype, width) = if options.layout.format == Format::F16 { ("F16", 2) } else { ("F32", 4) };
-    tensors.push(("values".to_owned(), dtype, values, width));
-    for (number, len) in options.rule.optimizer.state_size().lens(rows, values).enumerate() {
-        tensors.push((format!("state.{number}"), "F32", len, 4));
+    let state = options.rule.optimizer.state_size().lens(rows, values).enumerate();
+    let state = state.map(|(number, len)| (format!("state.{number}"), "F32", len, 4));
+    // Readers want every number at a multiple of its width: behind an odd number of f16 no words can come.
+    if options.layout.format == Format::F16 {
+        tensors.extend(state);
+        tensors.push(("values".to_owned(), "F16", values, 2));
+        tensors.push(("checksum".to_owned(), "U16", 4, 2));
+    } else {
+        tensors.push(("values".to_owned(), "F32", values, 4));
+        tensors.extend(state);
+        tensors.push(("checksum".to_owned(), "U32", 2, 4));
     }
-    tensors.push(("checksum".to_owned(), "U32", 2, 4));
 
     // No text here needs an escape. Written by hand, since the crate's maps have no order: equal tables give equal bytes.
     let metadata: Vec<String> = metadata.iter().map(|(name, value)| format!("\"{name}\":\"{value}\"")).collect();
@@ -100,11 +106,7 @@ impl Header {
             init_std: fields.number("init_std")?,
             zero_dims: fields.number("zero_dims")?,
             seed: fields.number("seed")?,
-            layout: Layout {
-                format: fields.format()?,
-                aligned: fields.metadata("aligned").is_some_and(|text| text == "true"),
-                page_bytes: None,
-            },
+            layout: Layout { format: fields.format()?, aligned: fields.aligned()?, page_bytes: None },
         };
         if !(options.init_std.is_finite() && options.init_std >= 0.0) {
             return Err(reader.bad("metadata `init_std` finite and not negative", &options.init_std.to_string()));
@@ -132,7 +134,9 @@ impl Header {
             let known = match name.as_str() {
                 "offsets" | "values" | "ids" | "ids.score" => true,
                 "checksum" => {
-                    fields.exactly(name, Dtype::U32, 2)?;
+                    if fields.exactly(name, Dtype::U16, 4).is_err() {
+                        fields.exactly(name, Dtype::U32, 2)?;
+                    }
                     if order.last() != Some(name) {
                         return Err(reader.bad("`checksum` behind all other tensors", "others behind it"));
                     }
@@ -284,6 +288,13 @@ impl Fields<'_> {
             Some(Dtype::F32) => Ok(Format::F32),
             Some(Dtype::F16) => Ok(Format::F16),
             _ => Err(self.reader.bad("`values` as F32 or F16 of one dimension", &self.shape("values"))),
+        }
+    }
+
+    fn aligned(&self) -> Result<bool> {
+        match self.metadata("aligned") {
+            None => Ok(false),
+            Some(text) => text.parse().map_err(|_| self.reader.bad("metadata `aligned` true or false", text)),
         }
     }
 

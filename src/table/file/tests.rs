@@ -12,7 +12,8 @@ use tempfile::TempDir;
 use super::super::{Counts, RowMapOptions, TableOptions};
 use super::*;
 use crate::kernels::table::optimizer::{Optimizer, UpdateRule};
-use crate::testing::{assert_same, devices, signed, upload};
+use crate::kernels::table::rows::Layout;
+use crate::testing::{assert_same, devices, layouts, signed, upload};
 
 const SGD: UpdateRule = UpdateRule::new(Optimizer::Sgd { learning_rate: 0.1 });
 const ADAGRAD: UpdateRule = UpdateRule::new(Optimizer::Adagrad { learning_rate: 1.0 / 3.0, epsilon: 1e-8 });
@@ -33,8 +34,14 @@ fn rules() -> [UpdateRule; 8] {
     ]
 }
 
+const HALF: Layout = Layout { format: Format::F16, aligned: false, page_bytes: None };
+
 fn table(device: &Device, rule: UpdateRule, sizes: &[u32]) -> RaggedTable {
-    let options = TableOptions { rule, init_std: 0.03, zero_dims: 1, seed: u64::MAX - 5 };
+    laid_out(Layout::default(), device, rule, sizes)
+}
+
+fn laid_out(layout: Layout, device: &Device, rule: UpdateRule, sizes: &[u32]) -> RaggedTable {
+    let options = TableOptions { rule, init_std: 0.03, zero_dims: 1, seed: u64::MAX - 5, layout };
     let mut table = RaggedTable::new(device, sizes, options, &Account::unlimited()).unwrap();
     step(&mut table);
     table
@@ -55,15 +62,32 @@ fn ids() -> RowMap {
 
 fn assert_equal(a: &RaggedTable, b: &RaggedTable) {
     assert_eq!(a.sizes().collect::<Vec<_>>(), b.sizes().collect::<Vec<_>>());
-    assert_same("values", &a.values().read().unwrap(), &b.values().read().unwrap());
-    assert_eq!(a.optimizer_state().len(), b.optimizer_state().len());
-    for (a, b) in a.optimizer_state().iter().zip(b.optimizer_state()) {
-        assert_same("state", &a.read().unwrap(), &b.read().unwrap());
-    }
-    assert_eq!(a.offsets().read().unwrap(), b.offsets().read().unwrap());
+    assert_same_rows("", a, b);
     assert_eq!(a.steps(), b.steps());
-    assert_eq!(format!("{:?}", a.options()), format!("{:?}", b.options()));
-    assert_eq!(a.used_bytes(), b.used_bytes());
+    // A page is as large as suits the device: the file has nothing of it.
+    let options = |table: &RaggedTable| {
+        let options = *table.options();
+        format!("{:?}", TableOptions { layout: Layout { page_bytes: None, ..options.layout }, ..options })
+    };
+    assert_eq!(options(a), options(b));
+    let directories = |table: &RaggedTable| -> Vec<_> {
+        table.as_rows().pages().iter().map(|page| page.directory().read().unwrap()).collect()
+    };
+    let (of_a, of_b) = (directories(a), directories(b));
+    if of_a.len() == of_b.len() {
+        assert_eq!((of_a, a.used_bytes()), (of_b, b.used_bytes()));
+    }
+}
+
+/// Values and state, bit for bit.
+fn assert_same_rows(what: &str, a: &RaggedTable, b: &RaggedTable) {
+    let (a, b) = (a.as_rows(), b.as_rows());
+    assert_eq!((a.layout().format, a.state_size()), (b.layout().format, b.state_size()));
+    assert_same(&format!("values {what}"), &a.read().unwrap(), &b.read().unwrap());
+    for number in 0..a.state_size().numbers() {
+        let state = |rows: &Rows| rows.read_state(number).unwrap();
+        assert_same(&format!("state {number} {what}"), &state(a), &state(b));
+    }
 }
 
 struct Scratch(TempDir);
@@ -105,9 +129,15 @@ impl Scratch {
 fn a_loaded_table_goes_on_bit_for_bit() {
     let scratch = Scratch::new();
     for device in devices() {
-        for rule in rules() {
-            for sizes in [&[][..], &[0, 0], &[3, 0, 4, 1], &[1, 700, 2]] {
-                let mut saved = table(&device, rule, sizes);
+        for (rule, layout) in rules().into_iter().flat_map(|rule| layouts(16).map(|layout| (rule, layout))) {
+            // Every optimizer in one layout with nothing between its rows and one with all there is; in all layouts, those with most state.
+            let many = rule == rules()[2] || rule == rules()[6];
+            if !many && layout != Layout::default() && layout != layouts(16)[5] {
+                continue;
+            }
+            for sizes in [&[][..], &[0, 0], &[3, 0, 4, 1], &[1, 700, 2], &[9, 16, 0, 3, 12, 7]] {
+                let layout = if sizes.contains(&700) { Layout { page_bytes: None, ..layout } } else { layout };
+                let mut saved = laid_out(layout, &device, rule, sizes);
                 let bytes = scratch.save(&saved, None);
                 assert_eq!(scratch.save(&saved, None), bytes, "equal tables give equal bytes");
                 let account = Account::new(u64::MAX, Counts { optimizer: true, metadata: true });
@@ -121,7 +151,7 @@ fn a_loaded_table_goes_on_bit_for_bit() {
                 // New rows are those that the saved table would have had.
                 saved.append_rows(&[5]).unwrap();
                 loaded.append_rows(&[5]).unwrap();
-                assert_same("grown", &loaded.values().read().unwrap(), &saved.values().read().unwrap());
+                assert_same_rows("grown", &loaded, &saved);
                 drop(loaded);
                 assert_eq!(account.used_bytes(), 0);
             }
@@ -135,9 +165,11 @@ fn a_loaded_table_goes_on_bit_for_bit() {
 fn a_large_table_comes_back() {
     let scratch = Scratch::new();
     let sizes: Vec<u32> = (0..70_001).map(|i| i % 7).collect();
-    let saved = table(&Device::cpu(), ADAGRAD, &sizes);
-    let bytes = scratch.save(&saved, None);
-    assert_equal(&scratch.load(&bytes).unwrap().0, &saved);
+    for layout in [Layout::default(), Layout { aligned: true, page_bytes: Some(10_000), ..HALF }] {
+        let saved = laid_out(layout, &Device::cpu(), ADAGRAD, &sizes);
+        let bytes = scratch.save(&saved, None);
+        assert_equal(&scratch.load(&bytes).unwrap().0, &saved);
+    }
 }
 
 #[test]
@@ -164,8 +196,8 @@ fn keys_come_back_with_their_rows() {
 #[test]
 fn a_budget_too_small_is_an_error() {
     let scratch = Scratch::new();
-    for device in devices() {
-        let saved = table(&device, ADAGRAD, &[3, 4]);
+    for (device, layout) in devices().into_iter().flat_map(|device| layouts(1000).map(|of| (device.clone(), of))) {
+        let saved = laid_out(layout, &device, ADAGRAD, &[3, 4]);
         scratch.save(&saved, None);
         let counts = Counts { optimizer: true, metadata: true };
         let needed = saved.memory().total_bytes();
@@ -183,17 +215,19 @@ fn a_budget_too_small_is_an_error() {
 #[test]
 fn damage_is_refused() {
     let scratch = Scratch::new();
-    let bytes = scratch.save(&table(&Device::cpu(), ADAM, &[3, 0, 4]), Some(&ids()));
-    assert!(scratch.load(&bytes).is_ok());
-    for len in (0..bytes.len()).step_by(3).chain([bytes.len() - 1]) {
-        assert!(scratch.load(&bytes[..len]).is_err(), "{len} bytes");
+    for layout in [Layout::default(), HALF] {
+        let bytes = scratch.save(&laid_out(layout, &Device::cpu(), ADAM, &[3, 0, 4]), Some(&ids()));
+        assert!(scratch.load(&bytes).is_ok());
+        for len in (0..bytes.len()).step_by(3).chain([bytes.len() - 1]) {
+            assert!(scratch.load(&bytes[..len]).is_err(), "{len} bytes");
+        }
+        for at in 0..bytes.len() {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 1 << (at % 8);
+            assert!(scratch.load(&damaged).is_err(), "byte {at}");
+        }
+        assert!(scratch.load(&[&bytes[..], &[0; 4]].concat()).is_err());
     }
-    for at in 0..bytes.len() {
-        let mut damaged = bytes.clone();
-        damaged[at] ^= 1 << (at % 8);
-        assert!(scratch.load(&damaged).is_err(), "byte {at}");
-    }
-    assert!(scratch.load(&[&bytes[..], &[0; 4]].concat()).is_err());
 }
 
 fn edited(bytes: &[u8], edits: &[(Index, u8, usize)]) -> Vec<u8> {
@@ -218,9 +252,10 @@ proptest! {
 
     /// With and without a checksum: whatever is read must be a table, and whatever is not an error.
     #[test]
-    fn edited_files(edits in vec((any::<Index>(), any::<u8>(), 0..3usize), 1..4), checked: bool) {
+    fn edited_files(edits in vec((any::<Index>(), any::<u8>(), 0..3usize), 1..4), checked: bool, half: bool) {
         let scratch = Scratch::new();
-        let bytes = scratch.save(&table(&Device::cpu(), rules()[5], &[3, 0, 4]), Some(&ids()));
+        let layout = if half { Layout { aligned: true, ..HALF } } else { Layout::default() };
+        let bytes = scratch.save(&laid_out(layout, &Device::cpu(), rules()[5], &[3, 0, 4]), Some(&ids()));
         if checked {
             let damaged = edited(&bytes, &edits);
             prop_assert!(damaged == bytes || scratch.load(&damaged).is_err());
@@ -256,8 +291,8 @@ fn rewritten(bytes: &[u8], edit: impl Fn(&mut Tensors, &mut Texts)) -> Vec<u8> {
 #[test]
 fn files_of_other_programs_are_read() {
     let scratch = Scratch::new();
-    for rule in rules() {
-        let saved = table(&Device::cpu(), rule, &[3, 0, 4]);
+    for (rule, layout) in rules().into_iter().flat_map(|rule| layouts(16).map(|layout| (rule, layout))) {
+        let saved = laid_out(layout, &Device::cpu(), rule, &[3, 0, 4]);
         let bytes = scratch.save(&saved, Some(&ids()));
         let (loaded, keys) = scratch.load(&rewritten(&bytes, |_, _| ())).unwrap();
         assert_equal(&loaded, &saved);
@@ -280,17 +315,17 @@ fn other_contents_are_refused() {
     };
     let text = |m: &mut Texts, name: &str, value: &str| drop(m.insert(name.into(), value.into()));
     type Edit<'a> = &'a dyn Fn(&mut Tensors, &mut Texts);
-    let cases: [(Edit<'_>, &str); 29] = [
-        (&|t, _| drop(t.remove("values")), "`values` as F32 of one dimension, found none"),
+    let cases: [(Edit<'_>, &str); 32] = [
+        (&|t, _| drop(t.remove("values")), "`values` as F32 or F16 of one dimension, found none"),
         (&|t, _| drop(t.remove("state.0")), "`state.0` as F32 [7], found none"),
         (&|t, _| drop(t.remove("ids")), "`ids` as U64 of one dimension, found none"),
         (&|t, _| drop(t.remove("ids.score")), "`ids.score` as F64 [3], found none"),
-        (&|t, _| t.get_mut("values").unwrap().0 = Dtype::U32, "`values` as F32 of one dimension, found U32 [7]"),
+        (&|t, _| t.get_mut("values").unwrap().0 = Dtype::U32, "`values` as F32 or F16 of one dimension, found U32 [7]"),
         (&|t, _| t.get_mut("values").unwrap().1 = vec![1, 7], "`values` as F32 of one dimension, found F32 [1, 7]"),
         (&|t, _| cut(t, "values", 6, 4), "`state.0` as F32 [6], found F32 [7]"),
         (&|t, _| cut(t, "offsets", 0, 4), "`offsets` of one number more than there are rows, found none"),
         (&|t, _| cut(t, "offsets", 3, 4), "`ids` of at most 2 rows, found 3"),
-        (&|t, _| set(t, "offsets", 0, &[1]), "`offsets` begun with 0, found Some(1)"),
+        (&|t, _| set(t, "offsets", 0, &[1]), "`offsets` begun with 0, found 1"),
         (&|t, _| set(t, "offsets", 4, &[9]), "`offsets` never falling, found [1] = 9 before [2] = 3"),
         (&|t, _| set(t, "offsets", 12, &[6]), "`offsets` ended at the arena's length 7, found 6"),
         (&|t, _| set(t, "ids", 16, &[0xFF; 8]), "`ids` with keys of one row each"),
@@ -298,6 +333,12 @@ fn other_contents_are_refused() {
         (&|t, _| set(t, "ids.score", 0, &1e9f64.to_le_bytes()), "`ids` with scores -inf or finite"),
         (&|t, _| drop(t.insert("more".into(), (Dtype::U8, vec![0], vec![]))), "no tensors but those"),
         (&|t, _| drop(t.insert("state.1".into(), (Dtype::U8, vec![0], vec![]))), "no tensors but those"),
+        (
+            &|t, _| drop(t.insert("checksum".into(), (Dtype::F32, vec![2], vec![0; 8]))),
+            "`checksum` as U32 [2], found F32",
+        ),
+        (&|_, m| text(m, "aligned", "yes"), "metadata `aligned` true or false, found yes"),
+        (&|_, m| text(m, "aligned", ""), "metadata `aligned` true or false, found "),
         (&|_, m| drop(m.remove("format")), "metadata `format` \"scall-gpu table\", found none"),
         (&|_, m| text(m, "version", "2"), "metadata `version` \"1\", found 2"),
         (&|_, m| text(m, "optimizer", "lion\u{1b}[31m"), "metadata `optimizer` that is known, found lion\\u{1b}[31m"),
@@ -316,13 +357,50 @@ fn other_contents_are_refused() {
         assert!(error.contains(message), "{error}\nlacks {message}");
     }
     // A row wider than kernels go, which no resize could have made.
-    let wide = scratch.save(&table(&Device::cpu(), SGD, &[65_536, 1]), None);
-    let wide = rewritten(&wide, |t, _| set(t, "offsets", 4, &65_537u32.to_le_bytes()));
+    let wide = scratch.save(&table(&Device::cpu(), SGD, &[65_535, 1]), None);
+    let wide = rewritten(&wide, |t, _| set(t, "offsets", 4, &65_536u32.to_le_bytes()));
     let error = scratch.load(&wide).unwrap_err().to_string();
-    assert!(error.contains("`offsets` of rows of at most 65536 values, found 65537"), "{error}");
+    assert!(error.contains("`offsets` of rows of at most 65535 values, found 65536"), "{error}");
     // A header that promises more than there is.
     let error = scratch.load(&u64::MAX.to_le_bytes()).unwrap_err().to_string();
     assert!(error.contains("a header of at most 0 bytes, found one of 18446744073709551615"), "{error}");
+}
+
+/// Programs that look at a tensor where it lies want it at a multiple of its numbers' width.
+#[test]
+fn every_tensor_lies_at_a_multiple_of_its_width() {
+    let scratch = Scratch::new();
+    for layout in [Layout::default(), HALF] {
+        for rule in rules() {
+            let bytes = scratch.save(&laid_out(layout, &Device::cpu(), rule, &[3, 0, 4]), Some(&ids()));
+            let tensors = SafeTensors::deserialize(&bytes).unwrap();
+            for (name, view) in tensors.tensors() {
+                let at = view.data().as_ptr().addr() - bytes.as_ptr().addr();
+                assert!(at.is_multiple_of(view.dtype().bitsize() / 8), "{name} of {layout:?} at {at}");
+            }
+            let values = tensors.tensor("values").unwrap();
+            let width = layout.format.bytes() as usize;
+            assert_eq!((values.dtype().bitsize() / 8, values.data().len()), (width, 7 * width));
+        }
+    }
+}
+
+/// A table is what its rows are, not how they lie in pages: the file of one table is that of the other.
+#[test]
+fn pages_do_not_show_in_a_file() {
+    let scratch = Scratch::new();
+    for device in devices() {
+        for format in [Format::F32, Format::F16] {
+            let save = |page_bytes| {
+                let layout = Layout { format, aligned: true, page_bytes };
+                let table = laid_out(layout, &device, rules()[6], &[3, 0, 4, 16, 7, 9, 1, 0]);
+                (table.as_rows().pages().len(), scratch.save(&table, None))
+            };
+            let ((one, file), (many, paged)) = (save(None), save(Some(80)));
+            assert!(one == 1 && many > 2, "{one} and {many} pages");
+            assert_eq!(file, paged);
+        }
+    }
 }
 
 #[test]

@@ -20,8 +20,9 @@ impl RaggedTable {
     /// ones, all rows first move to the sizes that they have before and after, and then to those that they get: twice the traffic.
     ///
     /// # Errors
-    /// [`Error::StalePlan`], [`Error::OverBudget`], or what the device reports. The table is then as before; but if it has several pages
-    /// and the device fails after the first of them, the rows before some row have moved and the others have not: none is lost.
+    /// [`Error::StalePlan`], [`Error::OverBudget`], or what the device reports. The table is then as before; but if the device fails after
+    /// the first of several pages, the rows before some row have moved and the others have not (of rows that move twice, some have the
+    /// smaller of both sizes), and rows to be added may be missing. Nothing that the plan keeps is lost, and another plan may go on.
     pub fn resize(&mut self, plan: &ResizePlan) -> Result<()> {
         self.resize_with(plan, &mut |device, directory, page, rows| {
             Page::zeroed(device, directory, page, rows.layout().format, rows.state_size())
@@ -39,12 +40,16 @@ impl RaggedTable {
             });
         }
         let (old, new) = (self.used_bytes(), self.counted_bytes_after(plan));
+        // After a failure a table may hold more than it may: then it can always get smaller, but not by way of larger rows.
+        if plan.new_values() + plan.new_rows() > 0 {
+            self.account.check(old, new)?;
+        }
         // Room for the larger of both until it is known which one stays: then only room is given back.
         let reserved = old.max(new);
         self.account.exchange(old, reserved)?;
         let moved = self.move_rows(plan.to(), allocate);
-        // After a failure amid the pages it is neither.
-        self.account.exchange(reserved, self.used_bytes())?;
+        // After a failure amid the pages it is neither, and may be more than both by the page where old and new ones meet.
+        self.account.settle(reserved, self.used_bytes());
         moved
     }
 
@@ -80,7 +85,8 @@ impl RaggedTable {
     /// The rows that there are at the smaller of both sizes, with a page ending wherever one of both directories ends one: an old page is
     /// free when the pages within it are written, and these are when the new page around them is.
     fn common(&self, to: &Directory) -> Result<Directory> {
-        let sizes: Vec<u32> = self.sizes().zip(to.sizes()).map(|(old, new)| old.min(new)).collect();
+        let mut sizes = Vec::with_capacity(self.rows() as usize);
+        sizes.extend(self.sizes().zip(to.sizes()).map(|(old, new)| old.min(new)));
         let mut cuts: Vec<u32> = self.rows.pages().iter().map(Page::first_row).chain(to.first_rows()).collect();
         cuts.sort_unstable();
         Directory::cut(self.device(), &sizes, (self.rows.layout(), self.rows.state_size()), &cuts)
@@ -121,8 +127,8 @@ impl RaggedTable {
             }
         }
         if failure.is_some() {
-            // What is there twice stays where it was.
-            let begin = old.front().map_or(0, Page::first_row);
+            // What is there twice stays where it was; only rows to be added may be missing behind the last.
+            let begin = old.front().map_or(u32::MAX, Page::first_row);
             new.retain(|page| page.place.first < begin);
             new.iter_mut().for_each(|page| page.truncate(begin));
             new.extend(old);
@@ -140,3 +146,6 @@ fn move_page(device: &Device, from: &[Page], to: &mut Page, (widest, fill): (u32
     Migrate { from, to, widest, fill }.run(device)?;
     device.wait()
 }
+
+#[cfg(test)]
+mod tests;
