@@ -433,7 +433,8 @@ impl Rows {
         &self.pages
     }
 
-    pub(crate) fn pages_mut(&mut self) -> &mut Vec<Page> {
+    /// The pages for writing: a target of [`Migrate`](super::migrate::Migrate). They stay where they are, none is exchanged for another.
+    pub fn pages_mut(&mut self) -> &mut [Page] {
         &mut self.pages
     }
 
