@@ -41,7 +41,11 @@ pub struct HostRows {
 impl HostRows {
     pub fn new(sizes: Vec<u32>) -> Self {
         let mut len = 0;
-        let begins = sizes.iter().map(|&size| std::mem::replace(&mut len, len + size as usize)).collect();
+        let mut begin = |&size: &u32| {
+            len += size as usize;
+            len - size as usize
+        };
+        let begins = sizes.iter().map(&mut begin).collect();
         Self { sizes, values: values(len), begins }
     }
 

@@ -116,11 +116,12 @@ fn train() -> Result<(f32, f32), Box<dyn std::error::Error>> {
 
         // burn's part.
         let input = input.autodiff().require_grad();
-        let off = model.forward(input.clone()) - wanted.clone().autodiff();
+        let off = model.forward(input.clone()) - wanted.clone();
         let loss = (off.clone() * off).mean();
         let mut back = loss.backward();
         let gradient = input.grad_remove(&mut back).expect("the input requires a gradient");
-        model = optimizer.step(0.01, model, GradientsParams::from_grads(back, &model));
+        let others = GradientsParams::from_grads(back, &model);
+        model = optimizer.step(0.01, model, others);
 
         // burn's gradient into our update.
         let mut encoder = gpu.device().create_command_encoder(&Default::default());
