@@ -14,8 +14,7 @@
 //! cargo run --manifest-path examples/burn_interop/Cargo.toml
 //! ```
 
-use std::error::Error;
-use std::process::ExitCode;
+use std::{error::Error, process::ExitCode};
 
 use burn::backend::Wgpu;
 use burn::backend::wgpu::{AutoCompiler, CubeTensor};
@@ -79,7 +78,6 @@ fn train() -> Result<[f32; 2], Box<dyn Error>> {
     let ours = scall_gpu::device::Device::from_wgpu(setup.device, setup.queue);
     let gpu = ours.as_gpu().expect("made of a wgpu device");
     println!("device   {}", ours.describe());
-
     // Frequent items, which come first, have wide rows. What is wanted of an item, 1 or -1, is a hash of its number: a model of rows that
     // stay as they are cannot learn it.
     let sizes: Vec<u32> = (0..ITEMS).map(|item| if item < 64 { DIMS } else { 4 }).collect();
@@ -91,26 +89,23 @@ fn train() -> Result<[f32; 2], Box<dyn Error>> {
 
     let shape = [ITEMS as usize, DIMS as usize];
     let ids = Buffer::from_slice(&ours, &items)?;
-    let (mut rows, gradients) =
-        (Buffer::zeroed(&ours, shape[0] * shape[1])?, Buffer::zeroed(&ours, shape[0] * shape[1])?);
+    let zeros = || Buffer::zeroed(&ours, shape[0] * shape[1]);
+    let (mut rows, gradients) = (zeros()?, zeros()?);
     let mut workspace = Buffer::zeroed(&ours, table.update_workspace_len(ITEMS, DIMS))?;
-    let raw = |buffer: &Buffer<f32>| buffer.as_wgpu().expect("a buffer on the GPU").clone();
 
     burn.seed(7);
     let wanted = Tensor::<1>::from_floats(wanted.as_slice(), &burn).reshape([shape[0], 1]);
-    let trained = burn.clone().autodiff();
-    let mut model =
-        Model { hidden: LinearConfig::new(shape[1], 32).init(&trained), out: LinearConfig::new(32, 1).init(&trained) };
+    let linear = |from, to| LinearConfig::new(from, to).init(&burn.clone().autodiff());
+    let mut model = Model { hidden: linear(shape[1], 32), out: linear(32, 1) };
     let mut losses = [0.0f32; 2];
     for step in 0..=60 {
         // Our rows into a tensor of burn's.
         let input = Tensor::<2>::empty(shape, &burn);
         let (theirs, at) = place(&input)?;
         let mut encoder = gpu.device().create_command_encoder(&Default::default());
-        let mut pass = encoder.begin_compute_pass(&Default::default());
-        Lookup { rows: table.as_rows(), ids: &ids, dims: DIMS, out: &mut rows }.record(gpu, &mut pass)?;
-        drop(pass);
-        encoder.copy_buffer_to_buffer(&raw(&rows), 0, &theirs, at, rows.size_bytes());
+        Lookup { rows: table.as_rows(), ids: &ids, dims: DIMS, out: &mut rows }
+            .record(gpu, &mut encoder.begin_compute_pass(&Default::default()))?;
+        encoder.copy_buffer_to_buffer(rows.as_wgpu().expect("on the GPU"), 0, &theirs, at, rows.size_bytes());
         gpu.queue().submit([encoder.finish()]);
 
         // burn's part.
@@ -123,7 +118,7 @@ fn train() -> Result<[f32; 2], Box<dyn Error>> {
         // burn's gradient into our update.
         let (theirs, at) = place(&gradient)?;
         let mut encoder = gpu.device().create_command_encoder(&Default::default());
-        encoder.copy_buffer_to_buffer(&theirs, at, &raw(&gradients), 0, gradients.size_bytes());
+        encoder.copy_buffer_to_buffer(&theirs, at, gradients.as_wgpu().expect("on the GPU"), 0, gradients.size_bytes());
         gpu.queue().submit([encoder.finish()]);
         let of = Occurrences { ids: &ids, first: 0, count: ITEMS, gradients: (&gradients).into(), dims: DIMS };
         let mut commands = ours.commands();
