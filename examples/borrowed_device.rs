@@ -1,5 +1,5 @@
-//! The kernels inside somebody else's pipeline: a device of the caller's, with two passes of its own around our lookup, all in one
-//! submission.
+//! The kernels inside somebody else's pipeline: a device of the caller's, rows whose values lie in one of its buffers, and two passes of
+//! its own around our lookup, all in one submission.
 //!
 //! ```text
 //! cargo run --release --example borrowed_device
@@ -7,6 +7,7 @@
 
 use scall_gpu::device::{Buffer, Device, Gpu, Kernel};
 use scall_gpu::kernels::table::lookup::Lookup;
+use scall_gpu::kernels::table::rows::{Rows, Values};
 use scall_gpu::{Error, Result, wgpu};
 use wgpu::util::DeviceExt;
 
@@ -47,20 +48,21 @@ fn main() -> Result<()> {
     let gpu = borrowed.as_gpu().expect("made of a wgpu device");
     println!("device   {}", borrowed.describe());
 
-    // The caller's buffers, wrapped: nothing is copied.
+    // The caller's buffers.
     let storage = |contents: &[u8]| {
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC;
         device.create_buffer_init(&wgpu::util::BufferInitDescriptor { label: None, contents, usage })
     };
+    let raw_values = storage(bytemuck::cast_slice(&[3.0f32, 4.0, 1.0, 1.0, 1.0, 1.0]));
     let raw_ids = storage(&[0; 4 * IDS as usize]);
     let raw_rows = storage(&[0; 4 * (IDS * DIMS) as usize]);
     let raw_lengths = storage(&[0; 4 * IDS as usize]);
+    // Wrapped, nothing is copied: the values as three rows of 2, 0 and 4 dims, which get a directory of ours and no optimizer's state.
+    let values = Values::F32(Buffer::from_wgpu(gpu, raw_values)?);
+    let table = Rows::from_parts(&borrowed, &[2, 0, 4], false, values, Default::default())?;
     let ids = Buffer::<u32>::from_wgpu(gpu, raw_ids.clone())?;
     let mut rows = Buffer::<f32>::from_wgpu(gpu, raw_rows.clone())?;
     let lengths = Buffer::<f32>::from_wgpu(gpu, raw_lengths.clone())?;
-    // Three rows, of 2, 0 and 4 dims.
-    let arena = Buffer::from_slice(&borrowed, &[3.0f32, 4.0, 1.0, 1.0, 1.0, 1.0])?;
-    let offsets = Buffer::from_slice(&borrowed, &[0u32, 2, 2, 6])?;
 
     let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
         label: None,
@@ -95,7 +97,7 @@ fn main() -> Result<()> {
     };
     run(&choose, &mut pass);
     // Recorded between the two: no submission, no wait, no handler.
-    Lookup { arena: &arena, offsets: &offsets, ids: &ids, dims: DIMS, out: &mut rows }.record(gpu, &mut pass)?;
+    Lookup { rows: &table, ids: &ids, dims: DIMS, out: &mut rows }.record(gpu, &mut pass)?;
     run(&measure, &mut pass);
     drop(pass);
     // The way back is queued too, and mapped when the caller submits.

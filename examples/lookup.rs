@@ -12,8 +12,8 @@ fn main() -> Result<()> {
     let device = Device::auto();
     println!("device  {}", device.describe());
 
-    // Five rows that share 64 bytes of values and a row directory of 4 bytes a row and 4 a table.
-    let account = Account::new(64 + 4 * 6, Counts::default());
+    // Five rows that share 64 bytes of values, and a row directory: 2 bytes a row in whole words, and a word for their block.
+    let account = Account::new(64 + 12 + 4, Counts::default());
     let mut table = RaggedTable::new(&device, &[4, 1, 0, 6, 2], TableOptions::default(), &account)?;
 
     // Rows 3, 2 and 0, four dims wide: longer rows are cut, shorter ones padded with zeros.
@@ -33,7 +33,7 @@ fn main() -> Result<()> {
     );
 
     // More than the account holds is refused before anything moves.
-    let refused = table.append_rows(&[8]).expect_err("13 more numbers than there is room for");
+    let refused = table.append_rows(&[8]).expect_err("12 bytes more than there is room for");
     println!("refused {refused}");
 
     let memory = table.memory();

@@ -155,7 +155,7 @@ pub(crate) fn assert_gaps(what: &str, rows: &Rows) {
             Values::F16(values) => values.read().unwrap().iter().map(|value| value.to_f32()).collect(),
         };
         let mut end = 0;
-        for span in page.spans().chain([values.len()..values.len()]) {
+        for span in page.spans().chain(std::iter::once(values.len()..values.len())) {
             assert!(values[end..span.start].iter().all(|gap| gap.is_nan()), "mismatch: {what}: written between rows");
             end = span.end;
         }

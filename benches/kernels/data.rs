@@ -1,5 +1,11 @@
 //! Made-up inputs, the same in every run.
 
+use std::ops::Range;
+
+use scall_gpu::Result;
+use scall_gpu::device::Device;
+use scall_gpu::kernels::table::optimizer::StateSize;
+use scall_gpu::kernels::table::rows::{Layout, Rows};
 use scall_gpu::rng::philox;
 
 /// `count` numbers below `n`, the same in every run.
@@ -15,16 +21,52 @@ pub fn skewed(count: usize, n: u32, salt: u32) -> Vec<u32> {
         .collect()
 }
 
-/// Offsets of `rows` rows of sizes 1 to `2 * mean - 1`.
+/// `rows` sizes, 1 to `2 * mean - 1`.
 pub fn ragged(rows: usize, mean: u32) -> Vec<u32> {
-    let mut offsets = vec![0];
-    for size in uniform(rows, 2 * mean - 1, 9) {
-        offsets.push(offsets[offsets.len() - 1] + size + 1);
-    }
-    offsets
+    uniform(rows, 2 * mean - 1, 9).into_iter().map(|size| size + 1).collect()
 }
 
 /// `len` values, the same in every run.
 pub fn values(len: usize) -> Vec<f32> {
     uniform(len, 2001, 5).into_iter().map(|word| word as f32 / 1000.0 - 1.0).collect()
+}
+
+/// Rows of made-up values on the host, one behind the other: what a plain loop works on.
+pub struct HostRows {
+    pub sizes: Vec<u32>,
+    pub values: Vec<f32>,
+    begins: Vec<usize>,
+}
+
+impl HostRows {
+    pub fn new(sizes: Vec<u32>) -> Self {
+        let mut len = 0;
+        let mut begin = |&size: &u32| {
+            len += size as usize;
+            len - size as usize
+        };
+        let begins = sizes.iter().map(&mut begin).collect();
+        Self { sizes, values: values(len), begins }
+    }
+
+    pub fn size(&self, id: u32) -> u64 {
+        self.sizes[id as usize].into()
+    }
+
+    /// Where a row lies.
+    pub fn range(&self, id: u32) -> Range<usize> {
+        let begin = self.begins[id as usize];
+        begin..begin + self.sizes[id as usize] as usize
+    }
+
+    pub fn row(&self, id: u32) -> &[f32] {
+        &self.values[self.range(id)]
+    }
+
+    /// The same on a device, with zeroed state.
+    pub fn on(&self, device: &Device, state: StateSize) -> Result<Rows> {
+        let mut rows = Rows::zeroed(device, &self.sizes, Layout::default(), state)?;
+        rows.write(&self.values)?;
+        Ok(rows)
+    }
 }

@@ -1,10 +1,10 @@
 //! `graph/spmm` on a bipartite graph of 60,000 nodes and 400,000 non-zeros, 64 columns.
 
 use crate::common::devices;
-use crate::data::{ragged, skewed, uniform, values};
+use crate::data::{HostRows, ragged, skewed, uniform};
 use criterion::{BenchmarkId, Criterion, Throughput};
 use scall_gpu::device::{Buffer, Kernel};
-use scall_gpu::kernels::graph::spmm::Spmm;
+use scall_gpu::kernels::graph::spmm::{Operand, Spmm};
 use scall_gpu::models::{Bipartite, Normalisation};
 use scall_gpu::stream::UserItems;
 
@@ -17,22 +17,16 @@ pub fn spmm(c: &mut Criterion) {
     let mut group = c.benchmark_group("graph/spmm");
     let nodes = (USERS + ITEMS) as usize;
     let d = DIMS as usize;
-    let ragged_offsets = ragged(nodes, 10);
-    let dense_offsets: Vec<u32> = (0..=nodes as u32).map(|row| row * DIMS).collect();
-    for (case, items, x_offsets) in [
-        ("uniform", uniform(EDGES, ITEMS, 1), &dense_offsets),
-        ("skewed", skewed(EDGES, ITEMS, 2), &dense_offsets),
-        ("ragged", uniform(EDGES, ITEMS, 1), &ragged_offsets),
+    let (ragged, dense) = (HostRows::new(ragged(nodes, 10)), HostRows::new(vec![DIMS; nodes]));
+    for (case, items, x) in [
+        ("uniform", uniform(EDGES, ITEMS, 1), &dense),
+        ("skewed", skewed(EDGES, ITEMS, 2), &dense),
+        ("ragged", uniform(EDGES, ITEMS, 1), &ragged),
     ] {
         let pairs = uniform(EDGES, USERS, 3).into_iter().zip(items);
         let graph = Bipartite::new(&UserItems::new(USERS, pairs).unwrap(), ITEMS, Normalisation::Symmetric).unwrap();
         let (offsets, columns) = (graph.row_offsets(), graph.columns());
-        let x = values(x_offsets[nodes] as usize);
-        let row = |column: u32| {
-            let row = &x[x_offsets[column as usize] as usize..x_offsets[column as usize + 1] as usize];
-            &row[..row.len().min(d)]
-        };
-        let read: u64 = columns.iter().map(|&column| row(column).len() as u64).sum();
+        let read: u64 = columns.iter().map(|&column| x.size(column)).sum();
         group.throughput(Throughput::Bytes(4 * read + 8 * columns.len() as u64 + 4 * (nodes * (d + 1)) as u64));
 
         let mut naive = vec![0.0f32; nodes * d];
@@ -41,7 +35,7 @@ pub fn spmm(c: &mut Criterion) {
                 y.fill(0.0);
                 let range = offsets[r] as usize..offsets[r + 1] as usize;
                 for (&column, value) in columns[range.clone()].iter().zip(&graph.values()[range]) {
-                    y.iter_mut().zip(row(column)).for_each(|(y, x)| *y += value * x);
+                    y.iter_mut().zip(x.row(column)).for_each(|(y, x)| *y += value * x);
                 }
             }
         };
@@ -51,8 +45,9 @@ pub fn spmm(c: &mut Criterion) {
             let row_offsets = Buffer::from_slice(&device, offsets).unwrap();
             let columns = Buffer::from_slice(&device, columns).unwrap();
             let values = Buffer::from_slice(&device, graph.values()).unwrap();
-            let x = Buffer::from_slice(&device, &x).unwrap();
-            let x_offsets = (case == "ragged").then(|| Buffer::from_slice(&device, x_offsets).unwrap());
+            let rows = x.on(&device, Default::default()).unwrap();
+            let dense = Buffer::from_slice(&device, &x.values).unwrap();
+            let x = if case == "ragged" { Operand::Ragged(&rows) } else { Operand::Dense(&dense) };
             let mut y = Buffer::zeroed(&device, naive.len()).unwrap();
             let mut workspace = Buffer::zeroed(&device, Spmm::workspace_len(columns.len(), DIMS)).unwrap();
             let mut launch = || {
@@ -60,8 +55,7 @@ pub fn spmm(c: &mut Criterion) {
                     row_offsets: &row_offsets,
                     columns: &columns,
                     values: &values,
-                    x: &x,
-                    x_offsets: x_offsets.as_ref(),
+                    x,
                     x_first: 0,
                     dims: DIMS,
                     y: &mut y,

@@ -2,7 +2,7 @@
 
 use scall_gpu::Result;
 use scall_gpu::device::{Buffer, Device, Element, Kernel};
-use scall_gpu::kernels::graph::spmm::Spmm;
+use scall_gpu::kernels::graph::spmm::{Operand, Spmm};
 use scall_gpu::kernels::prim::scan::Scan;
 use scall_gpu::kernels::prim::sort::Sort;
 use scall_gpu::kernels::rank::top_k::TopK;
@@ -12,12 +12,13 @@ use scall_gpu::kernels::sizing::sample::{Distribution, Profile, Sample};
 use scall_gpu::kernels::table::bags::{LookupBags, Pooling};
 use scall_gpu::kernels::table::lookup::{Lookup, LookupPacked};
 use scall_gpu::kernels::table::migrate::{Fill, Migrate};
+use scall_gpu::kernels::table::rows::{Layout, Rows};
 use scall_gpu::kernels::table::update::{BagGradients, Gradients, Optimizer, Update};
 use scall_gpu::kernels::table::update_all::UpdateAll;
 use scall_gpu::models::{Bipartite, Normalisation};
 use scall_gpu::stream::UserItems;
 
-use crate::data::{ragged, skewed, uniform, values};
+use crate::data::{HostRows, ragged, skewed, uniform, values};
 use crate::timing::Timer;
 
 /// A case that was measured.
@@ -70,26 +71,20 @@ fn finish(device: &Device, kernel: impl Kernel) -> Result<()> {
     device.wait()
 }
 
-fn row<'a>(arena: &'a [f32], offsets: &[u32], id: u32) -> &'a [f32] {
-    &arena[offsets[id as usize] as usize..offsets[id as usize + 1] as usize]
-}
-
 fn lookup(device: &Device, timer: &Timer, rows: usize) -> Result<Vec<Found>> {
     let count = rows * 3 / 10;
-    let (host_offsets, host_ids) = (ragged(rows, MEAN), uniform(count, rows as u32, 1));
-    let host_arena = values(host_offsets[rows] as usize);
-    let (arena, offsets, ids) =
-        (upload(device, &host_arena)?, upload(device, &host_offsets)?, upload(device, &host_ids)?);
-    let read: u64 = host_ids.iter().map(|&id| row(&host_arena, &host_offsets, id).len() as u64).sum();
+    let (host, host_ids) = (HostRows::new(ragged(rows, MEAN)), uniform(count, rows as u32, 1));
+    let (table, ids) = (host.on(device, Default::default())?, upload(device, &host_ids)?);
+    let read: u64 = host_ids.iter().map(|&id| host.size(id)).sum();
+    // An id, where its row begins and ends, and the base of its block.
     let metadata = 12 * count as u64;
 
     let mut out = Buffer::<f32>::zeroed(device, count * DIMS as usize)?;
-    let seconds = timer
-        .median(|| finish(device, Lookup { arena: &arena, offsets: &offsets, ids: &ids, dims: DIMS, out: &mut out }))?;
+    let seconds = timer.median(|| finish(device, Lookup { rows: &table, ids: &ids, dims: DIMS, out: &mut out }))?;
     let mut naive = vec![0.0f32; count * DIMS as usize];
     let naive_seconds = timer.naive(|| {
         for (out, &id) in naive.chunks_exact_mut(DIMS as usize).zip(&host_ids) {
-            let row = row(&host_arena, &host_offsets, id);
+            let row = host.row(id);
             out[..row.len()].copy_from_slice(row);
             out[row.len()..].fill(0.0);
         }
@@ -103,18 +98,17 @@ fn lookup(device: &Device, timer: &Timer, rows: usize) -> Result<Vec<Found>> {
 
     let mut ends = vec![0u32];
     for &id in &host_ids {
-        ends.push(ends[ends.len() - 1] + row(&host_arena, &host_offsets, id).len() as u32);
+        ends.push(ends[ends.len() - 1] + host.size(id) as u32);
     }
     let (out_offsets, mut out) = (upload(device, &ends)?, Buffer::<f32>::zeroed(device, read as usize)?);
-    let (table, widest) = ((&arena, &offsets, &ids), 2 * MEAN - 1);
     let seconds = timer.median(|| {
-        let (arena, offsets, ids) = table;
-        finish(device, LookupPacked { arena, offsets, ids, out_offsets: &out_offsets, widest, out: &mut out })
+        let (rows, ids, out_offsets, widest) = (&table, &ids, &out_offsets, 2 * MEAN - 1);
+        finish(device, LookupPacked { rows, ids, out_offsets, widest, out: &mut out })
     })?;
     let mut naive = vec![0.0f32; read as usize];
     let naive_seconds = timer.naive(|| {
         for (ends, &id) in ends.windows(2).zip(&host_ids) {
-            naive[ends[0] as usize..ends[1] as usize].copy_from_slice(row(&host_arena, &host_offsets, id));
+            naive[ends[0] as usize..ends[1] as usize].copy_from_slice(host.row(id));
         }
     })?;
     let packed = Found {
@@ -128,7 +122,7 @@ fn lookup(device: &Device, timer: &Timer, rows: usize) -> Result<Vec<Found>> {
 
 /// Bags of 20 Zipf-like ids over rows of one width.
 struct BagInput {
-    offsets: Vec<u32>,
+    rows: HostRows,
     ids: Vec<u32>,
     bags: Vec<u32>,
 }
@@ -139,7 +133,7 @@ const BAG_DIMS: u32 = 128;
 fn bag_input(rows: usize) -> BagInput {
     let count = rows.min(100_000) / 6;
     BagInput {
-        offsets: (0..=rows as u32).map(|row| row * BAG_DIMS).collect(),
+        rows: HostRows::new(vec![BAG_DIMS; rows]),
         ids: skewed(count * BAG, rows as u32, 2),
         bags: (0..=count as u32).map(|bag| bag * BAG as u32).collect(),
     }
@@ -148,14 +142,12 @@ fn bag_input(rows: usize) -> BagInput {
 fn bags(device: &Device, timer: &Timer, rows: usize) -> Result<Vec<Found>> {
     let input = bag_input(rows);
     let (count, dims) = (input.bags.len() - 1, BAG_DIMS as usize);
-    let host_arena = values(rows * dims);
-    let (arena, offsets) = (upload(device, &host_arena)?, upload(device, &input.offsets)?);
+    let table = input.rows.on(device, Default::default())?;
     let (ids, bags) = (upload(device, &input.ids)?, upload(device, &input.bags)?);
     let mut out = Buffer::<f32>::zeroed(device, count * dims)?;
     let seconds = timer.median(|| {
         let lookup = LookupBags {
-            arena: &arena,
-            offsets: &offsets,
+            rows: &table,
             ids: &ids,
             bags: &bags,
             longest_bag: BAG as u32,
@@ -172,7 +164,7 @@ fn bags(device: &Device, timer: &Timer, rows: usize) -> Result<Vec<Found>> {
         for (out, ids) in naive.chunks_exact_mut(dims).zip(input.ids.chunks_exact(BAG)) {
             out.fill(0.0);
             for &id in ids {
-                out.iter_mut().zip(row(&host_arena, &input.offsets, id)).for_each(|(sum, value)| *sum += value);
+                out.iter_mut().zip(input.rows.row(id)).for_each(|(sum, value)| *sum += value);
             }
         }
     })?;
@@ -186,45 +178,42 @@ fn bags(device: &Device, timer: &Timer, rows: usize) -> Result<Vec<Found>> {
 
 fn update(device: &Device, timer: &Timer, rows: usize) -> Result<Vec<Found>> {
     let count = rows * 3 / 10;
-    let (host_offsets, host_ids) = (ragged(rows, MEAN), uniform(count, rows as u32, 1));
-    let host_arena = values(host_offsets[rows] as usize);
+    let (host, host_ids) = (HostRows::new(ragged(rows, MEAN)), uniform(count, rows as u32, 1));
     let host_gradients = values(count * DIMS as usize);
-    let size = |&id: &u32| row(&host_arena, &host_offsets, id).len() as u64;
+    let size = |&id: &u32| host.size(id);
     let mut touched = host_ids.clone();
     touched.sort_unstable();
     touched.dedup();
     let bytes =
         4 * host_ids.iter().map(size).sum::<u64>() + 16 * touched.iter().map(size).sum::<u64>() + 4 * count as u64;
-    let (mut arena, offsets, ids) =
-        (upload(device, &host_arena)?, upload(device, &host_offsets)?, upload(device, &host_ids)?);
-    let (gradients, mut state) = (upload(device, &host_gradients)?, [Buffer::zeroed(device, host_arena.len())?]);
+    let optimizer = Optimizer::Adagrad { learning_rate: 0.1, epsilon: 1e-8 };
+    let mut table = host.on(device, optimizer.state_size())?;
+    let (ids, gradients) = (upload(device, &host_ids)?, upload(device, &host_gradients)?);
     let mut workspace = Buffer::zeroed(device, Update::workspace_len(count as u32, DIMS))?;
     let seconds = timer.median(|| {
         let update = Update {
-            arena: &mut arena,
-            offsets: &offsets,
-            state: &mut state,
+            rows: &mut table,
             ids: &ids,
             first: 0,
             count: count as u32,
             gradients: (&gradients).into(),
             dims: DIMS,
-            rule: Optimizer::Adagrad { learning_rate: 0.1, epsilon: 1e-8 }.into(),
+            rule: optimizer.into(),
             step: 1,
+            seed: 0,
             workspace: &mut workspace,
         };
         finish(device, update)
     })?;
     // A dense sum of gradients, then a step of every touched row.
-    let (mut naive, mut squares) = (host_arena.clone(), vec![0.0f32; host_arena.len()]);
-    let mut sums = vec![0.0f32; host_arena.len()];
+    let (mut naive, mut squares) = (host.values.clone(), vec![0.0f32; host.values.len()]);
+    let mut sums = vec![0.0f32; host.values.len()];
     let naive_seconds = timer.naive(|| {
         for (gradient, &id) in host_gradients.chunks_exact(DIMS as usize).zip(&host_ids) {
-            let range = host_offsets[id as usize] as usize..host_offsets[id as usize + 1] as usize;
-            sums[range].iter_mut().zip(gradient).for_each(|(sum, g)| *sum += g);
+            sums[host.range(id)].iter_mut().zip(gradient).for_each(|(sum, g)| *sum += g);
         }
         for &id in &touched {
-            for at in host_offsets[id as usize] as usize..host_offsets[id as usize + 1] as usize {
+            for at in host.range(id) {
                 let g = std::mem::take(&mut sums[at]);
                 squares[at] += g * g;
                 naive[at] -= 0.1 * g / (squares[at].sqrt() + 1e-8);
@@ -247,24 +236,24 @@ fn bag_update(device: &Device, timer: &Timer, rows: usize) -> Result<Found> {
     touched.sort_unstable();
     touched.dedup();
     let width = u64::from(BAG_DIMS);
-    let (mut arena, offsets) = (upload(device, &values(rows * BAG_DIMS as usize))?, upload(device, &input.offsets)?);
+    let optimizer = Optimizer::RowWiseAdagrad { learning_rate: 0.1, epsilon: 1e-8 };
+    let mut table = input.rows.on(device, optimizer.state_size())?;
     let (ids, bags) = (upload(device, &input.ids)?, upload(device, &input.bags)?);
-    let (gradients, mut state) = (upload(device, &values(count * BAG_DIMS as usize))?, [Buffer::zeroed(device, rows)?]);
+    let gradients = upload(device, &values(count * BAG_DIMS as usize))?;
     let occurrences = input.ids.len() as u32;
     let mut workspace = Buffer::zeroed(device, Update::bag_workspace_len(occurrences, BAG_DIMS))?;
     let of = BagGradients { gradients: &gradients, bags: &bags, weights: None, pooling: Pooling::Sum, winners: None };
     let seconds = timer.median(|| {
         let update = Update {
-            arena: &mut arena,
-            offsets: &offsets,
-            state: &mut state,
+            rows: &mut table,
             ids: &ids,
             first: 0,
             count: occurrences,
             gradients: Gradients::Bags(of),
             dims: BAG_DIMS,
-            rule: Optimizer::RowWiseAdagrad { learning_rate: 0.1, epsilon: 1e-8 }.into(),
+            rule: optimizer.into(),
             step: 1,
+            seed: 0,
             workspace: &mut workspace,
         };
         finish(device, update)
@@ -278,50 +267,36 @@ fn bag_update(device: &Device, timer: &Timer, rows: usize) -> Result<Found> {
 }
 
 fn update_all(device: &Device, timer: &Timer, rows: usize) -> Result<Vec<Found>> {
-    let host_offsets = ragged(rows, MEAN);
-    let len = host_offsets[rows] as usize;
-    let (mut arena, offsets) = (upload(device, &values(len))?, upload(device, &host_offsets)?);
+    let host = HostRows::new(ragged(rows, MEAN));
+    let optimizer = Optimizer::Adam { learning_rate: 1e-3, beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
+    let mut table = host.on(device, optimizer.state_size())?;
     let gradients = upload(device, &values(rows * DIMS as usize))?;
-    let mut state = [Buffer::zeroed(device, len)?, Buffer::zeroed(device, len)?];
     let seconds = timer.median(|| {
-        let update = UpdateAll {
-            arena: &mut arena,
-            offsets: &offsets,
-            state: &mut state,
-            gradients: &gradients,
-            dims: DIMS,
-            rule: Optimizer::Adam { learning_rate: 1e-3, beta1: 0.9, beta2: 0.999, epsilon: 1e-8 }.into(),
-            step: 1,
-        };
+        let update =
+            UpdateAll { rows: &mut table, gradients: &gradients, dims: DIMS, rule: optimizer.into(), step: 1, seed: 0 };
         finish(device, update)
     })?;
-    let bytes = 28 * len as u64 + 4 * rows as u64;
+    let bytes = 28 * host.values.len() as u64 + 2 * rows as u64;
     Ok(vec![Found { case: format!("{rows} rows, Adam"), bytes, seconds, naive_seconds: None }])
 }
 
 fn migrate(device: &Device, timer: &Timer, rows: usize) -> Result<Vec<Found>> {
-    let (before, mut after) = (ragged(rows, MEAN), vec![0u32]);
-    // Every second row shrinks by a quarter or grows by one.
-    for (i, ends) in before.windows(2).enumerate() {
-        let size = ends[1] - ends[0];
-        after.push(after[i] + if i % 2 == 0 { size - size / 4 } else { size + 1 });
-    }
-    let kept: u64 =
-        before.windows(2).zip(after.windows(2)).map(|(a, b)| u64::from((a[1] - a[0]).min(b[1] - b[0]))).sum();
-    let (from, from_offsets) = (upload(device, &values(before[rows] as usize))?, upload(device, &before)?);
-    let (mut to, to_offsets) = (Buffer::zeroed(device, after[rows] as usize)?, upload(device, &after)?);
+    let host = HostRows::new(ragged(rows, MEAN));
+    // Every second row shrinks by a quarter, the others grow by one.
+    let after = |(i, &size): (usize, &u32)| if i % 2 == 0 { size - size / 4 } else { size + 1 };
+    let after: Vec<u32> = host.sizes.iter().enumerate().map(after).collect();
+    let kept: u64 = host.sizes.iter().zip(&after).map(|(a, b)| u64::from(*a.min(b))).sum();
+    let from = host.on(device, Default::default())?;
+    let mut to = Rows::zeroed(device, &after, Layout::default(), Default::default())?;
+    let written = to.values();
     let seconds = timer.median(|| {
-        let migrate = Migrate {
-            from_arena: &from,
-            from_offsets: &from_offsets,
-            to_arena: &mut to,
-            to_offsets: &to_offsets,
-            widest: 2 * MEAN,
-            fill: Fill::Normal { seed: 1, std: 0.01, zero_dims: 0 },
-        };
-        finish(device, migrate)
+        for to in to.pages_mut() {
+            let fill = Fill::Normal { seed: 1, std: 0.01, zero_dims: 0 };
+            Migrate { from: from.pages(), to, widest: 2 * MEAN, fill }.run(device)?;
+        }
+        device.wait()
     })?;
-    let bytes = 4 * (kept + u64::from(after[rows])) + 8 * rows as u64;
+    let bytes = 4 * (kept + written) + 4 * rows as u64;
     Ok(vec![Found { case: format!("{rows} rows, half of them shrink"), bytes, seconds, naive_seconds: None }])
 }
 
@@ -420,8 +395,7 @@ fn spmm(device: &Device, timer: &Timer, nodes: usize) -> Result<Vec<Found>> {
             row_offsets: &row_offsets,
             columns: &columns,
             values: &weights,
-            x: &x,
-            x_offsets: None,
+            x: Operand::Dense(&x),
             x_first: 0,
             dims: d as u32,
             y: &mut y,

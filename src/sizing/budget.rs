@@ -108,7 +108,7 @@ impl Budget {
             true => self.layout.metadata_bytes_at_most(2, entities, values, widest),
             false => 0,
         };
-        let fixed = |values| directory(values) + between + state.bytes(entities, 0);
+        let fixed = |values| directory(values).saturating_add(between + state.bytes(entities, 0));
         let biases = if self.item_bias { u64::from(population.items) } else { 0 };
         let least = entities * u64::from(self.d_min) + biases;
         let params = match self.amount {

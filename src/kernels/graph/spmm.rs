@@ -232,7 +232,8 @@ impl Kernel for Spmm<'_> {
         let chunks = nonzeros.div_ceil(chunk) as u64;
         let y = &*self.y;
         // Stand-ins of the right type for what is not there; the shader does not touch them.
-        let total = self.accumulate.as_ref().map_or(y, |a| &*a.total);
+        // Unread where nothing is accumulated.
+        let total = || self.accumulate.as_ref().map_or(y.binding("y"), |a| a.total.binding("total"));
         let pages = match self.x {
             Operand::Dense(_) => vec![None],
             Operand::Ragged(rows) => rows.pages().iter().map(Some).collect(),
@@ -280,7 +281,7 @@ impl Kernel for Spmm<'_> {
                 }
                 .record(gpu, list)
             };
-            let outputs = [y.binding("y"), total.binding("total")];
+            let outputs = [y.binding("y"), total()];
             launch("short_rows", matrix().into_iter().chain(outputs).collect(), params.rows.into())?;
             if nonzeros <= chunk {
                 continue;
@@ -290,7 +291,7 @@ impl Kernel for Spmm<'_> {
             if last {
                 let row_offsets = self.row_offsets.binding("row_offsets");
                 let workspace = self.workspace.binding("workspace");
-                let bindings = vec![row_offsets, y.binding("y"), workspace, total.binding("total")];
+                let bindings = vec![row_offsets, y.binding("y"), workspace, total()];
                 launch("long_rows", bindings, chunks)?;
             }
         }

@@ -373,7 +373,7 @@ impl<V: Value> Moves<'_, V> {
         for row in rows {
             let (start, end) = self.directory.span(row);
             let (id, own) = (self.directory.first + row, start - base..end - base);
-            let (from, size) = self.old.from_row(id);
+            let (from, size) = self.old.row_and_behind(id);
             let kept = size.min(own.len());
             match (from.first_chunk::<BLOCK>(), values[own.start..].first_chunk_mut::<BLOCK>()) {
                 (Some(from), Some(to)) if kept <= BLOCK && self.directory.is_packed() => *to = *from,

@@ -104,10 +104,12 @@ impl Layout {
         // Each table, and each page past its first, may end amid a word and a block. On the smallest pages there are, a page is half full.
         let page = self.page_bytes.unwrap_or(CPU_PAGE_BYTES).min(CPU_PAGE_BYTES);
         let alignment = u64::from(self.alignment());
-        let values = values + rows * (alignment - 1);
+        let values = values.saturating_add(rows.saturating_mul(alignment - 1));
         let (page_values, page_rows) = (page / 4 / alignment * alignment, page / 8);
-        let pages = tables + 2 * values / page_values.max(1) + rows / page_rows.max(1);
-        2 * rows + 4 * (rows >> directory::shift(widest, self.alignment())) + 8 * pages
+        let pages =
+            (tables.saturating_add(values / page_values.div_ceil(2).max(1))).saturating_add(rows / page_rows.max(1));
+        let blocks = rows >> directory::shift(widest, self.alignment());
+        rows.saturating_mul(2).saturating_add(blocks.saturating_mul(4)).saturating_add(pages.saturating_mul(8))
     }
 }
 
@@ -196,6 +198,9 @@ fn duplicate<T: crate::device::Element>(device: &Device, from: &Buffer<T>) -> Re
     Ok(to)
 }
 
+/// A page on the CPU: where rows lie, values, state.
+type HostPageMut<'a, V> = (HostDirectory<'a>, &'a mut [V], &'a mut [Buffer<f32>]);
+
 /// Neighbouring rows with their directory and optimizer state.
 #[derive(Debug)]
 pub struct Page {
@@ -269,10 +274,7 @@ impl Page {
     }
 
     /// What the CPU reads of it, and what it writes: values and state.
-    pub(in crate::kernels::table) fn host_mut<V: Value>(
-        &mut self,
-        op: &'static str,
-    ) -> Result<(HostDirectory<'_>, &mut [V], &mut [Buffer<f32>])> {
+    pub(in crate::kernels::table) fn host_mut<V: Value>(&mut self, op: &'static str) -> Result<HostPageMut<'_, V>> {
         let words = self.directory.host(op, "rows")?;
         let values = V::of_mut(&mut self.values).expect("rows in the format that the twin was made for");
         Ok((HostDirectory::new(self.place, words), values.host_mut(op, "rows")?, &mut self.state))
@@ -435,7 +437,8 @@ impl Rows {
         &self.pages
     }
 
-    pub(crate) fn pages_mut(&mut self) -> &mut Vec<Page> {
+    /// The pages for writing: a target of [`Migrate`](super::migrate::Migrate). They stay where they are, none is exchanged for another.
+    pub fn pages_mut(&mut self) -> &mut [Page] {
         &mut self.pages
     }
 

@@ -251,13 +251,13 @@ impl<'a, V: Value> HostRows<'a, V> {
     /// The row's values. An id in no page is an empty row.
     #[inline(always)]
     pub fn row(&self, id: u32) -> &'a [V] {
-        let (values, size) = self.from_row(id);
+        let (values, size) = self.row_and_behind(id);
         &values[..size]
     }
 
     /// All that lies in its page from the row's begin on, and the row's size: what is copied in blocks may run past a row.
     #[inline(always)]
-    pub fn from_row(&self, id: u32) -> (&'a [V], usize) {
+    pub fn row_and_behind(&self, id: u32) -> (&'a [V], usize) {
         let mut page = &self.first;
         if id.wrapping_sub(page.directory.first) >= page.directory.rows {
             page = self.other_page(id);
