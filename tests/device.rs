@@ -3,8 +3,9 @@
 mod common;
 
 use common::devices;
-use scall_gpu::device::{Buffer, Device, GpuOptions, Kernel};
+use scall_gpu::device::{Buffer, Device, Gpu, GpuOptions, Kernel};
 use scall_gpu::kernels::prim::scan::Scan;
+use scall_gpu::kernels::prim::sort::Sort;
 use scall_gpu::kernels::table::bags::{LookupBags, Pooling};
 use scall_gpu::kernels::table::lookup::Lookup;
 use scall_gpu::kernels::table::optimizer::{Optimizer, StateSize};
@@ -215,15 +216,85 @@ fn a_borrowed_device_with_low_limits_is_told_which() {
     }
 }
 
+/// What an operator refuses leaves the caller's pass as it was, also where only a later dispatch of it is at fault.
+#[test]
+fn an_operator_that_fails_records_nothing() {
+    let Some(device) = fresh_gpu() else { return };
+    let gpu = device.as_gpu().unwrap();
+    let mut keys = Buffer::from_slice(&device, &[3u32, 1, 2]).unwrap();
+    let mut workspace = Buffer::from_slice(&device, &vec![7; Sort::workspace_len(3)]).unwrap();
+    let mut elsewhere = Buffer::from_slice(&Device::cpu(), &[0u32, 1, 2]).unwrap();
+    let mut encoder = gpu.device().create_command_encoder(&Default::default());
+    let mut pass = encoder.begin_compute_pass(&Default::default());
+    // Keys are counted before the payload moves.
+    let sort = Sort { keys: &mut keys, payload: &mut elsewhere, count: 3, bits: 4, workspace: &mut workspace }
+        .record(gpu, &mut pass);
+    assert!(matches!(sort, Err(Error::Buffer { op: "prim/sort", arg: "payload", .. })), "{sort:?}");
+    drop(pass);
+    gpu.queue().submit([encoder.finish()]);
+    assert_eq!(keys.read().unwrap(), [3, 1, 2]);
+    assert!(workspace.read().unwrap().iter().all(|&word| word == 7));
+}
+
+/// One buffer under two names of what is written.
+#[test]
+fn outputs_that_are_one_buffer_are_refused() {
+    let Some(device) = fresh_gpu() else { return };
+    let gpu = device.as_gpu().unwrap();
+    let mut keys = Buffer::from_slice(&device, &[3u32, 1, 2]).unwrap();
+    let mut payload = Buffer::<u32>::from_wgpu(gpu, keys.as_wgpu().unwrap().clone()).unwrap();
+    let mut workspace = Buffer::zeroed(&device, Sort::workspace_len(3)).unwrap();
+    let sort = Sort { keys: &mut keys, payload: &mut payload, count: 3, bits: 4, workspace: &mut workspace };
+    let error = sort.run(&device).unwrap_err().to_string();
+    assert_eq!(error, "prim/sort: `payload` must be a buffer of its own, got that of `keys`");
+    assert_eq!(keys.read().unwrap(), [3, 1, 2]);
+}
+
+/// Two operators of one kind in one pass of the caller's: each sees its own parameters, as uniforms and as immediates.
+#[test]
+fn operators_in_one_pass_see_their_own_parameters() {
+    let Some(adapter) = fresh_adapter() else { return };
+    let asked = Gpu::required_features_and_limits(&adapter);
+    for (required_features, required_limits) in [(wgpu::Features::empty(), wgpu::Limits::default()), asked] {
+        let descriptor = wgpu::DeviceDescriptor { required_features, required_limits, ..Default::default() };
+        let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).unwrap();
+        let device = Device::from_wgpu(device, queue);
+        let gpu = device.as_gpu().unwrap();
+        let mut values = Buffer::from_slice(&device, &[1u32, 2, 3, 4]).unwrap();
+        let mut workspace = Buffer::zeroed(&device, Scan::workspace_len(4)).unwrap();
+        let mut encoder = gpu.device().create_command_encoder(&Default::default());
+        let mut pass = encoder.begin_compute_pass(&Default::default());
+        for (count, inclusive) in [(4, true), (3, false)] {
+            let scan = Scan { values: &mut values, count, inclusive, workspace: &mut workspace };
+            scan.record(gpu, &mut pass).unwrap();
+        }
+        drop(pass);
+        gpu.queue().submit([encoder.finish()]);
+        assert_eq!(values.read().unwrap(), [0, 1, 4, 10], "{required_features:?}");
+    }
+}
+
 /// A device that checks all that is recorded and runs none of it.
-fn noop(limits: wgpu::Limits) -> Device {
-    let (device, queue) = wgpu::Device::noop(&wgpu::DeviceDescriptor { required_limits: limits, ..Default::default() });
+fn noop(required_features: wgpu::Features, required_limits: wgpu::Limits) -> Device {
+    let descriptor = wgpu::DeviceDescriptor { required_features, required_limits, ..Default::default() };
+    let (device, queue) = wgpu::Device::noop(&descriptor);
     Device::from_wgpu(device, queue)
 }
 
 #[test]
 fn any_device_with_the_default_limits_records() {
-    let device = noop(wgpu::Limits::default());
+    records_all(noop(wgpu::Features::empty(), wgpu::Limits::default()));
+}
+
+#[test]
+fn a_device_with_immediates_records() {
+    let limits = wgpu::Limits { max_immediate_size: 128, ..wgpu::Limits::default() };
+    records_all(noop(wgpu::Features::IMMEDIATES, limits.clone()));
+    // Too little room for them: uniforms then.
+    records_all(noop(wgpu::Features::IMMEDIATES, wgpu::Limits { max_immediate_size: 16, ..limits }));
+}
+
+fn records_all(device: Device) {
     let gpu = device.as_gpu().unwrap();
     let zeroed = |len| Buffer::<f32>::zeroed(&device, len).unwrap();
     let words = |values: &[u32]| Buffer::from_slice(&device, values).unwrap();
@@ -273,7 +344,7 @@ fn any_device_with_the_default_limits_records() {
 #[test]
 fn a_launch_past_a_devices_grid_is_told_so() {
     let limits = wgpu::Limits { max_compute_workgroups_per_dimension: 3, ..wgpu::Limits::default() };
-    let device = noop(limits);
+    let device = noop(wgpu::Features::empty(), limits);
     let gpu = device.as_gpu().unwrap();
     let record = |count: usize| {
         let buffer = |len| Buffer::<u32>::zeroed(&device, len).unwrap();

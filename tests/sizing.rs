@@ -88,8 +88,8 @@ fn a_mean_budget_grows_and_a_fixed_one_thins_out() {
             }
         }
     }
-    // 4,000 users and 2,000 items have a directory of 24 kB: past the bytes, whatever the sizes.
-    let error = budget("bytes=20kB").resolve(Population { users: 4000, items: 2000 }).unwrap_err();
+    // 8,000 users and 4,000 items have a directory of 24 kB: past the bytes, whatever the sizes.
+    let error = budget("bytes=20kB").resolve(Population { users: 8000, items: 4000 }).unwrap_err();
     assert!(matches!(error, Error::Infeasible { unit: "bytes", .. }), "{error}");
 }
 
