@@ -159,25 +159,28 @@ impl pulp::NullaryFnOnce for Normals<'_> {
             k0 = k0.wrapping_add(0x9E37_79B9);
             k1 = k1.wrapping_add(0xBB67_AE85);
         }
-        [c0, c1, c2, c3].map(|words| {
-            let mut normals = [0; BLOCKS];
-            for (normal, word) in normals.iter_mut().zip(words) {
+        let words = [c0, c1, c2, c3];
+        let mut normals = [[0; BLOCKS]; 4];
+        // Plain loops: a closure would be compiled apart, without the vectors.
+        for w in 0..4 {
+            for b in 0..BLOCKS {
+                let word = words[w][b];
                 let odd = (word << 1) | 1;
                 // The leading zeros, by the exponent of a float that no rounding lifts to the next power of two: vectors convert, but
                 // few count zeros.
                 let exponent = (((odd & !(odd >> 1)) >> 1) as i32 as f32).to_bits() >> 23;
                 let zeros = if odd == 1 { 31 } else { 157 - exponent };
                 let mantissa = (odd << (zeros & 31) << 1) >> 9;
-                let bits = ((125u32.wrapping_sub(zeros)) << 23) | mantissa;
-                let i = ((bits >> 17).wrapping_sub(LOWEST_EXPONENT * 64)) as usize;
+                let bits = ((125 - zeros) << 23) | mantissa;
+                let i = ((bits >> 17) - LOWEST_EXPONENT * 64) as usize;
                 let fraction = ((bits & 0x1_FFFF) >> 1) as i32;
-                let [low, high] = [table[i % 4096], table[(i + 1) % 4096]];
-                let tail = low - (low.wrapping_sub(high).wrapping_mul(fraction) >> 16);
+                let (low, high) = (table[i % 4096], table[(i + 1) % 4096]);
+                let tail = low - ((low - high) * fraction >> 16);
                 let sign = word as i32 >> 31;
-                *normal = (tail ^ sign) - sign;
+                normals[w][b] = (tail ^ sign) - sign;
             }
-            normals
-        })
+        }
+        normals
     }
 }
 

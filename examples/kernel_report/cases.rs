@@ -19,6 +19,7 @@ use scall_gpu::models::{Bipartite, Normalisation};
 use scall_gpu::stream::UserItems;
 
 use crate::data::{HostRows, ragged, skewed, uniform, values};
+use crate::steps;
 use crate::timing::Timer;
 
 /// A case that was measured.
@@ -41,7 +42,7 @@ const fn family(name: &'static str, run: Run) -> Family {
     Family { name, run }
 }
 
-pub const ALL: [Family; 12] = [
+pub const ALL: [Family; 15] = [
     family("table/lookup", lookup),
     family("table/bags", bags),
     family("table/update", update),
@@ -54,6 +55,9 @@ pub const ALL: [Family; 12] = [
     family("rank/top_k", top_k),
     family("prim/sort", sort),
     family("prim/scan", scan),
+    family("step/table", steps::table),
+    family("step/bpr_mf", steps::bpr_mf),
+    family("step/light_gcn", steps::light_gcn),
 ];
 
 /// Row sizes 1 to 19.

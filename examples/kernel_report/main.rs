@@ -9,6 +9,7 @@ mod bandwidth;
 mod cases;
 #[path = "../../benches/kernels/data.rs"]
 mod data;
+mod steps;
 mod timing;
 
 use std::path::PathBuf;

@@ -1,7 +1,7 @@
 //! Whole training steps, on made-up input of a size: kernels one behind the other, as a model runs them.
 
 use scall_gpu::Result;
-use scall_gpu::device::{Buffer, Device, Kernel};
+use scall_gpu::device::{Buffer, Device};
 use scall_gpu::kernels::table::lookup::Lookup;
 use scall_gpu::kernels::table::update::Optimizer;
 use scall_gpu::models::{
