@@ -175,7 +175,7 @@ impl pulp::NullaryFnOnce for Normals<'_> {
                 let i = ((bits >> 17) - LOWEST_EXPONENT * 64) as usize;
                 let fraction = ((bits & 0x1_FFFF) >> 1) as i32;
                 let (low, high) = (table[i % 4096], table[(i + 1) % 4096]);
-                let tail = low - ((low - high) * fraction >> 16);
+                let tail = low - (((low - high) * fraction) >> 16);
                 let sign = word as i32 >> 31;
                 normals[w][b] = (tail ^ sign) - sign;
             }

@@ -313,6 +313,7 @@ impl Scall {
             counted_bytes: self.account.used_bytes(),
             memory: tables.memory(),
             working_bytes: self.model.working_bytes() + trained.snapshot_bytes + before_bytes,
+            layer_bytes: self.model.layer_bytes(),
             resized,
             steps: trained.steps,
             loss: trained.loss,

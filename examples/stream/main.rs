@@ -75,6 +75,7 @@ fn run(args: &Args) -> Result<()> {
             test.recall[2], test.ndcg[2], "", all.recall[2], all.ndcg[2]
         ));
     }
+    print(&output::most_held(scall.report()));
     if let Some(kernels) = &kernels {
         kernels.print(scall.report(), whole);
     }

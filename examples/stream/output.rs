@@ -71,3 +71,18 @@ pub fn row(report: &SegmentReport) -> String {
         report.seconds.total(),
     )
 }
+
+/// The most memory held in any segment, by what for.
+pub fn most_held(reports: &[SegmentReport]) -> String {
+    let most = |of: fn(&SegmentReport) -> u64| bytes(reports.iter().map(of).max().unwrap_or(0));
+    let layers = match reports.iter().map(|report| report.layer_bytes).max() {
+        None | Some(0) => String::new(),
+        Some(layers) => format!(", {} of it dense layers", bytes(layers)),
+    };
+    format!(
+        "\nheld at most: tables {}, {} while they move; training and ranking {}{layers}",
+        most(|report| report.memory.total_bytes()),
+        most(|report| report.memory.peak_bytes),
+        most(|report| report.working_bytes),
+    )
+}

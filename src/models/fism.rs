@@ -265,8 +265,11 @@ impl Recommender for Fism {
     /// History, dense rows, training set, and what the last training had for scratch.
     fn working_bytes(&self) -> u64 {
         let set = self.set.as_ref().map_or(0, TrainingSet::bytes);
-        let layers = self.layers.as_ref().map_or(0, Layers::bytes);
-        self.graph.bytes() + layers + set + self.scratch_bytes
+        self.graph.bytes() + self.layer_bytes() + set + self.scratch_bytes
+    }
+
+    fn layer_bytes(&self) -> u64 {
+        self.layers.as_ref().map_or(0, Layers::bytes)
     }
 }
 

@@ -47,6 +47,11 @@ pub trait Recommender {
 
     /// Bytes of device memory that training and ranking hold besides the tables.
     fn working_bytes(&self) -> u64;
+
+    /// Those of them that dense layers take: what a graph model, whose outputs are dense, holds beyond its ragged rows.
+    fn layer_bytes(&self) -> u64 {
+        0
+    }
 }
 
 /// Which recommender, and how it learns.

@@ -79,6 +79,8 @@ pub struct SegmentReport {
     /// Bytes that training and ranking held on the device besides the tables: the copy of both that a policy which searches
     /// starts its probes from and the best values of an early stop among them.
     pub working_bytes: u64,
+    /// Those of the working bytes that a graph model's dense layers take.
+    pub layer_bytes: u64,
     /// Rows that grew, shrank and appeared.
     pub resized: Resized,
     /// Training steps taken, those after the values that were kept included.
