@@ -22,7 +22,7 @@ use scall_gpu::{Error, Result};
 use serde::Serialize;
 use timing::Timer;
 
-/// Measures the copy bandwidth of a device, then every kernel at three sizes.
+/// Measures the copy bandwidth of a device, then every kernel at three sizes or at those named.
 #[derive(Parser, Debug)]
 struct Args {
     /// A hardware GPU or else the CPU, the best GPU there is (software included), or the CPU
@@ -36,6 +36,11 @@ struct Args {
     /// Only kernels whose name contains this, such as `table/` or `lookup`
     #[arg(long)]
     only: Option<String>,
+
+    /// Rows, entities or keys of each case
+    #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1000..=100_000_000),
+        default_values_t = [10_000, 100_000, 1_000_000])]
+    sizes: Vec<u32>,
 
     /// Seconds to spend on a case, at least
     #[arg(long, default_value_t = 0.3)]
@@ -118,7 +123,7 @@ fn report(args: &Args) -> Result<()> {
         if !wanted(family.name) {
             continue;
         }
-        for size in [10_000, 100_000, 1_000_000] {
+        for &size in &args.sizes {
             let copy_bandwidth = copier.bandwidth()?;
             let mut add = |found: cases::Found| {
                 let of_limit = found.bytes as f64 / copy_bandwidth / found.seconds;
@@ -135,7 +140,7 @@ fn report(args: &Args) -> Result<()> {
                 let cases::Found { case, seconds, bytes, naive_seconds } = found;
                 rows.push(Row { kernel: family.name, case, seconds, bytes, copy_bandwidth, of_limit, naive_seconds });
             };
-            (family.run)(&device, &timer, size)?.into_iter().for_each(&mut add);
+            (family.run)(&device, &timer, size as usize)?.into_iter().for_each(&mut add);
         }
     }
     println!(

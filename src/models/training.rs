@@ -30,13 +30,14 @@ impl Batch {
         [user_dims, item_dims]: [u32; 2],
         (users, items): (UserRows<'_>, &Rows),
     ) -> Result<Self> {
-        let workspace = match device {
+        let losses = match device {
             Device::Cpu => 0,
-            Device::Gpu(_) => [(batch, user_dims), (2 * batch, item_dims), (2 * batch, 1)]
-                .map(|(count, dims)| Update::workspace_len(count, dims))
-                .into_iter()
-                .fold(Bpr::workspace_len(batch, users, items, [user_dims, item_dims]), usize::max),
+            Device::Gpu(_) => Bpr::workspace_len(batch, users, items, [user_dims, item_dims]),
         };
+        let workspace = [(batch, user_dims), (2 * batch, item_dims), (2 * batch, 1)]
+            .map(|(count, dims)| Update::workspace_len(count, dims))
+            .into_iter()
+            .fold(losses, usize::max);
         Ok(Self {
             triples: Buffer::zeroed(device, 3 * batch as usize)?,
             loss: Buffer::zeroed(device, batch as usize)?,

@@ -192,9 +192,9 @@ impl RaggedTable {
         commands.submit()
     }
 
-    /// Words of workspace that [`record_update`](Self::record_update) needs, with bags or without; none on the CPU.
+    /// Words of workspace that [`record_update`](Self::record_update) needs, with bags or without.
     pub fn update_workspace_len(&self, count: u32, dims: u32) -> usize {
-        self.device().as_gpu().map_or(0, |_| Update::bag_workspace_len(count, dims))
+        Update::bag_workspace_len(count, dims)
     }
 
     /// [`apply_gradients`](Self::apply_gradients) for ids that are on the device, as a part of the caller's commands. Ids

@@ -6,6 +6,11 @@
 //! # Cost
 //! `p = 2 * ceil(bits / 8)` passes of a count, a scan and a scatter; about `28 * n * p` bytes.
 
+use std::ops::Range;
+use std::slice::IterMut;
+
+use rayon::prelude::*;
+
 use crate::Result;
 use crate::device::{Access, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
 use crate::kernels::check;
@@ -154,28 +159,69 @@ pub(crate) fn record_sort(
     Ok(())
 }
 
-/// The CPU twin: radix sort with digits of up to 11 bits.
+/// The CPU twin.
 pub fn sort(keys: &mut [u32], payload: &mut [u32], bits: u32) {
-    let passes = bits.div_ceil(11);
-    let width = bits.div_ceil(passes.max(1));
-    let mask = (1usize << width) - 1;
-    let mut from: Vec<(u32, u32)> = keys.iter().copied().zip(payload.iter().copied()).collect();
-    let mut to = from.clone();
-    for pass in 0..passes {
-        let digit = |key: u32| (key >> (pass * width)) as usize & mask;
-        let mut places = vec![0u32; mask + 1];
-        from.iter().for_each(|&(key, _)| places[digit(key)] += 1);
-        scan::scan(&mut places, false);
-        for &pair in &from {
-            let place = &mut places[digit(pair.0)];
-            to[*place as usize] = pair;
-            *place += 1;
+    let mut space = vec![[0; 2]; 2 * keys.len()];
+    let (home, away) = space.split_at_mut(keys.len());
+    let sorted = sort_pairs(|i| [keys[i], payload[i]], [home, away], bits);
+    for ((key, value), pair) in keys.iter_mut().zip(payload).zip(sorted) {
+        [*key, *value] = *pair;
+    }
+}
+
+/// A key and what travels with it.
+pub(crate) type Pair = [u32; 2];
+
+/// Digits of so many bits: a table of places still fits the first cache.
+const DIGIT: u32 = 10;
+
+/// Pairs that a thread sorts without help.
+const TASK_PAIRS: usize = 4 * 1024;
+
+/// Sorts the pairs that `pair` gives for the places of two slices of one length, and says in which of them it has left them. Threads
+/// share each pass: every one moves its part of the pairs to places of its own.
+pub(crate) fn sort_pairs<'a>(
+    pair: impl Fn(usize) -> Pair + Sync,
+    [mut to, mut other]: [&'a mut [Pair]; 2],
+    bits: u32,
+) -> &'a mut [Pair] {
+    let passes = bits.div_ceil(DIGIT).max(1);
+    let width = bits.div_ceil(passes);
+    move_by_digit(pair, to, (0, width));
+    for pass in 1..passes {
+        let from = &*to;
+        move_by_digit(|i| from[i], other, (pass * width, width));
+        std::mem::swap(&mut to, &mut other);
+    }
+    to
+}
+
+/// One pass, by the digit of `width` bits from bit `shift` on.
+fn move_by_digit(pair: impl Fn(usize) -> Pair + Sync, to: &mut [Pair], (shift, width): (u32, u32)) {
+    let digits = 1usize << width;
+    let digit = |key: u32| (key >> shift) as usize & (digits - 1);
+    let parts = (to.len() / TASK_PAIRS).clamp(1, rayon::current_num_threads());
+    let length = to.len().div_ceil(parts);
+    let part = |number: usize| number * length..((number + 1) * length).min(to.len());
+    let parts: Vec<Range<usize>> = (0..parts).map(part).collect();
+    let mut counts = vec![0u32; digits * parts.len()];
+    counts.par_chunks_exact_mut(digits).zip(&parts).for_each(|(counts, part)| {
+        part.clone().for_each(|i| counts[digit(pair(i)[0])] += 1);
+    });
+    // Where each part's pairs of a digit go.
+    let mut places: Vec<Vec<IterMut<'_, Pair>>> = parts.iter().map(|_| Vec::with_capacity(digits)).collect();
+    let mut rest = to;
+    for digit in 0..digits {
+        for (number, places) in places.iter_mut().enumerate() {
+            let count = counts[number * digits + digit] as usize;
+            places.push(rest.split_off_mut(..count).expect("the counts' sum is the length").iter_mut());
         }
-        std::mem::swap(&mut from, &mut to);
     }
-    for (i, (key, value)) in from.into_iter().enumerate() {
-        (keys[i], payload[i]) = (key, value);
-    }
+    places.into_par_iter().zip(parts).for_each(|(mut places, part)| {
+        for pair in part.map(&pair) {
+            *places[digit(pair[0])].next().expect("as many places as were counted") = pair;
+        }
+    });
 }
 
 #[cfg(test)]

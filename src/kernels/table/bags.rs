@@ -326,6 +326,7 @@ impl<V: Value> Bags<'_, V> {
         let mut next = bag.start;
         while next + 4 <= bag.end {
             let at: [usize; 4] = std::array::from_fn(|k| next + k);
+            at.iter().for_each(|&i| self.rows.prefetch(self.ids, i, sums.len()));
             let rows = at.map(|i| self.rows.row(self.ids[i]));
             match rows.map(|row| V::as_f32(row)?.get(..sums.len())) {
                 [Some(a), Some(b), Some(c), Some(d)] => {

@@ -198,7 +198,8 @@ impl<T: Output> Lookup<'_, T> {
         }
         let task = (TASK_ELEMENTS / dims).max(1);
         out.par_chunks_mut(task * dims).zip(ids.par_chunks(task)).for_each(|(out, ids)| {
-            for (out, &id) in out.chunks_exact_mut(dims).zip(ids) {
+            for (k, (out, &id)) in out.chunks_exact_mut(dims).zip(ids).enumerate() {
+                rows.prefetch(ids, k, dims);
                 put(rows.row(id), out);
             }
         });
@@ -368,7 +369,8 @@ fn pack<V: Value, T: Output>(rows: &HostRows<'_, V>, packed: Packed<'_>, out: &m
     }
     let mut rest = out;
     let mut from = begin;
-    for (&id, &end) in ids.iter().zip(ends) {
+    for (k, (&id, &end)) in ids.iter().zip(ends).enumerate() {
+        rows.prefetch(ids, k, usize::MAX >> 1);
         let (out, behind) = rest.split_at_mut(end as usize - from);
         put(rows.row(id), out);
         (rest, from) = (behind, end as usize);

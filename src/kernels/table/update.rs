@@ -25,20 +25,21 @@
 //! one value of a row, and so does clipping.
 
 use half::f16;
-use rayon::prelude::*;
 
 use crate::device::{Access, Binding, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
 use crate::kernels::prim::scan::Region;
 use crate::kernels::prim::sort::{self, Sort, bits_below, record_sort};
 use crate::kernels::table::bags::Pooling;
 use crate::kernels::table::lookup::lanes;
-use crate::kernels::table::optimizer::{Constants, RowsMut, Run};
-use crate::kernels::table::rows::{Format, Page, Place, Rows, Value};
+use crate::kernels::table::optimizer::Constants;
+use crate::kernels::table::rows::{Format, Page, Place, Rows};
 use crate::kernels::{MAX_TRIPS, check};
 use crate::rng::Purpose;
 use crate::{Error, Result};
 
 pub use crate::kernels::table::optimizer::{Optimizer, UpdateRule};
+
+mod cpu;
 
 pub(crate) static SHADER: Shader = Shader {
     name: "table/update",
@@ -193,7 +194,8 @@ pub struct Update<'a> {
     pub step: u32,
     /// Key of that noise.
     pub seed: u64,
-    /// At least [`Update::workspace_len`] words, with bags [`Update::bag_workspace_len`]; what it holds afterwards is not specified. The CPU does not use it.
+    /// At least [`Update::workspace_len`] words, with bags [`Update::bag_workspace_len`]; what it holds
+    /// afterwards is not specified.
     pub workspace: &'a mut Buffer<u32>,
 }
 
@@ -245,14 +247,13 @@ impl Kernel for Update<'_> {
                     requested: self.count.into(),
                 });
             }
-            let needed = match self.gradients {
-                Gradients::Each(_) => Self::workspace_len(self.count, self.dims) as u64,
-                Gradients::Bags(_) => Self::bag_workspace_len(self.count, self.dims) as u64,
-            };
-            check::indexable(op, "workspace", needed)?;
-            check::at_least(op, "workspace", self.workspace.len(), needed)?;
         }
-        Ok(())
+        let needed = match self.gradients {
+            Gradients::Each(_) => Self::workspace_len(self.count, self.dims) as u64,
+            Gradients::Bags(_) => Self::bag_workspace_len(self.count, self.dims) as u64,
+        };
+        check::indexable(op, "workspace", needed)?;
+        check::at_least(op, "workspace", self.workspace.len(), needed)
     }
 
     fn dispatch(self, gpu: &Gpu, list: &mut Dispatches) -> Result<()> {
@@ -346,174 +347,15 @@ impl Kernel for Update<'_> {
 
     fn twin(self) -> Result<()> {
         match self.rows.layout().format {
-            Format::F32 => self.twin_of::<f32>(),
-            Format::F16 => self.twin_of::<f16>(),
+            Format::F32 => cpu::update::<f32>(self),
+            Format::F16 => cpu::update::<f16>(self),
         }
-    }
-}
-
-impl Update<'_> {
-    fn twin_of<V: Value>(self) -> Result<()> {
-        let op = <Self as Kernel>::NAME;
-        let ids = &self.ids.host(op, "ids")?[self.first as usize..][..self.count as usize];
-        let (mut keys, past) = (ids.to_vec(), self.rows.len());
-        keys.iter_mut().for_each(|key| *key = (*key).min(past));
-        let source = Source::new(op, &self.gradients, (&mut keys, past))?;
-        let short_lanes = lanes_of(self.rows, self.dims);
-        let pages = RowsMut::<V>::pages(op, self.rows)?;
-        let shape = (self.dims as usize, short_lanes);
-        update(pages, (keys, past), (&source, shape), self.rule.constants(self.step, self.seed));
-        Ok(())
     }
 }
 
 /// Lanes that share a row, each with the values of a word at a time.
 pub(super) fn lanes_of(rows: &Rows, dims: u32) -> u32 {
     lanes(dims.div_ceil(rows.layout().format.per_word()))
-}
-
-/// One CPU task: a stretch of sorted occurrences with the rows that they fall into.
-struct Task<'a, V> {
-    keys: &'a [u32],
-    occurrences: &'a [u32],
-    /// Position of the first occurrence among all; chunks are counted from there.
-    position: usize,
-    rows: RowsMut<'a, V>,
-}
-
-/// [`Gradients`] on the host: where an occurrence's begin, and what they are multiplied by.
-enum Source<'a> {
-    Each(&'a [f32]),
-    Bags { gradients: &'a [f32], bag_of: Vec<u32>, factors: Vec<f32> },
-    Winners { gradients: &'a [f32], bag_of: Vec<u32>, winners: &'a [u32] },
-}
-
-impl<'a> Source<'a> {
-    /// Keys of ids in no bag become `past`.
-    fn new(op: &'static str, gradients: &Gradients<'a>, (keys, past): (&mut [u32], u32)) -> Result<Self> {
-        let values = gradients.buffer().host(op, "gradients")?;
-        let Some(of) = gradients.bags() else {
-            return Ok(Self::Each(values));
-        };
-        let bags = of.bags.host(op, "bags")?;
-        check::offsets(op, "bags", bags, keys.len())?;
-        keys[..bags[0] as usize].fill(past);
-        keys[bags[bags.len() - 1] as usize..].fill(past);
-        let mut bag_of = vec![0; keys.len()];
-        for (bag, ends) in (0..).zip(bags.windows(2)) {
-            bag_of[ends[0] as usize..ends[1] as usize].fill(bag);
-        }
-        if let Some(winners) = of.winners {
-            let winners = winners.host(op, "winners")?;
-            return Ok(Self::Winners { gradients: values, bag_of, winners });
-        }
-        let mut factors = match of.weights {
-            Some(weights) => weights.host(op, "weights")?[..keys.len()].to_vec(),
-            None => vec![1.0; keys.len()],
-        };
-        if of.pooling == Pooling::Mean {
-            for ends in bags.windows(2) {
-                let length = (ends[1] - ends[0]) as f32;
-                factors[ends[0] as usize..ends[1] as usize].iter_mut().for_each(|factor| *factor /= length);
-            }
-        }
-        Ok(Self::Bags { gradients: values, bag_of, factors })
-    }
-
-    /// The gradient of an occurrence, written or added to what is there.
-    #[inline(always)]
-    fn put(&self, occurrence: usize, dims: usize, out: &mut [f32], put: impl Fn(&mut f32, f32)) {
-        match self {
-            Self::Each(gradients) => {
-                let own = &gradients[occurrence * dims..];
-                out.iter_mut().zip(own).for_each(|(out, g)| put(out, *g));
-            }
-            Self::Bags { gradients, bag_of, factors } => {
-                let (own, factor) = (&gradients[bag_of[occurrence] as usize * dims..], factors[occurrence]);
-                out.iter_mut().zip(own).for_each(|(out, g)| put(out, factor * g));
-            }
-            Self::Winners { gradients, bag_of, winners } => {
-                let begin = bag_of[occurrence] as usize * dims;
-                let own = gradients[begin..].iter().zip(&winners[begin..]);
-                let won = |winner: u32| winner as usize == occurrence;
-                out.iter_mut().zip(own).for_each(|(out, (g, &winner))| put(out, if won(winner) { *g } else { 0.0 }));
-            }
-        }
-    }
-}
-
-fn update<V: Value>(
-    pages: Vec<RowsMut<'_, V>>,
-    (mut keys, rows): (Vec<u32>, u32),
-    (source, (dims, short_lanes)): (&Source<'_>, (usize, u32)),
-    constants: Constants,
-) {
-    let count = keys.len() as u32;
-    let mut occurrences: Vec<u32> = (0..count).collect();
-    sort::sort(&mut keys, &mut occurrences, bits_below(rows + 1));
-    let in_table = keys.partition_point(|&key| key < rows);
-    let (keys, occurrences) = (&keys[..in_table], &occurrences[..in_table]);
-    // Cut between rows into tasks of about equal length; rows ascend, so their values split at the same places.
-    let length = in_table.div_ceil(4 * rayon::current_num_threads()).max(256);
-    let mut tasks = Vec::new();
-    let mut position = 0;
-    for mut left in pages {
-        let behind = left.ids().end;
-        let page_end = position + keys[position..].partition_point(|&key| key < behind);
-        while position < page_end {
-            let mut end = (position + length).min(page_end);
-            let last = keys[end - 1];
-            end += keys[end..page_end].partition_point(|&key| key == last);
-            let (own, rest) = left.split_at(last + 1);
-            tasks.push(Task {
-                keys: &keys[position..end],
-                occurrences: &occurrences[position..end],
-                position,
-                rows: own,
-            });
-            (left, position) = (rest, end);
-        }
-    }
-    let chunk = chunk(count, dims as u32) as usize;
-    tasks.into_par_iter().for_each_init(
-        || (vec![0.0f32; dims], vec![0.0f32; dims]),
-        |(sum, partial), mut task| {
-            let mut at = 0;
-            while at < task.keys.len() {
-                let row = task.keys[at];
-                let run = task.keys[at..].partition_point(|&key| key == row);
-                let width = dims.min(task.rows.size(row) as usize);
-                let add = |sum: &mut [f32], positions: std::ops::Range<usize>| {
-                    let occurrence = |position: usize| task.occurrences[position] as usize;
-                    source.put(occurrence(positions.start), dims, &mut sum[..width], |sum, g| *sum = g);
-                    for position in positions.skip(1) {
-                        source.put(occurrence(position), dims, &mut sum[..width], |sum, g| *sum += g);
-                    }
-                };
-                let total = if let (1, Source::Each(gradients)) = (run, source) {
-                    &gradients[task.occurrences[at] as usize * dims..][..width]
-                } else if run <= chunk {
-                    add(sum, at..at + run);
-                    &sum[..width]
-                } else {
-                    // The GPU's order: chunk by chunk, chunks counted over all occurrences.
-                    let chunk_end = |from: usize| ((task.position + from) / chunk + 1) * chunk - task.position;
-                    let mut from = chunk_end(at).min(at + run);
-                    add(sum, at..from);
-                    while from < at + run {
-                        let to = chunk_end(from).min(at + run);
-                        add(partial, from..to);
-                        sum[..width].iter_mut().zip(&partial[..width]).for_each(|(s, p)| *s += p);
-                        from = to;
-                    }
-                    &sum[..width]
-                };
-                let lanes = if run <= chunk { short_lanes } else { LONG_LANES };
-                task.rows.step(&constants, Run { row, gradient: total, lanes });
-                at += run;
-            }
-        },
-    );
 }
 
 #[cfg(test)]

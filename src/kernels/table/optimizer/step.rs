@@ -125,7 +125,7 @@ fn step_adjusted(
     adjusted.clear();
     adjusted.extend_from_slice(gradient);
     if constants.clips {
-        let norm = sum_of_squares(gradient, lanes as usize, per_word).sqrt();
+        let norm = sum_of_squares(gradient, lanes, per_word).sqrt();
         if norm > max_norm {
             let factor = max_norm / norm;
             adjusted.iter_mut().for_each(|g| *g *= factor);
@@ -144,7 +144,7 @@ fn step_along(constants: &Constants, weights: &mut [f32], state: RowState<'_, '_
     let Run { gradient, lanes, .. } = run;
     let RowState { numbers: [first_state, second_state], values: own, row } = state;
     let &Constants { learning_rate, epsilon, beta1, beta2, correction, .. } = constants;
-    let mean_square = || sum_of_squares(gradient, lanes as usize, per_word) / gradient.len() as f32;
+    let mean_square = || sum_of_squares(gradient, lanes, per_word) / gradient.len() as f32;
     match constants.formula {
         Formula::Sgd => {
             for (w, g) in weights.iter_mut().zip(gradient) {
@@ -198,16 +198,40 @@ fn step_along(constants: &Constants, weights: &mut [f32], state: RowState<'_, '_
         }
     }
 }
+
 /// In the GPU's order: a stride of `lanes` (a power of two) words to each, then a tree.
-fn sum_of_squares(gradient: &[f32], lanes: usize, per_word: usize) -> f32 {
-    let mut sums = [0.0f32; 256];
-    for part in gradient.chunks(lanes * per_word) {
-        for (sum, word) in sums.iter_mut().zip(part.chunks(per_word)) {
-            let squares = word[1..].iter().fold(word[0] * word[0], |squares, g| squares + g * g);
-            *sum += squares;
-        }
+fn sum_of_squares(gradient: &[f32], lanes: u32, per_word: usize) -> f32 {
+    match lanes {
+        1 => squares_by_lanes::<1>(gradient, per_word),
+        2 => squares_by_lanes::<2>(gradient, per_word),
+        4 => squares_by_lanes::<4>(gradient, per_word),
+        8 => squares_by_lanes::<8>(gradient, per_word),
+        16 => squares_by_lanes::<16>(gradient, per_word),
+        32 => squares_by_lanes::<32>(gradient, per_word),
+        64 => squares_by_lanes::<64>(gradient, per_word),
+        128 => squares_by_lanes::<128>(gradient, per_word),
+        _ => squares_by_lanes::<256>(gradient, per_word),
     }
-    let mut half = lanes / 2;
+}
+
+/// The lanes known in advance, so that their sums are vectors.
+fn squares_by_lanes<const LANES: usize>(gradient: &[f32], per_word: usize) -> f32 {
+    let mut sums = [0.0f32; LANES];
+    if per_word == 1 {
+        let (parts, tail) = gradient.as_chunks::<LANES>();
+        for part in parts {
+            sums.iter_mut().zip(part).for_each(|(sum, g)| *sum += g * g);
+        }
+        sums.iter_mut().zip(tail).for_each(|(sum, g)| *sum += g * g);
+    } else {
+        let (words, tail) = gradient.as_chunks::<2>();
+        let (parts, short) = words.as_chunks::<LANES>();
+        for part in parts.iter().map(|part| &part[..]).chain([short]) {
+            sums.iter_mut().zip(part).for_each(|(sum, [a, b])| *sum += a * a + b * b);
+        }
+        tail.iter().for_each(|g| sums[short.len()] += g * g);
+    }
+    let mut half = LANES / 2;
     while half > 0 {
         for i in 0..half {
             sums[i] += sums[i + half];

@@ -1,6 +1,7 @@
 //! Rows as the CPU twins read them, and the conversion of values.
 
 use half::f16;
+use prefetch_index::prefetch_index;
 use half::slice::HalfFloatSliceExt;
 
 use super::{Page, Place, Rows, Values};
@@ -216,6 +217,10 @@ impl<'a> HostDirectory<'a> {
     }
 }
 
+/// How many rows ahead of a loop their places and their values are asked for.
+const PLACES_AHEAD: usize = 16;
+const VALUES_AHEAD: usize = 8;
+
 /// Rows of one page.
 struct HostPage<'a, V> {
     directory: HostDirectory<'a>,
@@ -268,6 +273,42 @@ impl<'a, V: Value> HostRows<'a, V> {
                 (&page.values[start..], end - start)
             }
             _ => (&[], 0),
+        }
+    }
+
+    /// Asks memory for what a loop over `ids` that has come to the one at `k` is about to read: places of rows first, later their
+    /// values, of which `dims` are wanted. A processor looks ahead by few rows only, and each is several misses of all caches.
+    #[inline(always)]
+    pub fn prefetch(&self, ids: &[u32], k: usize, dims: usize) {
+        if let Some(&id) = ids.get(k + PLACES_AHEAD) {
+            self.prefetch_place(id);
+        }
+        if let Some(&id) = ids.get(k + VALUES_AHEAD) {
+            self.prefetch_values(id, dims);
+        }
+    }
+
+    #[inline(always)]
+    fn prefetch_place(&self, id: u32) {
+        let directory = &self.first.directory;
+        let row = id.wrapping_sub(directory.first) as usize;
+        prefetch_index(directory.ends, row);
+        prefetch_index(directory.bases, row >> directory.shift);
+    }
+
+    #[inline(always)]
+    fn prefetch_values(&self, id: u32, dims: usize) {
+        let page = &self.first;
+        let row = id.wrapping_sub(page.directory.first);
+        if row < page.directory.rows {
+            let (start, end) = page.directory.span(row);
+            let end = end.min(start + dims);
+            let line = 64 / size_of::<V>();
+            let mut at = start;
+            while at < end {
+                prefetch_index(page.values, at);
+                at += line;
+            }
         }
     }
 

@@ -1,0 +1,249 @@
+//! The CPU twin: pairs of (row, occurrence) sorted, cut into tasks between rows, and each task's rows stepped one after the other.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::{BagGradients, LONG_LANES, Update, chunk, lanes_of};
+use crate::Result;
+use crate::device::Kernel;
+use crate::kernels::check;
+use crate::kernels::prim::sort::{Pair, bits_below, sort_pairs};
+use crate::kernels::table::bags::Pooling;
+use crate::kernels::table::optimizer::{Constants, RowsMut, Run};
+use crate::kernels::table::rows::Value;
+
+pub(super) fn update<V: Value>(of: Update<'_>) -> Result<()> {
+    let op = <Update<'_> as Kernel>::NAME;
+    let (count, dims, past) = (of.count as usize, of.dims as usize, of.rows.len());
+    let ids = &of.ids.host(op, "ids")?[of.first as usize..][..count];
+    let (pairs, space) = of.workspace.host_mut(op, "workspace")?.split_at_mut(4 * count);
+    let (home, away) = pairs.as_chunks_mut().0.split_at_mut(count);
+    let bits = bits_below(past + 1);
+    let gradients = of.gradients.buffer().host(op, "gradients")?;
+    let (source, sorted) = match of.gradients.bags() {
+        None => {
+            let sorted = sort_pairs(|i| [ids[i].min(past), i as u32], [home, away], bits);
+            (Source { gradients, bag_of: None, scale: Scale::One }, sorted)
+        }
+        Some(bags) => {
+            let (bag_of, space) = space.split_at_mut(count);
+            let within = put_bags(op, bags, bag_of)?;
+            let (bag_of, row) = (&*bag_of, |i| if within.contains(&i) { ids[i].min(past) } else { past });
+            let scale = Scale::new(op, bags, &mut space[..count])?;
+            if let Scale::One = scale {
+                // The gradient of a bag is that of each of its ids.
+                let sorted = sort_pairs(|i| [row(i), bag_of[i]], [home, away], bits);
+                (Source { gradients, bag_of: None, scale }, sorted)
+            } else {
+                let sorted = sort_pairs(|i| [row(i), i as u32], [home, away], bits);
+                (Source { gradients, bag_of: Some(bag_of), scale }, sorted)
+            }
+        }
+    };
+    let batch = Batch {
+        occurrences: &sorted[..sorted.partition_point(|&[row, _]| row < past)],
+        source,
+        dims,
+        chunk: chunk(of.count, of.dims) as usize,
+        short_lanes: lanes_of(of.rows, of.dims),
+        constants: of.rule.constants(of.step, of.seed),
+    };
+    batch.step(RowsMut::<V>::pages(op, of.rows)?);
+    Ok(())
+}
+
+/// Writes the bag of each id, and says which ids are in one.
+fn put_bags(op: &'static str, of: &BagGradients<'_>, bag_of: &mut [u32]) -> Result<Range<usize>> {
+    let bags = of.bags.host(op, "bags")?;
+    check::offsets(op, "bags", bags, bag_of.len())?;
+    for (bag, ends) in (0..).zip(bags.windows(2)) {
+        bag_of[ends[0] as usize..ends[1] as usize].fill(bag);
+    }
+    Ok(bags[0] as usize..bags[bags.len() - 1] as usize)
+}
+
+/// The gradients of occurrences.
+struct Source<'a> {
+    gradients: &'a [f32],
+    /// Which gradient is that of an occurrence, where it is not that of its own number.
+    bag_of: Option<&'a [u32]>,
+    scale: Scale<'a>,
+}
+
+/// What a gradient is multiplied by.
+enum Scale<'a> {
+    One,
+    /// A number for each occurrence.
+    By(&'a [f32]),
+    /// One where the occurrence has won, else zero.
+    Won(&'a [u32]),
+}
+
+impl<'a> Scale<'a> {
+    fn new(op: &'static str, of: &BagGradients<'a>, space: &'a mut [u32]) -> Result<Self> {
+        if let Some(winners) = of.winners {
+            return Ok(Self::Won(winners.host(op, "winners")?));
+        }
+        let weights = of.weights.map(|weights| weights.host(op, "weights")).transpose()?;
+        if of.pooling != Pooling::Mean {
+            return Ok(weights.map_or(Self::One, Self::By));
+        }
+        let factors: &mut [f32] = bytemuck::cast_slice_mut(space);
+        match weights {
+            Some(weights) => factors.copy_from_slice(&weights[..factors.len()]),
+            None => factors.fill(1.0),
+        }
+        for ends in of.bags.host(op, "bags")?.windows(2) {
+            let length = (ends[1] - ends[0]) as f32;
+            factors[ends[0] as usize..ends[1] as usize].iter_mut().for_each(|factor| *factor /= length);
+        }
+        Ok(Self::By(factors))
+    }
+}
+
+impl Source<'_> {
+    /// The first dims of an occurrence's gradient, before it is scaled.
+    #[inline(always)]
+    fn gradient(&self, &[_, occurrence]: &Pair, [dims, width]: [usize; 2]) -> &[f32] {
+        let number = self.bag_of.map_or(occurrence, |bag_of| bag_of[occurrence as usize]);
+        &self.gradients[number as usize * dims..][..width]
+    }
+
+    /// Writes the sum of these occurrences' gradients, at least one, in their order.
+    #[inline(always)]
+    fn sum(&self, occurrences: &[Pair], dims: usize, sum: &mut [f32]) {
+        let [first, others @ ..] = occurrences else { return };
+        let shape = [dims, sum.len()];
+        // Four at once: the sums are loaded and stored once for them, and memory has four rows to fetch.
+        let (fours, rest) = others.as_chunks::<4>();
+        match self.scale {
+            Scale::One => {
+                sum.copy_from_slice(self.gradient(first, shape));
+                for four in fours {
+                    let [a, b, c, d] = four.each_ref().map(|pair| self.gradient(pair, shape));
+                    for ((((sum, a), b), c), d) in sum.iter_mut().zip(a).zip(b).zip(c).zip(d) {
+                        *sum = *sum + a + b + c + d;
+                    }
+                }
+                for pair in rest {
+                    sum.iter_mut().zip(self.gradient(pair, shape)).for_each(|(sum, g)| *sum += g);
+                }
+            }
+            Scale::By(factors) => {
+                let factor = |pair: &Pair| factors[pair[1] as usize];
+                let f = factor(first);
+                sum.iter_mut().zip(self.gradient(first, shape)).for_each(|(sum, g)| *sum = f * g);
+                for four in fours {
+                    let [a, b, c, d] = four.each_ref().map(|pair| self.gradient(pair, shape));
+                    let [fa, fb, fc, fd] = four.each_ref().map(factor);
+                    for ((((sum, a), b), c), d) in sum.iter_mut().zip(a).zip(b).zip(c).zip(d) {
+                        *sum = *sum + fa * a + fb * b + fc * c + fd * d;
+                    }
+                }
+                for pair in rest {
+                    let f = factor(pair);
+                    sum.iter_mut().zip(self.gradient(pair, shape)).for_each(|(sum, g)| *sum += f * g);
+                }
+            }
+            Scale::Won(winners) => {
+                sum.fill(0.0);
+                for pair in occurrences {
+                    let gradient = self.gradient(pair, shape);
+                    let begin = self.bag_of.map_or(pair[1], |bag_of| bag_of[pair[1] as usize]) as usize * dims;
+                    for ((sum, g), &winner) in sum.iter_mut().zip(gradient).zip(&winners[begin..]) {
+                        *sum += if winner == pair[1] { *g } else { 0.0 };
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A batch, its occurrences sorted by row.
+struct Batch<'a> {
+    occurrences: &'a [Pair],
+    source: Source<'a>,
+    dims: usize,
+    chunk: usize,
+    short_lanes: u32,
+    constants: Constants,
+}
+
+/// A stretch of the sorted occurrences, with the rows that they fall into.
+struct Task<'a, V> {
+    range: Range<usize>,
+    rows: RowsMut<'a, V>,
+}
+
+/// Chunks of a run that one thread sums without help.
+const TASK_CHUNKS: usize = 32;
+
+impl Batch<'_> {
+    fn step<V: Value>(&self, pages: Vec<RowsMut<'_, V>>) {
+        let all = self.occurrences;
+        // Cut between rows into tasks of about equal length; rows ascend, so their values split at the same places.
+        let length = all.len().div_ceil(4 * rayon::current_num_threads()).max(256);
+        let mut tasks = Vec::new();
+        let mut position = 0;
+        for mut left in pages {
+            let behind = left.ids().end;
+            let page_end = position + all[position..].partition_point(|&[row, _]| row < behind);
+            while position < page_end {
+                let mut end = (position + length).min(page_end);
+                let [last, _] = all[end - 1];
+                end += all[end..page_end].partition_point(|&[row, _]| row == last);
+                let (own, rest) = left.split_at(last + 1);
+                tasks.push(Task { range: position..end, rows: own });
+                (left, position) = (rest, end);
+            }
+        }
+        tasks.into_par_iter().for_each_init(|| vec![0.0; self.dims], |sum, task| self.step_rows(task, sum));
+    }
+
+    fn step_rows<V: Value>(&self, Task { range, mut rows }: Task<'_, V>, sum: &mut [f32]) {
+        let mut at = range.start;
+        while at < range.end {
+            let row = self.occurrences[at][0];
+            let length = self.occurrences[at..range.end].iter().take_while(|pair| pair[0] == row).count();
+            let width = self.dims.min(rows.size(row) as usize);
+            let run = at..at + length;
+            let gradient = match &self.source {
+                Source { scale: Scale::One, .. } if length == 1 => {
+                    self.source.gradient(&self.occurrences[at], [self.dims, width])
+                }
+                _ => {
+                    self.sum(run.clone(), &mut sum[..width]);
+                    &sum[..width]
+                }
+            };
+            let lanes = if length <= self.chunk { self.short_lanes } else { LONG_LANES };
+            rows.step(&self.constants, Run { row, gradient, lanes });
+            at = run.end;
+        }
+    }
+
+    /// In the GPU's order: a long run chunk by chunk, chunks counted over all occurrences.
+    #[inline(always)]
+    fn sum(&self, run: Range<usize>, sum: &mut [f32]) {
+        if run.len() <= self.chunk {
+            return self.source.sum(&self.occurrences[run], self.dims, sum);
+        }
+        self.sum_long(run, sum);
+    }
+
+    #[inline(never)]
+    fn sum_long(&self, run: Range<usize>, sum: &mut [f32]) {
+        let &Self { occurrences, dims, chunk, .. } = self;
+        let [first, last] = [run.start / chunk, (run.end - 1) / chunk];
+        let part = |number: usize| &occurrences[(number * chunk).max(run.start)..((number + 1) * chunk).min(run.end)];
+        self.source.sum(part(first), dims, sum);
+        let mut partials = vec![0.0; (last - first) * sum.len()];
+        // Side by side, so that a hot row does not keep one thread while the others have nothing left.
+        let parts = partials.par_chunks_exact_mut(sum.len().max(1)).with_min_len(TASK_CHUNKS).enumerate();
+        parts.for_each(|(i, partial)| self.source.sum(part(first + 1 + i), dims, partial));
+        for partial in partials.chunks_exact(sum.len().max(1)) {
+            sum.iter_mut().zip(partial).for_each(|(sum, partial)| *sum += partial);
+        }
+    }
+}
