@@ -1,17 +1,68 @@
 //! The kernels against a naive loop, a group a kernel. See `benches/README.md`.
 
-mod common;
+mod cases;
 mod data;
-mod graph;
 mod ids;
-mod sizing;
-mod table;
+mod kernel_times;
 
-use criterion::{Criterion, criterion_group, criterion_main};
+use std::time::Duration;
+
+use cases::{Case, Meter};
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use kernel_times::seconds_of;
+use scall_gpu::Result;
+use scall_gpu::device::{Device, GpuOptions};
+
+/// Rows, entities or keys of each case.
+const SIZE: usize = 100_000;
+
+/// Benches by the clock, of a GPU also between its timestamps, under `gpu_kernels`.
+struct Bench<'a, 'b> {
+    group: &'a mut BenchmarkGroup<'b, WallTime>,
+    device: &'static str,
+}
+
+impl Meter for Bench<'_, '_> {
+    fn measure(
+        &mut self,
+        case: Case,
+        run: &mut dyn FnMut() -> Result<()>,
+        naive: Option<&mut dyn FnMut()>,
+    ) -> Result<()> {
+        let Case { name, bytes, parts } = case;
+        self.group.throughput(Throughput::Bytes(bytes * u64::from(parts)));
+        let mut launch = || run().expect("what has been run once");
+        if let Some(naive) = naive.filter(|_| self.device == "cpu") {
+            self.group.bench_function(BenchmarkId::new("naive", &name), |b| b.iter(&mut *naive));
+        }
+        self.group.bench_function(BenchmarkId::new(self.device, &name), |b| b.iter(&mut launch));
+        if self.device == "gpu" && seconds_of(&mut launch).is_some() {
+            let mut kernels = || Duration::from_secs_f64(seconds_of(&mut launch).unwrap_or(0.0));
+            let id = BenchmarkId::new("gpu_kernels", &name);
+            self.group.bench_function(id, |b| b.iter_custom(|count| (0..count).map(|_| kernels()).sum()));
+        }
+        Ok(())
+    }
+}
+
+fn kernels(c: &mut Criterion) {
+    let mut devices = vec![("cpu", Device::cpu())];
+    if let Ok(gpu) = Device::gpu(&GpuOptions::default()) {
+        devices.push(("gpu", gpu));
+    }
+    devices.iter().for_each(|(name, device)| println!("{name}: {}", device.describe()));
+    for family in cases::ALL {
+        let mut group = c.benchmark_group(family.name);
+        for (name, device) in &devices {
+            (family.run)(device, &mut Bench { group: &mut group, device: name }, SIZE).expect("sizes that fit");
+        }
+    }
+}
 
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(10);
-    targets = graph::spmm, ids::row_map, table::lookup, table::update, sizing::sample, sizing::apportion, sizing::rank
+    targets = kernels, ids::row_map
 }
 criterion_main!(benches);

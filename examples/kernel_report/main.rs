@@ -6,16 +6,19 @@
 //! ```
 
 mod bandwidth;
+#[path = "../../benches/kernels/cases/mod.rs"]
 mod cases;
 #[path = "../../benches/kernels/data.rs"]
 mod data;
-mod steps;
+#[path = "../../benches/kernels/kernel_times.rs"]
+mod kernel_times;
 mod timing;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use bandwidth::Copier;
+use cases::{Case, Meter};
 use clap::{Parser, ValueEnum};
 use scall_gpu::device::{Device, GpuOptions};
 use scall_gpu::{Error, Result};
@@ -71,14 +74,66 @@ struct Row {
     case: String,
     /// Median of all runs.
     seconds: f64,
+    /// Median between the GPU's timestamps, its kernels alone, where it keeps time.
+    kernel_seconds: Option<f64>,
     /// What the operator has to move.
     bytes: u64,
     /// Bytes a second that a copy reads and writes, measured just before.
     copy_bandwidth: f64,
     /// The time that copying so many bytes takes, as a part of `seconds`.
     of_limit: f64,
-    /// Median of a plain loop on one thread, where there is one.
+    /// Median of a plain loop on one thread, where there is one; for top_k of a bare matrix product on all threads.
     naive_seconds: Option<f64>,
+}
+
+/// The lines of a kernel, printed as they come.
+struct Lines<'a> {
+    kernel: &'static str,
+    timer: &'a Timer,
+    copy_bandwidth: f64,
+    rows: &'a mut Vec<Row>,
+}
+
+impl Meter for Lines<'_> {
+    fn measure(
+        &mut self,
+        case: Case,
+        run: &mut dyn FnMut() -> Result<()>,
+        naive: Option<&mut dyn FnMut()>,
+    ) -> Result<()> {
+        let Case { name, bytes, parts } = case;
+        let time = self.timer.median(run)?.part(parts);
+        let row = Row {
+            kernel: self.kernel,
+            case: name,
+            seconds: time.wall,
+            kernel_seconds: time.kernels,
+            bytes,
+            copy_bandwidth: self.copy_bandwidth,
+            of_limit: bytes as f64 / self.copy_bandwidth / time.wall,
+            naive_seconds: naive.map(|naive| self.timer.naive(naive)).transpose()?,
+        };
+        row.print();
+        self.rows.push(row);
+        Ok(())
+    }
+}
+
+impl Row {
+    fn print(&self) {
+        let or_none = |value: Option<f64>, digits| value.map_or("-".to_owned(), |value| format!("{value:.digits$}"));
+        println!(
+            "{:<18} {:<46} {:>9.3} {:>9} {:>9.2} {:>9.1} {:>9.3} {:>9}",
+            self.kernel,
+            self.case,
+            self.seconds * 1e3,
+            or_none(self.kernel_seconds.map(|seconds| seconds * 1e3), 3),
+            self.bytes as f64 / self.seconds / 1e9,
+            self.copy_bandwidth / 1e9,
+            self.of_limit,
+            or_none(self.naive_seconds.map(|naive| naive / self.seconds), 2),
+        );
+    }
 }
 
 fn main() -> ExitCode {
@@ -113,10 +168,10 @@ fn report(args: &Args) -> Result<()> {
         let opened = std::fs::OpenOptions::new().create(true).append(true).open(path);
         opened.map_err(|source| io(path, source))?;
     }
-    let timer = Timer { seconds: args.seconds };
+    let timer = Timer { seconds: args.seconds, gpu: device.as_gpu().is_some() };
     let mut copier = Copier::new(&device)?;
     println!("device   {}\n", device.describe());
-    let titles = ["ms", "GB/s", "copy GB/s", "of limit", "x naive"];
+    let titles = ["ms", "kernel ms", "GB/s", "copy GB/s", "of limit", "x naive"];
     println!("{:<18} {:<46} {}", "kernel", "case", titles.map(|title| format!("{title:>9}")).join(" "));
     let mut rows = Vec::new();
     for family in cases::ALL {
@@ -125,29 +180,15 @@ fn report(args: &Args) -> Result<()> {
         }
         for &size in &args.sizes {
             let copy_bandwidth = copier.bandwidth()?;
-            let mut add = |found: cases::Found| {
-                let of_limit = found.bytes as f64 / copy_bandwidth / found.seconds;
-                let naive = found.naive_seconds.map_or("-".to_owned(), |naive| format!("{:.2}", naive / found.seconds));
-                println!(
-                    "{:<18} {:<46} {:>9.3} {:>9.2} {:>9.1} {:>9.3} {naive:>9}",
-                    family.name,
-                    found.case,
-                    found.seconds * 1e3,
-                    found.bytes as f64 / found.seconds / 1e9,
-                    copy_bandwidth / 1e9,
-                    of_limit,
-                );
-                let cases::Found { case, seconds, bytes, naive_seconds } = found;
-                rows.push(Row { kernel: family.name, case, seconds, bytes, copy_bandwidth, of_limit, naive_seconds });
-            };
-            (family.run)(&device, &timer, size as usize)?.into_iter().for_each(&mut add);
+            let mut lines = Lines { kernel: family.name, timer: &timer, copy_bandwidth, rows: &mut rows };
+            (family.run)(&device, &mut lines, size as usize)?;
         }
     }
     println!(
-        "\nGB/s: bytes that the operator has to move a second; copy GB/s: what a copy reads and writes, measured just before"
+        "\nkernel ms: between the GPU's timestamps; GB/s: bytes that the operator has to move a second; copy GB/s: what a copy reads and writes, measured just before"
     );
     println!(
-        "of limit: the one over the other, above 1 where caches hold the data; x naive: times the speed of a plain loop"
+        "of limit: the one over the other, above 1 where caches hold the data; x naive: times the speed of a plain loop (of top_k:\nof a bare matrix product on all threads)"
     );
     if let Some(path) = &args.json {
         let report = Report { device: device.describe(), rows };

@@ -1,19 +1,61 @@
 //! Medians.
 
-use std::hint::black_box;
 use std::time::Instant;
 
 use scall_gpu::Result;
+
+use crate::kernel_times::seconds_of;
 
 /// Runs things often enough.
 pub struct Timer {
     /// At least so long a case.
     pub seconds: f64,
+    /// Whether there are timestamps of a GPU to ask for.
+    pub gpu: bool,
 }
 
+/// Seconds of a run.
+#[derive(Clone, Copy)]
+pub struct Time {
+    pub wall: f64,
+    /// By a GPU's timestamps: its kernels alone, without what lies between them.
+    pub kernels: Option<f64>,
+}
+
+impl Time {
+    /// Of one of `count` equal parts.
+    pub fn part(self, count: u32) -> Self {
+        let part = |seconds: f64| seconds / f64::from(count);
+        Self { wall: part(self.wall), kernels: self.kernels.map(part) }
+    }
+}
+
+/// Runs whose timestamps are read.
+const STAMPED: usize = 5;
+
 impl Timer {
-    /// Median seconds of a run, after one that warms up.
-    pub fn median(&self, mut run: impl FnMut() -> Result<()>) -> Result<f64> {
+    /// Medians of a run, after one that warms up.
+    pub fn median(&self, run: &mut dyn FnMut() -> Result<()>) -> Result<Time> {
+        let wall = self.wall(run)?;
+        let mut stamped = Vec::new();
+        for _ in 0..if self.gpu { STAMPED } else { 0 } {
+            let mut result = Ok(());
+            stamped.extend(seconds_of(|| result = run()));
+            result?;
+        }
+        stamped.sort_by(f64::total_cmp);
+        Ok(Time { wall, kernels: stamped.get(stamped.len() / 2).copied() })
+    }
+
+    /// The same of a plain loop.
+    pub fn naive(&self, run: &mut dyn FnMut()) -> Result<f64> {
+        self.wall(&mut || {
+            run();
+            Ok(())
+        })
+    }
+
+    fn wall(&self, run: &mut dyn FnMut() -> Result<()>) -> Result<f64> {
         run()?;
         let begin = Instant::now();
         let mut times = Vec::new();
@@ -24,13 +66,5 @@ impl Timer {
         }
         times.sort_by(f64::total_cmp);
         Ok(times[times.len() / 2])
-    }
-
-    /// The same of a plain loop.
-    pub fn naive<T>(&self, mut run: impl FnMut() -> T) -> Result<f64> {
-        self.median(|| {
-            black_box(run());
-            Ok(())
-        })
     }
 }

@@ -9,6 +9,8 @@
 mod args;
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../../benches/kernels/kernel_times.rs"]
+mod kernel_times;
 mod output;
 mod plot;
 mod profile;
@@ -38,7 +40,7 @@ fn run(args: &Args) -> Result<()> {
     let policy = setup.policy(args.policy)?;
     let policy_name = args.policy.name();
     let (name, data) = setup.load()?;
-    let kernels = args.profile.then(profile::Kernels::listen);
+    let kernels = args.profile.then(profile::listen);
     let device = setup.device()?;
     let segments = stream::cut(&data, setup.cut())?;
     let options = setup.options(args.budget, args.seed);
@@ -77,7 +79,7 @@ fn run(args: &Args) -> Result<()> {
     }
     print(&output::most_held(scall.report()));
     if let Some(kernels) = &kernels {
-        kernels.print(scall.report(), whole);
+        profile::report(kernels, scall.report(), whole);
     }
     if let Some(path) = &args.plot {
         let title = format!("{policy_name} sizes, budget {}, {name}", args.budget);

@@ -60,6 +60,25 @@ pub(crate) fn offsets(op: &'static str, arg: &'static str, offsets: &[u32], len:
     domain(op, arg, found, falls.is_none() && end as usize <= len, &expected)
 }
 
+/// The values between the offsets of a row. For kernels that read few of many rows, where checking all [`offsets`] would take longer than
+/// the rest.
+#[inline(always)]
+pub(crate) fn stretch<'a>(
+    op: &'static str,
+    arg: &'static str,
+    offsets: &[u32],
+    row: usize,
+    values: &'a [u32],
+) -> Result<&'a [u32]> {
+    let [begin, end] = [offsets[row], offsets[row + 1]];
+    values.get(begin as usize..end as usize).ok_or_else(|| Error::Argument {
+        op,
+        arg,
+        expected: format!("never falling, with an end at most {}", values.len()),
+        got: format!("{begin} and {end} at {row}"),
+    })
+}
+
 /// An output width must leave a lane's loop within [`MAX_TRIPS`](super::MAX_TRIPS).
 pub(crate) fn dims(op: &'static str, dims: u32) -> Result<()> {
     let allowed = 1 << 16;

@@ -27,6 +27,7 @@
 use std::ops::Range;
 
 use half::f16;
+use pulp::{Arch, NullaryFnOnce};
 use rayon::prelude::*;
 
 use crate::device::{Access, Binding, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
@@ -352,6 +353,57 @@ struct Product<'a, V> {
     scale: f32,
 }
 
+/// Rows of Y that a thread writes, in loops compiled for the vectors that there are.
+struct Task<'a, V> {
+    product: &'a Product<'a, V>,
+    rows: Range<usize>,
+    y: &'a mut [f32],
+    total: &'a mut [f32],
+}
+
+impl<V: Value> NullaryFnOnce for Task<'_, V> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Self { product, rows, y, total } = self;
+        // Of a long row; a task of short ones has no use for it.
+        let mut partials = Vec::new();
+        let width = product.y_first + product.dims;
+        let mut totals = total.chunks_exact_mut(width);
+        for (y, row) in y.chunks_exact_mut(width).zip(rows) {
+            let y = &mut y[product.y_first..];
+            let range = product.row_offsets[row] as usize..product.row_offsets[row + 1] as usize;
+            if range.len() <= product.chunk() {
+                product.sum(range, y);
+            } else {
+                product.long_row(range, y, &mut partials);
+            }
+            if let Some(total) = totals.next() {
+                for (total, y) in total[product.y_first..].iter_mut().zip(y) {
+                    *total = product.scale * (*total + *y);
+                }
+            }
+        }
+    }
+}
+
+/// The sum of a stretch of non-zeros, likewise.
+struct Sum<'a, V> {
+    product: &'a Product<'a, V>,
+    range: Range<usize>,
+    out: &'a mut [f32],
+}
+
+impl<V: Value> NullaryFnOnce for Sum<'_, V> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        self.product.sum(self.range, self.out);
+    }
+}
+
 /// Products in a CPU task: some tens of microseconds.
 const TASK_PRODUCTS: usize = 128 * 1024;
 
@@ -370,7 +422,7 @@ impl<V: Value> Product<'_, V> {
         let (begin, end) = (self.work(rows.start), self.work(rows.end));
         let task = (TASK_PRODUCTS / self.dims).clamp(self.chunk(), self.chunk().max(1 << 14));
         if end - begin <= task || rows.len() < 2 {
-            return self.task(rows, y, total);
+            return Arch::new().dispatch(Task { product: self, rows, y, total });
         }
         let (mut low, mut high) = (rows.start + 1, rows.end - 1);
         while low < high {
@@ -387,27 +439,6 @@ impl<V: Value> Product<'_, V> {
         rayon::join(|| self.rows(rows.start..low, y, total), || self.rows(low..rows.end, y_after, total_after));
     }
 
-    fn task(&self, rows: Range<usize>, y: &mut [f32], total: &mut [f32]) {
-        // Of a long row; a task of short ones has no use for it.
-        let mut partials = Vec::new();
-        let width = self.y_first + self.dims;
-        let mut totals = total.chunks_exact_mut(width);
-        for (y, row) in y.chunks_exact_mut(width).zip(rows) {
-            let y = &mut y[self.y_first..];
-            let range = self.row_offsets[row] as usize..self.row_offsets[row + 1] as usize;
-            if range.len() <= self.chunk() {
-                self.sum(range, y);
-            } else {
-                self.long_row(range, y, &mut partials);
-            }
-            if let Some(total) = totals.next() {
-                for (total, y) in total[self.y_first..].iter_mut().zip(y) {
-                    *total = self.scale * (*total + *y);
-                }
-            }
-        }
-    }
-
     /// Chunks side by side, then their sums in order.
     fn long_row(&self, range: Range<usize>, y: &mut [f32], partials: &mut Vec<f32>) {
         let chunk = self.chunk();
@@ -415,7 +446,8 @@ impl<V: Value> Product<'_, V> {
         partials.resize((range.end.div_ceil(chunk) - first) * self.dims, 0.0);
         partials.par_chunks_exact_mut(self.dims).with_min_len(4).enumerate().for_each(|(i, sum)| {
             let begin = (first + i) * chunk;
-            self.sum(begin.max(range.start)..(begin + chunk).min(range.end), sum);
+            let range = begin.max(range.start)..(begin + chunk).min(range.end);
+            Arch::new().dispatch(Sum { product: self, range, out: sum });
         });
         let (sum, others) = partials.split_at(self.dims);
         y.copy_from_slice(sum);
@@ -425,14 +457,17 @@ impl<V: Value> Product<'_, V> {
     }
 
     /// The non-zeros of `range` in order; `out` is written over.
+    #[inline(always)]
     fn sum(&self, range: Range<usize>, out: &mut [f32]) {
-        let (columns, values) = (&self.columns[range.clone()], &self.values[range]);
+        let first = range.start;
+        let (columns, values) = (&self.columns[range.clone()], &self.values[range.clone()]);
         let x = match &self.x {
             HostOperand::Dense(x) => x,
             HostOperand::Ragged(rows) => {
                 out.fill(0.0);
                 let mut scratch = Vec::new();
-                for (&column, value) in columns.iter().zip(values) {
+                for (k, (&column, value)) in columns.iter().zip(values).enumerate() {
+                    rows.prefetch(self.columns, first + k, self.x_first + self.dims);
                     let row = V::widen(rows.row(column), &mut scratch);
                     for (sum, x) in out.iter_mut().zip(row.get(self.x_first..).unwrap_or(&[])) {
                         *sum += value * x;
@@ -442,6 +477,10 @@ impl<V: Value> Product<'_, V> {
             }
         };
         let mut first = 0;
+        while self.dims - first >= 64 {
+            self.tile::<64>(x, columns, values, first, out);
+            first += 64;
+        }
         while self.dims - first >= 32 {
             self.tile::<32>(x, columns, values, first, out);
             first += 32;

@@ -439,67 +439,124 @@ impl Block<'_> {
 
     fn fill<U: Value, I: Value>(self, tables: &Tables<'_, U, I>, batch: usize) {
         let [user_dims, item_dims] = tables.dims;
+        let ids = [0, 1, 2].map(|block| &tables.triples[block * batch + self.first..][..self.loss.len()]);
         let scale = 1.0 / batch as f32;
-        let [decay, decay_bias] = tables.decay.map(|decay| decay * scale);
-        let [users, items] = tables.rows;
-        let user_decay = if matches!(tables.users, HostUsers::Ragged(_)) { decay } else { 0.0 };
-        self.users.fill(0.0);
-        self.positives.fill(0.0);
-        self.negatives.fill(0.0);
-        let mut difference = vec![0.0f32; user_dims];
-        let mut without = vec![0.0f32; user_dims];
-        let (mut user_scratch, mut scratch) = (Vec::new(), [Vec::new(), Vec::new()]);
+        let mut scratch = Scratch::default();
         for (k, loss) in self.loss.iter_mut().enumerate() {
-            let [u, p, n] = [0, 1, 2].map(|block| tables.triples[block * batch + self.first + k]);
-            if u >= users || p >= items || n >= items {
-                *loss = 0.0;
-                continue;
-            }
-            let (user, weight) = match &tables.users {
-                HostUsers::Ragged(rows) => (cut(U::widen(rows.row(u), &mut user_scratch), user_dims), 0.0),
-                HostUsers::History(values, weights) => {
-                    (&values[u as usize * user_dims..][..user_dims], weights[u as usize])
-                }
-            };
-            let [first, second] = &mut scratch;
-            let [positive, negative] = [(p, first), (n, second)].map(|(id, scratch)| {
-                let row = cut(I::widen(tables.items.row(id), scratch), item_dims);
-                row.split_at(tables.bias.min(row.len()))
-            });
-            let difference = &mut difference[..user.len()];
-            difference.fill(0.0);
-            difference.iter_mut().zip(positive.1).for_each(|(d, p)| *d = *p);
-            difference.iter_mut().zip(negative.1).for_each(|(d, n)| *d -= *n);
-            let bias = |item: (&[f32], &[f32])| item.0.first().copied().filter(|_| tables.learned).unwrap_or(0.0);
-            // The user without the positive.
-            let without = &mut without[..user.len()];
-            without.copy_from_slice(user);
-            without.iter_mut().zip(positive.1).for_each(|(v, p)| *v -= weight * *p);
-            let x = dot(without, difference) + (bias(positive) - bias(negative));
-            let e = (-x.abs()).exp();
-            *loss = (-x).max(0.0) + e.ln_1p();
-            let pull = if x >= 0.0 { e } else { 1.0 } / (1.0 + e) * scale;
-
-            let gradient = &mut self.users[k * user_dims..][..user.len()];
-            for ((g, u), d) in gradient.iter_mut().zip(user).zip(&*difference) {
-                *g = user_decay * u - pull * d;
-            }
-            let outputs = [(&mut *self.positives, positive, -pull), (&mut *self.negatives, negative, pull)];
-            for (gradients, (bias, embedding), pull) in outputs {
-                let gradient = &mut gradients[k * item_dims..][..bias.len() + embedding.len()];
-                let (of_bias, gradient) = gradient.split_at_mut(bias.len());
-                if tables.learned {
-                    of_bias.iter_mut().zip(bias).for_each(|(g, b)| *g = decay_bias * b + pull);
-                }
-                gradient.iter_mut().zip(embedding).for_each(|(g, e)| *g = decay * e);
-                gradient.iter_mut().zip(&*without).for_each(|(g, u)| *g += pull * u);
-            }
-            if weight != 0.0 {
-                let gradient = &mut self.positives[k * item_dims + positive.0.len()..][..positive.1.len()];
-                gradient.iter_mut().zip(&*difference).for_each(|(g, d)| *g += pull * weight * d);
-            }
+            tables.prefetch(ids, k);
+            let gradients = [
+                &mut self.users[k * user_dims..][..user_dims],
+                &mut self.positives[k * item_dims..][..item_dims],
+                &mut self.negatives[k * item_dims..][..item_dims],
+            ];
+            *loss = tables.triple(ids.map(|ids| ids[k]), scale, gradients, &mut scratch);
         }
     }
+}
+
+/// Rows in f32, and what is made of them.
+#[derive(Default)]
+struct Scratch {
+    rows: [Vec<f32>; 3],
+    difference: Vec<f32>,
+    without: Vec<f32>,
+}
+
+impl<U: Value, I: Value> Tables<'_, U, I> {
+    #[inline(always)]
+    fn prefetch(&self, [users, positives, negatives]: [&[u32]; 3], k: usize) {
+        let [user_dims, item_dims] = self.dims;
+        if let HostUsers::Ragged(rows) = &self.users {
+            rows.prefetch(users, k, user_dims);
+        }
+        self.items.prefetch(positives, k, item_dims);
+        self.items.prefetch(negatives, k, item_dims);
+    }
+
+    /// Writes the gradients of a triple, and gives its loss.
+    fn triple(&self, [u, p, n]: [u32; 3], scale: f32, mut gradients: [&mut [f32]; 3], scratch: &mut Scratch) -> f32 {
+        let [users, items] = self.rows;
+        if u >= users || p >= items || n >= items {
+            gradients.into_iter().for_each(|gradient| gradient.fill(0.0));
+            return 0.0;
+        }
+        let ([user_dims, item_dims], Scratch { rows, difference, without }) = (self.dims, scratch);
+        let [user_scratch, item_scratch @ ..] = rows;
+        let (user, weight) = match &self.users {
+            HostUsers::Ragged(rows) => (cut(U::widen(rows.row(u), user_scratch), user_dims), None),
+            HostUsers::History(values, weights) => {
+                (&values[u as usize * user_dims..][..user_dims], Some(weights[u as usize]))
+            }
+        };
+        let [first, second] = item_scratch;
+        let [positive, negative] =
+            [(p, first), (n, second)].map(|(id, scratch)| cut(I::widen(self.items.row(id), scratch), item_dims));
+        for (gradient, row) in gradients.iter_mut().zip([user, positive, negative]) {
+            gradient[row.len()..].fill(0.0);
+        }
+        let [of_user, of_positive, of_negative] = gradients;
+        let [positive, negative] = [positive, negative].map(|row| row.split_at(self.bias.min(row.len())));
+        let bias = |row: (&[f32], &[f32])| row.0.first().copied().filter(|_| self.learned).unwrap_or(0.0);
+        let biases = bias(positive) - bias(negative);
+        let [decay, decay_bias] = self.decay.map(|decay| decay * scale);
+        let of_user = &mut of_user[..user.len()];
+        let of_items = [(of_positive, positive, -1.0), (of_negative, negative, 1.0)].map(|(gradient, row, sign)| {
+            let (of_bias, rest) = gradient.split_at_mut(row.0.len());
+            (of_bias, &mut rest[..row.1.len()], row, sign)
+        });
+
+        let embeddings = [positive.1, negative.1];
+        // The user without the positive.
+        let (user_decay, without) = match weight {
+            None => (decay, user),
+            Some(weight) => {
+                without.clear();
+                without.extend_from_slice(user);
+                without.iter_mut().zip(positive.1).for_each(|(v, p)| *v -= weight * *p);
+                (0.0, &without[..])
+            }
+        };
+        let difference = difference_of(embeddings, user.len(), difference);
+        let x = dot(without, difference) + biases;
+        let e = (-x.abs()).exp();
+        let pull = if x >= 0.0 { e } else { 1.0 } / (1.0 + e) * scale;
+
+        for ((g, u), d) in of_user.iter_mut().zip(user).zip(difference) {
+            *g = user_decay * u - pull * d;
+        }
+        for (of_bias, gradient, (bias, embedding), sign) in of_items {
+            let pull = sign * pull;
+            let of_learned = |b: &f32| if self.learned { decay_bias * b + pull } else { 0.0 };
+            of_bias.iter_mut().zip(bias).for_each(|(g, b)| *g = of_learned(b));
+            let common = gradient.len().min(without.len());
+            let (gradient, beyond) = gradient.split_at_mut(common);
+            for ((g, e), u) in gradient.iter_mut().zip(embedding).zip(without) {
+                *g = decay * e + pull * u;
+            }
+            beyond.iter_mut().zip(&embedding[common..]).for_each(|(g, e)| *g = decay * e);
+            if let Some(weight) = weight.filter(|weight| sign < 0.0 && *weight != 0.0) {
+                gradient.iter_mut().zip(difference).for_each(|(g, d)| *g += pull * -weight * d);
+            }
+        }
+        (-x).max(0.0) + e.ln_1p()
+    }
+}
+
+/// The first dims of a positive less those of a negative, what a row lacks being zero.
+#[inline(always)]
+fn difference_of<'a>([positive, negative]: [&[f32]; 2], dims: usize, out: &'a mut Vec<f32>) -> &'a [f32] {
+    out.resize(dims, 0.0);
+    let [of_positive, of_negative] = [positive, negative].map(|row| row.len().min(dims));
+    let common = of_positive.min(of_negative);
+    let (both, one) = out.split_at_mut(common);
+    both.iter_mut().zip(positive).zip(negative).for_each(|((d, p), n)| *d = p - n);
+    let (one, none) = one.split_at_mut(of_positive.max(of_negative) - common);
+    match of_positive > common {
+        true => one.copy_from_slice(&positive[common..of_positive]),
+        false => one.iter_mut().zip(&negative[common..]).for_each(|(d, n)| *d = -n),
+    }
+    none.fill(0.0);
+    out
 }
 
 fn cut(row: &[f32], dims: usize) -> &[f32] {

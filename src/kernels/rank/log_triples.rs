@@ -131,25 +131,7 @@ impl Kernel for SampleLogTriples<'_> {
         let (users, items) = (self.users.host(op, "users")?, self.items.host(op, "items")?);
         let offsets = self.touched_offsets.host(op, "touched_offsets")?;
         let touched = self.touched.host(op, "touched")?;
-        check::offsets(op, "touched_offsets", offsets, touched.len())?;
-        let (key, rows) = (key(self.seed), users.len() as u32);
-        let words = |b, k| philox([b, self.step, k, Purpose::LogTriples as u32], key);
-        let draw = |b: u32| {
-            let first = words(b, 0);
-            let row = below(first[0], rows);
-            let user = users[row as usize];
-            let touched = match offsets.get(user as usize..(user as usize).saturating_add(2)) {
-                Some(range) => &touched[range[0] as usize..range[1] as usize],
-                None => &[],
-            };
-            let (low, high) = (row.saturating_sub(self.window), row.saturating_add(self.window).min(rows - 1));
-            let nearby = |word: u32| items[(low + below(word, high - low + 1)) as usize];
-            let untouched = |item: &u32| touched.binary_search(item).is_err();
-            let negative = first[1..].iter().map(|&word| nearby(word)).find(untouched);
-            // Most triples never need the second block.
-            let negative = negative.or_else(|| words(b, 1).into_iter().map(nearby).find(untouched));
-            [user, items[row as usize], negative.unwrap_or(u32::MAX)]
-        };
+        let log = Log { users, items, offsets, touched, window: self.window, step: self.step, key: key(self.seed) };
         let (of_users, rest) = self.triples.host_mut(op, "triples")?.split_at_mut(self.batch as usize);
         let (of_positives, of_negatives) = rest.split_at_mut(self.batch as usize);
         of_users
@@ -157,13 +139,73 @@ impl Kernel for SampleLogTriples<'_> {
             .zip(of_positives.par_chunks_mut(TASK_TRIPLES))
             .zip(of_negatives.par_chunks_mut(TASK_TRIPLES))
             .enumerate()
-            .for_each(|(task, ((users, positives), negatives))| {
-                let first = (task * TASK_TRIPLES) as u32;
-                for (b, ((user, positive), negative)) in (first..).zip(users.iter_mut().zip(positives).zip(negatives)) {
-                    [*user, *positive, *negative] = draw(b);
+            .try_for_each(|(task, ((users, positives), negatives))| {
+                let mut first = (task * TASK_TRIPLES) as u32;
+                let (users, positives) = (users.chunks_mut(GROUP), positives.chunks_mut(GROUP));
+                for ((users, positives), negatives) in users.zip(positives).zip(negatives.chunks_mut(GROUP)) {
+                    log.draw(first, [users, positives, negatives])?;
+                    first += GROUP as u32;
                 }
-            });
+                Ok(())
+            })
+    }
+}
+
+/// Triples that are drawn step by step side by side, since each step waits for memory.
+const GROUP: usize = 16;
+
+/// The log on the host.
+struct Log<'a> {
+    users: &'a [u32],
+    items: &'a [u32],
+    offsets: &'a [u32],
+    touched: &'a [u32],
+    window: u32,
+    step: u32,
+    key: [u32; 2],
+}
+
+impl Log<'_> {
+    /// Draws the triples from number `first` on, at most a group.
+    fn draw(&self, first: u32, [users, positives, negatives]: [&mut [u32]; 3]) -> Result<()> {
+        let rows = self.users.len() as u32;
+        let words = |b, k| philox([b, self.step, k, Purpose::LogTriples as u32], self.key);
+        let nearby = |row: u32, word: u32| {
+            let (low, high) = (row.saturating_sub(self.window), row.saturating_add(self.window).min(rows - 1));
+            self.items[(low + below(word, high - low + 1)) as usize]
+        };
+        let (mut drawn, mut candidates) = ([[0; 4]; GROUP], [0; GROUP]);
+        for (((k, drawn), user), positive) in (0..).zip(&mut drawn).zip(&mut *users).zip(&mut *positives) {
+            *drawn = words(first + k, 0);
+            drawn[0] = below(drawn[0], rows);
+            (*user, *positive) = (self.users[drawn[0] as usize], self.items[drawn[0] as usize]);
+        }
+        let mut histories: [&[u32]; GROUP] = [&[]; GROUP];
+        for ((history, &user), (candidate, words)) in
+            histories.iter_mut().zip(&*users).zip(candidates.iter_mut().zip(&drawn))
+        {
+            *history = self.history(user)?;
+            *candidate = nearby(words[0], words[1]);
+        }
+        for (k, negative) in negatives.iter_mut().enumerate() {
+            let ([row, _, others @ ..], history) = (drawn[k], histories[k]);
+            let untouched = |item: &u32| history.binary_search(item).is_err();
+            let more = others.into_iter().map(|word| nearby(row, word));
+            let found = std::iter::once(candidates[k]).chain(more).find(untouched);
+            // Most triples never need the second block.
+            let more = || words(first + k as u32, 1).into_iter().map(|word| nearby(row, word)).find(untouched);
+            *negative = found.or_else(more).unwrap_or(u32::MAX);
+        }
         Ok(())
+    }
+
+    /// The items that a user touched.
+    fn history(&self, user: u32) -> Result<&[u32]> {
+        // Nobody past the offsets touched anything.
+        if user as usize >= self.offsets.len() - 1 {
+            return Ok(&[]);
+        }
+        check::stretch(SampleLogTriples::NAME, "touched_offsets", self.offsets, user as usize, self.touched)
     }
 }
 

@@ -142,17 +142,15 @@ impl Kernel for SampleTriples<'_> {
         let positives = self.positives.host(op, "positives")?;
         let touched_offsets = self.touched_offsets.host(op, "touched_offsets")?;
         let touched = self.touched.host(op, "touched")?;
-        check::offsets(op, "positive_offsets", positive_offsets, positives.len())?;
-        check::offsets(op, "touched_offsets", touched_offsets, touched.len())?;
         let key = key(self.seed);
-        let draw = |b: u32| {
+        let draw = |b: u32| -> Result<[u32; 3]> {
             let words = philox([b, self.step, 0, Purpose::Triples as u32], key);
             let slot = below(words[0], users.len() as u32) as usize;
-            let positives = &positives[positive_offsets[slot] as usize..positive_offsets[slot + 1] as usize];
+            let positives = check::stretch(op, "positive_offsets", positive_offsets, slot, positives)?;
             let positive = positives.get(below(words[1], positives.len() as u32) as usize);
-            let touched = &touched[touched_offsets[slot] as usize..touched_offsets[slot + 1] as usize];
+            let touched = check::stretch(op, "touched_offsets", touched_offsets, slot, touched)?;
             let negative = untouched(touched, items.len() as u32, words[2]).map(|position| items[position as usize]);
-            [users[slot], positive.copied().unwrap_or(u32::MAX), negative.unwrap_or(u32::MAX)]
+            Ok([users[slot], positive.copied().unwrap_or(u32::MAX), negative.unwrap_or(u32::MAX)])
         };
         let (of_users, rest) = self.triples.host_mut(op, "triples")?.split_at_mut(self.batch as usize);
         let (of_positives, of_negatives) = rest.split_at_mut(self.batch as usize);
@@ -161,13 +159,13 @@ impl Kernel for SampleTriples<'_> {
             .zip(of_positives.par_chunks_mut(TASK_TRIPLES))
             .zip(of_negatives.par_chunks_mut(TASK_TRIPLES))
             .enumerate()
-            .for_each(|(task, ((users, positives), negatives))| {
+            .try_for_each(|(task, ((users, positives), negatives))| {
                 let first = (task * TASK_TRIPLES) as u32;
                 for (b, ((user, positive), negative)) in (first..).zip(users.iter_mut().zip(positives).zip(negatives)) {
-                    [*user, *positive, *negative] = draw(b);
+                    [*user, *positive, *negative] = draw(b)?;
                 }
-            });
-        Ok(())
+                Ok(())
+            })
     }
 }
 

@@ -32,6 +32,7 @@ mod host;
 
 pub use directory::Directory;
 pub(crate) use directory::{PageLimits, Place, WIDEST};
+pub(in crate::kernels) use host::{BEYOND_CACHES, VALUES_AHEAD, prefetch_slice};
 pub(in crate::kernels::table) use host::{HostDirectory, Noise};
 pub(crate) use host::{HostRows, Value};
 

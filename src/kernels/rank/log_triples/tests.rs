@@ -145,5 +145,10 @@ fn empty_logs_and_wrong_lengths_are_errors() {
     assert!(matches!(run(&[], &[], &[0, 0], 3), Err(Error::Shape { arg: "users", expected: 1, got: 0, .. })));
     assert!(matches!(run(&[1], &[], &[0, 0], 3), Err(Error::Shape { arg: "items", expected: 1, got: 0, .. })));
     assert!(matches!(run(&[1], &[1], &[], 3), Err(Error::Shape { arg: "touched_offsets", .. })));
+    // Only what is read is looked at: the offsets of user 1.
+    assert!(run(&[1], &[1], &[5, 0, 0], 3).is_ok());
+    let error = run(&[1], &[1], &[0, 5, 4], 3).unwrap_err().to_string();
+    let want = "`touched_offsets` must be never falling, with an end at most 0, got 5 and 4 at 1";
+    assert_eq!(error, format!("rank/log_triples: {want}"));
     assert!(matches!(run(&[1], &[1], &[0, 0], 4), Err(Error::Shape { arg: "triples", expected: 3, got: 4, .. })));
 }

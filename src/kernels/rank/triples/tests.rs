@@ -218,5 +218,7 @@ fn empty_lists_and_wrong_lengths_are_errors() {
     assert!(matches!(run(&[], &[1], &[0, 0], 3), Err(Error::Shape { arg: "users", expected: 1, got: 0, .. })));
     assert!(matches!(run(&[1], &[], &[0, 0], 3), Err(Error::Shape { arg: "items", expected: 1, got: 0, .. })));
     assert!(matches!(run(&[1], &[1], &[0], 3), Err(Error::Shape { arg: "touched_offsets", expected: 2, .. })));
+    let error = run(&[1], &[1], &[0, 5], 3).unwrap_err().to_string();
+    assert_eq!(error, "rank/triples: `touched_offsets` must be never falling, with an end at most 0, got 0 and 5 at 0");
     assert!(matches!(run(&[1], &[1], &[0, 0], 4), Err(Error::Shape { arg: "triples", expected: 3, got: 4, .. })));
 }

@@ -1,5 +1,6 @@
 //! The CPU twin: each draw in one buffer of a thread, tile by tile, in vectors of [`LANES`] ranks.
 
+use pulp::{Arch, NullaryFnOnce};
 use rayon::prelude::*;
 
 use super::super::distribution::{Constants, Distribution, Profile};
@@ -65,7 +66,8 @@ fn average(profile: &Profile, k: usize, draws: Draws, wave: usize, row: &mut [f3
     let mut slots: Vec<(Vec<Tile>, f32)> = (0..wave).map(|_| (vec![[0.0; TILE]; tiles], 0.0)).collect();
     let mut sums: Vec<Tile> = vec![[0.0; TILE]; tiles];
     let draw = |index: u32, (tiles, scale): &mut (Vec<Tile>, f32)| {
-        let sum = draw(constants, Stream { key: rng::key(seed), action, draw: index }, entities, tiles);
+        let stream = Stream { key: rng::key(seed), action, draw: index };
+        let sum = Arch::new().dispatch(Draw { constants, stream, n: entities, tiles });
         *scale = (1.0 / (sum * f64::from(draws))) as f32;
     };
     let add = |slots: &[(Vec<Tile>, f32)], t: usize, sum: &mut Tile| {
@@ -101,44 +103,58 @@ struct Stream {
     draw: u32,
 }
 
-/// One draw, sorted, not normalised; returns its sum.
-fn draw(constants: Constants, stream: Stream, n: u32, tiles: &mut [Tile]) -> f64 {
-    let last = tiles.len() - 1;
-    let rank = |i: usize| last * TILE + i % LANES * STEPS + i / LANES;
-    let mut total = 0.0;
-    for (t, tile) in tiles.iter_mut().enumerate() {
-        spacings(stream, t as u32, tile);
-        if t == last {
-            (0..TILE).filter(|&i| rank(i) > n as usize).for_each(|i| tile[i] = 0.0);
-        }
-        total = lane_sums(tile).iter().fold(total, |total, &sum| total + f64::from(sum));
-    }
-    let first = f64::from(tiles[0][0]);
-    let map = Map {
-        constants,
-        per_total: (1.0 / total) as f32,
-        per_first: (1.0 / first) as f32,
-        per_rest: (1.0 / (total - first).max(1e-6 * total)) as f32,
-        normal_table: &NORMAL_TABLE,
-    };
-    let (mut before, mut sum) = (0.0, 0.0);
-    for (t, tile) in tiles.iter_mut().enumerate() {
-        let (mut prefix, mut suffix) = ([0.0; LANES], [0.0; LANES]);
-        // The carries in f64: prefix and suffix both keep their relative accuracy, however small.
-        for ((lane, prefix), suffix) in lane_sums(tile).into_iter().zip(&mut prefix).zip(&mut suffix) {
-            *prefix = before as f32;
-            before += f64::from(lane);
-            *suffix = (total - before) as f32;
-        }
-        map.tile(tile, prefix, suffix);
-        if t == last {
-            (0..TILE).filter(|&i| rank(i) >= n as usize).for_each(|i| tile[i] = 0.0);
-        }
-        sum = lane_sums(tile).iter().fold(sum, |sum, &x| sum + f64::from(x));
-    }
-    sum
+/// One draw, sorted, not normalised; gives its sum. Compiled for the vectors that there are: all it calls has to be inlined.
+struct Draw<'a> {
+    constants: Constants,
+    stream: Stream,
+    n: u32,
+    tiles: &'a mut [Tile],
 }
 
+impl NullaryFnOnce for Draw<'_> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn call(self) -> f64 {
+        let Self { constants, stream, n, tiles } = self;
+        let last = tiles.len() - 1;
+        let rank = |i: usize| last * TILE + i % LANES * STEPS + i / LANES;
+        let mut total = 0.0;
+        for (t, tile) in tiles.iter_mut().enumerate() {
+            spacings(stream, t as u32, tile);
+            if t == last {
+                (0..TILE).filter(|&i| rank(i) > n as usize).for_each(|i| tile[i] = 0.0);
+            }
+            total = lane_sums(tile).iter().fold(total, |total, &sum| total + f64::from(sum));
+        }
+        let first = f64::from(tiles[0][0]);
+        let map = Map {
+            constants,
+            per_total: (1.0 / total) as f32,
+            per_first: (1.0 / first) as f32,
+            per_rest: (1.0 / (total - first).max(1e-6 * total)) as f32,
+            normal_table: &NORMAL_TABLE,
+        };
+        let (mut before, mut sum) = (0.0, 0.0);
+        for (t, tile) in tiles.iter_mut().enumerate() {
+            let (mut prefix, mut suffix) = ([0.0; LANES], [0.0; LANES]);
+            // The carries in f64: prefix and suffix both keep their relative accuracy, however small.
+            for ((lane, prefix), suffix) in lane_sums(tile).into_iter().zip(&mut prefix).zip(&mut suffix) {
+                *prefix = before as f32;
+                before += f64::from(lane);
+                *suffix = (total - before) as f32;
+            }
+            map.tile(tile, prefix, suffix);
+            if t == last {
+                (0..TILE).filter(|&i| rank(i) >= n as usize).for_each(|i| tile[i] = 0.0);
+            }
+            sum = lane_sums(tile).iter().fold(sum, |sum, &x| sum + f64::from(x));
+        }
+        sum
+    }
+}
+
+#[inline(always)]
 fn lane_sums(tile: &Tile) -> [f32; LANES] {
     let mut sums = [0.0; LANES];
     for step in tile.as_chunks::<LANES>().0 {
@@ -153,6 +169,7 @@ fn lane_sums(tile: &Tile) -> [f32; LANES] {
 const CALLS: usize = TILE / 4;
 
 /// The tile's spacings, -ln U.
+#[inline(always)]
 fn spacings(stream: Stream, tile: u32, out: &mut Tile) {
     let mut planes = [[0u32; CALLS]; 4];
     philox(tile * CALLS as u32, stream, &mut planes);
@@ -187,6 +204,7 @@ struct Map<'a> {
 
 impl Map<'_> {
     /// Spacings to draws, given the sums before and after each lane's run.
+    #[inline(always)]
     fn tile(&self, tile: &mut Tile, prefix: [f32; LANES], suffix: [f32; LANES]) {
         let Constants { kind, a, b, c, d, e } = self.constants;
         let (total, table) = (self.per_total, self.normal_table);

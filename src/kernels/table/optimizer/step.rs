@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::{Constants, Decay, Formula};
 use crate::Result;
-use crate::kernels::table::rows::{HostDirectory, Noise, Rows, Value};
+use crate::kernels::table::rows::{HostDirectory, Noise, Rows, Value, prefetch_slice};
 
 /// Rows next to each other in a page, with their state: what one CPU task may write.
 pub(in crate::kernels::table) struct RowsMut<'a, V> {
@@ -90,6 +90,22 @@ impl<'a, V: Value> RowsMut<'a, V> {
             Self { values: low, state: [a_low, b_low], ..self },
             Self { directory, first: row, base, values: high, state: [a_high, b_high], per_value, adjusted, weights },
         )
+    }
+
+    /// Asks memory for the first dims of a row and their state.
+    #[inline(always)]
+    pub fn prefetch(&self, id: u32, dims: usize) {
+        let row = id - self.directory.first;
+        let (start, end) = self.directory.span(row);
+        let own = start - self.base..end.min(start + dims) - self.base;
+        prefetch_slice(&self.values[own.clone()]);
+        for (number, state) in self.state.iter().enumerate() {
+            if number < self.per_value {
+                prefetch_slice(&state[own.clone()]);
+            } else {
+                prefetch_slice(state.get((row - self.first) as usize..).map_or(&[], |numbers| &numbers[..1]));
+            }
+        }
     }
 
     /// One step of a row along the gradient of its first dims.

@@ -1,8 +1,8 @@
 //! Rows as the CPU twins read them, and the conversion of values.
 
 use half::f16;
-use prefetch_index::prefetch_index;
 use half::slice::HalfFloatSliceExt;
+use prefetch_index::prefetch_index;
 
 use super::{Page, Place, Rows, Values};
 use crate::Result;
@@ -206,6 +206,13 @@ impl<'a> HostDirectory<'a> {
         self.mask == 0
     }
 
+    /// Asks memory for what [`span`](Self::span) reads.
+    #[inline(always)]
+    fn prefetch(&self, row: u32) {
+        prefetch_index(self.ends, row as usize);
+        prefetch_index(self.bases, row as usize >> self.shift);
+    }
+
     /// Begin and end of a row of the page, counted from its first.
     #[inline(always)]
     pub fn span(&self, row: u32) -> (usize, usize) {
@@ -219,7 +226,16 @@ impl<'a> HostDirectory<'a> {
 
 /// How many rows ahead of a loop their places and their values are asked for.
 const PLACES_AHEAD: usize = 16;
-const VALUES_AHEAD: usize = 8;
+pub(in crate::kernels) const VALUES_AHEAD: usize = 8;
+
+/// Bytes from which on it pays to ask memory ahead: a multiple of what a core's own caches hold.
+pub(in crate::kernels) const BEYOND_CACHES: u64 = 8 << 20;
+
+/// Asks memory for all lines of a slice.
+#[inline(always)]
+pub(in crate::kernels) fn prefetch_slice<T>(slice: &[T]) {
+    (0..slice.len()).step_by(64 / size_of::<T>()).for_each(|at| prefetch_index(slice, at));
+}
 
 /// Rows of one page.
 struct HostPage<'a, V> {
@@ -232,6 +248,7 @@ pub(crate) struct HostRows<'a, V> {
     /// Apart, since most tables have no other.
     first: HostPage<'a, V>,
     others: Vec<HostPage<'a, V>>,
+    beyond_caches: bool,
 }
 
 impl<'a, V: Value> HostRows<'a, V> {
@@ -248,9 +265,11 @@ impl<'a, V: Value> HostRows<'a, V> {
             Ok(HostPage { directory: HostDirectory::new(page.place, page.words()), values: values(page)? })
         };
         let none = Place { first: 0, rows: 0, blocks: 0, shift: 0, alignment: 1 };
+        let beyond_caches = pages.iter().map(|page| page.values.size_bytes()).sum::<u64>() >= BEYOND_CACHES;
         let mut pages = pages.iter().map(host);
         let nowhere = HostPage { directory: HostDirectory::new(none, &[]), values: &[] };
-        Ok(Self { first: pages.next().transpose()?.unwrap_or(nowhere), others: pages.collect::<Result<_>>()? })
+        let first = pages.next().transpose()?.unwrap_or(nowhere);
+        Ok(Self { first, others: pages.collect::<Result<_>>()?, beyond_caches })
     }
 
     /// The row's values. An id in no page is an empty row.
@@ -263,10 +282,7 @@ impl<'a, V: Value> HostRows<'a, V> {
     /// All that lies in its page from the row's begin on, and the row's size: what is copied in blocks may run past a row.
     #[inline(always)]
     pub fn row_and_behind(&self, id: u32) -> (&'a [V], usize) {
-        let mut page = &self.first;
-        if id.wrapping_sub(page.directory.first) >= page.directory.rows {
-            page = self.other_page(id);
-        }
+        let page = self.page(id);
         match id.wrapping_sub(page.directory.first) {
             row if row < page.directory.rows => {
                 let (start, end) = page.directory.span(row);
@@ -277,39 +293,31 @@ impl<'a, V: Value> HostRows<'a, V> {
     }
 
     /// Asks memory for what a loop over `ids` that has come to the one at `k` is about to read: places of rows first, later their
-    /// values, of which `dims` are wanted. A processor looks ahead by few rows only, and each is several misses of all caches.
+    /// values, of which `dims` are wanted. A processor by itself looks ahead by few rows, and each may miss all caches.
     #[inline(always)]
     pub fn prefetch(&self, ids: &[u32], k: usize, dims: usize) {
+        if self.beyond_caches {
+            self.prefetch_from(ids, k, dims);
+        }
+    }
+
+    #[inline(never)]
+    fn prefetch_from(&self, ids: &[u32], k: usize, dims: usize) {
         if let Some(&id) = ids.get(k + PLACES_AHEAD) {
-            self.prefetch_place(id);
+            let directory = &self.page(id).directory;
+            directory.prefetch(id.wrapping_sub(directory.first));
         }
         if let Some(&id) = ids.get(k + VALUES_AHEAD) {
-            self.prefetch_values(id, dims);
+            let (values, size) = self.row_and_behind(id);
+            prefetch_slice(&values[..size.min(dims)]);
         }
     }
 
+    /// The page of a row; for an id in none, some page.
     #[inline(always)]
-    fn prefetch_place(&self, id: u32) {
-        let directory = &self.first.directory;
-        let row = id.wrapping_sub(directory.first) as usize;
-        prefetch_index(directory.ends, row);
-        prefetch_index(directory.bases, row >> directory.shift);
-    }
-
-    #[inline(always)]
-    fn prefetch_values(&self, id: u32, dims: usize) {
-        let page = &self.first;
-        let row = id.wrapping_sub(page.directory.first);
-        if row < page.directory.rows {
-            let (start, end) = page.directory.span(row);
-            let end = end.min(start + dims);
-            let line = 64 / size_of::<V>();
-            let mut at = start;
-            while at < end {
-                prefetch_index(page.values, at);
-                at += line;
-            }
-        }
+    fn page(&self, id: u32) -> &HostPage<'a, V> {
+        let first = &self.first;
+        if id.wrapping_sub(first.directory.first) < first.directory.rows { first } else { self.other_page(id) }
     }
 
     #[inline(never)]

@@ -11,7 +11,7 @@ use crate::kernels::check;
 use crate::kernels::prim::sort::{Pair, bits_below, sort_pairs};
 use crate::kernels::table::bags::Pooling;
 use crate::kernels::table::optimizer::{Constants, RowsMut, Run};
-use crate::kernels::table::rows::Value;
+use crate::kernels::table::rows::{BEYOND_CACHES, VALUES_AHEAD, Value, prefetch_slice};
 
 pub(super) fn update<V: Value>(of: Update<'_>) -> Result<()> {
     let op = <Update<'_> as Kernel>::NAME;
@@ -41,6 +41,8 @@ pub(super) fn update<V: Value>(of: Update<'_>) -> Result<()> {
             }
         }
     };
+    let [values, state, _] = of.rows.size_bytes();
+    let beyond_caches = values + state >= BEYOND_CACHES;
     let batch = Batch {
         occurrences: &sorted[..sorted.partition_point(|&[row, _]| row < past)],
         source,
@@ -48,6 +50,7 @@ pub(super) fn update<V: Value>(of: Update<'_>) -> Result<()> {
         chunk: chunk(of.count, of.dims) as usize,
         short_lanes: lanes_of(of.rows, of.dims),
         constants: of.rule.constants(of.step, of.seed),
+        beyond_caches,
     };
     batch.step(RowsMut::<V>::pages(op, of.rows)?);
     Ok(())
@@ -168,6 +171,7 @@ struct Batch<'a> {
     chunk: usize,
     short_lanes: u32,
     constants: Constants,
+    beyond_caches: bool,
 }
 
 /// A stretch of the sorted occurrences, with the rows that they fall into.
@@ -175,6 +179,9 @@ struct Task<'a, V> {
     range: Range<usize>,
     rows: RowsMut<'a, V>,
 }
+
+/// Occurrences of a run that memory is asked for at once.
+const MOST_AHEAD: usize = 32;
 
 /// Chunks of a run that one thread sums without help.
 const TASK_CHUNKS: usize = 32;
@@ -208,6 +215,10 @@ impl Batch<'_> {
             let length = self.occurrences[at..range.end].iter().take_while(|pair| pair[0] == row).count();
             let width = self.dims.min(rows.size(row) as usize);
             let run = at..at + length;
+            if self.beyond_caches {
+                let ahead = at + VALUES_AHEAD;
+                self.prefetch(&rows, ahead..(ahead + length.min(MOST_AHEAD)).min(range.end));
+            }
             let gradient = match &self.source {
                 Source { scale: Scale::One, .. } if length == 1 => {
                     self.source.gradient(&self.occurrences[at], [self.dims, width])
@@ -220,6 +231,19 @@ impl Batch<'_> {
             let lanes = if length <= self.chunk { self.short_lanes } else { LONG_LANES };
             rows.step(&self.constants, Run { row, gradient, lanes });
             at = run.end;
+        }
+    }
+
+    /// Asks memory for the rows and the gradients of these occurrences.
+    #[inline(always)]
+    fn prefetch<V: Value>(&self, rows: &RowsMut<'_, V>, range: Range<usize>) {
+        for position in range {
+            let pair = &self.occurrences[position];
+            let width = self.dims.min(rows.size(pair[0]) as usize);
+            if self.occurrences[position - 1][0] != pair[0] {
+                rows.prefetch(pair[0], width);
+            }
+            prefetch_slice(self.source.gradient(pair, [self.dims, width]));
         }
     }
 

@@ -11,9 +11,8 @@ use scall_gpu::sizing::Sizes;
 use scall_gpu::stream::UserItems;
 use scall_gpu::table::{Account, Occurrences, RaggedTable, TableOptions};
 
-use crate::cases::Found;
+use super::{Case, Meter};
 use crate::data::{skewed, uniform};
-use crate::timing::Timer;
 
 /// Sizes that fall like a power law from `widest` on, of this mean.
 fn sizes(rows: usize, mean: f64, widest: u32) -> Vec<u32> {
@@ -30,7 +29,7 @@ fn sizes(rows: usize, mean: f64, widest: u32) -> Vec<u32> {
 }
 
 /// Lookup, a gradient made of it, and one step of Adam on the rows that were looked up.
-pub fn table(device: &Device, timer: &Timer, rows: usize) -> Result<Vec<Found>> {
+pub fn table(device: &Device, meter: &mut dyn Meter, rows: usize) -> Result<()> {
     let (count, dims) = (rows * 3 / 10, 256u32);
     let sizes = sizes(rows, 10.0, dims);
     let adam = Optimizer::Adam { learning_rate: 1e-3, beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
@@ -41,7 +40,7 @@ pub fn table(device: &Device, timer: &Timer, rows: usize) -> Result<Vec<Found>> 
     // The gradient of half the squared length is the looked-up row itself: no model stands between the two kernels.
     let mut gradients = Buffer::<f32>::zeroed(device, count * dims as usize)?;
     let mut workspace = Buffer::zeroed(device, table.update_workspace_len(count as u32, dims))?;
-    let seconds = timer.median(|| {
+    let run = &mut || {
         let mut commands = device.commands();
         commands.run(Lookup { rows: table.as_rows(), ids: &ids, dims, out: &mut gradients })?;
         let occurrences =
@@ -49,15 +48,13 @@ pub fn table(device: &Device, timer: &Timer, rows: usize) -> Result<Vec<Found>> 
         table.record_update(&mut commands, occurrences, &mut workspace)?;
         commands.submit()?;
         device.wait()
-    })?;
+    };
+    run()?;
     let values: u64 = host_ids.iter().map(|&id| u64::from(sizes[id as usize])).sum();
-    Ok(vec![Found {
-        case: format!("{rows} rows, {count} ids, at most {dims}: lookup, Adam"),
-        // Rows read and padded ones written; of gradients and rows, values and two numbers of state once in each direction.
-        bytes: 4 * values + 4 * u64::from(dims) * count as u64 + 4 * values + 24 * values + 16 * count as u64,
-        seconds,
-        naive_seconds: None,
-    }])
+    // Rows read and padded ones written; of gradients and rows, values and two numbers of state once in each direction.
+    let bytes = 4 * values + 4 * u64::from(dims) * count as u64 + 4 * values + 24 * values + 16 * count as u64;
+    let case = Case::new(format!("{rows} rows, {count} ids, at most {dims}: lookup, Adam"), bytes);
+    meter.measure(case, run, None)
 }
 
 /// Entities, interactions between them, and a step's triples.
@@ -76,20 +73,26 @@ impl Interactions {
         Ok(Self { users, items, rows, history })
     }
 
-    /// Median seconds of a training step of a model whose rows get these sizes.
-    fn step(&self, model: &mut dyn Recommender, timer: &Timer, size: impl Fn(usize) -> Vec<u32>) -> Result<f64> {
+    /// Measures training steps of a model whose rows get these sizes.
+    fn measure(
+        &self,
+        model: &mut dyn Recommender,
+        meter: &mut dyn Meter,
+        (name, bytes): (String, u64),
+        size: impl Fn(usize) -> Vec<u32>,
+    ) -> Result<()> {
         let sizes = Sizes { users: size(self.users as usize), items: size(self.items as usize), action: None };
         model.embeddings_mut().resize(&sizes)?;
         model.prepare(TrainingData { rows: &self.rows, history: &self.history })?;
-        let steps = 16;
-        timer.median(|| model.train(steps, &mut |_| {}).map(drop)).map(|seconds| seconds / f64::from(steps))
+        let parts = 16;
+        meter.measure(Case { name, bytes, parts }, &mut || model.train(parts, &mut |_| {}).map(drop), None)
     }
 }
 
 const BATCH: u32 = 10_000;
 
 /// Matrix factorisation: triples drawn, loss and gradients, both tables stepped.
-pub fn bpr_mf(device: &Device, timer: &Timer, entities: usize) -> Result<Vec<Found>> {
+pub fn bpr_mf(device: &Device, meter: &mut dyn Meter, entities: usize) -> Result<()> {
     let (interactions, width) = (Interactions::new(entities, 4 * entities)?, 64u32);
     let options = BprMfOptions {
         batch: BATCH,
@@ -99,32 +102,24 @@ pub fn bpr_mf(device: &Device, timer: &Timer, entities: usize) -> Result<Vec<Fou
         ..BprMfOptions::default()
     };
     let mut model = BprMf::new(device, options, &Account::unlimited())?;
-    let seconds = interactions.step(&mut model, timer, |rows| vec![width; rows])?;
     let values = 3 * u64::from(BATCH) * u64::from(width);
-    Ok(vec![Found {
-        case: format!("{entities} entities, width {width}, batch {BATCH}, Adagrad"),
-        // Rows read, gradients written and read, values and one number of state once in each direction.
-        bytes: 4 * values * (1 + 2 + 4),
-        seconds,
-        naive_seconds: None,
-    }])
+    let name = format!("{entities} entities, width {width}, batch {BATCH}, Adagrad");
+    // Rows read, gradients written and read, values and one number of state once in each direction.
+    let bytes = 4 * values * (1 + 2 + 4);
+    interactions.measure(&mut model, meter, (name, bytes), |rows| vec![width; rows])
 }
 
 /// LightGCN: rows propagated, triples, gradients, propagated back, every row stepped by Adam.
-pub fn light_gcn(device: &Device, timer: &Timer, size: usize) -> Result<Vec<Found>> {
+pub fn light_gcn(device: &Device, meter: &mut dyn Meter, size: usize) -> Result<()> {
     let (entities, count, width) = (size * 6 / 10, size * 2, 128u32);
     let interactions = Interactions::new(entities, count)?;
     let options = LightGcnOptions { batch: BATCH, item_bias: ItemBias::None, ..LightGcnOptions::default() };
     let layers = options.layers;
     let mut model = LightGcn::new(device, options, &Account::unlimited())?;
-    let seconds = interactions.step(&mut model, timer, |rows| sizes(rows, 16.0, width))?;
     let nonzeros = 2 * interactions.history.len() as u64;
     // Forward and back: each layer gathers a row for each non-zero and writes one for each entity.
     let products = 2 * u64::from(layers) * 4 * u64::from(width) * (nonzeros + entities as u64);
-    Ok(vec![Found {
-        case: format!("{entities} nodes, {nonzeros} non-zeros, {layers} layers of {width}"),
-        bytes: products + 4 * u64::from(width) * 6 * u64::from(BATCH) + 28 * 16 * entities as u64,
-        seconds,
-        naive_seconds: None,
-    }])
+    let bytes = products + 4 * u64::from(width) * 6 * u64::from(BATCH) + 28 * 16 * entities as u64;
+    let name = format!("{entities} nodes, {nonzeros} non-zeros, {layers} layers of {width}");
+    interactions.measure(&mut model, meter, (name, bytes), |rows| sizes(rows, 16.0, width))
 }

@@ -1,0 +1,86 @@
+//! Sizes of rows.
+
+use scall_gpu::Result;
+use scall_gpu::device::{Buffer, Device};
+use scall_gpu::kernels::sizing::apportion::{Allotment, Apportion};
+use scall_gpu::kernels::sizing::rank::Rank;
+use scall_gpu::kernels::sizing::sample::{Distribution, Profile, Sample};
+
+use super::{Case, Meter, finish, upload};
+use crate::data::{skewed, uniform};
+
+const DRAWS: u32 = 100;
+
+pub fn sample(device: &Device, meter: &mut dyn Meter, entities: usize) -> Result<()> {
+    for distribution in [Distribution::PowerLaw, Distribution::TruncatedNormal] {
+        let profiles = [Profile { distribution, alpha: distribution.alpha(0.1) }];
+        let case = Case::new(format!("{entities} entities, {DRAWS} draws, {distribution}"), 4 * entities as u64);
+        let mut out = Buffer::zeroed(device, entities)?;
+        let needed = device.as_gpu().map_or(0, |_| Sample::workspace_len(1, entities as u32, DRAWS));
+        let mut workspace = Buffer::zeroed(device, needed)?;
+        let run = &mut || {
+            let (profiles, entities, out, workspace) = (&profiles[..], entities as u32, &mut out, &mut workspace);
+            finish(device, Sample { profiles, entities, draws: DRAWS, seed: 1, first_action: 0, out, workspace })
+        };
+        run()?;
+        // Draw, sort, normalise, average: other draws than ours.
+        let mut mean = Vec::new();
+        let mut naive = || {
+            mean = vec![0.0f32; entities];
+            for draw in 0..DRAWS {
+                let uniform = uniform(entities, 1 << 24, draw);
+                let mut draws: Vec<f32> =
+                    uniform.iter().map(|&u| (u as f32 / (1 << 24) as f32).powf(1.0 / profiles[0].alpha)).collect();
+                draws.sort_unstable_by(|a, b| b.total_cmp(a));
+                let scale = 1.0 / (draws.iter().sum::<f32>() * DRAWS as f32);
+                mean.iter_mut().zip(draws).for_each(|(mean, x)| *mean += x * scale);
+            }
+        };
+        let naive: Option<&mut dyn FnMut()> =
+            if distribution == Distribution::PowerLaw { Some(&mut naive) } else { None };
+        meter.measure(case, run, naive)?;
+        let weights = out.read()?;
+        assert!(weights.is_sorted_by(|a, b| a >= b), "sizing/sample: {distribution} rises");
+        let sum: f64 = weights.iter().map(|&weight| f64::from(weight)).sum();
+        assert!((sum - 1.0).abs() < 1e-3, "sizing/sample: {distribution} adds up to {sum}");
+    }
+    Ok(())
+}
+
+pub fn apportion(device: &Device, meter: &mut dyn Meter, entities: usize) -> Result<()> {
+    let weights: Vec<f32> = (0..entities).map(|k| 1.0 / (k + 1) as f32).collect();
+    let weights = upload(device, &weights)?;
+    let mut sizes = Buffer::zeroed(device, entities)?;
+    let mut workspace = Buffer::zeroed(device, Apportion::workspace_len(entities as u32))?;
+    let allotment = Allotment { total: 8 * entities as u32, d_min: 1, d_max: 256 };
+    let run = &mut || {
+        let (sizes, workspace) = (&mut sizes, &mut workspace);
+        finish(device, Apportion { weights: &weights, first: 0, allotment, sizes, workspace })
+    };
+    run()?;
+    meter.measure(Case::new(format!("{entities} entities, 1/k"), 8 * entities as u64), run, None)?;
+    assert_eq!(sizes.read()?.iter().sum::<u32>(), allotment.total, "sizing/apportion");
+    Ok(())
+}
+
+pub fn rank(device: &Device, meter: &mut dyn Meter, entities: usize) -> Result<()> {
+    let host = skewed(entities, 5000, 3);
+    let frequencies = upload(device, &host)?;
+    let mut order = Buffer::zeroed(device, entities)?;
+    let mut workspace = Buffer::zeroed(device, Rank::workspace_len(entities as u32))?;
+    let run = &mut || {
+        let (order, workspace) = (&mut order, &mut workspace);
+        finish(device, Rank { frequencies: &frequencies, order, workspace })
+    };
+    run()?;
+    let mut want: Vec<u32> = Vec::new();
+    let mut naive = || {
+        want = (0..entities as u32).collect();
+        want.sort_by_key(|&i| std::cmp::Reverse(host[i as usize]));
+    };
+    naive();
+    let case = Case::new(format!("{entities} entities, skewed"), 8 * entities as u64);
+    meter.measure(case, run, Some(&mut naive))?;
+    assert_eq!(order.read()?, want, "sizing/rank");
+    Ok(())
+}
