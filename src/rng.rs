@@ -83,13 +83,18 @@ pub(crate) const NORMAL_FRACTION_BITS: u32 = 20;
 /// Smallest biased exponent of a tail probability in the table: 2^-41, beyond what 32-bit draws reach.
 const LOWEST_EXPONENT: u32 = 86;
 
+/// A power of two, so that a mask bounds every index and vectors can gather; entries past the last step are zero.
+const NORMAL_ENTRIES: usize = 4096;
+
+pub(crate) type NormalTable = [i32; NORMAL_ENTRIES];
+
 /// Upper-tail quantiles of the standard normal in fixed point, 64 steps an octave of the tail probability:
 /// entry i belongs to the f32 whose bits are `(86 * 64 + i) << 17`. The last octave ends at probability 1/2.
 ///
 /// Why a table: log, sqrt and cos differ between devices, integers do not. Interpolated linearly the error is below 2e-5.
-pub(crate) static NORMAL_TABLE: LazyLock<Vec<i32>> = LazyLock::new(|| {
+pub(crate) static NORMAL_TABLE: LazyLock<NormalTable> = LazyLock::new(|| {
     let entries = (126 - LOWEST_EXPONENT) * 64 + 2;
-    let mut table = vec![0i32; entries as usize];
+    let mut table = [0; NORMAL_ENTRIES];
     let mut z = 0.0f64;
     // From probability 1/2 outward: each root lies right of the last, where Newton converges monotonically.
     for i in (0..entries - 1).rev() {
@@ -106,16 +111,17 @@ pub(crate) static NORMAL_TABLE: LazyLock<Vec<i32>> = LazyLock::new(|| {
 
 /// Upper-tail normal quantile in fixed point for the bits of a tail probability in (0, 1/2].
 #[inline(always)]
-fn normal_tail(table: &[i32], probability_bits: u32) -> i32 {
-    let bits = probability_bits.clamp(LOWEST_EXPONENT << 23, 126 << 23);
+fn normal_tail(table: &NormalTable, probability_bits: u32) -> i32 {
+    let bits = probability_bits.max(LOWEST_EXPONENT << 23).min(126 << 23);
     let i = ((bits >> 17) - LOWEST_EXPONENT * 64) as usize;
     let fraction = ((bits & 0x1_FFFF) >> 1) as i32;
-    table[i] - (((table[i] - table[i + 1]) * fraction) >> 16)
+    let (low, high) = (table[i % NORMAL_ENTRIES], table[(i + 1) % NORMAL_ENTRIES]);
+    low - (((low - high) * fraction) >> 16)
 }
 
 /// A standard normal number for one random word, in units of 2^-20: the same integer on every device.
 #[inline(always)]
-pub(crate) fn normal_fixed(table: &[i32], word: u32) -> i32 {
+pub(crate) fn normal_fixed(table: &NormalTable, word: u32) -> i32 {
     // (m + 1/2) / 2^32 for the low 31 bits m, as the bits of an f32 with the mantissa cut off.
     let odd = (word << 1) | 1;
     let zeros = odd.leading_zeros();
@@ -127,17 +133,13 @@ pub(crate) fn normal_fixed(table: &[i32], word: u32) -> i32 {
 /// Blocks of four numbers that [`normal_blocks`] draws at once: enough to hide the latency of a product.
 pub(crate) const BLOCKS: usize = 16;
 
-/// [`NORMAL_TABLE`] in a length that needs no checks of bounds, the rest zeros.
-static NORMAL_ARRAY: LazyLock<[i32; 4096]> =
-    LazyLock::new(|| std::array::from_fn(|i| NORMAL_TABLE.get(i).copied().unwrap_or(0)));
-
 /// [`normal_fixed`] of the words of many counters: word w of counter b is at `[w][b]`, and so is its number.
 pub(crate) fn normal_blocks(counters: [[u32; BLOCKS]; 4], key: [u32; 2]) -> [[i32; BLOCKS]; 4] {
-    pulp::Arch::new().dispatch(Normals { table: &NORMAL_ARRAY, words: counters, key })
+    pulp::Arch::new().dispatch(Normals { table: &NORMAL_TABLE, words: counters, key })
 }
 
 struct Normals<'a> {
-    table: &'a [i32; 4096],
+    table: &'a NormalTable,
     words: [[u32; BLOCKS]; 4],
     key: [u32; 2],
 }
@@ -174,7 +176,7 @@ impl pulp::NullaryFnOnce for Normals<'_> {
                 let bits = ((125 - zeros) << 23) | mantissa;
                 let i = ((bits >> 17) - LOWEST_EXPONENT * 64) as usize;
                 let fraction = ((bits & 0x1_FFFF) >> 1) as i32;
-                let (low, high) = (table[i % 4096], table[(i + 1) % 4096]);
+                let (low, high) = (table[i % NORMAL_ENTRIES], table[(i + 1) % NORMAL_ENTRIES]);
                 let tail = low - (((low - high) * fraction) >> 16);
                 let sign = word as i32 >> 31;
                 normals[w][b] = (tail ^ sign) - sign;
@@ -187,7 +189,7 @@ impl pulp::NullaryFnOnce for Normals<'_> {
 /// Standard normal quantile z with P(Z > z) = `upper` for `upper` in (0, 1), given with its exact complement
 /// `lower = 1 - upper` so that neither tail is cancelled. Absolute error below 2e-5.
 #[inline(always)]
-pub(crate) fn normal_quantile(table: &[i32], upper: f32, lower: f32) -> f32 {
+pub(crate) fn normal_quantile(table: &NormalTable, upper: f32, lower: f32) -> f32 {
     let tail = normal_tail(table, upper.min(lower).to_bits()) as f32 * (1.0 / (1 << NORMAL_FRACTION_BITS) as f32);
     if upper <= lower { tail } else { -tail }
 }

@@ -250,7 +250,7 @@ impl Gpu {
     /// [`crate::rng::NORMAL_TABLE`] on this GPU, uploaded once.
     pub(crate) fn normal_table(&self) -> &wgpu::Buffer {
         self.0.normal_table.get_or_init(|| {
-            let bytes = bytemuck::cast_slice(&crate::rng::NORMAL_TABLE);
+            let bytes = bytemuck::cast_slice(&crate::rng::NORMAL_TABLE[..]);
             self.create_filled("common/normal", wgpu::BufferUsages::STORAGE, bytes)
         })
     }

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use super::super::distribution::{Constants, Distribution, Profile};
 use crate::kernels::elementary::{exp, ln, ln_1p_core};
-use crate::rng::{self, NORMAL_TABLE, Purpose, normal_quantile};
+use crate::rng::{self, NORMAL_TABLE, NormalTable, Purpose, normal_quantile};
 
 /// Ranks that advance together, each through its own run of [`STEPS`] neighbours: prefix sums without shuffles.
 const LANES: usize = 8;
@@ -199,7 +199,7 @@ struct Map<'a> {
     per_total: f32,
     per_first: f32,
     per_rest: f32,
-    normal_table: &'a [i32],
+    normal_table: &'a NormalTable,
 }
 
 impl Map<'_> {
@@ -208,50 +208,52 @@ impl Map<'_> {
     fn tile(&self, tile: &mut Tile, prefix: [f32; LANES], suffix: [f32; LANES]) {
         let Constants { kind, a, b, c, d, e } = self.constants;
         let (total, table) = (self.per_total, self.normal_table);
+        // Plain loops: a closure would be compiled apart, without the vectors.
         match Distribution::ALL[kind as usize] {
             Distribution::PowerLaw => {
                 let rest = after(tile, suffix);
-                map(tile, &rest, |_, t| exp((ln(t * self.per_rest) * a).max(super::LEAST_EXPONENT)));
+                for (x, t) in tile.iter_mut().zip(rest) {
+                    *x = exp((ln(t * self.per_rest) * a).max(super::LEAST_EXPONENT));
+                }
             }
             Distribution::Pareto => {
                 before(tile, prefix);
-                let unused = *tile;
-                map(tile, &unused, |s, _| exp((ln(s * self.per_first) * -a).max(super::LEAST_EXPONENT)));
+                for x in tile {
+                    *x = exp((ln(*x * self.per_first) * -a).max(super::LEAST_EXPONENT));
+                }
             }
             Distribution::TruncatedNormal => {
                 let rest = after(tile, suffix);
                 before(tile, prefix);
-                map(tile, &rest, |s, t| {
-                    let z = normal_quantile(table, s * total * c + d, t * total * c + e);
-                    (a + b * z).clamp(super::LEAST, 1.0)
-                });
+                // Into an array of its own: the table may lie anywhere, for all that a compiler knows.
+                let mut draws = [0.0; TILE];
+                for i in 0..TILE {
+                    let z = normal_quantile(table, tile[i] * total * c + d, rest[i] * total * c + e);
+                    draws[i] = (a + b * z).max(super::LEAST).min(1.0);
+                }
+                *tile = draws;
             }
             Distribution::TruncatedExponential => {
                 let rest = after(tile, suffix);
                 before(tile, prefix);
-                map(tile, &rest, |s, t| {
-                    let (v, u) = (s * total, t * total);
+                for (x, t) in tile.iter_mut().zip(rest) {
+                    let (v, u) = (*x * total, t * total);
                     let w = u * a;
                     let near = -ln_1p_core(-w.min(0.25));
                     let far = -ln(v + u * b);
-                    (if w < 0.25 { near } else { far }).max(super::LEAST)
-                });
+                    *x = (if w < 0.25 { near } else { far }).max(super::LEAST);
+                }
             }
             Distribution::LogNormal => {
                 let rest = after(tile, suffix);
                 before(tile, prefix);
-                // Apart, so that only the table's part stays scalar.
-                map(tile, &rest, |s, t| normal_quantile(table, s * total, t * total));
-                map(tile, &rest, |z, _| exp(a * z));
+                let mut draws = [0.0; TILE];
+                for i in 0..TILE {
+                    draws[i] = exp(a * normal_quantile(table, tile[i] * total, rest[i] * total));
+                }
+                *tile = draws;
             }
         }
-    }
-}
-
-#[inline(always)]
-fn map(tile: &mut Tile, rest: &Tile, f: impl Fn(f32, f32) -> f32) {
-    for (x, &t) in tile.iter_mut().zip(rest) {
-        *x = f(*x, t);
     }
 }
 

@@ -259,7 +259,7 @@ fn bags_that_do_not_fit_are_errors() {
             rule: SGD.into(),
             step: 1,
             seed: 0,
-            workspace: &mut upload(&device, &[]),
+            workspace: &mut poisoned(&device, Update::bag_workspace_len(3, 2)),
         };
         update.run(&device).unwrap_err().to_string()
     };
