@@ -112,6 +112,8 @@ pub(crate) static NORMAL_TABLE: LazyLock<NormalTable> = LazyLock::new(|| {
 /// Upper-tail normal quantile in fixed point for the bits of a tail probability in (0, 1/2].
 #[inline(always)]
 fn normal_tail(table: &NormalTable, probability_bits: u32) -> i32 {
+    // Without the branches of a clamp, which would keep loops from becoming vectors.
+    #[expect(clippy::manual_clamp)]
     let bits = probability_bits.max(LOWEST_EXPONENT << 23).min(126 << 23);
     let i = ((bits >> 17) - LOWEST_EXPONENT * 64) as usize;
     let fraction = ((bits & 0x1_FFFF) >> 1) as i32;

@@ -22,7 +22,7 @@
 //! # Cost
 //! On the GPU a radix sort of the ids, a dispatch, and three more a page. Moves `4 * B * D` bytes of gradients once and the touched
 //! rows (and their state) once in each direction; with bags `4 * bags * D` bytes of gradients, once for each id. Row-wise state reads the gradients once more where a lane has more than
-//! one value of a row, and so does clipping.
+//! one value of a row, and so does clipping. On the CPU all threads share the sort; a hot row is summed by all of them.
 
 use half::f16;
 

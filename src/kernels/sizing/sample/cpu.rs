@@ -229,7 +229,7 @@ impl Map<'_> {
                 let mut draws = [0.0; TILE];
                 for i in 0..TILE {
                     let z = normal_quantile(table, tile[i] * total * c + d, rest[i] * total * c + e);
-                    draws[i] = (a + b * z).max(super::LEAST).min(1.0);
+                    draws[i] = (a + b * z).clamp(super::LEAST, 1.0);
                 }
                 *tile = draws;
             }

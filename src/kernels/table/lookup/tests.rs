@@ -149,6 +149,17 @@ fn rows_are_copied_bit_for_bit() {
     devices().iter().for_each(rows_parity);
 }
 
+/// Beyond the caches, where rows are asked for ahead; in one page and in several, with ids past the table.
+#[test]
+fn large_tables() {
+    let sizes: Vec<u32> = (0..50_000).map(|row| row % 100).collect();
+    for layout in [Layout::default(), Layout { page_bytes: Some(1 << 20), ..Layout::default() }] {
+        let of = Case { sizes: &sizes, layout, count: 70_000, dims: 60 };
+        case(&Device::cpu(), of);
+        packed_case(&Device::cpu(), of);
+    }
+}
+
 #[test]
 fn more_than_65535_groups() {
     if let Some(gpu) = gpu() {

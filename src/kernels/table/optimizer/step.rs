@@ -103,7 +103,8 @@ impl<'a, V: Value> RowsMut<'a, V> {
             if number < self.per_value {
                 prefetch_slice(&state[own.clone()]);
             } else {
-                prefetch_slice(state.get((row - self.first) as usize..).map_or(&[], |numbers| &numbers[..1]));
+                let number = (row - self.first) as usize;
+                prefetch_slice(state.get(number..=number).unwrap_or(&[]));
             }
         }
     }

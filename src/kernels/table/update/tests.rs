@@ -235,6 +235,18 @@ fn the_way_back_of_bags_is_that_of_their_ids() {
     );
 }
 
+/// A table beyond the caches, whose rows are asked for ahead; the first one is hot.
+#[test]
+fn large_tables() {
+    let (sizes, dims) = (vec![64; 40_000], 64);
+    let ids: Vec<u32> = (0..3000).map(|b| if b % 3 == 0 { 0 } else { b * 7919 % 40_003 }).collect();
+    for rule in [SGD, ROW_WISE, ADAM, ROW_WISE_ADAM] {
+        Case::new(&sizes, ids.clone(), dims, rule).check(&Device::cpu());
+    }
+    let case = Case { layout: HALF, ..Case::new(&vec![160; 40_000], ids, 160, ROW_WISE) };
+    case.check(&Device::cpu());
+}
+
 #[test]
 fn bags_that_do_not_fit_are_errors() {
     let device = Device::cpu();
