@@ -126,8 +126,9 @@ pub fn bags(device: &Device, meter: &mut dyn Meter, rows: usize) -> Result<()> {
     Ok(())
 }
 
-const ADAGRAD: Optimizer = Optimizer::Adagrad { learning_rate: 0.1, epsilon: 1e-8 };
-const ROW_WISE: Optimizer = Optimizer::RowWiseAdagrad { learning_rate: 0.1, epsilon: 1e-8 };
+// So large an epsilon that a gradient near zero makes a small step, and two orders of a sum can be compared by it.
+const ADAGRAD: Optimizer = Optimizer::Adagrad { learning_rate: 0.1, epsilon: 1.0 };
+const ROW_WISE: Optimizer = Optimizer::RowWiseAdagrad { learning_rate: 0.1, epsilon: 1.0 };
 
 pub fn update(device: &Device, meter: &mut dyn Meter, rows: usize) -> Result<()> {
     let count = rows * 3 / 10;
@@ -208,7 +209,7 @@ fn update_of(
             for at in range {
                 let g = std::mem::take(&mut sums[at]);
                 squares[at] += of_row.unwrap_or(g * g);
-                want[at] -= 0.1 * g / (squares[at].sqrt() + 1e-8);
+                want[at] -= 0.1 * g / (squares[at].sqrt() + 1.0);
             }
         }
     };
