@@ -174,31 +174,51 @@ impl Kernel for SegmentedSum<'_> {
         let longest = offsets.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(0);
         let known = longest <= self.longest;
         check::domain(Self::NAME, "longest", self.longest, known, &format!("at least {longest}"))?;
-        let lanes = lanes(values.len(), sums.len() as u32) as usize;
+        let lanes = lanes(values.len(), sums.len() as u32);
         sums.par_iter_mut().with_min_len(1024).enumerate().for_each(|(s, sum)| {
             let segment = &values[offsets[s] as usize..offsets[s + 1] as usize];
-            let mut windows = segment.chunks(lanes * MAX_TRIPS as usize);
-            *sum = windows.next().map_or(0.0, |window| sum_lanes(window, lanes));
-            windows.for_each(|window| *sum += sum_lanes(window, lanes));
+            let mut windows = segment.chunks((lanes * MAX_TRIPS) as usize);
+            let sum_of = |window| sum_by_lanes(window, None, lanes, |value| *value);
+            *sum = windows.next().map_or(0.0, sum_of);
+            windows.for_each(|window| *sum += sum_of(window));
         });
         Ok(())
     }
 }
 
-/// Every lane its strides in order, then the lanes by halves.
-fn sum_lanes(values: &[f32], lanes: usize) -> f32 {
-    let mut partial = [0.0f32; 256];
-    for stride in values.chunks(lanes) {
-        partial.iter_mut().zip(stride).for_each(|(sum, value)| *sum += value);
+/// The sum of all terms, `last` behind the others, in the order of a GPU's lanes (a power of two, at most 256): every lane its strides in order,
+/// then the lanes by halves.
+#[inline]
+pub(crate) fn sum_by_lanes<T>(values: &[T], last: Option<&T>, lanes: u32, term: impl Fn(&T) -> f32) -> f32 {
+    match lanes {
+        1 => sum_by::<1, T>(values, last, term),
+        2 => sum_by::<2, T>(values, last, term),
+        4 => sum_by::<4, T>(values, last, term),
+        8 => sum_by::<8, T>(values, last, term),
+        16 => sum_by::<16, T>(values, last, term),
+        32 => sum_by::<32, T>(values, last, term),
+        64 => sum_by::<64, T>(values, last, term),
+        128 => sum_by::<128, T>(values, last, term),
+        _ => sum_by::<256, T>(values, last, term),
     }
-    let mut half = lanes / 2;
+}
+
+/// The lanes known in advance, so that their sums are vectors.
+fn sum_by<const LANES: usize, T>(values: &[T], last: Option<&T>, term: impl Fn(&T) -> f32) -> f32 {
+    let mut sums = [0.0f32; LANES];
+    let (strides, rest) = values.as_chunks::<LANES>();
+    for stride in strides {
+        sums.iter_mut().zip(stride).for_each(|(sum, value)| *sum += term(value));
+    }
+    sums.iter_mut().zip(rest.iter().chain(last)).for_each(|(sum, value)| *sum += term(value));
+    let mut half = LANES / 2;
     while half > 0 {
         for i in 0..half {
-            partial[i] += partial[i + half];
+            sums[i] += sums[i + half];
         }
         half /= 2;
     }
-    partial[0]
+    sums[0]
 }
 
 #[cfg(test)]

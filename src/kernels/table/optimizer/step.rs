@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::{Constants, Decay, Formula};
 use crate::Result;
+use crate::kernels::prim::segments::sum_by_lanes;
 use crate::kernels::table::rows::{HostDirectory, Noise, Rows, Value, prefetch_slice};
 
 /// Rows next to each other in a page, with their state: what one CPU task may write.
@@ -216,44 +217,12 @@ fn step_along(constants: &Constants, weights: &mut [f32], state: RowState<'_, '_
     }
 }
 
-/// In the GPU's order: a stride of `lanes` (a power of two) words to each, then a tree.
+/// In the GPU's order: a stride of `lanes` words to each, then a tree.
 fn sum_of_squares(gradient: &[f32], lanes: u32, per_word: usize) -> f32 {
-    match lanes {
-        1 => squares_by_lanes::<1>(gradient, per_word),
-        2 => squares_by_lanes::<2>(gradient, per_word),
-        4 => squares_by_lanes::<4>(gradient, per_word),
-        8 => squares_by_lanes::<8>(gradient, per_word),
-        16 => squares_by_lanes::<16>(gradient, per_word),
-        32 => squares_by_lanes::<32>(gradient, per_word),
-        64 => squares_by_lanes::<64>(gradient, per_word),
-        128 => squares_by_lanes::<128>(gradient, per_word),
-        _ => squares_by_lanes::<256>(gradient, per_word),
-    }
-}
-
-/// The lanes known in advance, so that their sums are vectors.
-fn squares_by_lanes<const LANES: usize>(gradient: &[f32], per_word: usize) -> f32 {
-    let mut sums = [0.0f32; LANES];
     if per_word == 1 {
-        let (parts, tail) = gradient.as_chunks::<LANES>();
-        for part in parts {
-            sums.iter_mut().zip(part).for_each(|(sum, g)| *sum += g * g);
-        }
-        sums.iter_mut().zip(tail).for_each(|(sum, g)| *sum += g * g);
-    } else {
-        let (words, tail) = gradient.as_chunks::<2>();
-        let (parts, short) = words.as_chunks::<LANES>();
-        for part in parts.iter().map(|part| &part[..]).chain([short]) {
-            sums.iter_mut().zip(part).for_each(|(sum, [a, b])| *sum += a * a + b * b);
-        }
-        tail.iter().for_each(|g| sums[short.len()] += g * g);
+        return sum_by_lanes(gradient, None, lanes, |g| g * g);
     }
-    let mut half = LANES / 2;
-    while half > 0 {
-        for i in 0..half {
-            sums[i] += sums[i + half];
-        }
-        half /= 2;
-    }
-    sums[0]
+    let (words, tail) = gradient.as_chunks::<2>();
+    let last = tail.first().map(|&g| [g, 0.0]);
+    sum_by_lanes(words, last.as_ref(), lanes, |[a, b]| a * a + b * b)
 }
