@@ -6,7 +6,7 @@ use super::{assert_refused, example};
 fn report(args: &[&str]) -> (Vec<Value>, String) {
     let dir = tempfile::tempdir().unwrap();
     let json = dir.path().join("report.json");
-    let rest = ["--device", "cpu", "--seconds", "0", "--json", json.to_str().unwrap()];
+    let rest = ["--seconds", "0", "--json", json.to_str().unwrap()];
     let output = example("kernel_report", &[args, &rest].concat());
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let report: Value = serde_json::from_slice(&std::fs::read(json).unwrap()).unwrap();
