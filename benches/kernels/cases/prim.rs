@@ -43,7 +43,7 @@ pub fn scan(device: &Device, meter: &mut dyn Meter, count: usize) -> Result<()> 
         finish(device, Scan { values: buffer, count: count as u32, inclusive: true, workspace: &mut workspace })
     };
     let mut sums = host;
-    let mut naive = || {
+    let naive = |sums: &mut [u32]| {
         let mut sum = 0u32;
         sums.iter_mut().for_each(|value| {
             sum = sum.wrapping_add(*value);
@@ -51,9 +51,10 @@ pub fn scan(device: &Device, meter: &mut dyn Meter, count: usize) -> Result<()> 
         });
     };
     run(&mut buffer)?;
-    naive();
+    naive(&mut sums);
+    assert_eq!(buffer.read()?, sums, "prim/scan");
     let case = Case::new(format!("{count} values"), 8 * count as u64);
-    meter.measure(case, &mut || run(&mut buffer), Some(&mut naive))
+    meter.measure(case, &mut || run(&mut buffer), Some(&mut || naive(&mut sums)))
 }
 
 pub fn reduce(device: &Device, meter: &mut dyn Meter, count: usize) -> Result<()> {
