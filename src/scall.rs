@@ -26,7 +26,7 @@ use bias::BiasCounter;
 use evaluation::Evaluation;
 pub use follow::{Followed, follow};
 pub use probe::ProbeOptions;
-use probe::{LastSegment, Trial, rows};
+use probe::{LastSegment, Setup, Trial, rows};
 pub use report::{Phase, Seconds, SegmentReport, Summary};
 pub use training::EarlyStop;
 
@@ -344,16 +344,15 @@ impl Scall {
         let Some(last) = self.last.take() else {
             return Ok(0);
         };
-        let mut trial = Trial {
+        let setup = Setup {
             device: &self.device,
             model: self.options.model,
             options: self.options.probe,
             d_max: self.options.budget.d_max,
             last: &last,
             history: &self.history,
-            probes: 0,
-            progress,
         };
+        let mut trial = Trial { setup, probes: 0, progress };
         let context = last.context(frame(&self.device, &self.options));
         self.policy.search(&context, &mut trial)?;
         Ok(trial.probes)

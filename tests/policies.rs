@@ -15,7 +15,7 @@ use scall_gpu::sizing::{
 };
 use scall_gpu::stream::{Cut, Interactions, cut};
 use scall_gpu::table::Account;
-use scall_gpu::{Error, Result, Scall, ScallOptions};
+use scall_gpu::{Error, Phase, ProbeOptions, Result, Scall, ScallOptions};
 
 use rand::Rng;
 
@@ -276,6 +276,39 @@ fn the_best_probe_is_deployed() {
         let mut judge = Judge::new(deployed.clone(), |sizes: &Sizes| f64::from(u8::from(sizes.users == best.1.users)));
         policy.search(&SizingContext { segment: 2, ..context }, &mut judge).unwrap();
         assert_eq!(policy.decide(&context).unwrap(), deployed);
+    }
+}
+
+/// One after the other, or all at once on more threads than this machine may have.
+#[test]
+fn probes_side_by_side_find_the_same() {
+    let data = stream(3000);
+    let segments = cut(&data, Cut::Equal { segments: 3 }).unwrap();
+    let threads = rayon::ThreadPoolBuilder::new().num_threads(4).build().unwrap();
+    for device in devices() {
+        let run = |at_once| {
+            let options = ScallOptions {
+                steps: 12,
+                probe: ProbeOptions { steps: 12, at_once, ..ProbeOptions::default() },
+                ..ScallOptions::new(Budget::new("mean=4".parse().unwrap()))
+            };
+            let policy = Bet::new(BetOptions { probes: 6, draws: 2, ..BetOptions::default() });
+            let mut scall = Scall::over(&device, data.clone(), segments.clone(), Box::new(policy), options).unwrap();
+            let (mut found, mut heard) = (Vec::new(), Vec::new());
+            let mut progress = |phase| {
+                if let Phase::Search { probes } = phase {
+                    heard.push(probes);
+                }
+            };
+            while let Some(report) = scall.step(&mut progress).unwrap() {
+                found.push((report.action, report.loss, report.test_candidates, report.all_candidates));
+            }
+            (found, heard)
+        };
+        let (found, heard) = run(1);
+        assert_eq!(heard, [[1, 2, 3, 4, 5, 6]; 2].concat());
+        assert!(found.iter().any(|(action, ..)| action.is_some()), "no draw was better than uniform sizes");
+        assert_eq!(threads.install(|| run(4)), (found, heard), "{}", device.describe());
     }
 }
 

@@ -174,7 +174,7 @@ impl Setup {
     }
 
     fn probe(&self) -> ProbeOptions {
-        ProbeOptions { steps: 200, warm: !self.paper }
+        ProbeOptions { steps: 200, warm: !self.paper, ..ProbeOptions::default() }
     }
 
     /// The loop's options under a budget.
@@ -259,7 +259,7 @@ impl Setup {
 
     /// What a probe is.
     pub fn probes_text(&self) -> String {
-        let ProbeOptions { steps, warm } = self.probe();
+        let ProbeOptions { steps, warm, .. } = self.probe();
         format!("probes of {steps} steps from {} rows", if warm { "old" } else { "new" })
     }
 

@@ -31,7 +31,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
 
-    /// Print where the time went, by phase and by kernel (on a GPU by its own timestamps)
+    /// Print where the time went, by phase and by kernel (on a GPU by its own timestamps; probes side by side count in full each)
     #[arg(long)]
     pub profile: bool,
 

@@ -14,7 +14,7 @@ pub fn listen() -> Arc<KernelTimes> {
     kernels
 }
 
-/// Prints phases and kernels, the longest first.
+/// Prints phases and kernels, the longest first. Kernels of probes that run side by side count in full each.
 pub fn report(kernels: &KernelTimes, reports: &[SegmentReport], whole: f64) {
     let sum = |of: fn(&SegmentReport) -> f64| reports.iter().map(of).sum::<f64>();
     let phases = [

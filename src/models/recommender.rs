@@ -12,8 +12,8 @@ use crate::table::Account;
 /// A recommender on ragged tables.
 ///
 /// A segment is learned by [`resize`](Embeddings::resize) of the tables, [`prepare`](Self::prepare), and any number of
-/// calls of [`train`](Self::train); [`rank`](Self::rank) works at any time between.
-pub trait Recommender {
+/// calls of [`train`](Self::train); [`rank`](Self::rank) works at any time between. A search copies one from several threads.
+pub trait Recommender: Send + Sync {
     /// The rows.
     fn embeddings(&self) -> &Embeddings;
 

@@ -1,5 +1,7 @@
 //! Probes: other sizes, tried on the segment that has just ended.
 
+use rayon::prelude::*;
+
 use super::Phase;
 use super::evaluation::Evaluation;
 use crate::Result;
@@ -17,11 +19,15 @@ pub struct ProbeOptions {
     /// Whether a probe starts from the rows as they were when the segment began, like the recommender that it stands
     /// for, or from new ones, as the paper has it (default: true).
     pub warm: bool,
+    /// Probes that run side by side where a policy asks for several that do not depend on each other (default 2): one keeps
+    /// the device busy while another lays out its rows or waits for its lists. Each holds a copy of both tables. What they
+    /// find does not depend on it. 0 counts as 1; there are never more than rayon has threads.
+    pub at_once: usize,
 }
 
 impl Default for ProbeOptions {
     fn default() -> Self {
-        Self { steps: 200, warm: true }
+        Self { steps: 200, warm: true, at_once: 2 }
     }
 }
 
@@ -69,8 +75,8 @@ fn set_biases(model: &mut dyn Recommender, bias: ItemBias, counted: Option<&[f32
     }
 }
 
-/// Trains and ranks on the last segment.
-pub(super) struct Trial<'a> {
+/// What all probes of a segment share.
+pub(super) struct Setup<'a> {
     pub device: &'a Device,
     pub model: ModelOptions,
     pub options: ProbeOptions,
@@ -78,12 +84,11 @@ pub(super) struct Trial<'a> {
     pub last: &'a LastSegment,
     /// What users had touched when the segment was trained on.
     pub history: &'a UserItems,
-    pub probes: u32,
-    pub progress: &'a mut dyn FnMut(Phase),
 }
 
-impl Probe for Trial<'_> {
-    fn run(&mut self, sizes: &Sizes) -> Result<Outcome> {
+impl Setup<'_> {
+    /// Trains and ranks on the last segment.
+    fn probe(&self, sizes: &Sizes) -> Result<Outcome> {
         // Sizes come from a policy that divides the dims there are; what a probe holds is outside the budget.
         let account = Account::unlimited();
         let mut model = match self.options.warm {
@@ -96,17 +101,44 @@ impl Probe for Trial<'_> {
         model.train(self.options.steps, &mut |_| {})?;
         let quality = self.last.evaluation.among_test_items(&mut *model, self.history)?.quality();
         let rows = rows(&*model);
-        let outcome = Outcome {
+        Ok(Outcome {
             quality,
             user_mean: mean_row(rows.users, 0, self.d_max)?,
             item_mean: mean_row(rows.items, u32::from(rows.item_bias), self.d_max)?,
-        };
+        })
+    }
+}
+
+/// A search's probes, counted.
+pub(super) struct Trial<'a> {
+    pub setup: Setup<'a>,
+    pub probes: u32,
+    pub progress: &'a mut dyn FnMut(Phase),
+}
+
+impl Probe for Trial<'_> {
+    fn run(&mut self, sizes: &Sizes) -> Result<Outcome> {
+        let outcome = self.setup.probe(sizes)?;
         self.probes += 1;
         (self.progress)(Phase::Search { probes: self.probes });
         Ok(outcome)
     }
 
+    fn run_all(&mut self, sizes: &[Sizes]) -> Result<Vec<Outcome>> {
+        let Self { setup, probes, progress } = self;
+        let mut outcomes = Vec::with_capacity(sizes.len());
+        for some in sizes.chunks(setup.options.at_once.max(1)) {
+            let found: Vec<_> = some.par_iter().map(|sizes| setup.probe(sizes)).collect();
+            for outcome in found {
+                outcomes.push(outcome?);
+                *probes += 1;
+                progress(Phase::Search { probes: *probes });
+            }
+        }
+        Ok(outcomes)
+    }
+
     fn deployed(&self) -> &Sizes {
-        &self.last.sizes
+        &self.setup.last.sizes
     }
 }

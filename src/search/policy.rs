@@ -176,19 +176,17 @@ impl SizePolicy for ScallPolicy {
 
     fn search(&mut self, last: &SizingContext<'_>, probe: &mut dyn Probe) -> Result<()> {
         let options = self.options;
-        let deployed = probe.deployed().clone();
-        let reference = probe.run(&deployed)?.quality;
+        let chosen = self.chosen.filter(|_| options.uses_evidence());
+        let mut yardsticks = vec![probe.deployed().clone()];
+        if chosen.is_some() {
+            yardsticks.push(Uniform.decide(last)?);
+        }
+        let outcomes = probe.run_all(&yardsticks)?;
+        let [reference, uniform] = [&outcomes[0], &outcomes[yardsticks.len() - 1]].map(|outcome| outcome.quality);
         self.evidence.fade();
-        let uniform = match self.chosen.filter(|_| options.uses_evidence()) {
-            Some(action) => {
-                let uniform = probe.run(&Uniform.decide(last)?)?.quality;
-                if uniform > 0.0 {
-                    self.evidence.add(action, reference / uniform);
-                }
-                uniform
-            }
-            None => reference,
-        };
+        if let Some(action) = chosen.filter(|_| uniform > 0.0) {
+            self.evidence.add(action, reference / uniform);
+        }
         if reference <= 0.0 || uniform <= 0.0 {
             // Nobody to rank for, or nothing right: there is nothing to compare with.
             self.chosen = self.chosen.and_then(|_| self.evidence.best());

@@ -28,7 +28,8 @@ impl Default for BetOptions {
 ///
 /// The first probe is of the deployed sizes, so a draw must beat them on the same segment to replace them; qualities of different
 /// segments are never compared. Until a draw does, sizes are uniform. BET ranks many more draws by a learned predictor of their
-/// fitness and probes the most promising; that predictor is not built here, and a probe is the fitness itself.
+/// fitness and probes the most promising; that predictor is not built here, and a probe is the fitness itself. All probes of a
+/// segment are given at once, so they may run side by side; their sizes take 4 bytes a row and probe.
 ///
 /// # Source
 /// Qu et al., "Budgeted Embedding Table For Recommender Systems", WSDM 2024 (arXiv 2310.14884), its table-level actions.
@@ -72,14 +73,16 @@ impl SizePolicy for Bet {
         if self.options.probes < 2 || self.options.distributions.is_empty() {
             return Ok(());
         }
-        let deployed = probe.deployed().clone();
-        let mut quality = probe.run(&deployed)?.quality;
         let mut rng = Philox::substream(last.seed, Purpose::Actions, last.segment as u32);
+        let mut sizes = vec![probe.deployed().clone()];
         for _ in 1..self.options.probes {
-            let action = self.draw(&mut rng);
-            let outcome = probe.run(&action.sizes(last, self.options.draws)?)?;
+            sizes.push(self.draw(&mut rng).sizes(last, self.options.draws)?);
+        }
+        let outcomes = probe.run_all(&sizes)?;
+        let mut quality = outcomes[0].quality;
+        for (outcome, sizes) in outcomes.iter().zip(&sizes).skip(1) {
             if outcome.quality > quality {
-                (quality, self.best) = (outcome.quality, Some(action));
+                (quality, self.best) = (outcome.quality, sizes.action);
             }
         }
         Ok(())

@@ -188,6 +188,14 @@ pub trait Probe {
     /// What training and ranking report.
     fn run(&mut self, sizes: &Sizes) -> Result<Outcome>;
 
+    /// The same for each of several, which do not depend on each other and may be tried side by side.
+    ///
+    /// # Errors
+    /// The first that a probe reports.
+    fn run_all(&mut self, sizes: &[Sizes]) -> Result<Vec<Outcome>> {
+        sizes.iter().map(|sizes| self.run(sizes)).collect()
+    }
+
     /// The sizes that the segment really had.
     fn deployed(&self) -> &Sizes;
 }
