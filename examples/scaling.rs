@@ -4,6 +4,8 @@
 //! cargo run --release --example scaling -- --device cpu --plot scaling.svg
 //! ```
 
+#[path = "common/device.rs"]
+mod device;
 #[path = "common/plot.rs"]
 #[allow(dead_code, reason = "the other examples draw more")]
 mod plot;
@@ -12,10 +14,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use clap::{Parser, ValueEnum};
+use clap::Parser;
+use device::DeviceChoice;
 use plot::{Axis, Dash, Figure, Marker, Panel, Point, Series};
 use scall_gpu::Result;
-use scall_gpu::device::{Device, GpuOptions};
+use scall_gpu::device::Device;
 use scall_gpu::models::{BprMf, BprMfOptions, Recommender, TrainingData};
 use scall_gpu::rng::philox;
 use scall_gpu::sizing::Sizes;
@@ -27,7 +30,7 @@ use scall_gpu::table::Account;
 struct Args {
     /// A hardware GPU or else the CPU, the best GPU there is (software included), or the CPU
     #[arg(long, value_enum, default_value = "auto")]
-    device: On,
+    device: DeviceChoice,
 
     /// The most rows, of both tables together: 10,000 and every power of ten up to it are measured
     #[arg(long, default_value_t = 10_000_000, value_parser = clap::value_parser!(u32).range(10_000..=100_000_000))]
@@ -36,13 +39,6 @@ struct Args {
     /// Where to write a plot (SVG)
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum On {
-    Auto,
-    Gpu,
-    Cpu,
 }
 
 /// Rows have 1 to 15 values, other ones after a resize.
@@ -70,11 +66,7 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<()> {
-    let device = match args.device {
-        On::Auto => Device::auto(),
-        On::Gpu => Device::gpu(&GpuOptions::default())?,
-        On::Cpu => Device::cpu(),
-    };
+    let device = args.device.open()?;
     println!("device   {}", device.describe());
     println!("step     matrix factorisation, {BATCH} triples, Adagrad; rows of 1 to {} values\n", 2 * MEAN - 1);
     println!("{:>12} {:>12} {:>12} {:>14}", "rows", "step ms", "resize ms", "ns a row");

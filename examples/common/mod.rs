@@ -1,6 +1,7 @@
 //! What the examples share: the flags that say what is run, the data, and how results are shown.
 
 mod data;
+mod device;
 mod model;
 mod output;
 mod plot;

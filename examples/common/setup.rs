@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use clap::ValueEnum;
-use scall_gpu::device::{Device, GpuOptions};
+use scall_gpu::device::Device;
 use scall_gpu::sizing::{Amount, Budget, Distribution};
 use scall_gpu::stream::Cut;
 use scall_gpu::table::Counts;
 use scall_gpu::{EarlyStop, ProbeOptions, Replay, Result, ScallOptions};
 
+use super::device::DeviceChoice;
 use super::model::{Bias, Model, Sampled};
 
 /// Flags that every example has.
@@ -136,21 +136,10 @@ pub struct Setup {
     pub replay: Option<f64>,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum DeviceChoice {
-    Auto,
-    Gpu,
-    Cpu,
-}
-
 impl Setup {
     /// Where to run.
     pub fn device(&self) -> Result<Device> {
-        match self.device {
-            DeviceChoice::Auto => Ok(Device::auto()),
-            DeviceChoice::Gpu => Device::gpu(&GpuOptions::default()),
-            DeviceChoice::Cpu => Ok(Device::cpu()),
-        }
+        self.device.open()
     }
 
     /// Where the stream is cut.

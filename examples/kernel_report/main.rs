@@ -10,6 +10,8 @@ mod bandwidth;
 mod cases;
 #[path = "../../benches/kernels/data.rs"]
 mod data;
+#[path = "../common/device.rs"]
+mod device;
 #[path = "../../benches/kernels/kernel_times.rs"]
 mod kernel_times;
 mod timing;
@@ -19,8 +21,8 @@ use std::process::ExitCode;
 
 use bandwidth::Copier;
 use cases::{Case, Meter};
-use clap::{Parser, ValueEnum};
-use scall_gpu::device::{Device, GpuOptions};
+use clap::Parser;
+use device::DeviceChoice;
 use scall_gpu::{Error, Result};
 use serde::Serialize;
 use timing::Timer;
@@ -30,7 +32,7 @@ use timing::Timer;
 struct Args {
     /// A hardware GPU or else the CPU, the best GPU there is (software included), or the CPU
     #[arg(long, value_enum, default_value = "auto")]
-    device: On,
+    device: DeviceChoice,
 
     /// Threads of the CPU [default: all]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
@@ -52,13 +54,6 @@ struct Args {
     /// Write everything as JSON too
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum On {
-    Auto,
-    Gpu,
-    Cpu,
 }
 
 #[derive(Serialize)]
@@ -151,11 +146,7 @@ fn report(args: &Args) -> Result<()> {
         let built = rayon::ThreadPoolBuilder::new().num_threads(threads.into()).build_global();
         built.expect("the first use of the pool");
     }
-    let device = match args.device {
-        On::Auto => Device::auto(),
-        On::Gpu => Device::gpu(&GpuOptions::default())?,
-        On::Cpu => Device::cpu(),
-    };
+    let device = args.device.open()?;
     let wanted = |name: &str| args.only.as_ref().is_none_or(|part| name.contains(part));
     if !cases::ALL.iter().any(|family| wanted(family.name)) {
         let expected = format!("a part of one of {}", cases::ALL.map(|family| family.name).join(", "));
