@@ -2,11 +2,10 @@
 
 use std::path::PathBuf;
 
-use scall_gpu::device::Device;
 use scall_gpu::sizing::{Amount, Budget, Distribution};
 use scall_gpu::stream::Cut;
 use scall_gpu::table::Counts;
-use scall_gpu::{EarlyStop, ProbeOptions, Replay, Result, ScallOptions};
+use scall_gpu::{EarlyStop, ProbeOptions, Replay, ScallOptions};
 
 use super::device::DeviceChoice;
 use super::model::{Bias, Model, Sampled};
@@ -137,11 +136,6 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// Where to run.
-    pub fn device(&self) -> Result<Device> {
-        self.device.open()
-    }
-
     /// Where the stream is cut.
     pub fn cut(&self) -> Cut {
         self.segments.unwrap_or(match self.paper {
@@ -163,7 +157,7 @@ impl Setup {
     }
 
     fn probe(&self) -> ProbeOptions {
-        ProbeOptions { steps: 200, warm: !self.paper, ..ProbeOptions::default() }
+        ProbeOptions { warm: !self.paper, ..ProbeOptions::default() }
     }
 
     /// The loop's options under a budget.

@@ -44,7 +44,7 @@ fn compare(args: &Args) -> Result<(), Box<dyn std::error::Error>> {
     check_outputs("compare", &[("--csv", &args.csv), ("--plot", &args.plot)])?;
 
     let (name, data) = setup.load()?;
-    let device = setup.device()?;
+    let device = setup.device.open()?;
     let segments = stream::cut(&data, setup.cut())?;
     let head = head(args, &device.describe(), &name, &data, segments.len());
     let settings = settings(args, &device.describe(), &name, &data);

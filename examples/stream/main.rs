@@ -41,7 +41,7 @@ fn run(args: &Args) -> Result<()> {
     let policy_name = args.policy.name();
     let (name, data) = setup.load()?;
     let kernels = args.profile.then(profile::listen);
-    let device = setup.device()?;
+    let device = setup.device.open()?;
     let segments = stream::cut(&data, setup.cut())?;
     let options = setup.options(args.budget, args.seed);
     let (users, items) = (data.user_count(), data.item_count());

@@ -116,23 +116,29 @@ pub(super) struct Trial<'a> {
     pub progress: &'a mut dyn FnMut(Phase),
 }
 
-impl Probe for Trial<'_> {
-    fn run(&mut self, sizes: &Sizes) -> Result<Outcome> {
-        let outcome = self.setup.probe(sizes)?;
+impl Trial<'_> {
+    /// Counts a probe that has gone well.
+    fn count(&mut self, outcome: Result<Outcome>) -> Result<Outcome> {
+        let outcome = outcome?;
         self.probes += 1;
         (self.progress)(Phase::Search { probes: self.probes });
         Ok(outcome)
     }
+}
+
+impl Probe for Trial<'_> {
+    fn run(&mut self, sizes: &Sizes) -> Result<Outcome> {
+        let outcome = self.setup.probe(sizes);
+        self.count(outcome)
+    }
 
     fn run_all(&mut self, sizes: &[Sizes]) -> Result<Vec<Outcome>> {
-        let Self { setup, probes, progress } = self;
         let mut outcomes = Vec::with_capacity(sizes.len());
-        for some in sizes.chunks(setup.options.at_once.max(1)) {
+        for some in sizes.chunks(self.setup.options.at_once.max(1)) {
+            let setup = &self.setup;
             let found: Vec<_> = some.par_iter().map(|sizes| setup.probe(sizes)).collect();
             for outcome in found {
-                outcomes.push(outcome?);
-                *probes += 1;
-                progress(Phase::Search { probes: *probes });
+                outcomes.push(self.count(outcome)?);
             }
         }
         Ok(outcomes)
