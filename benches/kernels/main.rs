@@ -26,11 +26,11 @@ struct Bench<'a, 'b> {
 impl Meter for Bench<'_, '_> {
     fn measure(
         &mut self,
-        case: Case,
+        case: Case<'_>,
         run: &mut dyn FnMut() -> Result<()>,
         naive: Option<&mut dyn FnMut()>,
     ) -> Result<()> {
-        let Case { name, bytes, parts } = case;
+        let Case { name, bytes, parts, .. } = case;
         self.group.throughput(Throughput::Bytes(bytes * u64::from(parts)));
         let mut launch = || run().expect("what has been run once");
         if let Some(naive) = naive.filter(|_| self.device == "cpu") {

@@ -3,6 +3,7 @@
 //! ```text
 //! cargo run --release --example kernel_report
 //! cargo run --release --example kernel_report -- --device cpu --threads 2 --json report.json
+//! cargo run --release --example kernel_report -- --only table --torch python3
 //! ```
 
 mod bandwidth;
@@ -15,6 +16,7 @@ mod device;
 #[path = "../../benches/kernels/kernel_times.rs"]
 mod kernel_times;
 mod timing;
+mod torch;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -26,6 +28,7 @@ use device::DeviceChoice;
 use scall_gpu::{Error, Result};
 use serde::Serialize;
 use timing::Timer;
+use torch::Peer;
 
 /// Measures the copy bandwidth of a device, then every kernel at three sizes or at those named.
 #[derive(Parser, Debug)]
@@ -51,6 +54,10 @@ struct Args {
     #[arg(long, default_value_t = 0.3)]
     seconds: f64,
 
+    /// Also time torch on the cases that have such a peer, by this Python
+    #[arg(long, value_name = "PYTHON")]
+    torch: Option<PathBuf>,
+
     /// Write everything as JSON too
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -59,6 +66,7 @@ struct Args {
 #[derive(Serialize)]
 struct Report {
     device: String,
+    torch: Option<String>,
     rows: Vec<Row>,
 }
 
@@ -75,10 +83,12 @@ struct Row {
     bytes: u64,
     /// Bytes a second that a copy reads and writes, measured just before.
     copy_bandwidth: f64,
-    /// The time that copying so many bytes takes, as a part of `seconds`.
+    /// The time that copying so many bytes takes, as a part of `kernel_seconds`, or else of `seconds`.
     of_limit: f64,
-    /// Median of a plain loop on one thread, where there is one; for top_k of a bare matrix product on all threads.
+    /// Beside the CPU, median of a plain loop on one thread, where there is one; for top_k of a bare matrix product on all threads.
     naive_seconds: Option<f64>,
+    /// Median of torch on the same device, where it was asked for.
+    torch_seconds: Option<f64>,
 }
 
 /// The lines of a kernel, printed as they come.
@@ -86,18 +96,21 @@ struct Lines<'a> {
     kernel: &'static str,
     timer: &'a Timer,
     copy_bandwidth: f64,
+    torch: Option<&'a mut Peer>,
     rows: &'a mut Vec<Row>,
 }
 
 impl Meter for Lines<'_> {
     fn measure(
         &mut self,
-        case: Case,
+        case: Case<'_>,
         run: &mut dyn FnMut() -> Result<()>,
         naive: Option<&mut dyn FnMut()>,
     ) -> Result<()> {
-        let Case { name, bytes, parts } = case;
+        let Case { name, bytes, parts, torch } = case;
         let time = self.timer.median(run)?.part(parts);
+        // A GPU is not measured against a thread of the CPU.
+        let naive = naive.filter(|_| !self.timer.gpu);
         let row = Row {
             kernel: self.kernel,
             case: name,
@@ -105,8 +118,9 @@ impl Meter for Lines<'_> {
             kernel_seconds: time.kernels,
             bytes,
             copy_bandwidth: self.copy_bandwidth,
-            of_limit: bytes as f64 / self.copy_bandwidth / time.wall,
+            of_limit: bytes as f64 / self.copy_bandwidth / time.device(),
             naive_seconds: naive.map(|naive| self.timer.naive(naive)).transpose()?,
+            torch_seconds: self.torch.as_mut().zip(torch).map(|(peer, torch)| peer.seconds(torch)).transpose()?,
         };
         row.print();
         self.rows.push(row);
@@ -117,16 +131,19 @@ impl Meter for Lines<'_> {
 impl Row {
     fn print(&self) {
         let or_none = |value: Option<f64>, digits| value.map_or("-".to_owned(), |value| format!("{value:.digits$}"));
+        let device = self.kernel_seconds.unwrap_or(self.seconds);
+        let times = |other: Option<f64>| or_none(other.map(|other| other / device), 2);
         println!(
-            "{:<18} {:<46} {:>9.3} {:>9} {:>9.2} {:>9.1} {:>9.3} {:>9}",
+            "{:<18} {:<46} {:>9.3} {:>9} {:>9.2} {:>9.1} {:>9.3} {:>9} {:>9}",
             self.kernel,
             self.case,
             self.seconds * 1e3,
             or_none(self.kernel_seconds.map(|seconds| seconds * 1e3), 3),
-            self.bytes as f64 / self.seconds / 1e9,
+            self.bytes as f64 / device / 1e9,
             self.copy_bandwidth / 1e9,
             self.of_limit,
-            or_none(self.naive_seconds.map(|naive| naive / self.seconds), 2),
+            times(self.naive_seconds),
+            times(self.torch_seconds),
         );
     }
 }
@@ -161,8 +178,11 @@ fn report(args: &Args) -> Result<()> {
     }
     let timer = Timer { seconds: args.seconds, gpu: device.as_gpu().is_some() };
     let mut copier = Copier::new(&device)?;
-    println!("device   {}\n", device.describe());
-    let titles = ["ms", "kernel ms", "GB/s", "copy GB/s", "of limit", "x naive"];
+    let mut torch = args.torch.as_deref().map(|python| Peer::start(python, &device)).transpose()?;
+    println!("device   {}", device.describe());
+    torch.iter().for_each(|peer| println!("torch    {}", peer.describe()));
+    println!();
+    let titles = ["ms", "kernel ms", "GB/s", "copy GB/s", "of limit", "x naive", "x torch"];
     println!("{:<18} {:<46} {}", "kernel", "case", titles.map(|title| format!("{title:>9}")).join(" "));
     let mut rows = Vec::new();
     for family in cases::ALL {
@@ -171,18 +191,18 @@ fn report(args: &Args) -> Result<()> {
         }
         for &size in &args.sizes {
             let copy_bandwidth = copier.bandwidth()?;
-            let mut lines = Lines { kernel: family.name, timer: &timer, copy_bandwidth, rows: &mut rows };
+            let (kernel, timer, torch) = (family.name, &timer, torch.as_mut());
+            let mut lines = Lines { kernel, timer, copy_bandwidth, torch, rows: &mut rows };
             (family.run)(&device, &mut lines, size as usize)?;
         }
     }
     println!(
-        "\nkernel ms: between the GPU's timestamps; GB/s: bytes that the operator has to move a second; copy GB/s: what a copy reads and writes, measured just before"
-    );
-    println!(
-        "of limit: the one over the other, above 1 where caches hold the data; x naive: times the speed of a plain loop (of top_k:\nof a bare matrix product on all threads)"
+        "\nkernel ms: between the GPU's timestamps; GB/s: bytes that the operator has to move a second, by those where there are any;\n\
+         copy GB/s: what a copy reads and writes, measured just before; of limit: the one over the other, above 1 where caches hold the\n\
+         data; x naive: times the speed of a plain loop (of top_k: of a bare matrix product on all threads); x torch: of torch"
     );
     if let Some(path) = &args.json {
-        let report = Report { device: device.describe(), rows };
+        let report = Report { device: device.describe(), torch: torch.map(|peer| peer.describe().to_owned()), rows };
         let text = serde_json::to_string_pretty(&report).expect("numbers and strings only");
         std::fs::write(path, text + "\n").map_err(|source| io(path, source))?;
     }

@@ -28,14 +28,23 @@ impl Time {
         let part = |seconds: f64| seconds / f64::from(count);
         Self { wall: part(self.wall), kernels: self.kernels.map(part) }
     }
+
+    /// What the device was busy for, as well as it is known.
+    pub fn device(self) -> f64 {
+        self.kernels.unwrap_or(self.wall)
+    }
 }
 
 /// Runs whose timestamps are read.
-const STAMPED: usize = 5;
+const STAMPED: usize = 9;
 
 impl Timer {
-    /// Medians of a run, after one that warms up.
+    /// Medians of a run, after others that warm up: a GPU that was idle a while begins at a low clock.
     pub fn median(&self, run: &mut dyn FnMut() -> Result<()>) -> Result<Time> {
+        let begin = Instant::now();
+        while self.gpu && begin.elapsed().as_secs_f64() < self.seconds {
+            run()?;
+        }
         let wall = self.wall(run)?;
         let mut stamped = Vec::new();
         for _ in 0..if self.gpu { STAMPED } else { 0 } {

@@ -1,6 +1,7 @@
 // Bags of ragged rows, pooled by sum, mean or maximum to a dense output.
 //import common/grid.wgsl
 //import common/rows.wgsl
+//import common/four.wgsl
 
 struct Params {
     first_row: u32,   // of this page
@@ -45,37 +46,51 @@ fn part_of(bag: u32) -> Part {
     return Part(start + min(params.first, length), start + min(params.last, length), length);
 }
 
-struct Value {
-    value: f32,
-    has: bool,   // whether the row has the dim
-    ours: bool,  // whether this dispatch takes the id: one of its page, or one past the table, which the first page takes
+fn value_at(at: u32) -> f32 {
+    return widened(arena[word_of(at)], at);
 }
 
-// The value of a row in a dim: 0 where the row is shorter, or is none.
-fn value_of(id: u32, j: u32) -> Value {
-    if !is_here(id) {
-        return Value(0.0, false, params.first_row == 0u && id >= params.table_rows);
-    }
-    let row = row_at(id - params.first_row);
-    if j >= row.size {
-        return Value(0.0, false, true);
-    }
-    let at = row.start + j;
-    return Value(widened(arena[word_of(at)], at), true, true);
+struct Values {
+    values: vec4<f32>,
+    has: vec4<bool>,  // which of the dims the row has
+    ours: bool,       // whether this dispatch takes the id: one of its page, or one past the table, which the first page takes
 }
 
-// The sum of a bag's dim, from what the dispatches before have.
-fn sum_of(part: Part, j: u32, before: f32) -> f32 {
+// The values of a row: 0 where it is shorter, or is none. Without a branch around it, so that two rows can be on their way.
+fn values_of(id: u32, dims: vec4<u32>) -> Values {
+    let here = is_here(id);
+    var row = row_at(select(0u, id - params.first_row, here));
+    row.size = select(0u, row.size, here);
+    let past = params.first_row == 0u && id >= params.table_rows;
+    return Values(four_values(row, dims), dims < vec4<u32>(row.size), here || past);
+}
+
+fn weight_of(i: u32) -> f32 {
+    if params.weighted == 1u {
+        return weights[i];
+    }
+    return 1.0;
+}
+
+fn add(sum: vec4<f32>, i: u32, row: Values) -> vec4<f32> {
+    if row.ours {
+        return sum + weight_of(i) * row.values;
+    }
+    return sum;
+}
+
+// The sums of a bag's dims, from what the dispatches before have.
+fn sum_of(part: Part, dims: vec4<u32>, before: vec4<f32>) -> vec4<f32> {
     var sum = before;
-    for (var i = part.start; i < part.end; i++) {
-        let value = value_of(ids[i], j);
-        if value.ours {
-            var weight = 1.0;
-            if params.weighted == 1u {
-                weight = weights[i];
-            }
-            sum += weight * value.value;
-        }
+    var i = part.start;
+    for (; i + 1u < part.end; i += 2u) {
+        let row = values_of(ids[i], dims);
+        let next = values_of(ids[i + 1u], dims);
+        sum = add(sum, i, row);
+        sum = add(sum, i + 1u, next);
+    }
+    if i < part.end {
+        sum = add(sum, i, values_of(ids[i], dims));
     }
     // The division belongs to the dispatch that reaches the bag's end (an empty bag has none to do).
     if params.mean == 1u && params.ends == 1u && part.length > 0u && params.last >= part.length {
@@ -87,31 +102,59 @@ fn sum_of(part: Part, j: u32, before: f32) -> f32 {
 // Between dispatches: the largest value so far, and of the first id that has it twice its position, and 1 more where the row has no
 // such dim; `NOBODY` before there is one.
 struct Best {
-    value: f32,
-    winner: u32,
+    value: vec4<f32>,
+    winner: vec4<u32>,
 }
 
 const NOBODY = 0xffffffffu;
 
-fn best_of(part: Part, j: u32, before: Best) -> Best {
+fn nobody() -> Best {
+    return Best(vec4<f32>(0.0), vec4<u32>(NOBODY));
+}
+
+fn best_of(part: Part, dims: vec4<u32>, before: Best) -> Best {
     var best = before;
     for (var i = part.start; i < part.end; i++) {
-        let value = value_of(ids[i], j);
-        let winner = 2u * i + select(1u, 0u, value.has);
-        let first = best.winner == NOBODY || (value.value == best.value && winner < best.winner);
-        if value.ours && (value.value > best.value || first) {
-            best = Best(value.value, winner);
-        }
+        let row = values_of(ids[i], dims);
+        let winner = vec4<u32>(2u * i) + select(vec4<u32>(1u), vec4<u32>(0u), row.has);
+        let first = (best.winner == vec4<u32>(NOBODY)) | ((row.values == best.value) & (winner < best.winner));
+        let wins = ((row.values > best.value) | first) & vec4<bool>(row.ours);
+        best.value = select(best.value, row.values, wins);
+        best.winner = select(best.winner, winner, wins);
     }
     return best;
 }
 
 // What comes out of the last dispatch: the position of the winner, if it has the dim; an empty bag is 0.
 fn last_best(best: Best) -> Best {
-    if best.winner == NOBODY {
-        return Best(0.0, NOBODY);
+    let none = best.winner == vec4<u32>(NOBODY);
+    let lacks = (best.winner & vec4<u32>(1u)) == vec4<u32>(1u);
+    return Best(
+        select(best.value, vec4<f32>(0.0), none),
+        select(best.winner >> vec4<u32>(1u), vec4<u32>(NOBODY), lacks),
+    );
+}
+
+// Where a bag's dims lie in an output; those past its width have the place of the first.
+fn places(bag: u32, dims: vec4<u32>) -> vec4<u32> {
+    return vec4<u32>(bag * params.dims) + select(vec4<u32>(dims.x), dims, dims < vec4<u32>(params.dims));
+}
+
+fn outputs(at: vec4<u32>) -> vec4<u32> {
+    return vec4<u32>(output[at.x], output[at.y], output[at.z], output[at.w]);
+}
+
+fn put_outputs(at: vec4<u32>, inside: vec4<bool>, words: vec4<u32>) {
+    output[at.x] = words.x;
+    if inside.y {
+        output[at.y] = words.y;
     }
-    return Best(best.value, select(best.winner >> 1u, NOBODY, (best.winner & 1u) == 1u));
+    if inside.z {
+        output[at.z] = words.z;
+    }
+    if inside.w {
+        output[at.w] = words.w;
+    }
 }
 
 @compute @workgroup_size(256)
@@ -125,13 +168,14 @@ fn pooled(
         return;
     }
     let part = part_of(bag);
-    for (var j = thread % lanes; j < params.dims; j += lanes) {
-        let at = bag * params.dims + j;
-        var before = 0.0;
+    for (var j = thread % lanes; j < params.dims; j += 4u * lanes) {
+        let dims = four_dims(j, lanes);
+        let at = places(bag, dims);
+        var before = vec4<f32>(0.0);
         if params.begins == 0u {
-            before = bitcast<f32>(output[at]);
+            before = bitcast<vec4<f32>>(outputs(at));
         }
-        output[at] = bitcast<u32>(sum_of(part, j, before));
+        put_outputs(at, dims < vec4<u32>(params.dims), bitcast<vec4<u32>>(sum_of(part, dims, before)));
     }
 }
 
@@ -146,11 +190,16 @@ fn pooled_f16(
         return;
     }
     let part = part_of(bag);
+    for (var j = thread % lanes; j < params.dims / 2u; j += 2u * lanes) {
+        put_pairs(bag, j, sum_of(part, two_pairs(j, lanes), vec4<f32>(0.0)));
+    }
+}
+
+fn put_pairs(bag: u32, j: u32, values: vec4<f32>) {
     let pairs = params.dims / 2u;
-    for (var j = thread % lanes; j < pairs; j += lanes) {
-        let pair = vec2<f32>(sum_of(part, 2u * j, 0.0), sum_of(part, 2u * j + 1u, 0.0));
-        // What f16 cannot hold would be left to the device.
-        output_pairs[bag * pairs + j] = pack2x16float(clamp(pair, vec2<f32>(-65504.0), vec2<f32>(65504.0)));
+    output_pairs[bag * pairs + j] = as_pair(values.xy);
+    if j + lanes < pairs {
+        output_pairs[bag * pairs + j + lanes] = as_pair(values.zw);
     }
 }
 
@@ -165,18 +214,22 @@ fn largest(
         return;
     }
     let part = part_of(bag);
-    for (var j = thread % lanes; j < params.dims; j += lanes) {
-        let at = bag * params.dims + j;
-        var before = Best(0.0, NOBODY);
-        if params.begins == 0u && output[at] != NOBODY {
-            before = Best(bitcast<f32>(output[at]), 0u);
+    for (var j = thread % lanes; j < params.dims; j += 4u * lanes) {
+        let dims = four_dims(j, lanes);
+        let at = places(bag, dims);
+        var before = nobody();
+        if params.begins == 0u {
+            let words = outputs(at);
+            let none = words == vec4<u32>(NOBODY);
+            before.value = select(bitcast<vec4<f32>>(words), vec4<f32>(0.0), none);
+            before.winner = select(vec4<u32>(0u), vec4<u32>(NOBODY), none);
         }
-        let best = best_of(part, j, before);
-        if params.ends == 1u {
-            output[at] = bitcast<u32>(last_best(best).value);
-        } else {
-            output[at] = select(bitcast<u32>(best.value), NOBODY, best.winner == NOBODY);
+        let best = best_of(part, dims, before);
+        var words = bitcast<vec4<u32>>(last_best(best).value);
+        if params.ends == 0u {
+            words = select(bitcast<vec4<u32>>(best.value), vec4<u32>(NOBODY), best.winner == vec4<u32>(NOBODY));
         }
+        put_outputs(at, dims < vec4<u32>(params.dims), words);
     }
 }
 
@@ -191,11 +244,8 @@ fn largest_f16(
         return;
     }
     let part = part_of(bag);
-    let none = Best(0.0, NOBODY);
-    let pairs = params.dims / 2u;
-    for (var j = thread % lanes; j < pairs; j += lanes) {
-        let pair = vec2<f32>(last_best(best_of(part, 2u * j, none)).value, last_best(best_of(part, 2u * j + 1u, none)).value);
-        output_pairs[bag * pairs + j] = pack2x16float(clamp(pair, vec2<f32>(-65504.0), vec2<f32>(65504.0)));
+    for (var j = thread % lanes; j < params.dims / 2u; j += 2u * lanes) {
+        put_pairs(bag, j, last_best(best_of(part, two_pairs(j, lanes), nobody())).value);
     }
 }
 
@@ -208,8 +258,7 @@ fn rounded(
 ) {
     let at = workgroup_index(group, groups) * 256u + thread;
     if at < params.count * (params.dims / 2u) {
-        let pair = vec2<f32>(bitcast<f32>(output[2u * at]), bitcast<f32>(output[2u * at + 1u]));
-        output_pairs[at] = pack2x16float(clamp(pair, vec2<f32>(-65504.0), vec2<f32>(65504.0)));
+        output_pairs[at] = as_pair(vec2<f32>(bitcast<f32>(output[2u * at]), bitcast<f32>(output[2u * at + 1u])));
     }
 }
 
@@ -225,17 +274,29 @@ fn largest_and_winners(
         return;
     }
     let part = part_of(bag);
-    for (var j = thread % lanes; j < params.dims; j += lanes) {
-        let at = bag * params.dims + j;
-        var best = Best(0.0, NOBODY);
+    for (var j = thread % lanes; j < params.dims; j += 4u * lanes) {
+        let dims = four_dims(j, lanes);
+        let at = places(bag, dims);
+        var best = nobody();
         if params.begins == 0u {
-            best = Best(bitcast<f32>(output[at]), winners[at]);
+            best.value = bitcast<vec4<f32>>(outputs(at));
+            best.winner = vec4<u32>(winners[at.x], winners[at.y], winners[at.z], winners[at.w]);
         }
-        best = best_of(part, j, best);
+        best = best_of(part, dims, best);
         if params.ends == 1u {
             best = last_best(best);
         }
-        output[at] = bitcast<u32>(best.value);
-        winners[at] = best.winner;
+        let inside = dims < vec4<u32>(params.dims);
+        put_outputs(at, inside, bitcast<vec4<u32>>(best.value));
+        winners[at.x] = best.winner.x;
+        if inside.y {
+            winners[at.y] = best.winner.y;
+        }
+        if inside.z {
+            winners[at.z] = best.winner.z;
+        }
+        if inside.w {
+            winners[at.w] = best.winner.w;
+        }
     }
 }

@@ -1,6 +1,7 @@
 // Ragged rows to a zero-padded or a packed output.
 //import common/grid.wgsl
 //import common/rows.wgsl
+//import common/four.wgsl
 
 struct Params {
     first_row: u32,   // of this page
@@ -41,6 +42,24 @@ fn value_at(at: u32) -> f32 {
     return widened(arena[word_of(at)], at);
 }
 
+// Writes `width` values of a row, zeros past its end.
+fn put_row(row: Row, start: u32, width: u32, lane: u32) {
+    for (var j = lane; j < width; j += 4u * lanes) {
+        let dims = four_dims(j, lanes);
+        let values = four_values(row, dims);
+        output[start + dims.x] = values.x;
+        if dims.y < width {
+            output[start + dims.y] = values.y;
+        }
+        if dims.z < width {
+            output[start + dims.z] = values.z;
+        }
+        if dims.w < width {
+            output[start + dims.w] = values.w;
+        }
+    }
+}
+
 @compute @workgroup_size(256)
 fn rows(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -55,14 +74,7 @@ fn rows(
     if !is_ours(id) {
         return;
     }
-    let row = row_of(id);
-    for (var j = thread % lanes; j < params.dims; j += lanes) {
-        var value = 0.0;
-        if j < row.size {
-            value = value_at(row.start + j);
-        }
-        output[b * params.dims + j] = value;
-    }
+    put_row(row_of(id), b * params.dims, params.dims, thread % lanes);
 }
 
 @compute @workgroup_size(256)
@@ -81,16 +93,12 @@ fn rows_f16(
     }
     let row = row_of(id);
     let pairs = params.dims / 2u;
-    for (var j = thread % lanes; j < pairs; j += lanes) {
-        var pair = vec2<f32>(0.0, 0.0);
-        if 2u * j < row.size {
-            pair.x = value_at(row.start + 2u * j);
+    for (var j = thread % lanes; j < pairs; j += 2u * lanes) {
+        let values = four_values(row, two_pairs(j, lanes));
+        output_pairs[b * pairs + j] = as_pair(values.xy);
+        if j + lanes < pairs {
+            output_pairs[b * pairs + j + lanes] = as_pair(values.zw);
         }
-        if 2u * j + 1u < row.size {
-            pair.y = value_at(row.start + 2u * j + 1u);
-        }
-        // What f16 cannot hold would be left to the device.
-        output_pairs[b * pairs + j] = pack2x16float(clamp(pair, vec2<f32>(-65504.0), vec2<f32>(65504.0)));
     }
 }
 
@@ -125,16 +133,9 @@ fn packed(
     if !is_ours(id) {
         return;
     }
-    let row = row_of(id);
     let start = output_offsets[b];
     let width = min(output_offsets[b + 1u] - start, params.dims);
-    for (var j = thread % lanes; j < width; j += lanes) {
-        var value = 0.0;
-        if j < row.size {
-            value = value_at(row.start + j);
-        }
-        output[start + j] = value;
-    }
+    put_row(row_of(id), start, width, thread % lanes);
 }
 
 // The stretch of the output that holds an element inside of all: the last one that begins at or before it, since those before of
@@ -193,6 +194,6 @@ fn packed_f16(
         pair.y = element.value;
         mask |= select(0u, 0xffff0000u, element.ours);
     }
-    let bits = pack2x16float(clamp(pair, vec2<f32>(-65504.0), vec2<f32>(65504.0)));
+    let bits = as_pair(pair);
     output_pairs[word] = (output_pairs[word] & ~mask) | (bits & mask);
 }

@@ -4,6 +4,8 @@
 //import common/grid.wgsl
 //import common/rows.wgsl
 //import common/optimizer.wgsl
+//import common/scan.wgsl
+//import common/four.wgsl
 
 struct Params {
     first_row: u32,   // of this page
@@ -35,7 +37,7 @@ struct Params {
     max_norm: f32,
 }
 
-override lanes: u32 = 8u;   // threads that share a row; all 256 for a long run
+override lanes: u32 = 8u;   // threads that share a row, or a chunk; all 256 for a long run
 override chunk: u32 = 64u;  // occurrences summed at once
 override source: u32 = 0u;  // 0 gradients of occurrences, 1 of bags times a factor, 2 of bags where the occurrence won
 
@@ -55,16 +57,52 @@ fn key(position: u32) -> u32 {
     return workspace[params.keys + position];
 }
 
-fn gradient(position: u32, j: u32) -> f32 {
+// Where the gradient of an occurrence is, and what it is multiplied by.
+struct Source {
+    occurrence: u32,
+    place: u32,
+    factor: f32,
+}
+
+fn source_at(position: u32) -> Source {
     let occurrence = workspace[params.occurrences + position];
     if source == 0u {
-        return gradients[occurrence * params.dims + j];
+        return Source(occurrence, occurrence, 1.0);
     }
-    let at = workspace[params.sources + occurrence] * params.dims + j;
+    let bag = workspace[params.sources + occurrence];
     if source == 1u {
-        return bitcast<f32>(workspace[params.sources + params.count + occurrence]) * gradients[at];
+        return Source(occurrence, bag, bitcast<f32>(workspace[params.sources + params.count + occurrence]));
     }
-    return select(0.0, gradients[at], winners[at] == occurrence);
+    return Source(occurrence, bag, 1.0);
+}
+
+fn gradient(origin: Source, j: u32) -> f32 {
+    let at = origin.place * params.dims + j;
+    if source == 0u {
+        return gradients[at];
+    }
+    if source == 1u {
+        return origin.factor * gradients[at];
+    }
+    return select(0.0, gradients[at], winners[at] == origin.occurrence);
+}
+
+// The gradients of four dims, 0 past the width.
+fn four_gradients(origin: Source, dims: vec4<u32>, width: u32) -> vec4<f32> {
+    var g = vec4<f32>(0.0);
+    if dims.x < width {
+        g.x = gradient(origin, dims.x);
+    }
+    if dims.y < width {
+        g.y = gradient(origin, dims.y);
+    }
+    if dims.z < width {
+        g.z = gradient(origin, dims.z);
+    }
+    if dims.w < width {
+        g.w = gradient(origin, dims.w);
+    }
+    return g;
 }
 
 // The dims of a row of this page that have a gradient.
@@ -73,10 +111,10 @@ fn row_of(id: u32) -> Row {
     return Row(row.start, min(row.size, params.dims));
 }
 
-// First position whose key is at least `row`.
-fn lower_bound(row: u32) -> u32 {
-    var low = 0u;
-    var high = params.count;
+// First of the positions from `begin` to `end` whose key is at least `row`.
+fn lower_bound(row: u32, begin: u32, end: u32) -> u32 {
+    var low = begin;
+    var high = end;
     while low < high {
         let middle = (low + high) >> 1u;
         if key(middle) < row {
@@ -86,6 +124,12 @@ fn lower_bound(row: u32) -> u32 {
         }
     }
     return low;
+}
+
+// Whether the run that begins at a position is longer than a chunk.
+fn is_long(id: u32, start: u32) -> bool {
+    let beyond = start + chunk;
+    return beyond < params.count && key(beyond) == id;
 }
 
 // Ids past the table sort behind every row and are left out.
@@ -162,45 +206,131 @@ fn no_run() -> Run {
     return Run(0u, 0u, 0u, Row(0u, 0u));
 }
 
-// The run that begins at this position, if it is not longer than `chunk` and its row lies in this page.
-fn short_run(start: u32) -> Run {
-    if start >= params.count {
+const TILE = 256u;  // positions whose short runs a workgroup steps
+
+var<workgroup> starts: array<u32, TILE>;  // of the runs of the tile
+var<workgroup> run_count: u32;
+// The sources of the tile's positions: found by all threads at once, not one after the other.
+var<workgroup> occurrence_at: array<u32, TILE>;
+var<workgroup> place_at: array<u32, TILE>;
+var<workgroup> factor_at: array<f32, TILE>;
+
+// Finds the runs that begin in a tile; every thread gets their number. All threads of the workgroup come here.
+fn find_runs(first: u32, thread: u32) -> u32 {
+    let position = first + thread;
+    var begins = false;
+    if position < params.count {
+        begins = position == 0u || key(position - 1u) != key(position);
+        let origin = source_at(position);
+        occurrence_at[thread] = origin.occurrence;
+        place_at[thread] = origin.place;
+        factor_at[thread] = origin.factor;
+    }
+    let place = scan_threads(thread, select(0u, 1u, begins));
+    if begins {
+        starts[place] = position;
+    }
+    if thread == TILE - 1u {
+        run_count = place + select(0u, 1u, begins);
+    }
+    return workgroupUniformLoad(&run_count);
+}
+
+fn tile_source(first: u32, position: u32) -> Source {
+    let i = position - first;
+    if i < TILE {
+        return Source(occurrence_at[i], place_at[i], factor_at[i]);
+    }
+    return source_at(position);
+}
+
+// A run of the tile, if it is not longer than `chunk` and its row lies in this page.
+fn short_run(first: u32, number: u32) -> Run {
+    if number >= run_count {
         return no_run();
     }
+    let start = starts[number];
     let id = key(start);
-    if !is_here(id) {
+    if !is_here(id) || is_long(id, start) {
         return no_run();
     }
-    if start > 0u {
-        if key(start - 1u) == id {
-            return no_run();
-        }
-    }
-    var end = start + 1u;
-    while end < params.count && end - start <= chunk {
-        if key(end) != id {
-            break;
-        }
-        end++;
-    }
-    if end - start > chunk {
-        return no_run();
+    var end = min(start + chunk, params.count);
+    if number + 1u < run_count {
+        end = starts[number + 1u];
+    } else {
+        end = lower_bound(id + 1u, min(first + TILE, end), end);
     }
     return Run(id, start, end, row_of(id));
 }
 
-fn has_two(j: u32, width: u32) -> bool {
-    return half == 1u && j + 1u < width;
+// The dims of the two or four words, of f16 or f32, that a lane steps at once.
+fn dims_of_words(j: u32) -> vec4<u32> {
+    if half == 1u {
+        return two_pairs(j >> 1u, lanes);
+    }
+    return four_dims(j, lanes);
 }
 
-// The sums of a word's dims.
-fn short_sum(run: Run, j: u32, two: bool) -> vec2<f32> {
-    var sum = vec2<f32>(0.0);
-    for (var position = run.start; position < run.end; position++) {
-        sum.x += gradient(position, j);
-        if two {
-            sum.y += gradient(position, j + 1u);
+// Their sums over a run. The loads of four occurrences are under way together; they are added one after the other.
+fn short_sums(run: Run, first: u32, dims: vec4<u32>) -> vec4<f32> {
+    let width = run.row.size;
+    var sum = vec4<f32>(0.0);
+    var position = run.start;
+    for (; position + 3u < run.end; position += 4u) {
+        let a = four_gradients(tile_source(first, position), dims, width);
+        let b = four_gradients(tile_source(first, position + 1u), dims, width);
+        let c = four_gradients(tile_source(first, position + 2u), dims, width);
+        let d = four_gradients(tile_source(first, position + 3u), dims, width);
+        sum = (((sum + a) + b) + c) + d;
+    }
+    for (; position < run.end; position++) {
+        sum += four_gradients(tile_source(first, position), dims, width);
+    }
+    return sum;
+}
+
+// One step of the words that these dims make up. The row has the first of them.
+fn step_words(run: Run, dims: vec4<u32>, g: vec4<f32>, row_state: f32) {
+    let width = run.row.size;
+    let at = vec4<u32>(run.row.start) + dims;
+    if half == 1u {
+        step(run.id, dims.x, at.x, dims.y < width, g.xy, row_state);
+        if dims.z < width {
+            step(run.id, dims.z, at.z, dims.w < width, g.zw, row_state);
         }
+        return;
+    }
+    step(run.id, dims.x, at.x, false, g.xx, row_state);
+    if dims.y < width {
+        step(run.id, dims.y, at.y, false, g.yy, row_state);
+    }
+    if dims.z < width {
+        step(run.id, dims.z, at.z, false, g.zz, row_state);
+    }
+    if dims.w < width {
+        step(run.id, dims.w, at.w, false, g.ww, row_state);
+    }
+}
+
+// A lane's sum of squares, and those of one more set of words.
+fn squares_of_words(before: f32, row: Row, dims: vec4<u32>, g: vec4<f32>, with_decay: bool) -> f32 {
+    let at = vec4<u32>(row.start) + dims;
+    if half == 1u {
+        var sum = before + squares_of(at.x, dims.y < row.size, g.xy, with_decay);
+        if dims.z < row.size {
+            sum += squares_of(at.z, dims.w < row.size, g.zw, with_decay);
+        }
+        return sum;
+    }
+    var sum = before + squares_of(at.x, false, g.xx, with_decay);
+    if dims.y < row.size {
+        sum += squares_of(at.y, false, g.yy, with_decay);
+    }
+    if dims.z < row.size {
+        sum += squares_of(at.z, false, g.zz, with_decay);
+    }
+    if dims.w < row.size {
+        sum += squares_of(at.w, false, g.ww, with_decay);
     }
     return sum;
 }
@@ -211,10 +341,14 @@ fn short_runs(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let run = short_run(workgroup_index(group, groups) * (256u / lanes) + thread / lanes);
-    for (var j = per_word() * (thread % lanes); j < run.row.size; j += per_word() * lanes) {
-        let two = has_two(j, run.row.size);
-        step(run.id, j, run.row.start + j, two, short_sum(run, j, two), 0.0);
+    let first = workgroup_index(group, groups) * TILE;
+    let runs = find_runs(first, thread);
+    for (var number = thread / lanes; number < runs; number += 256u / lanes) {
+        let run = short_run(first, number);
+        for (var j = per_word() * (thread % lanes); j < run.row.size; j += 4u * lanes) {
+            let dims = dims_of_words(j);
+            step_words(run, dims, short_sums(run, first, dims), 0.0);
+        }
     }
 }
 
@@ -225,42 +359,87 @@ fn short_runs_by_row(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let run = short_run(workgroup_index(group, groups) * (256u / lanes) + thread / lanes);
-    let row = run.row;
-    let first = per_word() * (thread % lanes);
-    let stride = per_word() * lanes;
-    // A lane with one word sums it once and keeps it; there is no room to keep more.
-    let keeps = row.size <= stride;
-    var g = vec2<f32>(0.0);
-    var factor = 1.0;
-    if clip == 1u {
-        var squares = 0.0;
-        for (var j = first; j < row.size; j += stride) {
-            let two = has_two(j, row.size);
-            g = short_sum(run, j, two);
-            squares += squares_of(row.start + j, two, g, false);
-        }
-        factor = clip_factor(thread, squares);
-    }
-    var row_state = 0.0;
-    if is_row_wise() {
-        var squares = 0.0;
-        for (var j = first; j < row.size; j += stride) {
-            let two = has_two(j, row.size);
-            if clip == 0u || !keeps {
-                g = short_sum(run, j, two);
+    let first = workgroup_index(group, groups) * TILE;
+    let runs = find_runs(first, thread);
+    // All threads go as many rounds, for the barriers' sake.
+    for (var begin = 0u; begin < runs; begin += 256u / lanes) {
+        let run = short_run(first, begin + thread / lanes);
+        let row = run.row;
+        let lane = per_word() * (thread % lanes);
+        // What a lane sums at once it sums once and keeps; there is no room to keep more.
+        let keeps = row.size <= 4u * lanes;
+        var g = vec4<f32>(0.0);
+        var factor = 1.0;
+        if clip == 1u {
+            var squares = 0.0;
+            for (var j = lane; j < row.size; j += 4u * lanes) {
+                let dims = dims_of_words(j);
+                g = short_sums(run, first, dims);
+                squares = squares_of_words(squares, row, dims, g, false);
             }
-            squares += squares_of(row.start + j, two, factor * g, true);
+            factor = clip_factor(thread, squares);
         }
-        row_state = accumulate(thread, run.id - params.first_row, row.size, squares);
-    }
-    for (var j = first; j < row.size; j += stride) {
-        let two = has_two(j, row.size);
-        if !keeps {
-            g = short_sum(run, j, two);
+        var row_state = 0.0;
+        if is_row_wise() {
+            var squares = 0.0;
+            for (var j = lane; j < row.size; j += 4u * lanes) {
+                let dims = dims_of_words(j);
+                if clip == 0u || !keeps {
+                    g = short_sums(run, first, dims);
+                }
+                squares = squares_of_words(squares, row, dims, factor * g, true);
+            }
+            row_state = accumulate(thread, run.id - params.first_row, row.size, squares);
         }
-        step(run.id, j, row.start + j, two, factor * g, row_state);
+        for (var j = lane; j < row.size; j += 4u * lanes) {
+            let dims = dims_of_words(j);
+            if !keeps {
+                g = short_sums(run, first, dims);
+            }
+            step_words(run, dims, factor * g, row_state);
+        }
+        // The row's state is read before the next round's sums.
+        workgroupBarrier();
     }
+}
+
+// The sums over a stretch of positions. The loads of four are under way together; they are added one after the other.
+fn stretch_sums(begin: u32, end: u32, dims: vec4<u32>, width: u32) -> vec4<f32> {
+    var sum = vec4<f32>(0.0);
+    var position = begin;
+    for (; position + 3u < end; position += 4u) {
+        let a = four_gradients(source_at(position), dims, width);
+        let b = four_gradients(source_at(position + 1u), dims, width);
+        let c = four_gradients(source_at(position + 2u), dims, width);
+        let d = four_gradients(source_at(position + 3u), dims, width);
+        sum = (((sum + a) + b) + c) + d;
+    }
+    for (; position < end; position++) {
+        sum += four_gradients(source_at(position), dims, width);
+    }
+    return sum;
+}
+
+// Of a chunk, what lies in the long run that has its first or its last position, if there is one of this page's.
+fn stretch_of(begin: u32, end: u32, of_last: bool) -> Run {
+    let id = key(select(begin, end - 1u, of_last));
+    if !is_here(id) {
+        return no_run();
+    }
+    var start = begin;
+    var reaches_back = false;
+    if of_last {
+        start = lower_bound(id, begin, end);
+    } else if begin > 0u {
+        reaches_back = key(begin - chunk) == id;
+        if !reaches_back {
+            start = lower_bound(id, begin - chunk, begin);
+        }
+    }
+    if !reaches_back && !is_long(id, start) {
+        return no_run();
+    }
+    return Run(id, max(start, begin), lower_bound(id + 1u, begin, end), row_of(id));
 }
 
 // A long run reaches past every chunk that it begins in, so a chunk meets at most two: the one that holds its first
@@ -271,29 +450,30 @@ fn partial_sums(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let index = workgroup_index(group, groups);
+    let index = workgroup_index(group, groups) * (256u / lanes) + thread / lanes;
     let begin = index * chunk;
     if begin >= params.count {
         return;
     }
     let end = min(begin + chunk, params.count);
-    for (var slot = 0u; slot < 2u; slot++) {
-        let id = key(select(begin, end - 1u, slot == 1u));
-        if !is_here(id) || (slot == 1u && id == key(begin)) {
-            continue;
-        }
-        let low = lower_bound(id);
-        let high = lower_bound(id + 1u);
-        if high - low <= chunk {
-            continue;
-        }
-        let width = row_of(id).size;
-        for (var j = thread; j < width; j += 256u) {
-            var sum = 0.0;
-            for (var position = max(low, begin); position < min(high, end); position++) {
-                sum += gradient(position, j);
+    let slots = select(2u, 1u, key(begin) == key(end - 1u));
+    for (var slot = 0u; slot < slots; slot++) {
+        let run = stretch_of(begin, end, slot == 1u);
+        let width = run.row.size;
+        for (var j = thread % lanes; j < width; j += 4u * lanes) {
+            let dims = four_dims(j, lanes);
+            let sums = stretch_sums(run.start, run.end, dims, width);
+            let at = vec4<u32>(params.partials + (index * 2u + slot) * params.dims) + dims;
+            workspace[at.x] = bitcast<u32>(sums.x);
+            if dims.y < width {
+                workspace[at.y] = bitcast<u32>(sums.y);
             }
-            workspace[params.partials + (index * 2u + slot) * params.dims + j] = bitcast<u32>(sum);
+            if dims.z < width {
+                workspace[at.z] = bitcast<u32>(sums.z);
+            }
+            if dims.w < width {
+                workspace[at.w] = bitcast<u32>(sums.w);
+            }
         }
     }
 }
@@ -304,16 +484,21 @@ fn long_run(index: u32) -> Run {
     if begin >= params.count {
         return no_run();
     }
-    let id = key(min(begin + chunk, params.count) - 1u);
+    let end = min(begin + chunk, params.count);
+    let id = key(end - 1u);
     if !is_here(id) {
         return no_run();
     }
-    let low = lower_bound(id);
-    let high = lower_bound(id + 1u);
-    if low < begin || high - low <= chunk {
+    let start = lower_bound(id, begin, end);
+    let begins_before = start == begin && begin > 0u && key(begin - 1u) == id;
+    if begins_before || !is_long(id, start) {
         return no_run();
     }
-    return Run(id, low, high, row_of(id));
+    return Run(id, start, lower_bound(id + 1u, start + chunk, params.count), row_of(id));
+}
+
+fn has_two(j: u32, width: u32) -> bool {
+    return half == 1u && j + 1u < width;
 }
 
 // Where the partial sum of the run's first chunk lies.
@@ -331,15 +516,33 @@ fn kept_sums(run: Run, index: u32, j: u32, two: bool) -> vec2<f32> {
     return sum;
 }
 
-// The sums of a word's dims, in one loop, since a lane has only so many trips.
+// The partial sums of a word's dims in a chunk after the run's first; 0 past its end.
+fn partial_of(run: Run, index: u32, j: u32, two: bool) -> vec2<f32> {
+    var sum = vec2<f32>(0.0);
+    if index * chunk < run.end {
+        let at = params.partials + index * 2u * params.dims + j;
+        sum.x = bitcast<f32>(workspace[at]);
+        if two {
+            sum.y = bitcast<f32>(workspace[at + 1u]);
+        }
+    }
+    return sum;
+}
+
+// The sums of a word's dims. The loads of eight chunks are under way together; they are added one after the other, in one loop,
+// since a lane has only so many trips.
 fn long_sums(run: Run, index: u32, j: u32, two: bool) -> vec2<f32> {
     var sum = kept_sums(run, index, j, two);
-    for (var next = index + 1u; next * chunk < run.end; next++) {
-        let at = params.partials + next * 2u * params.dims + j;
-        sum.x += bitcast<f32>(workspace[at]);
-        if two {
-            sum.y += bitcast<f32>(workspace[at + 1u]);
-        }
+    for (var next = index + 1u; next * chunk < run.end; next += 8u) {
+        let a = partial_of(run, next, j, two);
+        let b = partial_of(run, next + 1u, j, two);
+        let c = partial_of(run, next + 2u, j, two);
+        let d = partial_of(run, next + 3u, j, two);
+        let e = partial_of(run, next + 4u, j, two);
+        let f = partial_of(run, next + 5u, j, two);
+        let g = partial_of(run, next + 6u, j, two);
+        let h = partial_of(run, next + 7u, j, two);
+        sum = (((((((sum + a) + b) + c) + d) + e) + f) + g) + h;
     }
     return sum;
 }

@@ -80,6 +80,7 @@ impl Shader {
 const COMMON: &[(&str, &str)] = &[
     ("common/directory.wgsl", include_str!("../../shaders/common/directory.wgsl")),
     ("common/elementary.wgsl", include_str!("../../shaders/common/elementary.wgsl")),
+    ("common/four.wgsl", include_str!("../../shaders/common/four.wgsl")),
     ("common/fresh.wgsl", include_str!("../../shaders/common/fresh.wgsl")),
     ("common/grid.wgsl", include_str!("../../shaders/common/grid.wgsl")),
     ("common/half.wgsl", include_str!("../../shaders/common/half.wgsl")),

@@ -11,18 +11,33 @@ use scall_gpu::Result;
 use scall_gpu::device::{Buffer, Device, Element, Kernel};
 
 /// What is measured.
-pub struct Case {
+pub struct Case<'a> {
     pub name: String,
     /// What the operator has to move.
     pub bytes: u64,
     /// Equal parts that a run consists of; the bytes are those of one.
     pub parts: u32,
+    /// What torch would do instead.
+    #[allow(dead_code, reason = "asked for by the report alone")]
+    pub torch: Option<Torch<'a>>,
 }
 
-impl Case {
+impl Case<'_> {
     fn new(name: String, bytes: u64) -> Self {
-        Self { name, bytes, parts: 1 }
+        Self { name, bytes, parts: 1, torch: None }
     }
+}
+
+/// Work for `benches/torch/peer.py`, on a dense table.
+#[allow(dead_code, reason = "read by the report alone")]
+#[derive(Clone, Copy)]
+pub struct Torch<'a> {
+    pub work: &'static str,
+    pub rows: usize,
+    pub dims: u32,
+    /// Ids of a bag.
+    pub bag: usize,
+    pub ids: &'a [u32],
 }
 
 /// Whoever measures.
@@ -30,7 +45,7 @@ pub trait Meter {
     /// Measures `run`, which launches and waits, and where there is one the plain loop that gives the same.
     fn measure(
         &mut self,
-        case: Case,
+        case: Case<'_>,
         run: &mut dyn FnMut() -> Result<()>,
         naive: Option<&mut dyn FnMut()>,
     ) -> Result<()>;

@@ -11,35 +11,53 @@ use crate::data::{skewed, uniform};
 
 const DRAWS: u32 = 100;
 
+/// Profiles that a search compares at once, on a GPU that is made of hardware.
+const ACTIONS: usize = 64;
+
 pub fn sample(device: &Device, meter: &mut dyn Meter, entities: usize) -> Result<()> {
-    for distribution in [Distribution::PowerLaw, Distribution::TruncatedNormal] {
-        let profiles = [Profile { distribution, alpha: distribution.alpha(0.1) }];
-        let case = Case::new(format!("{entities} entities, {DRAWS} draws, {distribution}"), 4 * entities as u64);
-        let mut out = Buffer::zeroed(device, entities)?;
-        let needed = device.as_gpu().map_or(0, |_| Sample::workspace_len(1, entities as u32, DRAWS));
-        let mut workspace = Buffer::zeroed(device, needed)?;
-        let run = &mut || {
-            let (profiles, entities, out, workspace) = (&profiles[..], entities as u32, &mut out, &mut workspace);
-            finish(device, Sample { profiles, entities, draws: DRAWS, seed: 1, first_action: 0, out, workspace })
-        };
-        run()?;
-        // Draw, sort, normalise, average: other draws than ours.
-        let mut mean = Vec::new();
-        let mut naive = || {
-            mean = vec![0.0f32; entities];
-            for draw in 0..DRAWS {
-                let uniform = uniform(entities, 1 << 24, draw);
-                let mut draws: Vec<f32> =
-                    uniform.iter().map(|&u| (u as f32 / (1 << 24) as f32).powf(1.0 / profiles[0].alpha)).collect();
-                draws.sort_unstable_by(|a, b| b.total_cmp(a));
-                let scale = 1.0 / (draws.iter().sum::<f32>() * DRAWS as f32);
-                mean.iter_mut().zip(draws).for_each(|(mean, x)| *mean += x * scale);
-            }
-        };
-        let naive: Option<&mut dyn FnMut()> =
-            if distribution == Distribution::PowerLaw { Some(&mut naive) } else { None };
-        meter.measure(case, run, naive)?;
-        let weights = out.read()?;
+    sample_of(device, meter, entities, (Distribution::PowerLaw, 1))?;
+    sample_of(device, meter, entities, (Distribution::TruncatedNormal, 1))?;
+    if device.as_gpu().is_some_and(|gpu| !gpu.is_software()) && entities <= 1_000_000 {
+        sample_of(device, meter, entities, (Distribution::PowerLaw, ACTIONS))?;
+    }
+    Ok(())
+}
+
+fn sample_of(
+    device: &Device,
+    meter: &mut dyn Meter,
+    entities: usize,
+    (distribution, actions): (Distribution, usize),
+) -> Result<()> {
+    let profiles = vec![Profile { distribution, alpha: distribution.alpha(0.1) }; actions];
+    let kind = if actions == 1 { String::new() } else { format!("{actions} x ") };
+    let bytes = 4 * (actions * entities) as u64;
+    let case = Case::new(format!("{kind}{entities} entities, {DRAWS} draws, {distribution}"), bytes);
+    let mut out = Buffer::zeroed(device, actions * entities)?;
+    let needed = device.as_gpu().map_or(0, |_| Sample::workspace_len(actions, entities as u32, DRAWS));
+    let mut workspace = Buffer::zeroed(device, needed)?;
+    let run = &mut || {
+        let (profiles, entities, out, workspace) = (&profiles[..], entities as u32, &mut out, &mut workspace);
+        finish(device, Sample { profiles, entities, draws: DRAWS, seed: 1, first_action: 0, out, workspace })
+    };
+    run()?;
+    // Draw, sort, normalise, average: other draws than ours.
+    let mut mean = Vec::new();
+    let mut naive = || {
+        mean = vec![0.0f32; entities];
+        for draw in 0..DRAWS {
+            let uniform = uniform(entities, 1 << 24, draw);
+            let mut draws: Vec<f32> =
+                uniform.iter().map(|&u| (u as f32 / (1 << 24) as f32).powf(1.0 / profiles[0].alpha)).collect();
+            draws.sort_unstable_by(|a, b| b.total_cmp(a));
+            let scale = 1.0 / (draws.iter().sum::<f32>() * DRAWS as f32);
+            mean.iter_mut().zip(draws).for_each(|(mean, x)| *mean += x * scale);
+        }
+    };
+    let comparable = distribution == Distribution::PowerLaw && actions == 1;
+    let naive: Option<&mut dyn FnMut()> = if comparable { Some(&mut naive) } else { None };
+    meter.measure(case, run, naive)?;
+    for weights in out.read()?.chunks(entities) {
         assert!(weights.is_sorted_by(|a, b| a >= b), "sizing/sample: {distribution} rises");
         let sum: f64 = weights.iter().map(|&weight| f64::from(weight)).sum();
         assert!((sum - 1.0).abs() < 1e-3, "sizing/sample: {distribution} adds up to {sum}");

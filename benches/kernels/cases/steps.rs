@@ -85,7 +85,7 @@ impl Interactions {
         model.embeddings_mut().resize(&sizes)?;
         model.prepare(TrainingData { rows: &self.rows, history: &self.history })?;
         let parts = 16;
-        meter.measure(Case { name, bytes, parts }, &mut || model.train(parts, &mut |_| {}).map(drop), None)
+        meter.measure(Case { name, bytes, parts, torch: None }, &mut || model.train(parts, &mut |_| {}).map(drop), None)
     }
 }
 

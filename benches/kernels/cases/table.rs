@@ -9,7 +9,7 @@ use scall_gpu::kernels::table::rows::{Layout, Rows};
 use scall_gpu::kernels::table::update::{BagGradients, Gradients, Optimizer, Update};
 use scall_gpu::kernels::table::update_all::UpdateAll;
 
-use super::{Case, Meter, assert_close, finish, upload};
+use super::{Case, Meter, Torch, assert_close, finish, upload};
 use crate::data::{HostRows, ragged, skewed, uniform, values};
 
 /// Row sizes 1 to 19.
@@ -18,29 +18,38 @@ const MEAN: u32 = 10;
 const DIMS: u32 = 32;
 
 pub fn lookup(device: &Device, meter: &mut dyn Meter, rows: usize) -> Result<()> {
-    let count = rows * 3 / 10;
-    let (host, host_ids) = (HostRows::new(ragged(rows, MEAN)), uniform(count, rows as u32, 1));
+    lookup_of(device, meter, rows, (MEAN, DIMS))?;
+    // Wide rows, but not gigabytes of them.
+    if rows <= 2_000_000 { lookup_of(device, meter, rows, (64, 128)) } else { Ok(()) }
+}
+
+fn lookup_of(device: &Device, meter: &mut dyn Meter, rows: usize, (mean, dims): (u32, u32)) -> Result<()> {
+    let (count, width) = (rows * 3 / 10, dims as usize);
+    let (host, host_ids) = (HostRows::new(ragged(rows, mean)), uniform(count, rows as u32, 1));
     let (table, ids) = (host.on(device, Default::default())?, upload(device, &host_ids)?);
     let read: u64 = host_ids.iter().map(|&id| host.size(id)).sum();
     // An id, where its row begins and ends, and the base of its block.
     let metadata = 12 * count as u64;
 
-    let mut out = Buffer::<f32>::zeroed(device, count * DIMS as usize)?;
-    let run = &mut || finish(device, Lookup { rows: &table, ids: &ids, dims: DIMS, out: &mut out });
+    let mut out = Buffer::<f32>::zeroed(device, count * width)?;
+    let run = &mut || finish(device, Lookup { rows: &table, ids: &ids, dims, out: &mut out });
     run()?;
-    let mut want = vec![0.0f32; count * DIMS as usize];
+    let mut want = vec![0.0f32; count * width];
     let mut naive = || {
-        for (out, &id) in want.chunks_exact_mut(DIMS as usize).zip(&host_ids) {
+        for (out, &id) in want.chunks_exact_mut(width).zip(&host_ids) {
             let row = host.row(id);
             out[..row.len()].copy_from_slice(row);
             out[row.len()..].fill(0.0);
         }
     };
     naive();
-    let case = Case::new(
-        format!("{rows} rows, {count} ids, padded to {DIMS}"),
-        4 * read + 4 * u64::from(DIMS) * count as u64 + metadata,
-    );
+    let case = Case {
+        torch: Some(Torch { work: "gather and mask", rows, dims, bag: 1, ids: &host_ids }),
+        ..Case::new(
+            format!("{rows} rows of {mean}, {count} ids, padded to {dims}"),
+            4 * read + 4 * u64::from(dims) * count as u64 + metadata,
+        )
+    };
     meter.measure(case, run, Some(&mut naive))?;
     assert_eq!(out.read()?, want, "table/lookup");
 
@@ -50,7 +59,7 @@ pub fn lookup(device: &Device, meter: &mut dyn Meter, rows: usize) -> Result<()>
     }
     let (out_offsets, mut out) = (upload(device, &ends)?, Buffer::<f32>::zeroed(device, read as usize)?);
     let run = &mut || {
-        let (rows, ids, out_offsets, widest) = (&table, &ids, &out_offsets, 2 * MEAN - 1);
+        let (rows, ids, out_offsets, widest) = (&table, &ids, &out_offsets, 2 * mean - 1);
         finish(device, LookupPacked { rows, ids, out_offsets, widest, out: &mut out })
     };
     run()?;
@@ -61,7 +70,7 @@ pub fn lookup(device: &Device, meter: &mut dyn Meter, rows: usize) -> Result<()>
         }
     };
     naive();
-    let case = Case::new(format!("{rows} rows, {count} ids, packed"), 8 * read + metadata + 4 * count as u64);
+    let case = Case::new(format!("{rows} rows of {mean}, {count} ids, packed"), 8 * read + metadata + 4 * count as u64);
     meter.measure(case, run, Some(&mut naive))?;
     assert_eq!(out.read()?, want, "table/lookup, packed");
     Ok(())
@@ -78,7 +87,7 @@ const BAG: usize = 20;
 const BAG_DIMS: u32 = 128;
 
 fn bag_input(rows: usize) -> BagInput {
-    let count = rows.min(100_000) / 6;
+    let count = rows.min(1_000_000) / 6;
     BagInput {
         rows: HostRows::new(vec![BAG_DIMS; rows]),
         ids: skewed(count * BAG, rows as u32, 2),
@@ -117,10 +126,13 @@ pub fn bags(device: &Device, meter: &mut dyn Meter, rows: usize) -> Result<()> {
         }
     };
     naive();
-    let case = Case::new(
-        format!("{rows} rows of {BAG_DIMS}, {count} bags of {BAG}"),
-        4 * u64::from(BAG_DIMS) * (input.ids.len() + count) as u64 + 12 * input.ids.len() as u64,
-    );
+    let case = Case {
+        torch: Some(Torch { work: "embedding bag", rows, dims: BAG_DIMS, bag: BAG, ids: &input.ids }),
+        ..Case::new(
+            format!("{rows} rows of {BAG_DIMS}, {count} bags of {BAG}"),
+            4 * u64::from(BAG_DIMS) * (input.ids.len() + count) as u64 + 12 * input.ids.len() as u64,
+        )
+    };
     meter.measure(case, run, Some(&mut naive))?;
     assert_close("table/bags", &out.read()?, &want);
     Ok(())
@@ -177,7 +189,11 @@ fn update_of(
     let state = if row_wise { touched.len() as u64 } else { held };
     let bytes = 4 * host_ids.iter().map(size).sum::<u64>() + 8 * (held + state) + 4 * u64::from(count);
     let name = if row_wise { "row-wise Adagrad" } else { "Adagrad" };
-    let case = Case::new(format!("{rows} rows, {count} ids, {kind}, {name}"), bytes);
+    let of_torch = Torch { work: "sparse Adagrad", rows, dims, bag, ids: &host_ids };
+    let case = Case {
+        torch: (bag > 1 && !row_wise).then_some(of_torch),
+        ..Case::new(format!("{rows} rows, {count} ids, {kind}, {name}"), bytes)
+    };
 
     let mut table = host.on(device, optimizer.state_size())?;
     let (ids, gradients) = (upload(device, &host_ids)?, upload(device, host_gradients)?);

@@ -4,7 +4,8 @@
 //! 17. The GPU takes digits of up to 4 bits and an even number of passes, so that the result lies where the input lay.
 //!
 //! # Cost
-//! `p = 2 * ceil(bits / 8)` passes of a count, a scan and a scatter; about `28 * n * p` bytes. On the CPU `p = ceil(bits / 10)` passes over
+//! `p = 2 * ceil(bits / 8)` passes of a count, a scan and a scatter; about `28 * n * p` bytes. Up to 65,536 elements go without the scan,
+//! up to 8,192 in one workgroup by the scatter alone. On the CPU `p = ceil(bits / 10)` passes over
 //! pairs, each shared by all threads, `24 * n * p` bytes.
 
 use std::ops::Range;
@@ -13,7 +14,7 @@ use std::slice::IterMut;
 use rayon::prelude::*;
 
 use crate::Result;
-use crate::device::{Access, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
+use crate::device::{Access, Binding, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
 use crate::kernels::check;
 
 use super::scan::{self, Region, Scan, record_scan};
@@ -97,7 +98,8 @@ impl Kernel for Sort<'_> {
     fn dispatch(self, gpu: &Gpu, list: &mut Dispatches) -> Result<()> {
         let home = [Region::new("keys", self.keys), Region::new("payload", self.payload)];
         let space = Region::new("workspace", self.workspace);
-        record_sort(gpu, list, home, space, (self.count, self.bits, ITEMS))
+        // An even number, so that the result lies where the input lay.
+        record_passes(gpu, list, home, space, (Keys::new(self.count, self.bits), 2 * self.bits.div_ceil(8)))
     }
 
     fn twin(self) -> Result<()> {
@@ -109,22 +111,93 @@ impl Kernel for Sort<'_> {
     }
 }
 
-/// Records the sort of `count` keys below `2^bits`, with `items` of them a thread. The regions may share a buffer.
+/// Elements of a tile that is alone: its passes take a dispatch each, though they have but one workgroup.
+const ALONE: u32 = 256 * 32;
+
+/// Tiles that scan the counts of all for themselves.
+const FEW: u32 = 16;
+
+/// Elements a thread handles, and how the tiles learn of one another.
+#[derive(Clone, Copy)]
+pub(crate) struct Tiling {
+    items: u32,
+    kind: Kind,
+}
+
+/// The numbers are those of the shader.
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Many = 0,
+    Few = 1,
+    Alone = 2,
+}
+
+impl Tiling {
+    pub fn of(count: u32) -> Self {
+        match count.div_ceil(256 * ITEMS) {
+            _ if count <= ALONE => Self { items: count.div_ceil(256).next_power_of_two().max(4), kind: Kind::Alone },
+            0..=FEW => Self { items: ITEMS, kind: Kind::Few },
+            _ => Self { items: ITEMS, kind: Kind::Many },
+        }
+    }
+}
+
+/// What is to be sorted: so many keys below `2^bits`.
+#[derive(Clone, Copy)]
+pub(crate) struct Keys {
+    pub count: u32,
+    pub bits: u32,
+    pub tiling: Tiling,
+}
+
+impl Keys {
+    pub fn new(count: u32, bits: u32) -> Self {
+        Self { count, bits, tiling: Tiling::of(count) }
+    }
+
+    /// The fewest passes.
+    fn passes(&self) -> u32 {
+        self.bits.div_ceil(4)
+    }
+
+    /// Keys and payload in the workspace.
+    fn away<'a>(&self, space: Region<'a>) -> [Region<'a>; 2] {
+        [space, space.at(space.base + self.count)]
+    }
+
+    /// Where keys and payload have to lie so that [`record_sort`] leaves them at `home`: there, or in its workspace.
+    pub fn origin<'a>(&self, home: [Region<'a>; 2], space: Region<'a>) -> [Region<'a>; 2] {
+        if self.passes().is_multiple_of(2) { home } else { self.away(space) }
+    }
+}
+
+/// Records the sort of keys that lie at their [origin](Keys::origin). The regions may share a buffer.
 pub(crate) fn record_sort(
     gpu: &Gpu,
     list: &mut Dispatches,
     home: [Region<'_>; 2],
     space: Region<'_>,
-    (count, bits, items): (u32, u32, u32),
+    keys: Keys,
 ) -> Result<()> {
+    record_passes(gpu, list, home, space, (keys, keys.passes()))
+}
+
+/// The same in so many passes.
+fn record_passes(
+    gpu: &Gpu,
+    list: &mut Dispatches,
+    home: [Region<'_>; 2],
+    space: Region<'_>,
+    (keys, passes): (Keys, u32),
+) -> Result<()> {
+    let Keys { count, bits, tiling: Tiling { items, kind } } = keys;
     let tiles = count.div_ceil(256 * items);
-    let passes = 2 * bits.div_ceil(8);
     let width = bits.div_ceil(passes.max(1));
     let part = |skip| space.at(space.base + skip);
-    let away = [part(0), part(count)];
+    let away = keys.away(space);
     let (counts, scan_space) = (part(2 * count), part(2 * count + 16 * tiles));
     for index in 0..passes {
-        let (from, to) = if index % 2 == 0 { (home, away) } else { (away, home) };
+        let (from, to) = if (passes - index).is_multiple_of(2) { (home, away) } else { (away, home) };
         let params = Params {
             count,
             tiles,
@@ -136,26 +209,19 @@ pub(crate) fn record_sort(
             payload_out: to[1].base,
             counts: counts.base,
         };
-        let constants = &[("items", f64::from(items))];
-        Launch {
-            shader: &SHADER,
-            entry: "count_tiles",
-            constants,
-            params: params.words(),
-            bindings: &[from[0].binding(), space.binding()],
-            groups: tiles.into(),
+        let constants = &[("items", f64::from(items)), ("tiling", f64::from(kind as u32))];
+        let launch = |list: &mut Dispatches, entry, bindings: &[Binding<'_>]| {
+            let (shader, params, groups) = (&SHADER, params.words(), tiles.into());
+            Launch { shader, entry, constants, params, bindings, groups }.record(gpu, list)
+        };
+        if kind != Kind::Alone {
+            launch(list, "count_tiles", &[from[0].binding(), space.binding()])?;
         }
-        .record(gpu, list)?;
-        record_scan(gpu, list, counts, scan_space, (16 * tiles, false, scan::ITEMS))?;
-        Launch {
-            shader: &SHADER,
-            entry: "scatter_tiles",
-            constants,
-            params: params.words(),
-            bindings: &[from[0].binding(), from[1].binding(), to[0].binding(), to[1].binding(), space.binding()],
-            groups: tiles.into(),
+        if kind == Kind::Many {
+            record_scan(gpu, list, counts, scan_space, (16 * tiles, false, scan::ITEMS))?;
         }
-        .record(gpu, list)?;
+        let bindings = [from[0].binding(), from[1].binding(), to[0].binding(), to[1].binding(), space.binding()];
+        launch(list, "scatter_tiles", &bindings)?;
     }
     Ok(())
 }
@@ -232,7 +298,8 @@ mod tests {
     use crate::device::Device;
     use crate::testing::{assert_rejects, assert_same, devices, gpu, poisoned, upload};
 
-    fn case(device: &Device, count: u32, bits: u32, items: u32) {
+    /// With other tiles than the count asks for, if any are given.
+    fn case(device: &Device, count: u32, bits: u32, tiling: Option<Tiling>) {
         let mask = if bits == 32 { u32::MAX } else { (1 << bits) - 1 };
         // Many duplicates for few bits; a tail beyond `count` that must stay.
         let keys: Vec<u32> = (0..count + 2).map(|i| (i.wrapping_mul(2_654_435_761) >> 3) & mask).collect();
@@ -245,14 +312,16 @@ mod tests {
         };
         let (want_keys, want_payload) = (want(&keys), want(&payload));
         let (mut keys, mut payload) = (upload(device, &keys), upload(device, &payload));
-        let mut workspace = poisoned(device, workspace_len(count, items));
-        match device {
-            Device::Gpu(gpu) if items != ITEMS => {
+        let mut workspace = poisoned(device, workspace_len(count, tiling.map_or(ITEMS, |tiling| tiling.items)));
+        match (device, tiling) {
+            (Device::Gpu(gpu), Some(tiling)) => {
                 let mut encoder = gpu.device().create_command_encoder(&Default::default());
                 let mut list = Dispatches::default();
                 let home = [Region::new("keys", &keys), Region::new("payload", &payload)];
                 let space = Region::new("workspace", &workspace);
-                record_sort(gpu, &mut list, home, space, (count, bits, items)).unwrap();
+                let keys = Keys { count, bits, tiling };
+                assert_eq!(keys.passes() % 2, 0, "the input lies at home");
+                record_sort(gpu, &mut list, home, space, keys).unwrap();
                 list.record(&mut encoder.begin_compute_pass(&Default::default()));
                 gpu.queue().submit([encoder.finish()]);
             }
@@ -266,12 +335,13 @@ mod tests {
     }
 
     fn parity(device: &Device) {
-        for count in [0, 1, 255, 256, 257, 4096, 4097, 30_001] {
+        for count in [0, 1, 255, 256, 257, 1025, 8192, 8193, 30_001, 65_536, 65_537] {
             for bits in [0, 1, 5, 17, 32] {
-                case(device, count, bits, ITEMS);
+                case(device, count, bits, None);
             }
         }
-        case(device, 1000, 9, 1);
+        case(device, 1000, 8, Some(Tiling { items: 1, kind: Kind::Few }));
+        case(device, 5000, 8, Some(Tiling { items: 1, kind: Kind::Many }));
     }
 
     #[test]
@@ -283,7 +353,7 @@ mod tests {
     #[test]
     fn folded_grids() {
         if let Some(gpu) = gpu() {
-            case(&Device::Gpu(gpu.with_max_groups(41)), 400_000, 12, 1);
+            case(&Device::Gpu(gpu.with_max_groups(41)), 400_000, 16, Some(Tiling { items: 1, kind: Kind::Many }));
         }
     }
 
@@ -294,8 +364,14 @@ mod tests {
             &[
                 ("counters[word] += 1u <<", "counters[word] += 2u <<"),
                 ("thread * params.tiles + tile] = half_of(next", "thread * params.tiles + tile] = half_of(next + 1u"),
-                ("payload_from[params.payload_in + i];", "payload_from[params.payload_in + first];"),
-                ("counters[(thread & 7u) * 256u], thread);\n        places", "counters[0], thread);\n        places"),
+                ("payload_from[params.payload_in + i];", "payload_from[params.payload_in];"),
+                ("payload_from[params.payload_in + i + 3u];", "payload_from[params.payload_in + i + 2u];"),
+                ("four.z = keys_from[params.keys_in + i + 2u];", "four.z = four.y;"),
+                ("place - half_of(counters[(thread & 7u) * 256u], thread);", "place - half_of(counters[0], thread);"),
+                ("count_one(four.w, i + 3u < end, thread);", "count_one(four.w, true, thread);"),
+                ("put(keys.y, payloads.y, i + 1u < end, thread);", "put(keys.y, payloads.y, true, thread);"),
+                ("select(0u, lower, digit >= 8u)", "0u"),
+                ("if thread < 16u * params.tiles {", "if thread < 15u * params.tiles {"),
             ],
             parity,
         );

@@ -10,7 +10,7 @@ use crate::Result;
 use crate::device::{Access, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
 use crate::kernels::check;
 use crate::kernels::prim::scan::{Region, scan};
-use crate::kernels::prim::sort::{self, Sort, record_sort, sort};
+use crate::kernels::prim::sort::{Keys, Sort, record_sort, sort};
 
 pub(crate) static SHADER: Shader = Shader {
     name: "sizing/rank",
@@ -78,7 +78,7 @@ impl Kernel for Rank<'_> {
         .record(gpu, list)?;
         let workspace = Region::new("workspace", self.workspace);
         let (home, space) = ([workspace, Region::new("order", self.order)], workspace.at(count));
-        record_sort(gpu, list, home, space, (count, 32, sort::ITEMS))
+        record_sort(gpu, list, home, space, Keys::new(count, 32))
     }
 
     fn twin(self) -> Result<()> {

@@ -27,7 +27,7 @@ use rayon::prelude::*;
 
 use half::f16;
 
-use super::lookup::{Output, lanes, whole_words};
+use super::lookup::{Output, lanes_of_fours, whole_words};
 use super::rows::{Format, HostRows, Place, Rows, Value};
 use crate::Result;
 use crate::device::{Access, Binding, Buffer, Device, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
@@ -126,8 +126,12 @@ pub struct LookupBags<'a, T: Output = f32> {
 impl<T: Output> LookupBags<'_, T> {
     /// Ids of a bag that one dispatch takes.
     fn window(&self) -> u32 {
-        let words = (self.dims / T::PER_WORD).max(1);
-        MAX_TRIPS / (words.div_ceil(lanes(words)) * T::PER_WORD)
+        MAX_TRIPS / self.dims.div_ceil(4 * self.lanes()).max(1)
+    }
+
+    /// Threads that share a bag.
+    fn lanes(&self) -> u32 {
+        lanes_of_fours(self.dims / T::PER_WORD)
     }
 
     fn entry(&self) -> &'static str {
@@ -166,7 +170,7 @@ impl<T: Output> Kernel for LookupBags<'_, T> {
     }
 
     fn dispatch(self, gpu: &Gpu, list: &mut Dispatches) -> Result<()> {
-        let lanes = lanes(self.dims / T::PER_WORD);
+        let lanes = self.lanes();
         let bags = self.bags.len() as u32 - 1;
         let (window, entry, longest) = (self.window(), self.entry(), self.longest_bag.max(1));
         let pages = self.rows.pages();

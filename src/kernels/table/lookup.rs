@@ -100,6 +100,13 @@ pub(crate) fn lanes(dims: u32) -> u32 {
     dims.next_power_of_two().clamp(1, 32).max(wide)
 }
 
+/// Lanes that share a row of `dims` values where each takes four of them at a time, so that more rows are under way: at least as many
+/// as read a sector of memory at once, and again so many that one visits at most 256 values.
+pub(crate) fn lanes_of_fours(dims: u32) -> u32 {
+    let sector = 8;
+    lanes(dims).clamp(1, sector).max(lanes(dims.div_ceil(4))).max((dims / 256).next_power_of_two())
+}
+
 /// What a lookup may write: `f32`, or `f16` for a model in half precision.
 ///
 /// Values beyond the range of f16 become its largest; NaN is whatever the device makes of it. The CPU rounds to the nearest, ties to even; a GPU may round either
@@ -169,7 +176,7 @@ impl<T: Output> Kernel for Lookup<'_, T> {
 
     fn dispatch(self, gpu: &Gpu, list: &mut Dispatches) -> Result<()> {
         let Self { rows, ids, dims, out } = self;
-        let (count, lanes, out) = (ids.len() as u32, lanes(dims / T::PER_WORD), &*out);
+        let (count, lanes, out) = (ids.len() as u32, lanes_of_fours(dims / T::PER_WORD), &*out);
         let entry = if T::PER_WORD == 1 { "rows" } else { "rows_f16" };
         let groups = u64::from(count).div_ceil(u64::from(256 / lanes));
         Launches { entry, rows, count, dims, lanes, groups }.record(gpu, list, |page| {
@@ -302,7 +309,7 @@ impl<T: Output> Kernel for LookupPacked<'_, T> {
 
     fn dispatch(self, gpu: &Gpu, list: &mut Dispatches) -> Result<()> {
         let Self { rows, ids, out_offsets, widest, out } = self;
-        let (count, lanes, out) = (ids.len() as u32, lanes(widest), &*out);
+        let (count, lanes, out) = (ids.len() as u32, lanes_of_fours(widest), &*out);
         // By rows, or by the words of the output, of which two rows may share one.
         let (entry, groups) = match T::PER_WORD {
             1 => ("packed", u64::from(count).div_ceil(u64::from(256 / lanes))),

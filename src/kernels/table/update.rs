@@ -28,9 +28,9 @@ use half::f16;
 
 use crate::device::{Access, Binding, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
 use crate::kernels::prim::scan::Region;
-use crate::kernels::prim::sort::{self, Sort, bits_below, record_sort};
+use crate::kernels::prim::sort::{Keys, Sort, bits_below, record_sort};
 use crate::kernels::table::bags::Pooling;
-use crate::kernels::table::lookup::lanes;
+use crate::kernels::table::lookup::lanes_of_fours;
 use crate::kernels::table::optimizer::Constants;
 use crate::kernels::table::rows::{Format, Page, Place, Rows};
 use crate::kernels::{MAX_TRIPS, check};
@@ -202,11 +202,25 @@ pub struct Update<'a> {
 /// A whole workgroup sums a long run.
 const LONG_LANES: u32 = 256;
 
+/// Sorted occurrences whose short runs a workgroup steps.
+const TILE: u32 = 256;
+
 /// Occurrences summed at once on the GPU: small, so that a hot row spreads over many workgroups, but so large that the
 /// loop over the chunks stays within the trips of one invocation.
 fn chunk(count: u32, dims: u32) -> u32 {
     let trips = u64::from(count) * u64::from(dims.div_ceil(256).max(1));
     (trips.div_ceil(u64::from(MAX_TRIPS)).next_power_of_two() as u32).max(64)
+}
+
+/// Occurrences that the trips of an invocation suffice for, where each row is summed in so many passes. A lane sums four dims of four
+/// occurrences at once; of the short runs of a tile it may meet a few single ones each.
+fn most_occurrences(rows: &Rows, dims: u32, passes: u32) -> u32 {
+    let trips = [2 * MAX_TRIPS, 3 * MAX_TRIPS / 2, 9 * MAX_TRIPS / 8][passes as usize - 1];
+    let fours = dims.div_ceil(4 * lanes_of(rows, dims)).max(1);
+    let longest = 4 * (trips / fours - TILE / 2);
+    // The largest power of two up to there: what `chunk` may give.
+    let chunk = 1u64 << longest.ilog2();
+    u32::try_from(chunk * u64::from(MAX_TRIPS) / u64::from(dims.div_ceil(256).max(1))).unwrap_or(u32::MAX)
 }
 
 impl Update<'_> {
@@ -232,20 +246,10 @@ impl Kernel for Update<'_> {
         check::at_least(op, "ids", self.ids.len(), u64::from(self.first) + u64::from(self.count))?;
         self.gradients.check(op, (self.first, self.count, self.dims))?;
         if self.rows.device().as_gpu().is_some() {
-            // A lane sums the dims of a word at once.
-            let words = self.dims.div_ceil(self.rows.layout().format.per_word());
-            let words = words.div_ceil(lanes_of(self.rows, self.dims));
-            let trips = u64::from(chunk(self.count, self.dims)) * u64::from(words);
-            // Clipped rows and row-wise state sum once more each: all times together stay below 65,535.
-            let allowed = [2 * MAX_TRIPS, 3 * MAX_TRIPS / 2, 9 * MAX_TRIPS / 8][self.rule.passes() as usize - 1];
-            if trips > u64::from(allowed) {
-                return Err(Error::Limit {
-                    op,
-                    arg: "ids",
-                    limit: "occurrences a batch",
-                    allowed: u64::from(MAX_TRIPS) * 64 / u64::from(self.dims.div_ceil(256)),
-                    requested: self.count.into(),
-                });
+            let allowed = most_occurrences(self.rows, self.dims, self.rule.passes());
+            if self.count > allowed {
+                let (limit, allowed) = ("occurrences a batch", allowed.into());
+                return Err(Error::Limit { op, arg: "ids", limit, allowed, requested: self.count.into() });
             }
         }
         let needed = match self.gradients {
@@ -303,26 +307,27 @@ impl Kernel for Update<'_> {
         let sizes = |page: &Page, lanes: u32| {
             [("lanes", f64::from(lanes)), ("chunk", f64::from(chunk)), ("source", source), page.half()]
         };
-        let mut launch = |entry, page: &Page, constants: &[_], bindings: &[Binding<'_>], groups: u32| {
-            let params = params(page.place).words();
-            Launch { shader: &SHADER, entry, constants, params, bindings, groups: groups.into() }.record(gpu, list)
+        let keys = Keys::new(count, bits_below(table_rows + 1));
+        let region = |base| Region::new("workspace", workspace).at(base);
+        let (home, sort_space) = ([region(0), region(count)], region(sort_base));
+        // Keys and occurrences are written where the sort begins; it leaves them in front.
+        let [keys_at, occurrences_at] = keys.origin(home, sort_space).map(|region| region.base);
+        let mut prepare = |entry, bindings: &[Binding<'_>]| {
+            let page = &self.rows.pages()[0];
+            let params = Params { keys: keys_at, occurrences: occurrences_at, ..params(page.place) }.words();
+            let (shader, constants, groups) = (&SHADER, &sizes(page, lanes), count.div_ceil(256).into());
+            Launch { shader, entry, constants, params, bindings, groups }.record(gpu, list)
         };
-        let (first_page, ids) = (&self.rows.pages()[0], self.ids.binding("ids"));
+        let ids = self.ids.binding("ids");
         match bags {
-            None => {
-                let constants = sizes(first_page, lanes);
-                launch("prepare", first_page, &constants, &[ids, space()], count.div_ceil(256))?;
-            }
+            None => prepare("prepare", &[ids, space()])?,
             Some(of) => {
                 // Unread where there are none; the gradients have the right type.
                 let weights = of.weights.unwrap_or(of.gradients).binding("weights");
-                let bindings = [ids, space(), of.bags.binding("bags"), weights];
-                launch("prepare_bags", first_page, &sizes(first_page, lanes), &bindings, count.div_ceil(256))?;
+                prepare("prepare_bags", &[ids, space(), of.bags.binding("bags"), weights])?;
             }
         }
-        let region = |base| Region::new("workspace", workspace).at(base);
-        let shape = (count, bits_below(table_rows + 1), sort::ITEMS);
-        record_sort(gpu, list, [region(0), region(count)], region(sort_base), shape)?;
+        record_sort(gpu, list, home, sort_space, keys)?;
         let [short, long] =
             if stepping.by_row() { ["short_runs_by_row", "long_runs_by_row"] } else { ["short_runs", "long_runs"] };
         let chunks = count.div_ceil(chunk);
@@ -336,9 +341,10 @@ impl Kernel for Update<'_> {
                 page.bindings().into_iter().chain(state)
             };
             let bindings: Vec<_> = rows().chain([gradients(), space(), winners()]).collect();
-            launch(short, &stepping.overrides(sizes(page, lanes)), &bindings, count.div_ceil(256 / lanes))?;
+            launch(short, &stepping.overrides(sizes(page, lanes)), &bindings, count.div_ceil(TILE))?;
             let [_, directory] = page.bindings();
-            launch("partial_sums", &sizes(page, lanes), &[directory, gradients(), space(), winners()], chunks)?;
+            let bindings = [directory, gradients(), space(), winners()];
+            launch("partial_sums", &sizes(page, lanes), &bindings, chunks.div_ceil(256 / lanes))?;
             let bindings: Vec<_> = rows().chain([space()]).collect();
             launch(long, &stepping.overrides(sizes(page, LONG_LANES)), &bindings, chunks)?;
         }
@@ -353,9 +359,9 @@ impl Kernel for Update<'_> {
     }
 }
 
-/// Lanes that share a row, each with the values of a word at a time.
+/// Lanes that share a row, each with four values at a time.
 pub(super) fn lanes_of(rows: &Rows, dims: u32) -> u32 {
-    lanes(dims.div_ceil(rows.layout().format.per_word()))
+    lanes_of_fours(dims.div_ceil(rows.layout().format.per_word()))
 }
 
 #[cfg(test)]
