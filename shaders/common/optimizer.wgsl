@@ -1,4 +1,4 @@
-// The optimizer's step, as src/kernels/table/optimizer/step.rs has it. The including file imports rows, binds `arena`, `first_state` and
+// The optimizer's step, as src/kernels/table/optimizer/step.rs has it. The including file imports rows and four, binds `arena`, `first_state` and
 // `second_state`, has `lanes`, and in Params `learning_rate`, `epsilon`, `beta1`, `beta2`, `correction`, `weight_decay`,
 // `max_norm`, `step`, `purpose`, `key_low` and `key_high`.
 //import common/philox.wgsl
@@ -26,88 +26,169 @@ fn value_at(at: u32) -> f32 {
     return widened(arena[word_of(at)], at);
 }
 
-// The gradient of a value, decay included.
-fn decayed(at: u32, g: f32) -> f32 {
-    if decay == OF_GRADIENTS {
-        return g + params.weight_decay * value_at(at);
-    }
-    return g;
+fn has_first_state() -> bool {
+    return optimizer != SGD && optimizer != ROW_WISE_ADAGRAD;
 }
 
-// The dims that a lane steps at once are the values of a word: this many.
+fn has_second_state() -> bool {
+    return optimizer == ADAM;
+}
+
+// The dims that a lane steps at once, from `j` on: of four words of f32, or two of f16.
+fn dims_of_words(j: u32) -> vec4<u32> {
+    if half == 1u {
+        return two_pairs(j >> 1u, lanes);
+    }
+    return four_dims(j, lanes);
+}
+
 fn per_word() -> u32 {
     return 1u << half;
 }
 
-// The squares of a lane's gradients, decay included on request.
-fn squares_of(at: u32, two: bool, g: vec2<f32>, with_decay: bool) -> f32 {
-    var x = g.x;
-    var y = g.y;
-    if with_decay {
-        x = decayed(at, x);
-        if two {
-            y = decayed(at + 1u, y);
-        }
+// Adds the squares of a row's gradients in these dims one after the other, decay included on request.
+fn add_squares(before: f32, row: Row, dims: vec4<u32>, gradients: vec4<f32>, with_decay: bool) -> f32 {
+    var g = gradients;
+    if with_decay && decay == OF_GRADIENTS {
+        g += params.weight_decay * four_values(row, dims);
     }
-    var sum = x * x;
-    if two {
-        sum += y * y;
+    let inside = dims < vec4<u32>(row.size);
+    let squares = select(vec4<f32>(0.0), g * g, inside);
+    if half == 1u {
+        return (before + (squares.x + squares.y)) + (squares.z + squares.w);
     }
-    return sum;
+    return (((before + squares.x) + squares.y) + squares.z) + squares.w;
 }
 
-// What a value `w` becomes by a step along its gradient; `row_state` is what `accumulate` gave, where the optimizer is row-wise.
-fn moved(at: u32, w: f32, gradient: f32, row_state: f32) -> f32 {
-    var g = gradient;
+// Four values, and their state.
+struct Weights {
+    w: vec4<f32>,
+    first: vec4<f32>,
+    second: vec4<f32>,
+}
+
+// What they become by a step along their gradients; `row_state` is what `accumulate` gave, where the optimizer is row-wise.
+fn moved(before: Weights, gradients: vec4<f32>, row_state: f32) -> Weights {
+    var after = before;
+    var g = gradients;
     if decay == OF_GRADIENTS {
-        g += params.weight_decay * w;
+        g += params.weight_decay * before.w;
     }
     var direction = g;
     if optimizer == MOMENTUM || optimizer == NESTEROV {
-        let velocity = params.beta1 * first_state[at] + g;
-        first_state[at] = velocity;
+        let velocity = params.beta1 * before.first + g;
+        after.first = velocity;
         direction = velocity;
         if optimizer == NESTEROV {
             direction = g + params.beta1 * velocity;
         }
     } else if optimizer == ADAGRAD {
-        let sum = first_state[at] + g * g;
-        first_state[at] = sum;
+        let sum = before.first + g * g;
+        after.first = sum;
         direction = g / (sqrt(sum) + params.epsilon);
     } else if optimizer == ADAM {
-        let mean = params.beta1 * first_state[at] + (1.0 - params.beta1) * g;
-        let square = params.beta2 * second_state[at] + (1.0 - params.beta2) * (g * g);
-        first_state[at] = mean;
-        second_state[at] = square;
+        let mean = params.beta1 * before.first + (1.0 - params.beta1) * g;
+        let square = params.beta2 * before.second + (1.0 - params.beta2) * (g * g);
+        after.first = mean;
+        after.second = square;
         // The correction of the mean is in the learning rate.
         direction = mean / (sqrt(square * params.correction) + params.epsilon);
     } else if optimizer == ROW_WISE_ADAGRAD {
         direction = g / (sqrt(row_state) + params.epsilon);
     } else if optimizer == ROW_WISE_ADAM {
-        let mean = params.beta1 * first_state[at] + (1.0 - params.beta1) * g;
-        first_state[at] = mean;
+        let mean = params.beta1 * before.first + (1.0 - params.beta1) * g;
+        after.first = mean;
         direction = mean / (sqrt(row_state * params.correction) + params.epsilon);
     }
-    var kept = w;
+    var kept = before.w;
     if decay == OF_WEIGHTS {
-        kept -= params.weight_decay * w;
+        kept -= params.weight_decay * before.w;
     }
-    return kept - params.learning_rate * direction;
+    after.w = kept - params.learning_rate * direction;
+    return after;
 }
 
-// One step of the word that begins with dim j of a row, at `at`: of one value, or of two f16, the second only where it has a gradient
-// (`two`). `row` is the row's id.
-fn step(row: u32, j: u32, at: u32, two: bool, g: vec2<f32>, row_state: f32) {
-    let word = arena[word_of(at)];
-    if half == 0u {
-        arena[at] = bitcast<u32>(moved(at, bitcast<f32>(word), g.x, row_state));
+// One step of a row, whose id is `id`, in these dims, of which it has the first. All is read before anything is written, so that the
+// loads are under way together.
+fn step(id: u32, row: Row, dims: vec4<u32>, gradients: vec4<f32>, row_state: f32) {
+    let at = vec4<u32>(row.start) + dims;
+    let inside = dims < vec4<u32>(row.size);
+    var before = Weights(four_values(row, dims), vec4<f32>(0.0), vec4<f32>(0.0));
+    if has_first_state() {
+        before.first.x = first_state[at.x];
+        if inside.y {
+            before.first.y = first_state[at.y];
+        }
+        if inside.z {
+            before.first.z = first_state[at.z];
+        }
+        if inside.w {
+            before.first.w = first_state[at.w];
+        }
+    }
+    if has_second_state() {
+        before.second.x = second_state[at.x];
+        if inside.y {
+            before.second.y = second_state[at.y];
+        }
+        if inside.z {
+            before.second.z = second_state[at.z];
+        }
+        if inside.w {
+            before.second.w = second_state[at.w];
+        }
+    }
+    let after = moved(before, gradients, row_state);
+    if has_first_state() {
+        first_state[at.x] = after.first.x;
+        if inside.y {
+            first_state[at.y] = after.first.y;
+        }
+        if inside.z {
+            first_state[at.z] = after.first.z;
+        }
+        if inside.w {
+            first_state[at.w] = after.first.w;
+        }
+    }
+    if has_second_state() {
+        second_state[at.x] = after.second.x;
+        if inside.y {
+            second_state[at.y] = after.second.y;
+        }
+        if inside.z {
+            second_state[at.z] = after.second.z;
+        }
+        if inside.w {
+            second_state[at.w] = after.second.w;
+        }
+    }
+    if half == 1u {
+        put_pair(id, dims.x, at.x, inside.y, after.w.xy);
+        if inside.z {
+            put_pair(id, dims.z, at.z, inside.w, after.w.zw);
+        }
         return;
     }
-    let noise = philox(vec4<u32>(row, j >> 2u, params.step, params.purpose), vec2<u32>(params.key_low, params.key_high));
-    let low = dithered(moved(at, widened(word, 0u), g.x, row_state), noise[j & 3u] >> 16u);
-    var high = word >> 16u;
+    arena[at.x] = bitcast<u32>(after.w.x);
+    if inside.y {
+        arena[at.y] = bitcast<u32>(after.w.y);
+    }
+    if inside.z {
+        arena[at.z] = bitcast<u32>(after.w.z);
+    }
+    if inside.w {
+        arena[at.w] = bitcast<u32>(after.w.w);
+    }
+}
+
+// Writes the word of f16 that begins with dim j of a row; its upper half only where that has a gradient (`two`).
+fn put_pair(id: u32, j: u32, at: u32, two: bool, values: vec2<f32>) {
+    let noise = philox(vec4<u32>(id, j >> 2u, params.step, params.purpose), vec2<u32>(params.key_low, params.key_high));
+    let low = dithered(values.x, noise[j & 3u] >> 16u);
+    var high = arena[word_of(at)] >> 16u;
     if two {
-        high = dithered(moved(at + 1u, widened(word, 1u), g.y, row_state), noise[(j & 3u) + 1u] >> 16u);
+        high = dithered(values.y, noise[(j & 3u) + 1u] >> 16u);
     }
     arena[word_of(at)] = low | (high << 16u);
 }

@@ -4,7 +4,6 @@
 //import common/grid.wgsl
 //import common/rows.wgsl
 //import common/optimizer.wgsl
-//import common/scan.wgsl
 //import common/four.wgsl
 
 struct Params {
@@ -37,7 +36,7 @@ struct Params {
     max_norm: f32,
 }
 
-override lanes: u32 = 8u;   // threads that share a row, or a chunk; all 256 for a long run
+override lanes: u32 = 8u;   // threads that share a row, or a chunk
 override chunk: u32 = 64u;  // occurrences summed at once
 override source: u32 = 0u;  // 0 gradients of occurrences, 1 of bags times a factor, 2 of bags where the occurrence won
 
@@ -206,32 +205,40 @@ fn no_run() -> Run {
     return Run(0u, 0u, 0u, Row(0u, 0u));
 }
 
-const TILE = 256u;  // positions whose short runs a workgroup steps
+// Sorted positions whose short runs a workgroup steps: few, so that it does not wait long for the longest of them.
+const TILE = 64u;
 
-var<workgroup> starts: array<u32, TILE>;  // of the runs of the tile
+var<workgroup> begins: array<atomic<u32>, 2>;  // a bit for each position of the tile: 1 where a run begins
+var<workgroup> starts: array<u32, TILE>;       // of the runs
 var<workgroup> run_count: u32;
 // The sources of the tile's positions: found by all threads at once, not one after the other.
 var<workgroup> occurrence_at: array<u32, TILE>;
 var<workgroup> place_at: array<u32, TILE>;
 var<workgroup> factor_at: array<f32, TILE>;
 
-// Finds the runs that begin in a tile; every thread gets their number. All threads of the workgroup come here.
+// Finds the runs that begin in a tile; every thread gets their number. All threads of the workgroup come here, once.
 fn find_runs(first: u32, thread: u32) -> u32 {
     let position = first + thread;
-    var begins = false;
-    if position < params.count {
-        begins = position == 0u || key(position - 1u) != key(position);
+    let bit = 1u << (thread & 31u);
+    var is_start = false;
+    if thread < TILE && position < params.count {
+        is_start = position == 0u || key(position - 1u) != key(position);
+        if is_start {
+            atomicOr(&begins[thread >> 5u], bit);
+        }
         let origin = source_at(position);
         occurrence_at[thread] = origin.occurrence;
         place_at[thread] = origin.place;
         factor_at[thread] = origin.factor;
     }
-    let place = scan_threads(thread, select(0u, 1u, begins));
-    if begins {
-        starts[place] = position;
+    workgroupBarrier();
+    let lower = countOneBits(atomicLoad(&begins[0]));
+    if is_start {
+        let before = countOneBits(atomicLoad(&begins[thread >> 5u]) & (bit - 1u));
+        starts[before + select(0u, lower, thread >= 32u)] = position;
     }
-    if thread == TILE - 1u {
-        run_count = place + select(0u, 1u, begins);
+    if thread == 0u {
+        run_count = lower + countOneBits(atomicLoad(&begins[1]));
     }
     return workgroupUniformLoad(&run_count);
 }
@@ -263,15 +270,7 @@ fn short_run(first: u32, number: u32) -> Run {
     return Run(id, start, end, row_of(id));
 }
 
-// The dims of the two or four words, of f16 or f32, that a lane steps at once.
-fn dims_of_words(j: u32) -> vec4<u32> {
-    if half == 1u {
-        return two_pairs(j >> 1u, lanes);
-    }
-    return four_dims(j, lanes);
-}
-
-// Their sums over a run. The loads of four occurrences are under way together; they are added one after the other.
+// The sums over a run. The loads of four occurrences are under way together; they are added one after the other.
 fn short_sums(run: Run, first: u32, dims: vec4<u32>) -> vec4<f32> {
     let width = run.row.size;
     var sum = vec4<f32>(0.0);
@@ -289,52 +288,6 @@ fn short_sums(run: Run, first: u32, dims: vec4<u32>) -> vec4<f32> {
     return sum;
 }
 
-// One step of the words that these dims make up. The row has the first of them.
-fn step_words(run: Run, dims: vec4<u32>, g: vec4<f32>, row_state: f32) {
-    let width = run.row.size;
-    let at = vec4<u32>(run.row.start) + dims;
-    if half == 1u {
-        step(run.id, dims.x, at.x, dims.y < width, g.xy, row_state);
-        if dims.z < width {
-            step(run.id, dims.z, at.z, dims.w < width, g.zw, row_state);
-        }
-        return;
-    }
-    step(run.id, dims.x, at.x, false, g.xx, row_state);
-    if dims.y < width {
-        step(run.id, dims.y, at.y, false, g.yy, row_state);
-    }
-    if dims.z < width {
-        step(run.id, dims.z, at.z, false, g.zz, row_state);
-    }
-    if dims.w < width {
-        step(run.id, dims.w, at.w, false, g.ww, row_state);
-    }
-}
-
-// A lane's sum of squares, and those of one more set of words.
-fn squares_of_words(before: f32, row: Row, dims: vec4<u32>, g: vec4<f32>, with_decay: bool) -> f32 {
-    let at = vec4<u32>(row.start) + dims;
-    if half == 1u {
-        var sum = before + squares_of(at.x, dims.y < row.size, g.xy, with_decay);
-        if dims.z < row.size {
-            sum += squares_of(at.z, dims.w < row.size, g.zw, with_decay);
-        }
-        return sum;
-    }
-    var sum = before + squares_of(at.x, false, g.xx, with_decay);
-    if dims.y < row.size {
-        sum += squares_of(at.y, false, g.yy, with_decay);
-    }
-    if dims.z < row.size {
-        sum += squares_of(at.z, false, g.zz, with_decay);
-    }
-    if dims.w < row.size {
-        sum += squares_of(at.w, false, g.ww, with_decay);
-    }
-    return sum;
-}
-
 @compute @workgroup_size(256)
 fn short_runs(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -347,7 +300,7 @@ fn short_runs(
         let run = short_run(first, number);
         for (var j = per_word() * (thread % lanes); j < run.row.size; j += 4u * lanes) {
             let dims = dims_of_words(j);
-            step_words(run, dims, short_sums(run, first, dims), 0.0);
+            step(run.id, run.row, dims, short_sums(run, first, dims), 0.0);
         }
     }
 }
@@ -375,7 +328,7 @@ fn short_runs_by_row(
             for (var j = lane; j < row.size; j += 4u * lanes) {
                 let dims = dims_of_words(j);
                 g = short_sums(run, first, dims);
-                squares = squares_of_words(squares, row, dims, g, false);
+                squares = add_squares(squares, row, dims, g, false);
             }
             factor = clip_factor(thread, squares);
         }
@@ -387,7 +340,7 @@ fn short_runs_by_row(
                 if clip == 0u || !keeps {
                     g = short_sums(run, first, dims);
                 }
-                squares = squares_of_words(squares, row, dims, factor * g, true);
+                squares = add_squares(squares, row, dims, factor * g, true);
             }
             row_state = accumulate(thread, run.id - params.first_row, row.size, squares);
         }
@@ -396,7 +349,7 @@ fn short_runs_by_row(
             if !keeps {
                 g = short_sums(run, first, dims);
             }
-            step_words(run, dims, factor * g, row_state);
+            step(run.id, row, dims, factor * g, row_state);
         }
         // The row's state is read before the next round's sums.
         workgroupBarrier();
@@ -426,17 +379,12 @@ fn stretch_of(begin: u32, end: u32, of_last: bool) -> Run {
     if !is_here(id) {
         return no_run();
     }
-    var start = begin;
-    var reaches_back = false;
-    if of_last {
-        start = lower_bound(id, begin, end);
-    } else if begin > 0u {
-        reaches_back = key(begin - chunk) == id;
-        if !reaches_back {
-            start = lower_bound(id, begin - chunk, begin);
-        }
+    // It is long if it reaches a chunk back, or far enough from where it begins.
+    var start = lower_bound(id, begin, end);
+    if !of_last {
+        start = lower_bound(id, begin - min(begin, chunk), begin);
     }
-    if !reaches_back && !is_long(id, start) {
+    if !is_long(id, start) {
         return no_run();
     }
     return Run(id, max(start, begin), lower_bound(id + 1u, begin, end), row_of(id));
@@ -463,17 +411,7 @@ fn partial_sums(
         for (var j = thread % lanes; j < width; j += 4u * lanes) {
             let dims = four_dims(j, lanes);
             let sums = stretch_sums(run.start, run.end, dims, width);
-            let at = vec4<u32>(params.partials + (index * 2u + slot) * params.dims) + dims;
-            workspace[at.x] = bitcast<u32>(sums.x);
-            if dims.y < width {
-                workspace[at.y] = bitcast<u32>(sums.y);
-            }
-            if dims.z < width {
-                workspace[at.z] = bitcast<u32>(sums.z);
-            }
-            if dims.w < width {
-                workspace[at.w] = bitcast<u32>(sums.w);
-            }
+            put_sums(partials_of(index, slot), dims, width, sums);
         }
     }
 }
@@ -497,51 +435,66 @@ fn long_run(index: u32) -> Run {
     return Run(id, start, lower_bound(id + 1u, start + chunk, params.count), row_of(id));
 }
 
-fn has_two(j: u32, width: u32) -> bool {
-    return half == 1u && j + 1u < width;
+// Where the partial sums of a chunk lie.
+fn partials_of(index: u32, slot: u32) -> u32 {
+    return params.partials + (index * 2u + slot) * params.dims;
 }
 
-// Where the partial sum of the run's first chunk lies.
-fn first_partial(run: Run, index: u32, j: u32) -> u32 {
-    let slot = select(0u, 1u, run.start > index * chunk);
-    return params.partials + (index * 2u + slot) * params.dims + j;
+// Where those of the run's first chunk lie. `long_runs_by_row` puts the whole sums there: nobody else reads those.
+fn first_partials(run: Run, index: u32) -> u32 {
+    return partials_of(index, select(0u, 1u, run.start > index * chunk));
 }
 
-// The partial sums of the run's first chunk. `long_runs_by_row` puts the whole sums there: nobody else reads those.
-fn kept_sums(run: Run, index: u32, j: u32, two: bool) -> vec2<f32> {
-    var sum = vec2<f32>(bitcast<f32>(workspace[first_partial(run, index, j)]), 0.0);
-    if two {
-        sum.y = bitcast<f32>(workspace[first_partial(run, index, j + 1u)]);
+fn four_sums(base: u32, dims: vec4<u32>, width: u32) -> vec4<f32> {
+    var words = vec4<u32>(0u);
+    if dims.x < width {
+        words.x = workspace[base + dims.x];
     }
-    return sum;
-}
-
-// The partial sums of a word's dims in a chunk after the run's first; 0 past its end.
-fn partial_of(run: Run, index: u32, j: u32, two: bool) -> vec2<f32> {
-    var sum = vec2<f32>(0.0);
-    if index * chunk < run.end {
-        let at = params.partials + index * 2u * params.dims + j;
-        sum.x = bitcast<f32>(workspace[at]);
-        if two {
-            sum.y = bitcast<f32>(workspace[at + 1u]);
-        }
+    if dims.y < width {
+        words.y = workspace[base + dims.y];
     }
-    return sum;
+    if dims.z < width {
+        words.z = workspace[base + dims.z];
+    }
+    if dims.w < width {
+        words.w = workspace[base + dims.w];
+    }
+    return bitcast<vec4<f32>>(words);
 }
 
-// The sums of a word's dims. The loads of eight chunks are under way together; they are added one after the other, in one loop,
-// since a lane has only so many trips.
-fn long_sums(run: Run, index: u32, j: u32, two: bool) -> vec2<f32> {
-    var sum = kept_sums(run, index, j, two);
+fn put_sums(base: u32, dims: vec4<u32>, width: u32, sums: vec4<f32>) {
+    let words = bitcast<vec4<u32>>(sums);
+    if dims.x < width {
+        workspace[base + dims.x] = words.x;
+    }
+    if dims.y < width {
+        workspace[base + dims.y] = words.y;
+    }
+    if dims.z < width {
+        workspace[base + dims.z] = words.z;
+    }
+    if dims.w < width {
+        workspace[base + dims.w] = words.w;
+    }
+}
+
+// The sums of a chunk after the run's first; 0 past its end.
+fn next_sums(run: Run, index: u32, dims: vec4<u32>) -> vec4<f32> {
+    return four_sums(partials_of(index, 0u), dims, select(0u, run.row.size, index * chunk < run.end));
+}
+
+// The sums of the whole run. The loads of eight chunks are under way together; they are added one after the other.
+fn long_sums(run: Run, index: u32, dims: vec4<u32>) -> vec4<f32> {
+    var sum = four_sums(first_partials(run, index), dims, run.row.size);
     for (var next = index + 1u; next * chunk < run.end; next += 8u) {
-        let a = partial_of(run, next, j, two);
-        let b = partial_of(run, next + 1u, j, two);
-        let c = partial_of(run, next + 2u, j, two);
-        let d = partial_of(run, next + 3u, j, two);
-        let e = partial_of(run, next + 4u, j, two);
-        let f = partial_of(run, next + 5u, j, two);
-        let g = partial_of(run, next + 6u, j, two);
-        let h = partial_of(run, next + 7u, j, two);
+        let a = next_sums(run, next, dims);
+        let b = next_sums(run, next + 1u, dims);
+        let c = next_sums(run, next + 2u, dims);
+        let d = next_sums(run, next + 3u, dims);
+        let e = next_sums(run, next + 4u, dims);
+        let f = next_sums(run, next + 5u, dims);
+        let g = next_sums(run, next + 6u, dims);
+        let h = next_sums(run, next + 7u, dims);
         sum = (((((((sum + a) + b) + c) + d) + e) + f) + g) + h;
     }
     return sum;
@@ -553,11 +506,11 @@ fn long_runs(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let index = workgroup_index(group, groups);
+    let index = workgroup_index(group, groups) * (256u / lanes) + thread / lanes;
     let run = long_run(index);
-    for (var j = per_word() * thread; j < run.row.size; j += per_word() * lanes) {
-        let two = has_two(j, run.row.size);
-        step(run.id, j, run.row.start + j, two, long_sums(run, index, j, two), 0.0);
+    for (var j = per_word() * (thread % lanes); j < run.row.size; j += 4u * lanes) {
+        let dims = dims_of_words(j);
+        step(run.id, run.row, dims, long_sums(run, index, dims), 0.0);
     }
 }
 
@@ -567,29 +520,26 @@ fn long_runs_by_row(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let index = workgroup_index(group, groups);
+    let index = workgroup_index(group, groups) * (256u / lanes) + thread / lanes;
     let run = long_run(index);
     let row = run.row;
-    let first = per_word() * thread;
-    let stride = per_word() * lanes;
+    let kept = first_partials(run, index);
+    let lane = per_word() * (thread % lanes);
     var squares = 0.0;
-    for (var j = first; j < row.size; j += stride) {
-        let two = has_two(j, row.size);
-        let g = long_sums(run, index, j, two);
-        workspace[first_partial(run, index, j)] = bitcast<u32>(g.x);
-        if two {
-            workspace[first_partial(run, index, j + 1u)] = bitcast<u32>(g.y);
-        }
-        squares += squares_of(row.start + j, two, g, clip == 0u);
+    for (var j = lane; j < row.size; j += 4u * lanes) {
+        let dims = dims_of_words(j);
+        let g = long_sums(run, index, dims);
+        put_sums(kept, dims, row.size, g);
+        squares = add_squares(squares, row, dims, g, clip == 0u);
     }
     var factor = 1.0;
     if clip == 1u {
         factor = clip_factor(thread, squares);
         if is_row_wise() {
             squares = 0.0;
-            for (var j = first; j < row.size; j += stride) {
-                let two = has_two(j, row.size);
-                squares += squares_of(row.start + j, two, factor * kept_sums(run, index, j, two), true);
+            for (var j = lane; j < row.size; j += 4u * lanes) {
+                let dims = dims_of_words(j);
+                squares = add_squares(squares, row, dims, factor * four_sums(kept, dims, row.size), true);
             }
         }
     }
@@ -597,8 +547,8 @@ fn long_runs_by_row(
     if is_row_wise() {
         row_state = accumulate(thread, run.id - params.first_row, row.size, squares);
     }
-    for (var j = first; j < row.size; j += stride) {
-        let two = has_two(j, row.size);
-        step(run.id, j, row.start + j, two, factor * kept_sums(run, index, j, two), row_state);
+    for (var j = lane; j < row.size; j += 4u * lanes) {
+        let dims = dims_of_words(j);
+        step(run.id, row, dims, factor * four_sums(kept, dims, row.size), row_state);
     }
 }

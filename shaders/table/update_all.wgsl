@@ -2,6 +2,7 @@
 //import common/grid.wgsl
 //import common/rows.wgsl
 //import common/optimizer.wgsl
+//import common/four.wgsl
 
 struct Params {
     first_row: u32,  // of this page
@@ -41,18 +42,23 @@ fn row_of(row: u32) -> Row {
     return Row(own.start, min(own.size, params.dims));
 }
 
-// The gradients of a word's dims.
-fn gradients_of(row: u32, j: u32, two: bool) -> vec2<f32> {
-    let at = (params.first_row + row) * params.dims + j;
-    var g = vec2<f32>(gradients[at], 0.0);
-    if two {
-        g.y = gradients[at + 1u];
+// The gradients of four dims, 0 past the width.
+fn gradients_of(index: u32, row: Row, dims: vec4<u32>) -> vec4<f32> {
+    let base = (params.first_row + index) * params.dims;
+    var g = vec4<f32>(0.0);
+    if dims.x < row.size {
+        g.x = gradients[base + dims.x];
+    }
+    if dims.y < row.size {
+        g.y = gradients[base + dims.y];
+    }
+    if dims.z < row.size {
+        g.z = gradients[base + dims.z];
+    }
+    if dims.w < row.size {
+        g.w = gradients[base + dims.w];
     }
     return g;
-}
-
-fn has_two(j: u32, width: u32) -> bool {
-    return half == 1u && j + 1u < width;
 }
 
 @compute @workgroup_size(256)
@@ -63,9 +69,9 @@ fn element_wise(
 ) {
     let index = workgroup_index(group, groups) * (256u / lanes) + thread / lanes;
     let row = row_of(index);
-    for (var j = per_word() * (thread % lanes); j < row.size; j += per_word() * lanes) {
-        let two = has_two(j, row.size);
-        step(params.first_row + index, j, row.start + j, two, gradients_of(index, j, two), 0.0);
+    for (var j = per_word() * (thread % lanes); j < row.size; j += 4u * lanes) {
+        let dims = dims_of_words(j);
+        step(params.first_row + index, row, dims, gradients_of(index, row, dims), 0.0);
     }
 }
 
@@ -78,28 +84,27 @@ fn by_row(
 ) {
     let index = workgroup_index(group, groups) * (256u / lanes) + thread / lanes;
     let row = row_of(index);
-    let first = per_word() * (thread % lanes);
-    let stride = per_word() * lanes;
+    let lane = per_word() * (thread % lanes);
     var factor = 1.0;
     if clip == 1u {
         var squares = 0.0;
-        for (var j = first; j < row.size; j += stride) {
-            let two = has_two(j, row.size);
-            squares += squares_of(row.start + j, two, gradients_of(index, j, two), false);
+        for (var j = lane; j < row.size; j += 4u * lanes) {
+            let dims = dims_of_words(j);
+            squares = add_squares(squares, row, dims, gradients_of(index, row, dims), false);
         }
         factor = clip_factor(thread, squares);
     }
     var row_state = 0.0;
     if is_row_wise() {
         var squares = 0.0;
-        for (var j = first; j < row.size; j += stride) {
-            let two = has_two(j, row.size);
-            squares += squares_of(row.start + j, two, factor * gradients_of(index, j, two), true);
+        for (var j = lane; j < row.size; j += 4u * lanes) {
+            let dims = dims_of_words(j);
+            squares = add_squares(squares, row, dims, factor * gradients_of(index, row, dims), true);
         }
         row_state = accumulate(thread, index, row.size, squares);
     }
-    for (var j = first; j < row.size; j += stride) {
-        let two = has_two(j, row.size);
-        step(params.first_row + index, j, row.start + j, two, factor * gradients_of(index, j, two), row_state);
+    for (var j = lane; j < row.size; j += 4u * lanes) {
+        let dims = dims_of_words(j);
+        step(params.first_row + index, row, dims, factor * gradients_of(index, row, dims), row_state);
     }
 }

@@ -199,11 +199,11 @@ pub struct Update<'a> {
     pub workspace: &'a mut Buffer<u32>,
 }
 
-/// A whole workgroup sums a long run.
-const LONG_LANES: u32 = 256;
+/// Lanes that share a long run.
+const LONG_LANES: u32 = 64;
 
 /// Sorted occurrences whose short runs a workgroup steps.
-const TILE: u32 = 256;
+const TILE: u32 = 64;
 
 /// Occurrences summed at once on the GPU: small, so that a hot row spreads over many workgroups, but so large that the
 /// loop over the chunks stays within the trips of one invocation.
@@ -217,7 +217,7 @@ fn chunk(count: u32, dims: u32) -> u32 {
 fn most_occurrences(rows: &Rows, dims: u32, passes: u32) -> u32 {
     let trips = [2 * MAX_TRIPS, 3 * MAX_TRIPS / 2, 9 * MAX_TRIPS / 8][passes as usize - 1];
     let fours = dims.div_ceil(4 * lanes_of(rows, dims)).max(1);
-    let longest = 4 * (trips / fours - TILE / 2);
+    let longest = 4 * (trips / fours - TILE);
     // The largest power of two up to there: what `chunk` may give.
     let chunk = 1u64 << longest.ilog2();
     u32::try_from(chunk * u64::from(MAX_TRIPS) / u64::from(dims.div_ceil(256).max(1))).unwrap_or(u32::MAX)
@@ -346,7 +346,7 @@ impl Kernel for Update<'_> {
             let bindings = [directory, gradients(), space(), winners()];
             launch("partial_sums", &sizes(page, lanes), &bindings, chunks.div_ceil(256 / lanes))?;
             let bindings: Vec<_> = rows().chain([space()]).collect();
-            launch(long, &stepping.overrides(sizes(page, LONG_LANES)), &bindings, chunks)?;
+            launch(long, &stepping.overrides(sizes(page, LONG_LANES)), &bindings, chunks.div_ceil(256 / LONG_LANES))?;
         }
         Ok(())
     }

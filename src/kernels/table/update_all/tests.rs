@@ -248,16 +248,16 @@ fn mutants_are_rejected() {
         SHADER.name,
         &[
             ("min(own.size, params.dims)", "own.size"),
-            ("let at = (params.first_row + row) * params.dims + j;", "let at = row_of(row).start + j;"),
-            ("squares += squares_of", "squares = squares_of"),
+            ("let base = (params.first_row + index) * params.dims;", "let base = row.start;"),
+            ("add_squares(squares, row, dims,", "add_squares(0.0, row, dims,"),
             ("factor = clip_factor(thread, squares);", ""),
             ("if norm > params.max_norm {", "if norm < params.max_norm {"),
-            ("factor * gradients_of(index, j, two), true)", "gradients_of(index, j, two), false)"),
-            ("two, factor * gradients_of(index, j, two), row_state", "two, gradients_of(index, j, two), row_state"),
-            ("kept -= params.weight_decay * w;", ""),
+            ("factor * gradients_of(index, row, dims), true)", "gradients_of(index, row, dims), false)"),
+            ("dims, factor * gradients_of(index, row, dims), row_state", "dims, gradients_of(index, row, dims), row_state"),
+            ("kept -= params.weight_decay * before.w;", ""),
             ("accumulate(thread, index, row.size", "accumulate(thread, index, params.dims"),
             ("(1.0 - params.beta2) * (g * g)", "(g * g)"),
-            ("params.beta1 * first_state[at]", "params.beta1"),
+            ("params.beta1 * before.first", "params.beta1"),
             ("squares_shared[thread - thread % lanes]", "squares_shared[0]"),
         ],
         parity,
@@ -270,7 +270,7 @@ fn mutants_of_layouts_are_rejected() {
         SHADER.name,
         &[
             // Pages.
-            ("let at = (params.first_row + row) * params.dims + j;", "let at = row * params.dims + j;"),
+            ("let base = (params.first_row + index) * params.dims;", "let base = index * params.dims;"),
             ("accumulate(thread, index, row.size", "accumulate(thread, params.first_row + index, row.size"),
             // Blocks and alignment.
             ("& ~(alignment - 1u);", ";"),
@@ -278,12 +278,12 @@ fn mutants_of_layouts_are_rejected() {
             ("if !begins_block(row, params.shift) {", "if row > 0u {"),
             ("directory[row >> params.shift]", "directory[0]"),
             // Odd widths.
-            ("return half == 1u && j + 1u < width;", "return half == 1u;"),
-            ("var high = word >> 16u;", "var high = 0u;"),
-            ("g.y = gradients[at + 1u];", "g.y = gradients[at];"),
+            ("put_pair(id, dims.x, at.x, inside.y, after.w.xy);", "put_pair(id, dims.x, at.x, true, after.w.xy);"),
+            ("var high = arena[word_of(at)] >> 16u;", "var high = 0u;"),
+            ("g.y = gradients[base + dims.y];", "g.y = gradients[base + dims.x];"),
             // Noise.
             ("noise[(j & 3u) + 1u]", "noise[j & 3u]"),
-            ("step(params.first_row + index, j", "step(index, j"),
+            ("step(params.first_row + index, row", "step(index, row"),
             ("params.step, params.purpose)", "0u, params.purpose)"),
             ("(noise >> 3u)", "0xfffu"),
         ],
