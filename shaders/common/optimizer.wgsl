@@ -46,14 +46,13 @@ fn per_word() -> u32 {
     return 1u << half;
 }
 
-// Adds the squares of a row's gradients in these dims one after the other, decay included on request.
+// Adds the squares of a row's gradients in these dims, 0 past its end, one after the other; decay included on request.
 fn add_squares(before: f32, row: Row, dims: vec4<u32>, gradients: vec4<f32>, with_decay: bool) -> f32 {
     var g = gradients;
     if with_decay && decay == OF_GRADIENTS {
         g += params.weight_decay * four_values(row, dims);
     }
-    let inside = dims < vec4<u32>(row.size);
-    let squares = select(vec4<f32>(0.0), g * g, inside);
+    let squares = g * g;
     if half == 1u {
         return (before + (squares.x + squares.y)) + (squares.z + squares.w);
     }

@@ -1,6 +1,7 @@
 // Stable radix sort of u32 keys with a u32 payload, least significant digit first, up to 4 bits a pass:
 // count the digits of each tile, scan the counts (prim/scan), scatter each tile to its places. Of few tiles every one scans the counts
-// for itself, and a tile that is alone knows them: dispatches that have next to nothing to do take as long as others.
+// for itself: a dispatch that has next to nothing to do takes as long as others. And so few keys as all can be compared with all go to
+// their places in one.
 //import common/grid.wgsl
 //import common/scan.wgsl
 
@@ -17,11 +18,7 @@ struct Params {
 }
 
 override items: u32 = 16u;  // elements a thread
-override tiling: u32 = 0u;  // MANY, FEW or ALONE
-
-const MANY = 0u;   // `counts` holds places
-const FEW = 1u;    // the counts of at most 16 tiles
-const ALONE = 2u;  // nothing
+override few: u32 = 0u;     // 1: `counts` holds the counts of at most 16 tiles, else places
 
 @group(0) @binding(0) var<uniform> params: Params;
 // All writable: from one pass to the next the workspace changes sides.
@@ -32,7 +29,7 @@ const ALONE = 2u;  // nothing
 @group(0) @binding(5) var<storage, read_write> counts: array<u32>;
 
 // Word d * 256 + t: how often thread t met digit d (low half) and digit d + 8 (high half).
-// A tile holds at most 256 * 32 elements, so a half never overflows into the other.
+// A tile holds at most 256 * 16 elements, so a half never overflows into the other.
 var<workgroup> counters: array<u32, 2048>;
 // Global place of a digit's first element in this tile, less its local prefix.
 var<workgroup> places: array<u32, 16>;
@@ -122,29 +119,18 @@ fn count_tiles(
     }
 }
 
-// Where the first element of a digit in a tile goes, from what `counts` holds. All threads of the workgroup come here.
-fn place_of(thread: u32, tile: u32, total: u32) -> u32 {
+// Where the first element of a digit in a tile goes. All threads of the workgroup come here.
+fn place_of(thread: u32, tile: u32) -> u32 {
     let index = (thread & 15u) * params.tiles + min(tile, params.tiles - 1u);
-    if tiling == MANY {
+    if few == 0u {
         return counts[params.counts + index];
     }
-    if tiling == FEW {
-        var count = 0u;
-        if thread < 16u * params.tiles {
-            count = counts[params.counts + thread];
-        }
-        _ = scan_threads(thread, count);
-        return select(0u, scan_shared[max(index, 1u) - 1u], index > 0u);
+    var count = 0u;
+    if thread < 16u * params.tiles {
+        count = counts[params.counts + thread];
     }
-    // The local prefix, which has the digits from 8 on begin anew.
-    if thread == 255u {
-        places[0] = half_of(total, 0u);
-    }
-    workgroupBarrier();
-    let lower = places[0];
-    workgroupBarrier();
-    let digit = thread & 15u;
-    return half_of(counters[(digit & 7u) * 256u], digit) + select(0u, lower, digit >= 8u);
+    _ = scan_threads(thread, count);
+    return select(0u, scan_shared[max(index, 1u) - 1u], index > 0u);
 }
 
 fn put(key: u32, payload: u32, inside: bool, thread: u32) {
@@ -185,8 +171,8 @@ fn scatter_tiles(
     let tile = workgroup_index(group, groups);
     let first = (tile * 256u + thread) * items;
     let end = min(first + items, params.count);
-    let total = count_digits(thread, first, end);
-    let place = place_of(thread, tile, total);
+    _ = count_digits(thread, first, end);
+    let place = place_of(thread, tile);
     if thread < 16u {
         places[thread] = place - half_of(counters[(thread & 7u) * 256u], thread);
     }
@@ -198,5 +184,52 @@ fn scatter_tiles(
         put(keys.y, payloads.y, i + 1u < end, thread);
         put(keys.z, payloads.z, i + 2u < end, thread);
         put(keys.w, payloads.w, i + 3u < end, thread);
+    }
+}
+
+// 1 where the key at a position stands before another one's.
+fn before(key: u32, position: u32, other: u32, other_position: u32) -> u32 {
+    return select(0u, 1u, key < other || (key == other && position < other_position));
+}
+
+// A place is the number of keys before. Four threads share an element, each of them compares it with a quarter of the keys.
+@compute @workgroup_size(256)
+fn place_each(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let element = workgroup_index(group, groups) * 64u + (thread & 63u);
+    let own = keys_from[params.keys_in + min(element, params.count - 1u)];
+    let quarter = (thread >> 6u) * 512u;
+    var place = 0u;
+    for (var first = 0u; first < params.count; first += 2048u) {
+        for (var i = thread; i < 2048u; i += 256u) {
+            // Past the end there are keys that stand before nobody.
+            counters[i] = 0xffffffffu;
+            if first + i < params.count {
+                counters[i] = keys_from[params.keys_in + first + i];
+            }
+        }
+        workgroupBarrier();
+        for (var i = quarter; i < quarter + 512u; i += 8u) {
+            let position = first + i;
+            place += before(counters[i], position, own, element);
+            place += before(counters[i + 1u], position + 1u, own, element);
+            place += before(counters[i + 2u], position + 2u, own, element);
+            place += before(counters[i + 3u], position + 3u, own, element);
+            place += before(counters[i + 4u], position + 4u, own, element);
+            place += before(counters[i + 5u], position + 5u, own, element);
+            place += before(counters[i + 6u], position + 6u, own, element);
+            place += before(counters[i + 7u], position + 7u, own, element);
+        }
+        workgroupBarrier();
+    }
+    scan_shared[thread] = place;
+    workgroupBarrier();
+    if thread < 64u && element < params.count {
+        place += scan_shared[thread + 64u] + scan_shared[thread + 128u] + scan_shared[thread + 192u];
+        keys_to[params.keys_out + place] = own;
+        payload_to[params.payload_out + place] = payload_from[params.payload_in + element];
     }
 }

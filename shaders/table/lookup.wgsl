@@ -25,6 +25,7 @@ override lanes: u32 = 8u;  // threads that share a row
 @group(0) @binding(6) var<storage, read_write> output_sizes: array<u32>;
 // Pairs of f16, the lower half first.
 @group(0) @binding(7) var<storage, read_write> output_pairs: array<u32>;
+@group(0) @binding(8) var<storage, read_write> output_fours: array<vec4<f32>>;
 
 // Whether this dispatch takes an id: one of its page, or one past the table, which the first page takes for an empty row.
 fn is_ours(id: u32) -> bool {
@@ -75,6 +76,33 @@ fn rows(
         return;
     }
     put_row(row_of(id), b * params.dims, params.dims, thread % lanes);
+}
+
+// Where the width is a multiple of four: 16 bytes are written at once, and a lane has two such stores under way.
+@compute @workgroup_size(256)
+fn rows_by_fours(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let b = workgroup_index(group, groups) * (256u / lanes) + thread / lanes;
+    if b >= params.count {
+        return;
+    }
+    let id = ids[b];
+    if !is_ours(id) {
+        return;
+    }
+    let row = row_of(id);
+    let fours = params.dims / 4u;
+    for (var i = thread % lanes; i < fours; i += 2u * lanes) {
+        let values = four_values(row, four_dims(4u * i, 1u));
+        let next = four_values(row, four_dims(4u * (i + lanes), 1u));
+        output_fours[b * fours + i] = values;
+        if i + lanes < fours {
+            output_fours[b * fours + i + lanes] = next;
+        }
+    }
 }
 
 @compute @workgroup_size(256)

@@ -4,8 +4,8 @@
 //! 17. The GPU takes digits of up to 4 bits and an even number of passes, so that the result lies where the input lay.
 //!
 //! # Cost
-//! `p = 2 * ceil(bits / 8)` passes of a count, a scan and a scatter; about `28 * n * p` bytes. Up to 65,536 elements go without the scan,
-//! up to 8,192 in one workgroup by the scatter alone. On the CPU `p = ceil(bits / 10)` passes over
+//! `p = 2 * ceil(bits / 8)` passes of a count, a scan and a scatter; about `28 * n * p` bytes. Up to 65,536 elements go without the scan.
+//! Up to 8,192 are compared all with all, `n^2` times, in one dispatch and another that puts them back. On the CPU `p = ceil(bits / 10)` passes over
 //! pairs, each shared by all threads, `24 * n * p` bytes.
 
 use std::ops::Range;
@@ -19,7 +19,8 @@ use crate::kernels::check;
 
 use super::scan::{self, Region, Scan, record_scan};
 
-const BINDINGS: &[(u32, Access)] =
+const MOVED: &[(u32, Access)] = &[(1, Access::Write), (2, Access::Write), (3, Access::Write), (4, Access::Write)];
+const MOVED_BY_COUNTS: &[(u32, Access)] =
     &[(1, Access::Write), (2, Access::Write), (3, Access::Write), (4, Access::Write), (5, Access::Write)];
 
 pub(crate) static SHADER: Shader = Shader {
@@ -28,7 +29,8 @@ pub(crate) static SHADER: Shader = Shader {
     params: Params::FIELDS,
     entries: &[
         Entry { name: "count_tiles", workgroup: 256, bindings: &[(1, Access::Write), (5, Access::Write)] },
-        Entry { name: "scatter_tiles", workgroup: 256, bindings: BINDINGS },
+        Entry { name: "scatter_tiles", workgroup: 256, bindings: MOVED_BY_COUNTS },
+        Entry { name: "place_each", workgroup: 256, bindings: MOVED },
     ],
 };
 
@@ -67,12 +69,12 @@ pub struct Sort<'a> {
 impl Sort<'_> {
     /// Words of workspace that `count` elements need.
     pub fn workspace_len(count: u32) -> usize {
-        workspace_len(count, ITEMS)
+        workspace_len(count, Tiling::of(count))
     }
 }
 
-fn workspace_len(count: u32, items: u32) -> usize {
-    let tiles = count.div_ceil(256 * items);
+fn workspace_len(count: u32, tiling: Tiling) -> usize {
+    let tiles = tiling.tiles(count);
     2 * count as usize + 16 * tiles as usize + Scan::workspace_len(16 * tiles)
 }
 
@@ -98,8 +100,7 @@ impl Kernel for Sort<'_> {
     fn dispatch(self, gpu: &Gpu, list: &mut Dispatches) -> Result<()> {
         let home = [Region::new("keys", self.keys), Region::new("payload", self.payload)];
         let space = Region::new("workspace", self.workspace);
-        // An even number, so that the result lies where the input lay.
-        record_passes(gpu, list, home, space, (Keys::new(self.count, self.bits), 2 * self.bits.div_ceil(8)))
+        record_sort_in_place(gpu, list, home, space, Keys::new(self.count, self.bits))
     }
 
     fn twin(self) -> Result<()> {
@@ -111,33 +112,38 @@ impl Kernel for Sort<'_> {
     }
 }
 
-/// Elements of a tile that is alone: its passes take a dispatch each, though they have but one workgroup.
-const ALONE: u32 = 256 * 32;
+/// Elements that are compared all with all.
+const COMPARED: u32 = 8192;
 
 /// Tiles that scan the counts of all for themselves.
 const FEW: u32 = 16;
 
-/// Elements a thread handles, and how the tiles learn of one another.
+/// How elements find their places.
 #[derive(Clone, Copy)]
-pub(crate) struct Tiling {
-    items: u32,
-    kind: Kind,
-}
-
-/// The numbers are those of the shader.
-#[derive(Clone, Copy, PartialEq)]
-enum Kind {
-    Many = 0,
-    Few = 1,
-    Alone = 2,
+pub(crate) enum Tiling {
+    /// By comparison with all others.
+    Compared,
+    /// By digits, in few tiles of so many elements a thread.
+    Few(u32),
+    /// The same in many.
+    Many(u32),
 }
 
 impl Tiling {
-    pub fn of(count: u32) -> Self {
-        match count.div_ceil(256 * ITEMS) {
-            _ if count <= ALONE => Self { items: count.div_ceil(256).next_power_of_two().max(4), kind: Kind::Alone },
-            0..=FEW => Self { items: ITEMS, kind: Kind::Few },
-            _ => Self { items: ITEMS, kind: Kind::Many },
+    fn of(count: u32) -> Self {
+        // Small tiles, as long as they are few: more of them are under way.
+        let items = count.div_ceil(256 * FEW).next_power_of_two().max(4);
+        match items {
+            _ if count <= COMPARED => Self::Compared,
+            _ if items <= ITEMS => Self::Few(items),
+            _ => Self::Many(ITEMS),
+        }
+    }
+
+    fn tiles(self, count: u32) -> u32 {
+        match self {
+            Self::Compared => 0,
+            Self::Few(items) | Self::Many(items) => count.div_ceil(256 * items),
         }
     }
 }
@@ -147,7 +153,7 @@ impl Tiling {
 pub(crate) struct Keys {
     pub count: u32,
     pub bits: u32,
-    pub tiling: Tiling,
+    tiling: Tiling,
 }
 
 impl Keys {
@@ -157,7 +163,10 @@ impl Keys {
 
     /// The fewest passes.
     fn passes(&self) -> u32 {
-        self.bits.div_ceil(4)
+        match self.tiling {
+            Tiling::Compared => 1,
+            _ => self.bits.div_ceil(4),
+        }
     }
 
     /// Keys and payload in the workspace.
@@ -182,7 +191,17 @@ pub(crate) fn record_sort(
     record_passes(gpu, list, home, space, (keys, keys.passes()))
 }
 
-/// The same in so many passes.
+/// Records the sort of keys that lie at `home`, in an even number of passes.
+pub(crate) fn record_sort_in_place(
+    gpu: &Gpu,
+    list: &mut Dispatches,
+    home: [Region<'_>; 2],
+    space: Region<'_>,
+    keys: Keys,
+) -> Result<()> {
+    record_passes(gpu, list, home, space, (keys, keys.passes().next_multiple_of(2)))
+}
+
 fn record_passes(
     gpu: &Gpu,
     list: &mut Dispatches,
@@ -190,8 +209,8 @@ fn record_passes(
     space: Region<'_>,
     (keys, passes): (Keys, u32),
 ) -> Result<()> {
-    let Keys { count, bits, tiling: Tiling { items, kind } } = keys;
-    let tiles = count.div_ceil(256 * items);
+    let Keys { count, bits, tiling } = keys;
+    let tiles = tiling.tiles(count);
     let width = bits.div_ceil(passes.max(1));
     let part = |skip| space.at(space.base + skip);
     let away = keys.away(space);
@@ -202,26 +221,33 @@ fn record_passes(
             count,
             tiles,
             shift: index * width,
-            mask: (1 << width) - 1,
+            mask: ((1u64 << width) - 1) as u32,
             keys_in: from[0].base,
             payload_in: from[1].base,
             keys_out: to[0].base,
             payload_out: to[1].base,
             counts: counts.base,
         };
-        let constants = &[("items", f64::from(items)), ("tiling", f64::from(kind as u32))];
-        let launch = |list: &mut Dispatches, entry, bindings: &[Binding<'_>]| {
-            let (shader, params, groups) = (&SHADER, params.words(), tiles.into());
-            Launch { shader, entry, constants, params, bindings, groups }.record(gpu, list)
+        let launch = |list: &mut Dispatches, entry, constants: &[_], bindings: &[Binding<'_>], groups: u32| {
+            let (shader, params) = (&SHADER, params.words());
+            Launch { shader, entry, constants, params, bindings, groups: groups.into() }.record(gpu, list)
         };
-        if kind != Kind::Alone {
-            launch(list, "count_tiles", &[from[0].binding(), space.binding()])?;
-        }
-        if kind == Kind::Many {
+        let moved = [from[0].binding(), from[1].binding(), to[0].binding(), to[1].binding()];
+        let (items, few) = match tiling {
+            Tiling::Compared => {
+                launch(list, "place_each", &[], &moved, count.div_ceil(64))?;
+                continue;
+            }
+            Tiling::Few(items) => (items, true),
+            Tiling::Many(items) => (items, false),
+        };
+        let constants = &[("items", f64::from(items)), ("few", f64::from(few))];
+        launch(list, "count_tiles", constants, &[from[0].binding(), space.binding()], tiles)?;
+        if !few {
             record_scan(gpu, list, counts, scan_space, (16 * tiles, false, scan::ITEMS))?;
         }
-        let bindings = [from[0].binding(), from[1].binding(), to[0].binding(), to[1].binding(), space.binding()];
-        launch(list, "scatter_tiles", &bindings)?;
+        let bindings: Vec<_> = moved.into_iter().chain([space.binding()]).collect();
+        launch(list, "scatter_tiles", constants, &bindings, tiles)?;
     }
     Ok(())
 }
@@ -312,7 +338,7 @@ mod tests {
         };
         let (want_keys, want_payload) = (want(&keys), want(&payload));
         let (mut keys, mut payload) = (upload(device, &keys), upload(device, &payload));
-        let mut workspace = poisoned(device, workspace_len(count, tiling.map_or(ITEMS, |tiling| tiling.items)));
+        let mut workspace = poisoned(device, workspace_len(count, tiling.unwrap_or(Tiling::of(count))));
         match (device, tiling) {
             (Device::Gpu(gpu), Some(tiling)) => {
                 let mut encoder = gpu.device().create_command_encoder(&Default::default());
@@ -335,13 +361,13 @@ mod tests {
     }
 
     fn parity(device: &Device) {
-        for count in [0, 1, 255, 256, 257, 1025, 8192, 8193, 30_001, 65_536, 65_537] {
+        for count in [0, 1, 255, 256, 257, 2049, 8193, 30_001, 65_537] {
             for bits in [0, 1, 5, 17, 32] {
                 case(device, count, bits, None);
             }
         }
-        case(device, 1000, 8, Some(Tiling { items: 1, kind: Kind::Few }));
-        case(device, 5000, 8, Some(Tiling { items: 1, kind: Kind::Many }));
+        case(device, 1000, 8, Some(Tiling::Few(1)));
+        case(device, 5000, 8, Some(Tiling::Many(1)));
     }
 
     #[test]
@@ -353,7 +379,7 @@ mod tests {
     #[test]
     fn folded_grids() {
         if let Some(gpu) = gpu() {
-            case(&Device::Gpu(gpu.with_max_groups(41)), 400_000, 16, Some(Tiling { items: 1, kind: Kind::Many }));
+            case(&Device::Gpu(gpu.with_max_groups(41)), 400_000, 16, Some(Tiling::Many(1)));
         }
     }
 
@@ -370,7 +396,13 @@ mod tests {
                 ("place - half_of(counters[(thread & 7u) * 256u], thread);", "place - half_of(counters[0], thread);"),
                 ("count_one(four.w, i + 3u < end, thread);", "count_one(four.w, true, thread);"),
                 ("put(keys.y, payloads.y, i + 1u < end, thread);", "put(keys.y, payloads.y, true, thread);"),
-                ("select(0u, lower, digit >= 8u)", "0u"),
+                ("key == other && position < other_position", "key == other && position <= other_position"),
+                (
+                    "before(counters[i + 7u], position + 7u, own, element)",
+                    "before(counters[i + 7u], position + 6u, own, element)",
+                ),
+                ("+ scan_shared[thread + 192u]", ""),
+                ("counters[i] = 0xffffffffu;", "counters[i] = 0u;"),
                 ("if thread < 16u * params.tiles {", "if thread < 15u * params.tiles {"),
             ],
             parity,

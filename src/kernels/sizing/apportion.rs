@@ -36,7 +36,7 @@
 use crate::device::{Access, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
 use crate::kernels::check;
 use crate::kernels::prim::scan::Region;
-use crate::kernels::prim::sort::{Keys, Sort, record_sort};
+use crate::kernels::prim::sort::{Keys, Sort, record_sort_in_place};
 use crate::{Error, Result};
 
 pub use cpu::{Allotment, apportion};
@@ -159,7 +159,7 @@ impl Kernel for Apportion<'_> {
         let part = |base| Region::new("workspace", &*self.workspace).at(base);
         let keys = HEADER + 2 * tiles;
         let home = [part(keys), part(keys + count)];
-        record_sort(gpu, list, home, part(keys + 2 * count), Keys::new(count, 32))?;
+        record_sort_in_place(gpu, list, home, part(keys + 2 * count), Keys::new(count, 32))?;
         launch(list, "round_up", count.div_ceil(256))
     }
 

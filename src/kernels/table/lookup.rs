@@ -30,6 +30,11 @@ pub(crate) static SHADER: Shader = Shader {
             bindings: &[(1, Access::Read), (2, Access::Read), (3, Access::Read), (4, Access::Write)],
         },
         Entry {
+            name: "rows_by_fours",
+            workgroup: 256,
+            bindings: &[(1, Access::Read), (2, Access::Read), (3, Access::Read), (8, Access::Write)],
+        },
+        Entry {
             name: "rows_f16",
             workgroup: 256,
             bindings: &[(1, Access::Read), (2, Access::Read), (3, Access::Read), (7, Access::Write)],
@@ -176,8 +181,12 @@ impl<T: Output> Kernel for Lookup<'_, T> {
 
     fn dispatch(self, gpu: &Gpu, list: &mut Dispatches) -> Result<()> {
         let Self { rows, ids, dims, out } = self;
-        let (count, lanes, out) = (ids.len() as u32, lanes_of_fours(dims / T::PER_WORD), &*out);
-        let entry = if T::PER_WORD == 1 { "rows" } else { "rows_f16" };
+        let (count, out) = (ids.len() as u32, &*out);
+        let (entry, lanes) = match T::PER_WORD {
+            1 if dims > 0 && dims.is_multiple_of(4) => ("rows_by_fours", lanes(dims.div_ceil(8))),
+            1 => ("rows", lanes_of_fours(dims)),
+            _ => ("rows_f16", lanes_of_fours(dims / T::PER_WORD)),
+        };
         let groups = u64::from(count).div_ceil(u64::from(256 / lanes));
         Launches { entry, rows, count, dims, lanes, groups }.record(gpu, list, |page| {
             let [arena, directory] = page.bindings();

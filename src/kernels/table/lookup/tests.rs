@@ -97,9 +97,11 @@ fn case(device: &Device, case: Case<'_>) {
 }
 
 fn rows_parity(device: &Device) {
-    each(&[0, 1, 5, 16, 64], |of| case(device, of));
+    each(&[0, 1, 5, 16, 17, 24, 64], |of| case(device, of));
     for layout in layouts(900) {
-        case(device, Case { sizes: &[1, 1, 880, 1, 0], layout, count: 9, dims: 1000 });
+        for dims in [1000, 1001] {
+            case(device, Case { sizes: &[1, 1, 880, 1, 0], layout, count: 9, dims });
+        }
     }
 }
 
@@ -308,6 +310,10 @@ fn mutants_are_rejected() {
             ("if dims.w < row.size {", "if dims.w <= row.size {"),
             ("j < width; j += 4u * lanes", "j < width; j += 5u * lanes"),
             ("if dims.y < width {", "if dims.y <= width {"),
+            // Of widths that four divides.
+            ("four_dims(4u * (i + lanes), 1u)", "four_dims(4u * i + lanes, 1u)"),
+            ("if i + lanes < fours {", "if i + 1u < fours {"),
+            ("output_fours[b * fours + i] = values;", "output_fours[b * fours + i] = next;"),
             // Pages.
             ("id - params.first_row < params.rows", "id - params.first_row + 1u < params.rows"),
             ("return row_at(id - params.first_row);", "return row_at(id);"),

@@ -712,10 +712,7 @@ fn mutants_are_rejected() {
             ("start = lower_bound(id, begin - min(begin, chunk), begin);", "start = begin;"),
             ("lower_bound(id + 1u, begin, end), row_of(id));", "end, row_of(id));"),
             ("select(0u, 1u, run.start > index * chunk)", "0u"),
-            (
-                "for (var next = index + 1u; next * chunk < run.end; next += 8u",
-                "for (var next = index + 1u; next * chunk < run.end; next += 9u",
-            ),
+            ("next_sums(run, next + 6u, dims)", "next_sums(run, next + 5u, dims)"),
             ("min(row.size, params.dims)", "params.dims"),
             // Row-wise: a lane keeps only its last sum, and a long run's sums lie where its first partial was.
             ("if clip == 0u || !keeps {", "if clip == 0u {"),
@@ -738,7 +735,10 @@ fn mutants_are_rejected() {
             ("factor = clip_factor(thread, squares);\n    }", "}"),
             ("factor = clip_factor(thread, squares);\n        if", "if"),
             ("return params.max_norm / norm;", "return params.max_norm / (norm * norm);"),
-            ("g += params.weight_decay * four_values(row, dims);", "g -= params.weight_decay * four_values(row, dims);"),
+            (
+                "g += params.weight_decay * four_values(row, dims);",
+                "g -= params.weight_decay * four_values(row, dims);",
+            ),
             ("g += params.weight_decay * before.w;", "g -= params.weight_decay * before.w;"),
             ("kept -= params.weight_decay * before.w;", ""),
             ("dims, g, clip == 0u);", "dims, g, false);"),
@@ -771,7 +771,6 @@ fn mutants_of_layouts_are_rejected() {
             ("put_pair(id, dims.z, at.z, inside.w, after.w.zw);", "put_pair(id, dims.z, at.z, true, after.w.zw);"),
             ("var high = arena[word_of(at)] >> 16u;", "var high = 0u;"),
             ("(before + (squares.x + squares.y))", "(before + squares.x)"),
-            ("select(vec4<f32>(0.0), g * g, inside)", "g * g"),
             ("before.first.y = first_state[at.y];", "before.first.y = first_state[at.x];"),
             ("first_state[at.y] = after.first.y;", "first_state[at.y] = after.first.x;"),
             ("select(pair.x, pair.y, (at & 1u) == 1u)", "pair.x"),

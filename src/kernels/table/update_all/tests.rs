@@ -253,7 +253,10 @@ fn mutants_are_rejected() {
             ("factor = clip_factor(thread, squares);", ""),
             ("if norm > params.max_norm {", "if norm < params.max_norm {"),
             ("factor * gradients_of(index, row, dims), true)", "gradients_of(index, row, dims), false)"),
-            ("dims, factor * gradients_of(index, row, dims), row_state", "dims, gradients_of(index, row, dims), row_state"),
+            (
+                "dims, factor * gradients_of(index, row, dims), row_state",
+                "dims, gradients_of(index, row, dims), row_state",
+            ),
             ("kept -= params.weight_decay * before.w;", ""),
             ("accumulate(thread, index, row.size", "accumulate(thread, index, params.dims"),
             ("(1.0 - params.beta2) * (g * g)", "(g * g)"),
