@@ -151,8 +151,7 @@ impl Embeddings {
 
     /// Sizes of the widest user row and the widest item row, bias included.
     pub fn widths(&self) -> (u32, u32) {
-        let widest = |table: &RaggedTable| table.sizes().max().unwrap_or(0);
-        (widest(&self.users), widest(&self.items).max(u32::from(self.item_bias)))
+        (self.users.widest(), self.items.widest().max(u32::from(self.item_bias)))
     }
 
     /// Bytes that both tables hold; the peak is the most held at once while the last resize moved one after the other.

@@ -154,6 +154,11 @@ impl RaggedTable {
         self.rows.size(row)
     }
 
+    /// Size of the widest row, 0 without rows.
+    pub fn widest(&self) -> u32 {
+        self.rows.widest()
+    }
+
     /// The sizes of all rows.
     pub fn sizes(&self) -> impl Iterator<Item = u32> + '_ {
         self.rows.sizes()

@@ -340,6 +340,7 @@ pub struct Rows {
     layout: Layout,
     state_size: StateSize,
     values: u64,
+    widest: u32,
     pages: Vec<Page>,
 }
 
@@ -376,7 +377,14 @@ impl Rows {
             check::len(op, "state", state.len(), len as u64)?;
         }
         let pages = vec![Page::of(device, &directory, 0, (values, state, state_size.per_value as usize))?];
-        Ok(Self { device: device.clone(), layout, state_size, values: directory.values(), pages })
+        Ok(Self {
+            device: device.clone(),
+            layout,
+            state_size,
+            values: directory.values(),
+            widest: directory.widest(),
+            pages,
+        })
     }
 
     /// Dense rows of one width in one page, zero: `[rows, width]`, f32 and without state, for kernels that take rows.
@@ -398,8 +406,10 @@ impl Rows {
 
     /// Pages that follow each other, at least one.
     pub(crate) fn in_pages(device: &Device, pages: Vec<Page>, (layout, state_size): (Layout, StateSize)) -> Self {
-        let values = pages.iter().flat_map(Page::spans).map(|span| span.len() as u64).sum();
-        Self { device: device.clone(), layout, state_size, values, pages }
+        let sizes = pages.iter().flat_map(Page::spans).map(|span| span.len() as u32);
+        let (values, widest) =
+            sizes.fold((0, 0), |(sum, most): (u64, u32), size| (sum + u64::from(size), most.max(size)));
+        Self { device: device.clone(), layout, state_size, values, widest, pages }
     }
 
     /// The device they live on.
@@ -431,6 +441,11 @@ impl Rows {
     /// Number of values of all rows, without what lies between them.
     pub fn values(&self) -> u64 {
         self.values
+    }
+
+    /// Size of the widest row.
+    pub fn widest(&self) -> u32 {
+        self.widest
     }
 
     /// The pages, in the order of their rows; at least one.
@@ -596,8 +611,8 @@ impl Rows {
             })
         };
         let pages = self.pages.iter().map(copy).collect::<Result<_>>()?;
-        let (layout, state_size, values) = (self.layout, self.state_size, self.values);
-        Ok(Self { device: self.device.clone(), layout, state_size, values, pages })
+        let Self { layout, state_size, values, widest, .. } = *self;
+        Ok(Self { device: self.device.clone(), layout, state_size, values, widest, pages })
     }
 
     /// A copy of the values.

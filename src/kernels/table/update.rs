@@ -20,7 +20,7 @@
 //! or for row-wise state) within `32 * eps` (a GPU may fuse products and round its root otherwise).
 //!
 //! # Cost
-//! On the GPU a radix sort of the ids, a dispatch, and three more a page. Moves `4 * B * D` bytes of gradients once and the touched
+//! On the GPU a [sort](crate::kernels::prim::sort) of the ids (one dispatch for up to 8,192), a dispatch, and three more a page. Moves `4 * B * D` bytes of gradients once and the touched
 //! rows (and their state) once in each direction; with bags `4 * bags * D` bytes of gradients, once for each id. Row-wise state reads the gradients once more where a lane has more than
 //! one value of a row, and so does clipping. On the CPU all threads share the sort; a hot row is summed by all of them.
 

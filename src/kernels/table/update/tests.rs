@@ -712,11 +712,12 @@ fn mutants_are_rejected() {
             ("start = lower_bound(id, begin - min(begin, chunk), begin);", "start = begin;"),
             ("lower_bound(id + 1u, begin, end), row_of(id));", "end, row_of(id));"),
             ("select(0u, 1u, run.start > index * chunk)", "0u"),
+            ("workspace[base + dims.z] = words.z;", "workspace[base + dims.z] = words.y;"),
             ("next_sums(run, next + 6u, dims)", "next_sums(run, next + 5u, dims)"),
             ("min(row.size, params.dims)", "params.dims"),
             // Row-wise: a lane keeps only its last sum, and a long run's sums lie where its first partial was.
             ("if clip == 0u || !keeps {", "if clip == 0u {"),
-            ("            if !keeps {", "            if row.size > 8u * lanes {"),
+            ("            if !keeps {", "            if row.size > 12u * lanes {"),
             ("put_sums(kept, dims, row.size, g);", ""),
             // The shared step.
             ("let sum = before.first + g * g;", "let sum = g * g;"),
@@ -732,7 +733,7 @@ fn mutants_are_rejected() {
             ("params.beta1 * before.first + g;", "before.first + g;"),
             ("direction = g + params.beta1 * velocity;", "direction = velocity;"),
             // Clipping and decay, in short runs and long ones.
-            ("factor = clip_factor(thread, squares);\n    }", "}"),
+            ("factor = clip_factor(thread, squares);\n        }", "}"),
             ("factor = clip_factor(thread, squares);\n        if", "if"),
             ("return params.max_norm / norm;", "return params.max_norm / (norm * norm);"),
             (
@@ -776,7 +777,6 @@ fn mutants_of_layouts_are_rejected() {
             ("select(pair.x, pair.y, (at & 1u) == 1u)", "pair.x"),
             ("g.y = gradient(origin, dims.y);", "g.y = gradient(origin, dims.x);"),
             ("words.y = workspace[base + dims.y];", "words.y = workspace[base + dims.x];"),
-            ("workspace[base + dims.z] = words.z;", "workspace[base + dims.z] = words.y;"),
             // Noise.
             ("noise[(j & 3u) + 1u]", "noise[j & 3u]"),
             ("vec4<u32>(id, j >> 2u,", "vec4<u32>(id, j >> 1u,"),

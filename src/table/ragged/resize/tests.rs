@@ -27,7 +27,8 @@ fn table(device: &Device, sizes: &[u32], optimizer: Optimizer, layout: Layout, a
 
 fn train(table: &mut RaggedTable) {
     let ids: Vec<u32> = (0..table.rows()).collect();
-    let dims = table.sizes().max().unwrap_or(0).max(1);
+    assert_eq!(table.widest(), table.sizes().max().unwrap_or(0));
+    let dims = table.widest().max(1);
     let gradients = Buffer::from_slice(table.device(), &signed(ids.len() * dims as usize, 5)).unwrap();
     table.apply_gradients(&ids, &gradients, dims).unwrap();
 }
