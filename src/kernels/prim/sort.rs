@@ -1,6 +1,6 @@
 //! Stable sort of u32 keys, ascending, each with a u32 payload.
 //!
-//! Radix sort, least significant digit first. Only the lowest `bits` of a key are compared: row ids below 2^17 take
+//! Radix sort, least significant digit first. All keys are below `2^bits`, which saves passes: row ids below 2^17 take
 //! 17. The GPU takes digits of up to 4 bits and an even number of passes, so that the result lies where the input lay.
 //!
 //! # Cost
