@@ -15,12 +15,13 @@
 //! on both devices; others agree within `eps * (D + 2) * (sum of the terms' sizes)`.
 //!
 //! # Cost
-//! One dispatch for about `4 * 10^6 / (D / 4 + 100)` candidates of a tile, `U` workgroups each; every workgroup reads the
-//! whole tile.
+//! A workgroup takes 16 queries (8 for k past 40) through the candidates, 256 (512) at a time, so the candidates are read `U / 16`
+//! times. One dispatch for every few thousand candidates. Fewer than some 4,000 queries would not fill a large GPU: up to 64 segments
+//! of the candidates then get lists of their own, at most 4 MB beside the arguments, which a second dispatch joins.
 
 mod cpu;
 
-use crate::device::{Access, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
+use crate::device::{Access, Binding, Buffer, Device, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
 use crate::kernels::{MAX_TRIPS, check};
 use crate::{Error, Result};
 
@@ -28,18 +29,25 @@ pub(crate) static SHADER: Shader = Shader {
     name: "rank/top_k",
     source: include_str!("../../../shaders/rank/top_k.wgsl"),
     params: Params::FIELDS,
-    entries: &[Entry {
-        name: "merge",
-        workgroup: 256,
-        bindings: &[
-            (1, Access::Read),
-            (2, Access::Read),
-            (3, Access::Read),
-            (4, Access::Read),
-            (5, Access::Write),
-            (6, Access::Write),
-        ],
-    }],
+    entries: &[
+        Entry {
+            name: "score",
+            workgroup: 256,
+            bindings: &[
+                (1, Access::Read),
+                (2, Access::Read),
+                (3, Access::Read),
+                (4, Access::Read),
+                (5, Access::Write),
+                (6, Access::Write),
+            ],
+        },
+        Entry {
+            name: "join",
+            workgroup: 256,
+            bindings: &[(5, Access::Write), (6, Access::Write), (7, Access::Read), (8, Access::Read)],
+        },
+    ],
 };
 
 params! {
@@ -51,15 +59,54 @@ params! {
         base: u32,
         first: u32,
         last: u32,
+        span: u32,
+        segments: u32,
         fresh: u32,
     }
 }
 
-/// The longest list: with a round of 256 candidates it fits the shader's 512 places.
+/// The longest list: of a query's 112 places in the shader it leaves some to what comes.
 pub const MAX_K: u32 = 100;
 
-/// The widest query: a dispatch then still makes several rounds of 256 candidates.
+/// The widest query: a dispatch then still makes several rounds of a tile.
 pub const MAX_DIMS: u32 = 8192;
+
+/// Workgroups that fill a large GPU, four for each of some 128 processors.
+const MANY_GROUPS: u32 = 512;
+
+/// Segments at most: joining the lists of as many stays within [`MAX_TRIPS`].
+const MAX_SEGMENTS: u32 = 64;
+
+/// Candidates that are worth a list of their own.
+const SEGMENT: u32 = 1024;
+
+/// How a workgroup's threads and memory are shared out, as in the shader.
+struct Block {
+    /// Queries, in fours.
+    fours: u32,
+    /// Candidates of a tile.
+    tile: u32,
+    /// Dims of a slice.
+    depth: u32,
+    /// Places of a query beside its list.
+    room: u32,
+}
+
+impl Block {
+    fn of(k: u32) -> Self {
+        let fours = if k <= 40 { 4 } else { 2 };
+        Self { fours, tile: 1024 / fours, depth: 2 * fours, room: 224 / fours - k }
+    }
+
+    /// Candidates of a segment at most: whole tiles whose trips are within [`MAX_TRIPS`] also where every candidate enters.
+    fn window(&self, dims: u32, excluded: usize) -> u32 {
+        let search = excluded.checked_ilog2().map_or(0, |log2| log2 + 1);
+        let merges = self.tile.div_ceil(self.room) + 1;
+        // Slices, exclusions of a thread's 16 scores, and for each merge what enters, the search in the list and what came since.
+        let trips = 1 + dims.div_ceil(self.depth) + 16 * (1 + search) + merges * (1 + 16 + 7 + self.room);
+        MAX_TRIPS / trips * self.tile
+    }
+}
 
 /// Merges a tile of candidates into each query's list. See the [module](self).
 #[derive(Debug)]
@@ -130,37 +177,52 @@ impl Kernel for TopK<'_> {
     }
 
     fn dispatch(self, gpu: &Gpu, list: &mut Dispatches) -> Result<()> {
-        // A round's trips: the products, a search in the exclusions, a sort of 512.
-        let window = MAX_TRIPS / (self.dims / 4 + 104) * 256;
+        let block = Block::of(self.k);
+        let blocks = self.query_count.div_ceil(4 * block.fours);
+        let most = self.candidate_count.div_ceil(SEGMENT).clamp(1, MAX_SEGMENTS);
+        let segments = (MANY_GROUPS / blocks.max(1)).clamp(1, most);
+        let window = block.window(self.dims, self.excluded.len());
+        let rounds = self.candidate_count.div_ceil(segments * window).max(1);
+        let span = self.candidate_count.div_ceil(segments * rounds).next_multiple_of(block.tile);
+
+        let joins = segments > 1;
+        let len = if joins { (segments * self.query_count * self.k) as usize } else { 0 };
+        let device = Device::Gpu(gpu.clone());
+        let (scores, positions) = (Buffer::<f32>::zeroed(&device, len)?, Buffer::<u32>::zeroed(&device, len)?);
+        let of_segments = || [scores.binding("segment_scores"), positions.binding("segment_positions")];
+        let best = || [self.best_scores.binding("best_scores"), self.best_positions.binding("best_positions")];
+        let constants = &[("fours", f64::from(block.fours))];
+        let score = |[scores, positions]: [Binding<'_>; 2], params, groups, list: &mut Dispatches| {
+            let bindings = &[
+                self.queries.binding("queries"),
+                self.candidates.binding("candidates"),
+                self.excluded_offsets.binding("excluded_offsets"),
+                self.excluded.binding("excluded"),
+                scores,
+                positions,
+            ];
+            Launch { shader: &SHADER, entry: "score", constants, params, bindings, groups }.record(gpu, list)
+        };
         let mut first = 0u32;
         loop {
-            let last = first.saturating_add(window).min(self.candidate_count);
-            Launch {
-                shader: &SHADER,
-                entry: "merge",
-                constants: &[],
-                params: Params {
-                    queries: self.query_count,
-                    dims: self.dims,
-                    stride: self.stride(),
-                    k: self.k,
-                    base: self.candidate_base,
-                    first,
-                    last,
-                    fresh: u32::from(self.fresh && first == 0),
-                }
-                .words(),
-                bindings: &[
-                    self.queries.binding("queries"),
-                    self.candidates.binding("candidates"),
-                    self.excluded_offsets.binding("excluded_offsets"),
-                    self.excluded.binding("excluded"),
-                    self.best_scores.binding("best_scores"),
-                    self.best_positions.binding("best_positions"),
-                ],
-                groups: self.query_count.into(),
+            let last = first.saturating_add(segments * span).min(self.candidate_count);
+            let fresh = self.fresh && first == 0;
+            let params = |fresh: bool| {
+                let (queries, dims, stride) = (self.query_count, self.dims, self.stride());
+                let (k, base, fresh) = (self.k, self.candidate_base, u32::from(fresh));
+                Params { queries, dims, stride, k, base, first, last, span, segments, fresh }.words()
+            };
+            if joins {
+                // No groups: only what the caller bound is checked, all of it together.
+                score(best(), params(fresh), 0, list)?;
+                score(of_segments(), params(true), u64::from(blocks * segments), list)?;
+                let ([scores, positions], [of_scores, of_positions]) = (best(), of_segments());
+                let (params, bindings) = (params(fresh), &[scores, positions, of_scores, of_positions]);
+                let groups = blocks.into();
+                Launch { shader: &SHADER, entry: "join", constants, params, bindings, groups }.record(gpu, list)?;
+            } else {
+                score(best(), params(fresh), blocks.into(), list)?;
             }
-            .record(gpu, list)?;
             first = last;
             // An empty tile still empties fresh lists.
             if first == self.candidate_count {

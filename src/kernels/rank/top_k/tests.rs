@@ -165,14 +165,14 @@ fn inexact_scores_stay_close() {
     }
 }
 
-/// lavapipe ends loops at 65,535 trips without a word: several dispatches, each sorting every round.
+/// lavapipe ends loops at 65,535 trips without a word: several dispatches, in which every candidate enters.
 #[test]
 fn long_tiles_lose_no_candidate() {
     for device in devices() {
-        let mut case = Case::new([1, 100_000], 7, false, 100);
+        let mut case = Case::new([1, 340_000], 7, false, 100);
         case.candidates.iter_mut().for_each(|value| *value = 0.0);
         case.queries.fill(1.0);
-        (0..100_000).for_each(|c| case.candidates[7 * c + c % 7] = (c / 3) as f32);
+        (0..340_000).for_each(|c| case.candidates[7 * c + c % 7] = (c / 3) as f32);
         case.check(&device, &[], false);
         let mut wide = Case::new([2, 3000], MAX_DIMS as usize, false, 5);
         wide.candidates.iter_mut().enumerate().for_each(|(i, value)| *value = (i % 3) as f32 - 1.0);
@@ -180,10 +180,21 @@ fn long_tiles_lose_no_candidate() {
     }
 }
 
+/// Enough queries for one segment, enough candidates for several dispatches.
+#[test]
+fn many_queries_need_no_segments() {
+    if let Some(gpu) = gpu() {
+        let case = Case::new([257 * 16, 8000], 3, true, 20);
+        let (got, want) = (case.run(&Device::Gpu(gpu), &[], false), case.run(&Device::cpu(), &[], false));
+        assert_same("positions", &got.1, &want.1);
+        assert_same("scores", &got.0, &want.0);
+    }
+}
+
 #[test]
 fn more_than_65535_groups() {
     if let Some(gpu) = gpu() {
-        let mut case = Case::new([65_537, 3], 1, true, 2);
+        let mut case = Case::new([16 * 65_536 + 1, 3], 1, true, 2);
         case.excluded.iter_mut().for_each(|row| row.truncate(2));
         case.check(&Device::Gpu(gpu), &[], false);
     }
@@ -195,14 +206,22 @@ fn mutants_are_rejected() {
         SHADER.name,
         &[
             ("position < than_position", "position > than_position"),
-            ("if count > 256u {", "if count > 384u {"),
+            ("if place >= places {", "if place > places {"),
             ("return low < end && ", "return "),
-            ("if size > 0x7f800000u {", "if size > 0x7fffffffu {"),
-            ("if size == 0u {", "if size == 1u {"),
-            ("(i & width) == 0u", "(i & width) != 0u"),
-            ("j < params.dims; j++", "j + 1u < params.dims; j++"),
+            ("size > vec4<u32>(0x7f800000u)", "size > vec4<u32>(0x7fffffffu)"),
+            ("size == vec4<u32>(0u)", "size == vec4<u32>(1u)"),
+            ("step > 0u; step /= 2u", "step > 1u; step /= 2u"),
+            ("var i = list + params.k; i < list + count", "var i = list + params.k; i + 1u < list + count"),
+            ("if j < params.dims {", "if j + 1u < params.dims {"),
+            ("slice(block, tile, start + depth, thread)", "slice(block, tile, start, thread)"),
+            ("candidate < params.last)", "candidate <= params.last)"),
             ("if params.fresh == 0u {", "if params.fresh == 1u {"),
-            ("let position = params.base + candidate;", "let position = candidate;"),
+            ("bit % 4u, params.base + candidate", "bit % 4u, candidate"),
+            ("key_at(sums, bit), params.base + candidate", "key_at(sums, bit), candidate"),
+            ("waiting &= passing(sums, query, candidate);", "waiting = 0u;"),
+            ("params.first + segment * params.span", "params.first"),
+            ("min(first + params.span, params.last)", "params.last"),
+            ("i / params.k * params.queries", "0u * params.queries"),
         ],
         parity,
     );
@@ -240,4 +259,39 @@ fn bad_arguments_are_errors() {
     assert!(matches!(run(1, 1, 2, 0), Err(Error::Shape { arg: "excluded_offsets", expected: 3, got: 2, .. })));
     assert!(matches!(run(1, 10_000, 1, 0), Err(Error::Limit { arg: "dims", .. })));
     assert!(matches!(run(1, 1, 1, u32::MAX), Err(Error::Limit { arg: "candidate_base", .. })));
+}
+
+#[test]
+fn one_buffer_under_two_names_is_an_error() {
+    let Some(gpu) = gpu() else { return };
+    let device = Device::Gpu(gpu.clone());
+    let none = upload::<u32>(&device, &[0, 0]);
+    let descriptor = wgpu::BufferDescriptor {
+        label: None,
+        size: 4 * 5000,
+        usage: wgpu::BufferUsages::STORAGE,
+        mapped_at_creation: false,
+    };
+    let raw = gpu.device().create_buffer(&descriptor);
+    let [values, mut best_scores] = [0, 1].map(|_| Buffer::<f32>::from_wgpu(&gpu, raw.clone()).unwrap());
+    let mut best_positions = poisoned(&device, 1);
+    for count in [1, 5000] {
+        let error = TopK {
+            queries: &values,
+            query_count: 1,
+            candidates: &values,
+            candidate_count: count,
+            candidate_base: 0,
+            dims: 1,
+            item_bias: false,
+            excluded_offsets: &none,
+            excluded: &none,
+            k: 1,
+            fresh: true,
+            best_scores: &mut best_scores,
+            best_positions: &mut best_positions,
+        }
+        .run(&device);
+        assert!(matches!(error, Err(Error::Buffer { arg: "best_scores", .. })), "{error:?}");
+    }
 }
