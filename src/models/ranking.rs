@@ -35,8 +35,9 @@ pub struct RankRequest<'a> {
 ///
 /// # Cost
 /// On the device: [`working_bytes`](Self::working_bytes), plus 4 bytes a candidate, plus 4 bytes for each user and each
-/// exclusion of one block; where a block has fewer than some 4,000 users, what [`TopK`] takes for each tile of a submission. On the host: 4 bytes for each place of the result, and the exclusions of one block. Candidates
-/// are looked up once for each block of users.
+/// exclusion of one block; where a block has fewer than some 4,000 users, what [`TopK`] takes for each tile of a submission.
+/// On the host: 4 bytes for each place of the result, and the exclusions of one block. Candidates are looked up once for each
+/// block of users.
 ///
 /// # Errors
 /// An id past its table, candidates out of order, `k` or `dims` past what [`TopK`] allows.
