@@ -8,17 +8,20 @@
 struct Params {
     entities: u32,      // ranks of a profile
     profiles: u32,
+    streams: u32,       // of random numbers: neighbouring profiles share one
     draws: u32,
     tiles: u32,         // tiles of entities + 1 spacings
     seed_low: u32,
     seed_high: u32,
-    first_action: u32,  // stream index of profile 0
+    first_stream: u32,  // counter of stream 0
+    first_block: u32,   // of the kind that a dispatch draws
+    blocks: u32,
     first_draw: u32,    // `average` adds the draws first_draw..last_draw
     last_draw: u32,
 }
 
 struct Profile {
-    kind: u32,  // the order of `Distribution` in src/kernels/sizing/distribution.rs
+    row: u32,  // of the weights
     a: f32,
     b: f32,
     c: f32,
@@ -26,7 +29,17 @@ struct Profile {
     e: f32,
 }
 
-const ITEMS = 16u;  // neighbouring ranks of a thread
+// Profiles of one kind and one stream, whose spacings are generated once.
+struct Block {
+    first: u32,
+    count: u32,  // at most `most`
+    stream: u32,
+}
+
+override kind: u32 = 0u;  // the order of `Distribution` in src/kernels/sizing/distribution.rs
+override most: u32 = 1u;  // profiles of a block: 1 or 8
+
+const ITEMS = 8u;  // neighbouring ranks of a thread
 const TILE = 256u * ITEMS;
 const LEAST = 1e-30;
 const LEAST_EXPONENT = -69.0;
@@ -34,30 +47,48 @@ const LEAST_EXPONENT = -69.0;
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> profiles: array<Profile>;
 @group(0) @binding(2) var<storage, read> normal_table: array<i32>;
-// For each pair (profile, draw): sums before each tile; sums after each tile; a number a tile; total, first spacing and
-// factor of the pair.
+// For each pair (stream, draw): sums before each tile; sums after each tile; total and first spacing. For each pair (profile, draw): a
+// number a tile; a factor.
 @group(0) @binding(3) var<storage, read_write> workspace: array<f32>;
 @group(0) @binding(4) var<storage, read_write> weights: array<f32>;
+@group(0) @binding(5) var<storage, read> blocks: array<Block>;
 
 var<workgroup> shared_ends: array<vec2<f32>, 512>;
 var<workgroup> shared_sums: array<f32, 256>;
-var<private> spacing: array<f32, 16>;
-var<private> value: array<f32, 16>;
+var<workgroup> shared_fours: array<vec4<f32>, 256>;
+
+// A value for each of a thread's ranks.
+struct Eight {
+    low: vec4<f32>,
+    high: vec4<f32>,
+}
+
+fn zeros() -> Eight {
+    return Eight(vec4<f32>(0.0), vec4<f32>(0.0));
+}
+
+fn sum_of(x: Eight) -> f32 {
+    return (((((((x.low.x + x.low.y) + x.low.z) + x.low.w) + x.high.x) + x.high.y) + x.high.z) + x.high.w);
+}
 
 fn pairs() -> u32 {
-    return params.profiles * params.draws;
+    return params.streams * params.draws;
 }
 
 fn after_base() -> u32 {
     return pairs() * params.tiles;
 }
 
-fn tile_base() -> u32 {
+fn total_base() -> u32 {
     return 2u * pairs() * params.tiles;
 }
 
-fn pair_base() -> u32 {
-    return 3u * pairs() * params.tiles;
+fn tile_base() -> u32 {
+    return 2u * pairs() * (params.tiles + 1u);
+}
+
+fn factor_base() -> u32 {
+    return tile_base() + params.profiles * params.draws * params.tiles;
 }
 
 // The sums of all threads before, and of all threads after this one.
@@ -101,88 +132,149 @@ fn sum_threads(thread: u32, sum: f32) -> f32 {
     return shared_sums[0];
 }
 
-// Four spacings -ln U.
-fn spacings(call: u32, draw: u32, profile: u32) -> vec4<f32> {
-    let counter = vec4<u32>(call, draw, params.first_action + profile, 3u);
-    let words = philox(counter, vec2<u32>(params.seed_low, params.seed_high));
-    let u = (vec4<f32>(words >> vec4<u32>(9u)) + 0.5) * (1.0 / 8388608.0);
-    return vec4<f32>(-ln_plain(u.x), -ln_plain(u.y), -ln_plain(u.z), -ln_plain(u.w));
-}
-
-// Fills `spacing` with this thread's part of the tile; returns its sum.
-fn generate(rank: u32, draw: u32, profile: u32) -> f32 {
-    var sum = 0.0;
-    for (var i = 0u; i < ITEMS; i += 4u) {
-        let four = spacings((rank + i) / 4u, draw, profile);
-        for (var j = 0u; j < 4u; j++) {
-            var e = 0.0;
-            if rank + i + j <= params.entities {
-                e = four[j];
-            }
-            spacing[i + j] = e;
-            sum += e;
+// Four such sums at once.
+fn sum_fours(thread: u32, sums: vec4<f32>) -> vec4<f32> {
+    shared_fours[thread] = sums;
+    workgroupBarrier();
+    for (var half = 128u; half > 0u; half >>= 1u) {
+        if thread < half {
+            shared_fours[thread] += shared_fours[thread + half];
         }
+        workgroupBarrier();
     }
-    return sum;
+    let result = shared_fours[0];
+    workgroupBarrier();
+    return result;
 }
 
-// The inverse distribution function, given the sums up to and after a spacing.
-fn inverse(p: Profile, total: f32, first: f32, s: f32, t: f32) -> f32 {
-    let v = s / total;
-    let u = t / total;
-    switch p.kind {
+fn ln_four(x: vec4<f32>) -> vec4<f32> {
+    return vec4<f32>(ln_plain(x.x), ln_plain(x.y), ln_plain(x.z), ln_plain(x.w));
+}
+
+fn exp_four(x: vec4<f32>) -> vec4<f32> {
+    return vec4<f32>(exp_plain(x.x), exp_plain(x.y), exp_plain(x.z), exp_plain(x.w));
+}
+
+// Four spacings -ln U.
+fn spacings(call: u32, draw: u32, stream: u32) -> vec4<f32> {
+    let counter = vec4<u32>(call, draw, params.first_stream + stream, 3u);
+    let words = philox(counter, vec2<u32>(params.seed_low, params.seed_high));
+    return -ln_four((vec4<f32>(words >> vec4<u32>(9u)) + 0.5) * (1.0 / 8388608.0));
+}
+
+// This thread's spacings of a tile; there is one more than ranks.
+fn generate(rank: u32, draw: u32, stream: u32) -> Eight {
+    let low = vec4<u32>(rank) + vec4<u32>(0u, 1u, 2u, 3u);
+    let last = vec4<u32>(params.entities);
+    return Eight(
+        select(vec4<f32>(0.0), spacings(rank / 4u, draw, stream), low <= last),
+        select(vec4<f32>(0.0), spacings(rank / 4u + 1u, draw, stream), low + 4u <= last),
+    );
+}
+
+// Where this thread's ranks lie among those of a draw: as much of the inverse distribution function as all profiles of a kind share.
+struct Places {
+    v: Eight,
+    u: Eight,
+}
+
+fn places(thread: u32, tile: u32, draw: u32, stream: u32) -> Places {
+    let spacing = generate(tile * TILE + thread * ITEMS, draw, stream);
+    let ends = scan_ends(thread, sum_of(spacing));
+    let pair = stream * params.draws + draw;
+    let total = workspace[total_base() + 2u * pair];
+    let first = workspace[total_base() + 2u * pair + 1u];
+    // Of small ends the sums are from their own side: 1 - v would cancel.
+    var s = zeros();
+    s.low.x = spacing.low.x;
+    s.low.y = s.low.x + spacing.low.y;
+    s.low.z = s.low.y + spacing.low.z;
+    s.low.w = s.low.z + spacing.low.w;
+    s.high.x = s.low.w + spacing.high.x;
+    s.high.y = s.high.x + spacing.high.y;
+    s.high.z = s.high.y + spacing.high.z;
+    s.high.w = s.high.z + spacing.high.w;
+    let before = workspace[pair * params.tiles + tile] + ends.x;
+    s = Eight(before + s.low, before + s.high);
+    var t = zeros();
+    t.high.z = spacing.high.w;
+    t.high.y = t.high.z + spacing.high.z;
+    t.high.x = t.high.y + spacing.high.y;
+    t.low.w = t.high.x + spacing.high.x;
+    t.low.z = t.low.w + spacing.low.w;
+    t.low.y = t.low.z + spacing.low.z;
+    t.low.x = t.low.y + spacing.low.y;
+    let after = workspace[after_base() + pair * params.tiles + tile] + ends.y;
+    t = Eight(after + t.low, after + t.high);
+    switch kind {
         case 0u: {
-            return exp_plain(max(ln_plain(t / max(total - first, 1e-6 * total)) * p.a, LEAST_EXPONENT));
+            let rest = max(total - first, 1e-6 * total);
+            return Places(Eight(ln_four(t.low / rest), ln_four(t.high / rest)), zeros());
         }
         case 1u: {
-            return exp_plain(max(ln_plain(s / first) * -p.a, LEAST_EXPONENT));
+            return Places(Eight(ln_four(s.low / first), ln_four(s.high / first)), zeros());
+        }
+        default: {
+            return Places(Eight(s.low / total, s.high / total), Eight(t.low / total, t.high / total));
+        }
+    }
+}
+
+fn normal_four(upper: vec4<f32>, lower: vec4<f32>) -> vec4<f32> {
+    return vec4<f32>(
+        normal_quantile(upper.x, lower.x),
+        normal_quantile(upper.y, lower.y),
+        normal_quantile(upper.z, lower.z),
+        normal_quantile(upper.w, lower.w),
+    );
+}
+
+// The inverse distribution function of four ranks.
+fn inverse(p: Profile, v: vec4<f32>, u: vec4<f32>) -> vec4<f32> {
+    switch kind {
+        case 0u: {
+            return exp_four(max(v * p.a, vec4<f32>(LEAST_EXPONENT)));
+        }
+        case 1u: {
+            return exp_four(max(v * -p.a, vec4<f32>(LEAST_EXPONENT)));
         }
         case 2u: {
-            let z = normal_quantile(v * p.c + p.d, u * p.c + p.e);
-            return clamp(p.a + p.b * z, LEAST, 1.0);
+            let z = normal_four(v * p.c + p.d, u * p.c + p.e);
+            return clamp(p.a + p.b * z, vec4<f32>(LEAST), vec4<f32>(1.0));
         }
         case 3u: {
             let w = u * p.a;
-            if w < 0.25 {
-                return max(-ln_1p_core(-w), LEAST);
-            }
-            return max(-ln_plain(v + u * p.b), LEAST);
+            let near = min(w, vec4<f32>(0.25));
+            let below = vec4<f32>(ln_1p_core(-near.x), ln_1p_core(-near.y), ln_1p_core(-near.z), ln_1p_core(-near.w));
+            let x = select(-ln_four(v + u * p.b), -below, w < vec4<f32>(0.25));
+            return max(x, vec4<f32>(LEAST));
         }
         default: {
-            return exp_plain(p.a * normal_quantile(v, u));
+            return exp_four(p.a * normal_four(v, u));
         }
     }
 }
 
-// Fills `value` with this thread's draws of one tile; zero past the last entity.
-fn draw_tile(thread: u32, tile: u32, draw: u32, profile: u32) {
-    let rank = tile * TILE + thread * ITEMS;
-    let pair = profile * params.draws + draw;
-    let ends = scan_ends(thread, generate(rank, draw, profile));
-    let total = workspace[pair_base() + 3u * pair];
-    let first = workspace[pair_base() + 3u * pair + 1u];
-    let p = profiles[profile];
-    let after = workspace[after_base() + pair * params.tiles + tile] + ends.y;
-    var rest = 0.0;
-    for (var i = ITEMS; i > 0u; i--) {
-        value[i - 1u] = after + rest;
-        rest += spacing[i - 1u];
+// The draws of one profile of a block; none where the block has no such.
+fn drawn(block: Block, i: u32, at: Places) -> Eight {
+    if i >= block.count {
+        return zeros();
     }
-    let before = workspace[pair * params.tiles + tile] + ends.x;
-    var running = 0.0;
-    for (var i = 0u; i < ITEMS; i++) {
-        running += spacing[i];
-        var x = 0.0;
-        if rank + i < params.entities {
-            x = inverse(p, total, first, before + running, value[i]);
-        }
-        value[i] = x;
-    }
+    let p = profiles[block.first + i];
+    return Eight(inverse(p, at.v.low, at.u.low), inverse(p, at.v.high, at.u.high));
+}
+
+// The sum of these within the table.
+fn sum_inside(block: Block, i: u32, rank: u32, at: Places) -> f32 {
+    let x = drawn(block, i, at);
+    let low = vec4<u32>(rank) + vec4<u32>(0u, 1u, 2u, 3u);
+    let end = vec4<u32>(params.entities);
+    return sum_of(Eight(select(vec4<f32>(0.0), x.low, low < end), select(vec4<f32>(0.0), x.high, low + 4u < end)));
 }
 
 // A folded grid has groups past the last: they go through the motions, for the barriers' sake, and write nothing.
 
-// One workgroup for each (profile, draw, tile): the sum of its spacings.
+// One workgroup for each (stream, draw, tile): the sum of its spacings.
 @compute @workgroup_size(256)
 fn tile_spacings(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -193,13 +285,13 @@ fn tile_spacings(
     let index = min(workgroup_index(group, groups), pairs() * params.tiles - 1u);
     let pair = index / params.tiles;
     let rank = index % params.tiles * TILE + thread * ITEMS;
-    let sum = sum_threads(thread, generate(rank, pair % params.draws, pair / params.draws));
+    let sum = sum_threads(thread, sum_of(generate(rank, pair % params.draws, pair / params.draws)));
     if inside && thread == 0u {
         workspace[index] = sum;
     }
 }
 
-// One workgroup for each (profile, draw): tile sums to the sums before and after each tile.
+// One workgroup for each (stream, draw): tile sums to the sums before and after each tile.
 @compute @workgroup_size(256)
 fn carries(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -229,29 +321,44 @@ fn carries(
         before += tile_sum;
     }
     if inside && thread == 0u {
-        workspace[pair_base() + 3u * pair] = total;
-        workspace[pair_base() + 3u * pair + 1u] = spacings(0u, pair % params.draws, pair / params.draws).x;
+        workspace[total_base() + 2u * pair] = total;
+        workspace[total_base() + 2u * pair + 1u] = spacings(0u, pair % params.draws, pair / params.draws).x;
     }
 }
 
-// One workgroup for each (profile, draw, tile): the sum of its draws.
+// One workgroup for each (block, draw, tile): the sums of its draws.
 @compute @workgroup_size(256)
 fn tile_draws(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let inside = workgroup_index(group, groups) < pairs() * params.tiles;
-    let index = min(workgroup_index(group, groups), pairs() * params.tiles - 1u);
-    let pair = index / params.tiles;
-    draw_tile(thread, index % params.tiles, pair % params.draws, pair / params.draws);
-    var sum = 0.0;
-    for (var i = 0u; i < ITEMS; i++) {
-        sum += value[i];
+    let all = params.blocks * params.draws * params.tiles;
+    let inside = workgroup_index(group, groups) < all;
+    let index = min(workgroup_index(group, groups), all - 1u);
+    let tile = index % params.tiles;
+    let draw = index / params.tiles % params.draws;
+    let block = blocks[params.first_block + index / params.tiles / params.draws];
+    let rank = tile * TILE + thread * ITEMS;
+    let at = places(thread, tile, draw, block.stream);
+    let base = tile_base() + (block.first * params.draws + draw) * params.tiles + tile;
+    if most == 1u {
+        let sum = sum_threads(thread, sum_inside(block, 0u, rank, at));
+        if inside && thread == 0u {
+            workspace[base] = sum;
+        }
+        return;
     }
-    let total = sum_threads(thread, sum);
-    if inside && thread == 0u {
-        workspace[tile_base() + index] = total;
+    for (var i = 0u; i < most; i += 4u) {
+        var part = vec4<f32>(0.0);
+        part.x = sum_inside(block, i, rank, at);
+        part.y = sum_inside(block, i + 1u, rank, at);
+        part.z = sum_inside(block, i + 2u, rank, at);
+        part.w = sum_inside(block, i + 3u, rank, at);
+        let sums = sum_fours(thread, part);
+        if inside && thread < 4u && i + thread < block.count {
+            workspace[base + (i + thread) * params.draws * params.tiles] = sums[thread];
+        }
     }
 }
 
@@ -262,50 +369,114 @@ fn factors(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let inside = workgroup_index(group, groups) < pairs();
-    let pair = min(workgroup_index(group, groups), pairs() - 1u);
-    let base = tile_base() + pair * params.tiles;
+    let all = params.profiles * params.draws;
+    let inside = workgroup_index(group, groups) < all;
+    let index = min(workgroup_index(group, groups), all - 1u);
+    let base = tile_base() + index * params.tiles;
     var sum = 0.0;
     for (var i = thread; i < params.tiles; i += 256u) {
         sum += workspace[base + i];
     }
     let total = sum_threads(thread, sum);
     if inside && thread == 0u {
-        workspace[pair_base() + 3u * pair + 2u] = 1.0 / (total * f32(params.draws));
+        workspace[factor_base() + index] = 1.0 / (total * f32(params.draws));
     }
 }
 
-// One workgroup for each (profile, tile): adds a window of draws to the weights.
+// Where the weights of this thread's ranks lie.
+fn weights_at(block: Block, i: u32, rank: u32) -> u32 {
+    return profiles[block.first + i].row * params.entities + rank;
+}
+
+// The sums of the draws before this window.
+fn begun(block: Block, i: u32, rank: u32) -> Eight {
+    var sums = zeros();
+    if params.first_draw == 0u || i >= block.count {
+        return sums;
+    }
+    let base = weights_at(block, i, rank);
+    for (var k = 0u; k < 4u; k++) {
+        if rank + k < params.entities {
+            sums.low[k] = weights[base + k];
+        }
+        if rank + 4u + k < params.entities {
+            sums.high[k] = weights[base + 4u + k];
+        }
+    }
+    return sums;
+}
+
+fn added(sums: Eight, block: Block, i: u32, draw: u32, at: Places) -> Eight {
+    let factor = workspace[factor_base() + (block.first + i) * params.draws + draw];
+    let x = drawn(block, i, at);
+    return Eight(sums.low + x.low * factor, sums.high + x.high * factor);
+}
+
+fn put(block: Block, i: u32, rank: u32, sums: Eight) {
+    if i >= block.count {
+        return;
+    }
+    let base = weights_at(block, i, rank);
+    for (var k = 0u; k < 4u; k++) {
+        if rank + k < params.entities {
+            weights[base + k] = sums.low[k];
+        }
+        if rank + 4u + k < params.entities {
+            weights[base + 4u + k] = sums.high[k];
+        }
+    }
+}
+
+// One workgroup for each (block, tile): adds a window of draws to the weights. The sums are named one by one, not by an index, so that
+// they stay in registers.
 @compute @workgroup_size(256)
 fn average(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let inside = workgroup_index(group, groups) < params.profiles * params.tiles;
-    let index = min(workgroup_index(group, groups), params.profiles * params.tiles - 1u);
-    let profile = index / params.tiles;
+    let all = params.blocks * params.tiles;
+    let inside = workgroup_index(group, groups) < all;
+    let index = min(workgroup_index(group, groups), all - 1u);
     let tile = index % params.tiles;
+    let block = blocks[params.first_block + index / params.tiles];
     let rank = tile * TILE + thread * ITEMS;
-    let base = profile * params.entities + rank;
-    var sums: array<f32, 16>;
-    for (var i = 0u; i < ITEMS; i++) {
-        sums[i] = 0.0;
-        if params.first_draw > 0u && rank + i < params.entities {
-            sums[i] = weights[base + i];
-        }
+    var sums = array<Eight, 8>();
+    sums[0] = begun(block, 0u, rank);
+    if most > 1u {
+        sums[1] = begun(block, 1u, rank);
+        sums[2] = begun(block, 2u, rank);
+        sums[3] = begun(block, 3u, rank);
+        sums[4] = begun(block, 4u, rank);
+        sums[5] = begun(block, 5u, rank);
+        sums[6] = begun(block, 6u, rank);
+        sums[7] = begun(block, 7u, rank);
     }
     for (var draw = params.first_draw; draw < params.last_draw; draw++) {
-        draw_tile(thread, tile, draw, profile);
-        let factor = workspace[pair_base() + 3u * (profile * params.draws + draw) + 2u];
-        for (var i = 0u; i < ITEMS; i++) {
-            sums[i] += value[i] * factor;
+        let at = places(thread, tile, draw, block.stream);
+        sums[0] = added(sums[0], block, 0u, draw, at);
+        if most > 1u {
+            sums[1] = added(sums[1], block, 1u, draw, at);
+            sums[2] = added(sums[2], block, 2u, draw, at);
+            sums[3] = added(sums[3], block, 3u, draw, at);
+            sums[4] = added(sums[4], block, 4u, draw, at);
+            sums[5] = added(sums[5], block, 5u, draw, at);
+            sums[6] = added(sums[6], block, 6u, draw, at);
+            sums[7] = added(sums[7], block, 7u, draw, at);
         }
     }
-    for (var i = 0u; i < ITEMS; i++) {
-        if inside && rank + i < params.entities {
-            weights[base + i] = sums[i];
-        }
+    if !inside {
+        return;
+    }
+    put(block, 0u, rank, sums[0]);
+    if most > 1u {
+        put(block, 1u, rank, sums[1]);
+        put(block, 2u, rank, sums[2]);
+        put(block, 3u, rank, sums[3]);
+        put(block, 4u, rank, sums[4]);
+        put(block, 5u, rank, sums[5]);
+        put(block, 6u, rank, sums[6]);
+        put(block, 7u, rank, sums[7]);
     }
 }
 

@@ -28,7 +28,8 @@ pub(super) fn profiles(context: &SizingContext<'_>, action: &Action, draws: u32)
             draws,
             seed: context.seed,
             // A stream of its own for each segment and side.
-            first_action: 2 * context.segment as u32 + index,
+            first_stream: 2 * context.segment as u32 + index,
+            profiles_per_stream: 1,
             out: &mut weights,
             workspace: &mut workspace,
         })?;

@@ -15,10 +15,11 @@ const DRAWS: u32 = 100;
 const ACTIONS: usize = 64;
 
 pub fn sample(device: &Device, meter: &mut dyn Meter, entities: usize) -> Result<()> {
-    sample_of(device, meter, entities, (Distribution::PowerLaw, 1))?;
-    sample_of(device, meter, entities, (Distribution::TruncatedNormal, 1))?;
+    sample_of(device, meter, entities, (Distribution::PowerLaw, 1, 1))?;
+    sample_of(device, meter, entities, (Distribution::TruncatedNormal, 1, 1))?;
     if device.as_gpu().is_some_and(|gpu| !gpu.is_software()) && entities <= 1_000_000 {
-        sample_of(device, meter, entities, (Distribution::PowerLaw, ACTIONS))?;
+        sample_of(device, meter, entities, (Distribution::PowerLaw, ACTIONS, 1))?;
+        sample_of(device, meter, entities, (Distribution::PowerLaw, ACTIONS, ACTIONS))?;
     }
     Ok(())
 }
@@ -27,10 +28,14 @@ fn sample_of(
     device: &Device,
     meter: &mut dyn Meter,
     entities: usize,
-    (distribution, actions): (Distribution, usize),
+    (distribution, actions, profiles_per_stream): (Distribution, usize, usize),
 ) -> Result<()> {
     let profiles = vec![Profile { distribution, alpha: distribution.alpha(0.1) }; actions];
-    let kind = if actions == 1 { String::new() } else { format!("{actions} x ") };
+    let kind = match (actions, profiles_per_stream) {
+        (1, _) => String::new(),
+        (_, 1) => format!("{actions} x "),
+        _ => format!("{actions} with common numbers x "),
+    };
     let bytes = 4 * (actions * entities) as u64;
     let case = Case::new(format!("{kind}{entities} entities, {DRAWS} draws, {distribution}"), bytes);
     let mut out = Buffer::zeroed(device, actions * entities)?;
@@ -38,7 +43,10 @@ fn sample_of(
     let mut workspace = Buffer::zeroed(device, needed)?;
     let run = &mut || {
         let (profiles, entities, out, workspace) = (&profiles[..], entities as u32, &mut out, &mut workspace);
-        finish(device, Sample { profiles, entities, draws: DRAWS, seed: 1, first_action: 0, out, workspace })
+        let profiles_per_stream = profiles_per_stream as u32;
+        let sample =
+            Sample { profiles, entities, draws: DRAWS, seed: 1, first_stream: 0, profiles_per_stream, out, workspace };
+        finish(device, sample)
     };
     run()?;
     // Draw, sort, normalise, average: other draws than ours.

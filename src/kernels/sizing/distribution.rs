@@ -140,8 +140,9 @@ pub(super) struct Constants {
 }
 
 impl Constants {
-    pub(super) fn words(&self) -> [u32; 6] {
-        [self.kind, self.a.to_bits(), self.b.to_bits(), self.c.to_bits(), self.d.to_bits(), self.e.to_bits()]
+    /// With the row that they are for, as the shader reads them.
+    pub(super) fn words(&self, row: u32) -> [u32; 6] {
+        [row, self.a.to_bits(), self.b.to_bits(), self.c.to_bits(), self.d.to_bits(), self.e.to_bits()]
     }
 }
 

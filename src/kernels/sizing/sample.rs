@@ -6,12 +6,16 @@
 //! ```text
 //! weights[k] = mean over the draws of x_k / (sum over j of x_j)
 //! ```
-//! with `E = -ln U` and `U` from the Philox counter `(rank / 4, draw, action, Purpose::Sizes)`. The formulas of `F^-1`
+//! with `E = -ln U` and `U` from the Philox counter `(rank / 4, draw, stream, Purpose::Sizes)`. The formulas of `F^-1`
 //! stand at [`Distribution`].
 //!
+//! Row k is of stream `first_stream + k / profiles_per_stream`. Profiles of one stream are drawn with common random numbers: what differs
+//! between their rows is the profiles' doing alone, which compares the actions of a search with less noise, and the numbers are generated once
+//! for up to eight of them.
+//!
 //! # Shapes
-//! `out` is `[K, n]`; row `k` is a function of its profile, `n`, `R`, the seed and `first_action + k`, and of nothing
-//! else: a batch may be split.
+//! `out` is `[K, n]`; a row is a function of its profile, `n`, `R`, the seed and its stream, and of nothing else: a batch may be split
+//! between streams.
 //!
 //! # Numerics
 //! f32. `U` has 23 bits and is never 0 or 1. `u_k` is summed from its own end, never as `1 - v_k`. Draws below 1e-30 of
@@ -22,12 +26,16 @@
 //! of threads.
 //!
 //! # Cost
-//! `K * R * n` draws, each generated three times on a GPU (nothing of size `R * n` is stored) and once on the CPU
-//! (which holds `4n` bytes for each of twice as many draws as there are threads). 7 dispatches and one for each 64 draws.
+//! `K * R * n` draws. On a GPU the spacings of a stream are generated once, and twice more for every eight profiles of a family and stream
+//! (nothing of size `R * n` is stored), on the CPU once (which holds `4n` bytes, or twice that where a stream has several profiles, for each
+//! of twice as many draws as there are threads). 6 dispatches, and for each family one and one for each 64 draws.
 //!
 //! # Source
 //! Qu et al., CIKM 2024, arXiv 2407.15411 (profiles); order statistics by spacings: Devroye,
-//! "Non-Uniform Random Variate Generation" (1986), V.3.
+//! "Non-Uniform Random Variate Generation" (1986), V.3; common random numbers: Glasserman and Yao, "Some guidelines and guarantees for common
+//! random numbers", Management Science 38 (1992).
+
+use std::ops::Range;
 
 use crate::Result;
 use crate::device::{Access, Binding, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
@@ -40,8 +48,9 @@ mod cpu;
 
 const SCRATCH: &[(u32, Access)] = &[(3, Access::Write)];
 const SPACINGS: &[(u32, Access)] = SCRATCH;
-const DRAWS: &[(u32, Access)] = &[(1, Access::Read), (2, Access::Read), (3, Access::Write)];
-const AVERAGE: &[(u32, Access)] = &[(1, Access::Read), (2, Access::Read), (3, Access::Write), (4, Access::Write)];
+const DRAWS: &[(u32, Access)] = &[(1, Access::Read), (2, Access::Read), (3, Access::Write), (5, Access::Read)];
+const AVERAGE: &[(u32, Access)] =
+    &[(1, Access::Read), (2, Access::Read), (3, Access::Write), (4, Access::Write), (5, Access::Read)];
 const MINIMA: &[(u32, Access)] = &[(3, Access::Write), (4, Access::Write)];
 
 pub(crate) static SHADER: Shader = Shader {
@@ -64,21 +73,26 @@ params! {
     struct Params {
         entities: u32,
         profiles: u32,
+        streams: u32,
         draws: u32,
         tiles: u32,
         seed_low: u32,
         seed_high: u32,
-        first_action: u32,
+        first_stream: u32,
+        first_block: u32,
+        blocks: u32,
         first_draw: u32,
         last_draw: u32,
     }
 }
 
 /// Ranks of a workgroup.
-const TILE: u32 = 256 * 16;
-/// Draws that one dispatch averages: about 150 loop trips each.
+const TILE: u32 = 256 * 8;
+/// Profiles of one family and stream whose sums a thread keeps.
+const BLOCK: usize = 8;
+/// Draws that one dispatch averages.
 const WINDOW: u32 = 64;
-const _: () = assert!(WINDOW * 200 <= MAX_TRIPS);
+const _: () = assert!(WINDOW * 16 <= MAX_TRIPS);
 /// Least draw, and its logarithm: above the subnormal numbers, which devices treat differently.
 const LEAST: f32 = 1e-30;
 const LEAST_EXPONENT: f32 = -69.0;
@@ -94,8 +108,10 @@ pub struct Sample<'a> {
     pub draws: u32,
     /// Seed of the random stream.
     pub seed: u64,
-    /// Index of the first profile in the stream, so that separate calls can draw separate numbers.
-    pub first_action: u32,
+    /// Stream of the first profile's random numbers, so that separate calls can draw separate ones.
+    pub first_stream: u32,
+    /// Neighbouring profiles that share a stream, at least 1: with 1 every profile has its own, with `K` or more all have the same.
+    pub profiles_per_stream: u32,
     /// `K * n` weights; every one is written.
     pub out: &'a mut Buffer<f32>,
     /// At least [`Sample::workspace_len`] values; what it holds afterwards is not specified. The CPU does not use it.
@@ -120,6 +136,8 @@ impl Kernel for Sample<'_> {
     fn check(&self) -> Result<()> {
         check::domain(Self::NAME, "draws", self.draws, self.draws > 0, "at least 1")?;
         check::domain(Self::NAME, "entities", self.entities, self.entities < u32::MAX, "below 2^32 - 1")?;
+        let shared = self.profiles_per_stream;
+        check::domain(Self::NAME, "profiles_per_stream", shared, shared > 0, "at least 1")?;
         self.profiles.iter().try_for_each(|profile| profile.check(Self::NAME))?;
         check::len(Self::NAME, "out", self.out.len(), self.profiles.len() as u64 * u64::from(self.entities))?;
         if self.out.as_wgpu().is_some() {
@@ -135,32 +153,41 @@ impl Kernel for Sample<'_> {
         if self.out.is_empty() {
             return Ok(());
         }
-        let words: Vec<u32> = self.profiles.iter().flat_map(|p| p.constants(self.entities).words()).collect();
-        let profiles = gpu.create_filled(Self::NAME, wgpu::BufferUsages::STORAGE, bytemuck::cast_slice(&words));
+        let batch = Batch::of(self.profiles, self.profiles_per_stream);
+        let filled =
+            |words: &[u32]| gpu.create_filled(Self::NAME, wgpu::BufferUsages::STORAGE, bytemuck::cast_slice(words));
+        let words: Vec<u32> =
+            batch.order.iter().flat_map(|&k| self.profiles[k].constants(self.entities).words(k as u32)).collect();
+        let profiles = filled(&words);
+        let blocks = filled(batch.blocks.as_flattened());
         let tiles = tiles(self.entities);
         let count = self.profiles.len() as u64;
-        let pairs = count * u64::from(self.draws);
-        let mut launch = |entry, groups: u64, first_draw, last_draw| {
+        let streams = count.div_ceil(self.profiles_per_stream.into());
+        let mut launch = |entry, groups: u64, family: &Family, draws: Range<u32>| {
             let bindings = SHADER.entry(entry).bindings.iter().map(|(binding, _)| match binding {
                 1 => Binding { arg: "profiles", gpu: Some((gpu, &profiles)) },
                 2 => Binding { arg: "normal_table", gpu: Some((gpu, gpu.normal_table())) },
                 3 => self.workspace.binding("workspace"),
-                _ => self.out.binding("out"),
+                4 => self.out.binding("out"),
+                _ => Binding { arg: "blocks", gpu: Some((gpu, &blocks)) },
             });
             Launch {
                 shader: &SHADER,
                 entry,
-                constants: &[],
+                constants: &[("kind", f64::from(family.kind)), ("most", family.most as f64)],
                 params: Params {
                     entities: self.entities,
                     profiles: self.profiles.len() as u32,
+                    streams: streams as u32,
                     draws: self.draws,
                     tiles,
                     seed_low: self.seed as u32,
                     seed_high: (self.seed >> 32) as u32,
-                    first_action: self.first_action,
-                    first_draw,
-                    last_draw,
+                    first_stream: self.first_stream,
+                    first_block: family.blocks.start as u32,
+                    blocks: family.blocks.len() as u32,
+                    first_draw: draws.start,
+                    last_draw: draws.end,
                 }
                 .words(),
                 bindings: &bindings.collect::<Vec<_>>(),
@@ -168,24 +195,69 @@ impl Kernel for Sample<'_> {
             }
             .record(gpu, list)
         };
-        let tiles = u64::from(tiles);
-        launch("tile_spacings", pairs * tiles, 0, 0)?;
-        launch("carries", pairs, 0, 0)?;
-        launch("tile_draws", pairs * tiles, 0, 0)?;
-        launch("factors", pairs, 0, 0)?;
-        for first in (0..self.draws).step_by(WINDOW as usize) {
-            launch("average", count * tiles, first, self.draws.min(first.saturating_add(WINDOW)))?;
+        let (tiles, draws) = (u64::from(tiles), u64::from(self.draws));
+        let every = &Family { kind: 0, most: 1, blocks: 0..0 };
+        launch("tile_spacings", streams * draws * tiles, every, 0..0)?;
+        launch("carries", streams * draws, every, 0..0)?;
+        for family in &batch.families {
+            launch("tile_draws", family.blocks.len() as u64 * draws * tiles, family, 0..0)?;
         }
-        launch("tile_minima", count * tiles, 0, 0)?;
-        launch("minima", count, 0, 0)?;
-        launch("descend", count * tiles, 0, 0)
+        launch("factors", count * draws, every, 0..0)?;
+        for family in &batch.families {
+            for first in (0..self.draws).step_by(WINDOW as usize) {
+                let window = first..self.draws.min(first.saturating_add(WINDOW));
+                launch("average", family.blocks.len() as u64 * tiles, family, window)?;
+            }
+        }
+        launch("tile_minima", count * tiles, every, 0..0)?;
+        launch("minima", count, every, 0..0)?;
+        launch("descend", count * tiles, every, 0..0)
     }
 
     fn twin(self) -> Result<()> {
-        let draws =
-            Draws { entities: self.entities, draws: self.draws, seed: self.seed, first_action: self.first_action };
+        let Self { entities, draws, seed, first_stream, profiles_per_stream, .. } = self;
+        let draws = Draws { entities, draws, seed, first_stream, profiles_per_stream };
         sample(self.profiles, draws, self.out.host_mut(Self::NAME, "out")?);
         Ok(())
+    }
+}
+
+/// Profiles of a batch by family and stream.
+struct Batch {
+    /// Their rows.
+    order: Vec<usize>,
+    /// Runs of these of one family and stream: where each begins, how many it has, and the stream.
+    blocks: Vec<[u32; 3]>,
+    families: Vec<Family>,
+}
+
+/// The blocks of a family.
+struct Family {
+    kind: u32,
+    most: usize,
+    blocks: Range<usize>,
+}
+
+impl Batch {
+    fn of(profiles: &[Profile], profiles_per_stream: u32) -> Self {
+        let kind = |k: usize| profiles[k].distribution as u32;
+        let stream = |k: usize| k as u32 / profiles_per_stream;
+        let mut order: Vec<usize> = (0..profiles.len()).collect();
+        order.sort_by_key(|&k| (kind(k), stream(k)));
+        let mut batch = Self { order: Vec::new(), blocks: Vec::new(), families: Vec::new() };
+        for family in order.chunk_by(|&a, &b| kind(a) == kind(b)) {
+            let start = batch.blocks.len();
+            for run in family.chunk_by(|&a, &b| stream(a) == stream(b)) {
+                for block in run.chunks(BLOCK) {
+                    batch.blocks.push([batch.order.len() as u32, block.len() as u32, stream(block[0])]);
+                    batch.order.extend(block);
+                }
+            }
+            let blocks = start..batch.blocks.len();
+            let most = if batch.blocks[start..].iter().any(|block| block[1] > 1) { BLOCK } else { 1 };
+            batch.families.push(Family { kind: kind(family[0]), most, blocks });
+        }
+        batch
     }
 }
 

@@ -27,14 +27,16 @@ pub struct Draws {
     pub draws: u32,
     /// Seed of the random stream.
     pub seed: u64,
-    /// Index of the first profile in the stream.
-    pub first_action: u32,
+    /// Stream of the first profile's random numbers.
+    pub first_stream: u32,
+    /// Neighbouring profiles that share a stream, at least 1.
+    pub profiles_per_stream: u32,
 }
 
 /// The CPU twin of [`Sample`](super::Sample) on slices: `out` is `[profiles, entities]`.
 ///
 /// # Panics
-/// When `out` has another length.
+/// When `out` has another length, or no profile shares a stream.
 pub fn sample(profiles: &[Profile], draws: Draws, out: &mut [f32]) {
     let n = draws.entities as usize;
     assert_eq!(out.len(), profiles.len() * n, "out is [profiles, entities]");
@@ -42,72 +44,161 @@ pub fn sample(profiles: &[Profile], draws: Draws, out: &mut [f32]) {
         return;
     }
     let threads = rayon::current_num_threads();
-    let rows = out.par_chunks_exact_mut(n).zip(profiles).enumerate();
-    // Enough profiles to go round: a thread each. Else the draws of a profile are shared out. The order of every sum is
+    let shared = draws.profiles_per_stream as usize;
+    // Enough streams to go round: a thread each. Else the draws of a stream are shared out. The order of every sum is
     // the same either way.
-    if profiles.len() >= 2 * threads {
-        rows.for_each(|(k, (row, profile))| average(profile, k, draws, 1, row));
+    if profiles.len().div_ceil(shared) >= 2 * threads {
+        let streams = out.par_chunks_mut(n.saturating_mul(shared)).zip(profiles.par_chunks(shared)).enumerate();
+        streams.for_each(|(k, (rows, profiles))| average(profiles, k, draws, 1, rows));
     } else {
         let wave = (WAVE_ELEMENTS / n).max(2 * threads);
-        for (k, (row, profile)) in out.chunks_exact_mut(n).zip(profiles).enumerate() {
-            average(profile, k, draws, wave, row);
-        }
+        let streams = out.chunks_mut(n.saturating_mul(shared)).zip(profiles.chunks(shared)).enumerate();
+        streams.for_each(|(k, (rows, profiles))| average(profiles, k, draws, wave, rows));
     }
 }
 
-/// The mean of all draws of one profile, `wave` of them at a time.
-fn average(profile: &Profile, k: usize, draws: Draws, wave: usize, row: &mut [f32]) {
-    let Draws { entities, draws, seed, first_action } = draws;
-    let action = first_action.wrapping_add(k as u32);
-    let constants = profile.constants(entities);
+/// A draw on its way: the spacings that all profiles share, the draws of one of them (in the place of the spacings, where there is no
+/// other), and what sums them to their share of the mean.
+struct Slot {
+    spacings: Vec<Tile>,
+    total: f64,
+    draws: Vec<Tile>,
+    scale: f32,
+}
+
+/// The mean of all draws of the profiles of a stream, `wave` of them at a time.
+fn average(profiles: &[Profile], k: usize, draws: Draws, wave: usize, rows: &mut [f32]) {
+    let Draws { entities, draws, seed, first_stream, .. } = draws;
+    let stream = |draw| Stream { key: rng::key(seed), stream: first_stream.wrapping_add(k as u32), draw };
+    let n = entities as usize;
     // One spacing more than ranks.
-    let tiles = entities as usize / TILE + 1;
-    let wave = wave.min(draws as usize);
-    let mut slots: Vec<(Vec<Tile>, f32)> = (0..wave).map(|_| (vec![[0.0; TILE]; tiles], 0.0)).collect();
-    let mut sums: Vec<Tile> = vec![[0.0; TILE]; tiles];
-    let draw = |index: u32, (tiles, scale): &mut (Vec<Tile>, f32)| {
-        let stream = Stream { key: rng::key(seed), action, draw: index };
-        let sum = Arch::new().dispatch(Draw { constants, stream, n: entities, tiles });
-        *scale = (1.0 / (sum * f64::from(draws))) as f32;
-    };
-    let add = |slots: &[(Vec<Tile>, f32)], t: usize, sum: &mut Tile| {
-        for (tiles, scale) in slots {
-            for (sum, x) in sum.iter_mut().zip(&tiles[t]) {
-                *sum += x * scale;
-            }
-        }
-    };
-    for first in (0..draws).step_by(wave.max(1)) {
-        let slots = &mut slots[..wave.min((draws - first) as usize)];
-        if slots.len() == 1 {
-            draw(first, &mut slots[0]);
-            sums.iter_mut().enumerate().for_each(|(t, sum)| add(slots, t, sum));
-        } else {
-            slots.par_iter_mut().enumerate().for_each(|(i, slot)| draw(first + i as u32, slot));
-            sums.par_iter_mut().with_min_len(64).enumerate().for_each(|(t, sum)| add(slots, t, sum));
+    let tiles = n / TILE + 1;
+    let alone = profiles.len() == 1;
+    let empty = |tiles: usize| vec![[0.0; TILE]; tiles];
+    let slot = |_| Slot { spacings: empty(tiles), total: 0.0, draws: empty(if alone { 0 } else { tiles }), scale: 0.0 };
+    let mut slots: Vec<Slot> = (0..wave.min(draws as usize)).map(slot).collect();
+    let mut rows: Vec<Sums<'_>> = rows.chunks_exact_mut(n).map(Sums::new).collect();
+    for first in (0..draws).step_by(slots.len().max(1)) {
+        let count = slots.len().min((draws - first) as usize);
+        let slots = &mut slots[..count];
+        each(slots, |i, slot| {
+            let (stream, tiles) = (stream(first + i as u32), &mut slot.spacings[..]);
+            slot.total = Arch::new().dispatch(Spacings { stream, n: entities, tiles });
+        });
+        for (profile, row) in profiles.iter().zip(&mut rows) {
+            let constants = profile.constants(entities);
+            each(slots, |_, Slot { spacings, total, draws: own, scale }| {
+                let (source, tiles) = if alone { (None, spacings) } else { (Some(&spacings[..]), own) };
+                let sum = Arch::new().dispatch(Draw { constants, total: *total, n: entities, source, tiles });
+                *scale = (1.0 / (sum * f64::from(draws))) as f32;
+            });
+            row.add(slots, alone);
         }
     }
-    let mut least = f32::INFINITY;
-    for (ranks, sum) in row.chunks_mut(TILE).zip(&sums) {
-        for (i, weight) in ranks.iter_mut().enumerate() {
-            least = least.min(sum[i % STEPS * LANES + i / STEPS]);
-            *weight = least;
+    rows.into_iter().for_each(Sums::finish);
+}
+
+/// Tells the slots' numbers; a thread each, where there are several.
+fn each(slots: &mut [Slot], work: impl Fn(usize, &mut Slot) + Sync) {
+    match slots {
+        [slot] => work(0, slot),
+        _ => slots.par_iter_mut().enumerate().for_each(|(i, slot)| work(i, slot)),
+    }
+}
+
+/// The sums of a row's draws: tile by tile in its own memory, but for what is left of the last.
+struct Sums<'a> {
+    whole: &'a mut [Tile],
+    rest: &'a mut [f32],
+    last: Tile,
+}
+
+impl<'a> Sums<'a> {
+    fn new(row: &'a mut [f32]) -> Self {
+        row.fill(0.0);
+        let (whole, rest) = row.as_chunks_mut();
+        Self { whole, rest, last: [0.0; TILE] }
+    }
+
+    /// Adds draws, one after the other.
+    fn add(&mut self, slots: &[Slot], alone: bool) {
+        let add = |t: usize, sums: &mut Tile| {
+            for slot in slots {
+                let tiles = if alone { &slot.spacings } else { &slot.draws };
+                for (sum, x) in sums.iter_mut().zip(&tiles[t]) {
+                    *sum += x * slot.scale;
+                }
+            }
+        };
+        add(self.whole.len(), &mut self.last);
+        match slots.len() {
+            1 => self.whole.iter_mut().enumerate().for_each(|(t, sums)| add(t, sums)),
+            _ => self.whole.par_iter_mut().with_min_len(64).enumerate().for_each(|(t, sums)| add(t, sums)),
         }
+    }
+
+    /// Puts the ranks in order, each weight at most the one before it.
+    fn finish(self) {
+        let mut least = f32::INFINITY;
+        let mut descend = |sums: &Tile, ranks: &mut [f32]| {
+            for (i, weight) in ranks.iter_mut().enumerate() {
+                least = least.min(sums[i % STEPS * LANES + i / STEPS]);
+                *weight = least;
+            }
+        };
+        for tile in self.whole {
+            let sums = *tile;
+            descend(&sums, tile);
+        }
+        descend(&self.last, self.rest);
     }
 }
 
 #[derive(Clone, Copy)]
 struct Stream {
     key: [u32; 2],
-    action: u32,
+    stream: u32,
     draw: u32,
 }
 
-/// One draw, sorted, not normalised; gives its sum. Compiled for the vectors that there are: all it calls has to be inlined.
-struct Draw<'a> {
-    constants: Constants,
+/// The spacings of a draw; gives their sum. Compiled for the vectors that there are: all it calls has to be inlined.
+struct Spacings<'a> {
     stream: Stream,
     n: u32,
+    tiles: &'a mut [Tile],
+}
+
+impl NullaryFnOnce for Spacings<'_> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn call(self) -> f64 {
+        let Self { stream, n, tiles } = self;
+        let last = tiles.len() - 1;
+        let mut total = 0.0;
+        for (t, tile) in tiles.iter_mut().enumerate() {
+            spacings(stream, t as u32, tile);
+            if t == last {
+                (0..TILE).filter(|&i| rank(last, i) > n as usize).for_each(|i| tile[i] = 0.0);
+            }
+            total = lane_sums(tile).iter().fold(total, |total, &sum| total + f64::from(sum));
+        }
+        total
+    }
+}
+
+/// The rank of a tile's entry.
+#[inline(always)]
+fn rank(tile: usize, i: usize) -> usize {
+    tile * TILE + i % LANES * STEPS + i / LANES
+}
+
+/// Spacings, in their place or from a source, to one sorted draw, not normalised; gives its sum.
+struct Draw<'a> {
+    constants: Constants,
+    total: f64,
+    n: u32,
+    source: Option<&'a [Tile]>,
     tiles: &'a mut [Tile],
 }
 
@@ -116,18 +207,9 @@ impl NullaryFnOnce for Draw<'_> {
 
     #[inline(always)]
     fn call(self) -> f64 {
-        let Self { constants, stream, n, tiles } = self;
+        let Self { constants, total, n, source, tiles } = self;
         let last = tiles.len() - 1;
-        let rank = |i: usize| last * TILE + i % LANES * STEPS + i / LANES;
-        let mut total = 0.0;
-        for (t, tile) in tiles.iter_mut().enumerate() {
-            spacings(stream, t as u32, tile);
-            if t == last {
-                (0..TILE).filter(|&i| rank(i) > n as usize).for_each(|i| tile[i] = 0.0);
-            }
-            total = lane_sums(tile).iter().fold(total, |total, &sum| total + f64::from(sum));
-        }
-        let first = f64::from(tiles[0][0]);
+        let first = f64::from(source.unwrap_or(tiles)[0][0]);
         let map = Map {
             constants,
             per_total: (1.0 / total) as f32,
@@ -137,6 +219,9 @@ impl NullaryFnOnce for Draw<'_> {
         };
         let (mut before, mut sum) = (0.0, 0.0);
         for (t, tile) in tiles.iter_mut().enumerate() {
+            if let Some(source) = source {
+                *tile = source[t];
+            }
             let (mut prefix, mut suffix) = ([0.0; LANES], [0.0; LANES]);
             // The carries in f64: prefix and suffix both keep their relative accuracy, however small.
             for ((lane, prefix), suffix) in lane_sums(tile).into_iter().zip(&mut prefix).zip(&mut suffix) {
@@ -146,7 +231,7 @@ impl NullaryFnOnce for Draw<'_> {
             }
             map.tile(tile, prefix, suffix);
             if t == last {
-                (0..TILE).filter(|&i| rank(i) >= n as usize).for_each(|i| tile[i] = 0.0);
+                (0..TILE).filter(|&i| rank(last, i) >= n as usize).for_each(|i| tile[i] = 0.0);
             }
             sum = lane_sums(tile).iter().fold(sum, |sum, &x| sum + f64::from(x));
         }
@@ -188,7 +273,7 @@ fn philox(first: u32, stream: Stream, out: &mut [[u32; CALLS]; 4]) {
     let [out0, out1, out2, out3] = out;
     for i in 0..CALLS {
         let counter = first + (i % LANES * (STEPS / 4) + i / LANES) as u32;
-        let words = rng::philox([counter, stream.draw, stream.action, Purpose::Sizes as u32], stream.key);
+        let words = rng::philox([counter, stream.draw, stream.stream, Purpose::Sizes as u32], stream.key);
         [out0[i], out1[i], out2[i], out3[i]] = words;
     }
 }

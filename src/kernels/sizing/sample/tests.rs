@@ -14,7 +14,17 @@ const PROFILES: [Profile; 7] = [
     Profile { distribution: Distribution::LogNormal, alpha: 0.5 },
 ];
 
-fn sampled(device: &Device, profiles: &[Profile], entities: u32, draws: u32, first_action: u32) -> Vec<f32> {
+fn sampled(device: &Device, profiles: &[Profile], entities: u32, draws: u32, first_stream: u32) -> Vec<f32> {
+    sampled_from(device, profiles, entities, draws, (first_stream, 1))
+}
+
+fn sampled_from(
+    device: &Device,
+    profiles: &[Profile],
+    entities: u32,
+    draws: u32,
+    (first_stream, profiles_per_stream): (u32, u32),
+) -> Vec<f32> {
     let mut out = poisoned(device, profiles.len() * entities as usize);
     let mut workspace = poisoned(device, Sample::workspace_len(profiles.len(), entities, draws));
     Sample {
@@ -22,7 +32,8 @@ fn sampled(device: &Device, profiles: &[Profile], entities: u32, draws: u32, fir
         entities,
         draws,
         seed: 0x1234_5678_9ABC,
-        first_action,
+        first_stream,
+        profiles_per_stream,
         out: &mut out,
         workspace: &mut workspace,
     }
@@ -43,12 +54,12 @@ fn quantile(upper: f64) -> f64 {
 }
 
 /// The module's formulas in f64, on the same random words.
-fn oracle(profile: &Profile, n: usize, draws: u32, action: u32) -> Vec<f32> {
+fn oracle(profile: &Profile, n: usize, draws: u32, stream: u32) -> Vec<f32> {
     let alpha = f64::from(profile.alpha);
     let mut mean = vec![0.0f64; n];
     for draw in 0..draws {
         let spacing = |rank: usize| {
-            let words = philox([rank as u32 / 4, draw, action, Purpose::Sizes as u32], key(0x1234_5678_9ABC));
+            let words = philox([rank as u32 / 4, draw, stream, Purpose::Sizes as u32], key(0x1234_5678_9ABC));
             -((f64::from(words[rank % 4] >> 9) + 0.5) / 8_388_608.0).ln()
         };
         let spacings: Vec<f64> = (0..=n).map(spacing).collect();
@@ -94,15 +105,15 @@ fn check_rows(weights: &[f32], n: usize) {
 }
 
 /// Against the oracle, with the normal table's error of 2e-5 sigma on top.
-fn against_oracle(device: &Device, n: u32, draws: u32) {
-    let got = sampled(device, &PROFILES, n, draws, 5);
+fn against_oracle(device: &Device, profiles: &[Profile], n: u32, draws: u32, profiles_per_stream: u32) {
+    let got = sampled_from(device, profiles, n, draws, (5, profiles_per_stream));
     check_rows(&got, n as usize);
-    for (k, profile) in PROFILES.iter().enumerate() {
+    for (k, profile) in profiles.iter().enumerate() {
         let table = match profile.distribution {
             Distribution::TruncatedNormal | Distribution::LogNormal => 4e-5,
             _ => 0.0,
         };
-        let want = oracle(profile, n as usize, draws, 5 + k as u32);
+        let want = oracle(profile, n as usize, draws, 5 + k as u32 / profiles_per_stream);
         let row = &got[k * n as usize..(k + 1) * n as usize];
         assert_close(&format!("{profile:?} n {n}"), row, &want, |i| 4e-5 * want[i] + (1e-6 + table) / n as f32);
     }
@@ -110,16 +121,23 @@ fn against_oracle(device: &Device, n: u32, draws: u32) {
 
 fn parity(device: &Device) {
     for n in [0, 1, 2, 255, 256, 257, 4095, 4096, 4097] {
-        against_oracle(device, n, 3);
+        against_oracle(device, &PROFILES, n, 3, 1);
     }
-    against_oracle(device, 20_011, 2);
+    against_oracle(device, &PROFILES, 20_011, 2, 1);
+    // Two families interleaved, in streams of 21: blocks of eight, eight and five, of three and of none.
+    let profile = |k: u32| {
+        let distribution = if k % 7 == 3 { Distribution::Pareto } else { Distribution::PowerLaw };
+        Profile { distribution, alpha: 2.0 + k as f32 }
+    };
+    let many: Vec<Profile> = (0..43).map(profile).collect();
+    against_oracle(device, &many, 3001, 2, 21);
 }
 
 #[test]
 fn weights_match_the_f64_oracle() {
     devices().iter().for_each(parity);
     // A folded grid has workgroups past the last.
-    gpu().into_iter().for_each(|gpu| against_oracle(&Device::Gpu(gpu.with_max_groups(8)), 5000, 3));
+    gpu().into_iter().for_each(|gpu| against_oracle(&Device::Gpu(gpu.with_max_groups(8)), &PROFILES, 5000, 3, 2));
 }
 
 /// Past one window of draws, and past one chunk of tiles a thread.
@@ -132,6 +150,19 @@ fn devices_agree_on_many_draws_and_many_tiles() {
         let got = sampled(&Device::Gpu(gpu.clone()), &profile, n, draws, 0);
         check_rows(&got, n as usize);
         assert_close(&format!("n {n} draws {draws}"), &got, &want, |i| 4e-5 * want[i] + 1e-5 / n as f32);
+    }
+}
+
+#[test]
+fn profiles_of_a_stream_are_drawn_with_the_same_numbers() {
+    for device in devices() {
+        let shared = sampled_from(&device, &PROFILES, 700, 5, (3, 4));
+        let rows: Vec<f32> =
+            (0..PROFILES.len()).flat_map(|k| sampled(&device, &PROFILES[k..=k], 700, 5, 3 + k as u32 / 4)).collect();
+        assert_close("each by itself", &shared, &rows, |i| 1e-6 * rows[i]);
+        assert_same("again", &sampled_from(&device, &PROFILES, 700, 5, (3, 4)), &shared);
+        let same = sampled_from(&device, &[PROFILES[1]; 11], 700, 5, (3, u32::MAX));
+        assert!(same.chunks(700).all(|row| row == &same[..700]), "mismatch: equal profiles of a stream");
     }
 }
 
@@ -182,7 +213,7 @@ fn a_power_law_has_its_expected_order_statistics() {
 }
 
 #[test]
-fn rows_depend_on_their_index_in_the_stream_alone() {
+fn rows_depend_on_their_stream_alone() {
     for device in devices() {
         let all = sampled(&device, &PROFILES, 700, 5, 3);
         assert_same("same seed", &sampled(&device, &PROFILES, 700, 5, 3), &all);
@@ -197,7 +228,7 @@ fn rows_depend_on_their_index_in_the_stream_alone() {
 fn the_number_of_threads_changes_no_bit() {
     let run = |threads: usize, profiles: &[Profile], n| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| sampled(&Device::cpu(), profiles, n, 7, 0))
+        pool.install(|| sampled_from(&Device::cpu(), profiles, n, 7, (0, 2)))
     };
     for n in [300, 90_000] {
         let want = run(1, &PROFILES[..3], n);
@@ -226,16 +257,31 @@ fn mutants_are_rejected() {
     assert_rejects(
         SHADER.name,
         &[
-            ("if rank + i + j <= params.entities {", "if rank + i + j < params.entities {"),
+            ("low + 4u <= last", "low + 4u < last"),
+            ("low <= last", "low < last"),
+            ("rank / 4u + 1u, draw", "rank / 4u, draw"),
+            ("s.high.y = s.high.x + spacing.high.y;", "s.high.y = s.high.x;"),
+            ("t.low.w = t.high.x + spacing.high.x;", "t.low.w = t.high.x;"),
+            ("low + 4u < end", "low + 4u <= end"),
             ("result.y = shared_ends[from_half + thread + 1u].y;", "result.y = shared_ends[from_half + thread].y;"),
             ("workspace[after_base() + i - 1u] = after;", "workspace[after_base() + i - 1u] = 0.0;"),
-            ("params.first_action + profile", "params.first_action"),
+            ("params.first_stream + stream", "params.first_stream"),
             ("1.0 / (total * f32(params.draws))", "1.0 / total"),
-            ("sums[i] += value[i] * factor;", "sums[i] = value[i] * factor;"),
+            ("sums.high + x.high * factor", "x.high * factor"),
+            ("sums[7] = added(sums[7], block, 7u, draw, at);", "sums[7] = added(sums[7], block, 6u, draw, at);"),
+            ("part.w = sum_inside(block, i + 3u, rank, at);", "part.w = part.z;"),
+            ("base + (i + thread) * params.draws", "base + thread * params.draws"),
+            ("params.tiles / params.draws]", "params.tiles / params.draws + 1u]"),
             ("least = min(scan_min(thread, least), workspace[index]);", "least = 0.0;"),
             ("let w = u * p.a;", "let w = u;"),
+            ("profiles[block.first + i].row", "(block.first + i)"),
         ],
-        |device| against_oracle(device, 5000, 2),
+        |device| {
+            against_oracle(device, &PROFILES, 5000, 2, 1);
+            let many: Vec<Profile> =
+                (0..20).map(|k| Profile { alpha: 2.0 + k as f32, ..PROFILES[k % 2 * 2] }).collect();
+            against_oracle(device, &many, 2500, 2, 18);
+        },
     );
 }
 
@@ -244,22 +290,25 @@ fn bad_arguments_are_errors() {
     let device = Device::cpu();
     let mut out = poisoned(&device, 4);
     let mut workspace = poisoned(&device, 0);
-    let mut run = |alpha, entities, draws| {
+    let mut run = |alpha, entities, draws, shared| {
         let profiles = [Profile { distribution: Distribution::PowerLaw, alpha }];
         Sample {
             profiles: &profiles,
             entities,
             draws,
             seed: 0,
-            first_action: 0,
+            first_stream: 0,
+            profiles_per_stream: shared,
             out: &mut out,
             workspace: &mut workspace,
         }
         .run(&device)
         .unwrap_err()
     };
-    assert!(matches!(run(f32::NAN, 4, 1), Error::Argument { arg: "alpha", .. }));
-    assert!(matches!(run(1.0, 4, 0), Error::Argument { arg: "draws", .. }));
-    assert!(matches!(run(1.0, 5, 1), Error::Shape { arg: "out", expected: 5, got: 4, .. }));
+    let error = run(1.0, 4, 1, 0);
+    assert!(matches!(error, Error::Argument { arg: "profiles_per_stream", .. }), "{error}");
+    assert!(matches!(run(f32::NAN, 4, 1, 1), Error::Argument { arg: "alpha", .. }));
+    assert!(matches!(run(1.0, 4, 0, 1), Error::Argument { arg: "draws", .. }));
+    assert!(matches!(run(1.0, 5, 1, 1), Error::Shape { arg: "out", expected: 5, got: 4, .. }));
     assert_same("out", &out.read().unwrap(), &poisoned::<f32>(&device, 4).read().unwrap());
 }
