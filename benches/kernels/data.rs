@@ -65,7 +65,12 @@ impl HostRows {
 
     /// The same on a device, with zeroed state.
     pub fn on(&self, device: &Device, state: StateSize) -> Result<Rows> {
-        let mut rows = Rows::zeroed(device, &self.sizes, Layout::default(), state)?;
+        self.laid_out(device, Layout::default(), state)
+    }
+
+    /// The same in another layout.
+    pub fn laid_out(&self, device: &Device, layout: Layout, state: StateSize) -> Result<Rows> {
+        let mut rows = Rows::zeroed(device, &self.sizes, layout, state)?;
         rows.write(&self.values)?;
         Ok(rows)
     }

@@ -18,15 +18,27 @@ const MEAN: u32 = 10;
 const DIMS: u32 = 32;
 
 pub fn lookup(device: &Device, meter: &mut dyn Meter, rows: usize) -> Result<()> {
-    lookup_of(device, meter, rows, (MEAN, DIMS))?;
+    lookup_of(device, meter, rows, (MEAN, DIMS), Layout::default())?;
     // Wide rows, but not gigabytes of them.
-    if rows <= 2_000_000 { lookup_of(device, meter, rows, (64, 128)) } else { Ok(()) }
+    if rows <= 2_000_000 {
+        for aligned in [false, true] {
+            lookup_of(device, meter, rows, (64, 128), Layout { aligned, ..Layout::default() })?;
+        }
+    }
+    Ok(())
 }
 
-fn lookup_of(device: &Device, meter: &mut dyn Meter, rows: usize, (mean, dims): (u32, u32)) -> Result<()> {
+fn lookup_of(
+    device: &Device,
+    meter: &mut dyn Meter,
+    rows: usize,
+    (mean, dims): (u32, u32),
+    layout: Layout,
+) -> Result<()> {
+    let kind = if layout.aligned { "aligned " } else { "" };
     let (count, width) = (rows * 3 / 10, dims as usize);
     let (host, host_ids) = (HostRows::new(ragged(rows, mean)), uniform(count, rows as u32, 1));
-    let (table, ids) = (host.on(device, Default::default())?, upload(device, &host_ids)?);
+    let (table, ids) = (host.laid_out(device, layout, Default::default())?, upload(device, &host_ids)?);
     let read: u64 = host_ids.iter().map(|&id| host.size(id)).sum();
     // An id, where its row begins and ends, and the base of its block.
     let metadata = 12 * count as u64;
@@ -46,7 +58,7 @@ fn lookup_of(device: &Device, meter: &mut dyn Meter, rows: usize, (mean, dims): 
     let case = Case {
         torch: Some(Torch { work: "gather and mask", rows, dims, bag: 1, ids: &host_ids }),
         ..Case::new(
-            format!("{rows} rows of {mean}, {count} ids, padded to {dims}"),
+            format!("{rows} {kind}rows of {mean}, {count} ids, padded to {dims}"),
             4 * read + 4 * u64::from(dims) * count as u64 + metadata,
         )
     };
@@ -70,7 +82,8 @@ fn lookup_of(device: &Device, meter: &mut dyn Meter, rows: usize, (mean, dims): 
         }
     };
     naive();
-    let case = Case::new(format!("{rows} rows of {mean}, {count} ids, packed"), 8 * read + metadata + 4 * count as u64);
+    let case =
+        Case::new(format!("{rows} {kind}rows of {mean}, {count} ids, packed"), 8 * read + metadata + 4 * count as u64);
     meter.measure(case, run, Some(&mut naive))?;
     assert_eq!(out.read()?, want, "table/lookup, packed");
     Ok(())

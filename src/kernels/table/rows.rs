@@ -299,6 +299,12 @@ impl Page {
         ("half", f64::from(u32::from(self.values.format() == Format::F16)))
     }
 
+    /// Whether its rows can be read as f32 four at a time.
+    pub(crate) fn has_aligned_fours(&self) -> bool {
+        let fours = self.place.alignment.is_multiple_of(4) && self.values.len() >= 4;
+        fours && self.values.format() == Format::F32
+    }
+
     pub(crate) fn words(&self) -> &[u32] {
         match &self.mirror {
             Some(words) => words,

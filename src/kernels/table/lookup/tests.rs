@@ -314,6 +314,9 @@ fn mutants_are_rejected() {
             ("four_dims(4u * (i + lanes), 1u)", "four_dims(4u * i + lanes, 1u)"),
             ("if i + lanes < fours {", "if i + 1u < fours {"),
             ("output_fours[b * fours + i] = values;", "output_fours[b * fours + i] = next;"),
+            ("arena_fours[row.start / 4u + i]", "arena_fours[row.start / 4u]"),
+            ("four_dims(4u * i, 1u) < vec4", "four_dims(4u * i, 1u) <= vec4"),
+            ("let next = aligned_four(row, i + lanes);", "let next = aligned_four(row, i);"),
             // Pages.
             ("id - params.first_row < params.rows", "id - params.first_row + 1u < params.rows"),
             ("return row_at(id - params.first_row);", "return row_at(id);"),
