@@ -29,10 +29,10 @@ struct Profile {
     e: f32,
 }
 
-// Profiles of one kind and one stream, whose spacings are generated once.
+// Profiles of one kind and one stream, whose spacings are generated once: at most `most`, or for `tile_draws` all there are.
 struct Block {
     first: u32,
-    count: u32,  // at most `most`
+    count: u32,
     stream: u32,
 }
 
@@ -91,29 +91,37 @@ fn factor_base() -> u32 {
     return tile_base() + params.profiles * params.draws * params.tiles;
 }
 
-// The sums of all threads before, and of all threads after this one.
+// A step of the scan, from one half of the array to the other.
+fn scan_step(thread: u32, step: u32, half: u32) {
+    workgroupBarrier();
+    var ends = shared_ends[half + thread];
+    if thread >= step {
+        ends.x += shared_ends[half + thread - step].x;
+    }
+    if thread + step < 256u {
+        ends.y += shared_ends[half + thread + step].y;
+    }
+    shared_ends[256u - half + thread] = ends;
+}
+
+// The sums of all threads before, and of all threads after this one. Without a loop, like `philox`.
 fn scan_ends(thread: u32, sum: f32) -> vec2<f32> {
     shared_ends[thread] = vec2<f32>(sum, sum);
-    var from_half = 0u;
-    for (var step = 1u; step < 256u; step <<= 1u) {
-        workgroupBarrier();
-        var ends = shared_ends[from_half + thread];
-        if thread >= step {
-            ends.x += shared_ends[from_half + thread - step].x;
-        }
-        if thread + step < 256u {
-            ends.y += shared_ends[from_half + thread + step].y;
-        }
-        from_half = 256u - from_half;
-        shared_ends[from_half + thread] = ends;
-    }
+    scan_step(thread, 1u, 0u);
+    scan_step(thread, 2u, 256u);
+    scan_step(thread, 4u, 0u);
+    scan_step(thread, 8u, 256u);
+    scan_step(thread, 16u, 0u);
+    scan_step(thread, 32u, 256u);
+    scan_step(thread, 64u, 0u);
+    scan_step(thread, 128u, 256u);
     workgroupBarrier();
     var result = vec2<f32>(0.0, 0.0);
     if thread > 0u {
-        result.x = shared_ends[from_half + thread - 1u].x;
+        result.x = shared_ends[thread - 1u].x;
     }
     if thread < 255u {
-        result.y = shared_ends[from_half + thread + 1u].y;
+        result.y = shared_ends[thread + 1u].y;
     }
     workgroupBarrier();
     return result;
@@ -149,10 +157,6 @@ fn sum_fours(thread: u32, sums: vec4<f32>) -> vec4<f32> {
 
 fn ln_four(x: vec4<f32>) -> vec4<f32> {
     return vec4<f32>(ln_plain(x.x), ln_plain(x.y), ln_plain(x.z), ln_plain(x.w));
-}
-
-fn exp_four(x: vec4<f32>) -> vec4<f32> {
-    return vec4<f32>(exp_plain(x.x), exp_plain(x.y), exp_plain(x.z), exp_plain(x.w));
 }
 
 // Four spacings -ln U.
@@ -208,14 +212,16 @@ fn places(thread: u32, tile: u32, draw: u32, stream: u32) -> Places {
     t = Eight(after + t.low, after + t.high);
     switch kind {
         case 0u: {
-            let rest = max(total - first, 1e-6 * total);
-            return Places(Eight(ln_four(t.low / rest), ln_four(t.high / rest)), zeros());
+            let scale = 1.0 / max(total - first, 1e-6 * total);
+            return Places(Eight(ln_four(scale * t.low), ln_four(scale * t.high)), zeros());
         }
         case 1u: {
-            return Places(Eight(ln_four(s.low / first), ln_four(s.high / first)), zeros());
+            let scale = 1.0 / first;
+            return Places(Eight(ln_four(scale * s.low), ln_four(scale * s.high)), zeros());
         }
         default: {
-            return Places(Eight(s.low / total, s.high / total), Eight(t.low / total, t.high / total));
+            let scale = 1.0 / total;
+            return Places(Eight(scale * s.low, scale * s.high), Eight(scale * t.low, scale * t.high));
         }
     }
 }
@@ -233,10 +239,10 @@ fn normal_four(upper: vec4<f32>, lower: vec4<f32>) -> vec4<f32> {
 fn inverse(p: Profile, v: vec4<f32>, u: vec4<f32>) -> vec4<f32> {
     switch kind {
         case 0u: {
-            return exp_four(max(v * p.a, vec4<f32>(LEAST_EXPONENT)));
+            return exp(max(v * p.a, vec4<f32>(LEAST_EXPONENT)));
         }
         case 1u: {
-            return exp_four(max(v * -p.a, vec4<f32>(LEAST_EXPONENT)));
+            return exp(max(v * -p.a, vec4<f32>(LEAST_EXPONENT)));
         }
         case 2u: {
             let z = normal_four(v * p.c + p.d, u * p.c + p.e);
@@ -250,7 +256,7 @@ fn inverse(p: Profile, v: vec4<f32>, u: vec4<f32>) -> vec4<f32> {
             return max(x, vec4<f32>(LEAST));
         }
         default: {
-            return exp_four(p.a * normal_four(v, u));
+            return exp(p.a * normal_four(v, u));
         }
     }
 }
@@ -349,7 +355,7 @@ fn tile_draws(
         }
         return;
     }
-    for (var i = 0u; i < most; i += 4u) {
+    for (var i = 0u; i < block.count; i += 4u) {
         var part = vec4<f32>(0.0);
         part.x = sum_inside(block, i, rank, at);
         part.y = sum_inside(block, i + 1u, rank, at);

@@ -128,11 +128,12 @@ impl Gpu {
     /// ```
     pub fn required_features_and_limits(adapter: &wgpu::Adapter) -> (wgpu::Features, wgpu::Limits) {
         let has = adapter.limits();
-        let features = adapter.features() & wgpu::Features::IMMEDIATES;
+        let features = adapter.features() & (wgpu::Features::IMMEDIATES | wgpu::Features::SHADER_INT64);
+        let immediates = features.contains(wgpu::Features::IMMEDIATES);
         let limits = wgpu::Limits {
             max_buffer_size: has.max_buffer_size,
             max_storage_buffer_binding_size: has.max_storage_buffer_binding_size,
-            max_immediate_size: if features.is_empty() { 0 } else { has.max_immediate_size.min(MAX_PARAMS_BYTES) },
+            max_immediate_size: if immediates { has.max_immediate_size.min(MAX_PARAMS_BYTES) } else { 0 },
             ..wgpu::Limits::default()
         };
         (features, limits)
@@ -218,6 +219,11 @@ impl Gpu {
     /// Whether kernels get their parameters as immediates, else as uniforms.
     pub(super) fn has_immediates(&self) -> bool {
         self.0.immediates
+    }
+
+    /// Whether shaders can have 64-bit integers.
+    pub(super) fn has_wide_integers(&self) -> bool {
+        self.0.device.features().contains(wgpu::Features::SHADER_INT64)
     }
 
     /// What the adapter says of itself.

@@ -19,6 +19,12 @@ pub(crate) const UNIFORM_PARAMS: &str = "@group(0) @binding(0) var<uniform> para
 /// The same as immediates, which need no buffer. (An address space is nothing that an `override` could choose.)
 pub(crate) const IMMEDIATE_PARAMS: &str = "var<immediate> params: Params;";
 
+/// How every shader multiplies to 64 bits.
+pub(crate) const MUL_WIDE: &str = include_str!("../../shaders/common/mul_wide.wgsl");
+
+/// The same with 64-bit integers.
+pub(crate) const MUL_WIDE_64: &str = include_str!("../../shaders/common/mul_wide_64.wgsl");
+
 /// How an entry point uses a storage buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
@@ -84,6 +90,7 @@ const COMMON: &[(&str, &str)] = &[
     ("common/fresh.wgsl", include_str!("../../shaders/common/fresh.wgsl")),
     ("common/grid.wgsl", include_str!("../../shaders/common/grid.wgsl")),
     ("common/half.wgsl", include_str!("../../shaders/common/half.wgsl")),
+    ("common/mul_wide.wgsl", MUL_WIDE),
     ("common/normal.wgsl", include_str!("../../shaders/common/normal.wgsl")),
     ("common/optimizer.wgsl", include_str!("../../shaders/common/optimizer.wgsl")),
     ("common/philox.wgsl", include_str!("../../shaders/common/philox.wgsl")),

@@ -26,7 +26,7 @@
 //! of threads.
 //!
 //! # Cost
-//! `K * R * n` draws. On a GPU the spacings of a stream are generated once, and twice more for every eight profiles of a family and stream
+//! `K * R * n` draws. On a GPU the spacings of a stream are generated once, once more for each family, and once more for every eight profiles of it
 //! (nothing of size `R * n` is stored), on the CPU once (which holds `4n` bytes, or twice that where a stream has several profiles, for each
 //! of twice as many draws as there are threads). 6 dispatches, and for each family one and one for each 64 draws.
 //!
@@ -159,17 +159,18 @@ impl Kernel for Sample<'_> {
         let words: Vec<u32> =
             batch.order.iter().flat_map(|&k| self.profiles[k].constants(self.entities).words(k as u32)).collect();
         let profiles = filled(&words);
-        let blocks = filled(batch.blocks.as_flattened());
+        let all_blocks = filled(batch.blocks.as_flattened());
         let tiles = tiles(self.entities);
         let count = self.profiles.len() as u64;
         let streams = count.div_ceil(self.profiles_per_stream.into());
-        let mut launch = |entry, groups: u64, family: &Family, draws: Range<u32>| {
+        let mut launch = |entry, groups: u64, of: (&Family, &Range<usize>), draws: Range<u32>| {
+            let (family, blocks) = of;
             let bindings = SHADER.entry(entry).bindings.iter().map(|(binding, _)| match binding {
                 1 => Binding { arg: "profiles", gpu: Some((gpu, &profiles)) },
                 2 => Binding { arg: "normal_table", gpu: Some((gpu, gpu.normal_table())) },
                 3 => self.workspace.binding("workspace"),
                 4 => self.out.binding("out"),
-                _ => Binding { arg: "blocks", gpu: Some((gpu, &blocks)) },
+                _ => Binding { arg: "blocks", gpu: Some((gpu, &all_blocks)) },
             });
             Launch {
                 shader: &SHADER,
@@ -184,8 +185,8 @@ impl Kernel for Sample<'_> {
                     seed_low: self.seed as u32,
                     seed_high: (self.seed >> 32) as u32,
                     first_stream: self.first_stream,
-                    first_block: family.blocks.start as u32,
-                    blocks: family.blocks.len() as u32,
+                    first_block: blocks.start as u32,
+                    blocks: blocks.len() as u32,
                     first_draw: draws.start,
                     last_draw: draws.end,
                 }
@@ -196,17 +197,17 @@ impl Kernel for Sample<'_> {
             .record(gpu, list)
         };
         let (tiles, draws) = (u64::from(tiles), u64::from(self.draws));
-        let every = &Family { kind: 0, most: 1, blocks: 0..0 };
+        let every = (&Family { kind: 0, most: 1, runs: 0..0, blocks: 0..0 }, &(0..0));
         launch("tile_spacings", streams * draws * tiles, every, 0..0)?;
         launch("carries", streams * draws, every, 0..0)?;
         for family in &batch.families {
-            launch("tile_draws", family.blocks.len() as u64 * draws * tiles, family, 0..0)?;
+            launch("tile_draws", family.runs.len() as u64 * draws * tiles, (family, &family.runs), 0..0)?;
         }
         launch("factors", count * draws, every, 0..0)?;
         for family in &batch.families {
             for first in (0..self.draws).step_by(WINDOW as usize) {
                 let window = first..self.draws.min(first.saturating_add(WINDOW));
-                launch("average", family.blocks.len() as u64 * tiles, family, window)?;
+                launch("average", family.blocks.len() as u64 * tiles, (family, &family.blocks), window)?;
             }
         }
         launch("tile_minima", count * tiles, every, 0..0)?;
@@ -226,15 +227,16 @@ impl Kernel for Sample<'_> {
 struct Batch {
     /// Their rows.
     order: Vec<usize>,
-    /// Runs of these of one family and stream: where each begins, how many it has, and the stream.
+    /// Neighbours among these of one family and stream: where they begin, how many there are, and the stream.
     blocks: Vec<[u32; 3]>,
     families: Vec<Family>,
 }
 
-/// The blocks of a family.
+/// The blocks of a family: all profiles of a stream each, and the same, [`BLOCK`] at most each.
 struct Family {
     kind: u32,
     most: usize,
+    runs: Range<usize>,
     blocks: Range<usize>,
 }
 
@@ -246,16 +248,20 @@ impl Batch {
         order.sort_by_key(|&k| (kind(k), stream(k)));
         let mut batch = Self { order: Vec::new(), blocks: Vec::new(), families: Vec::new() };
         for family in order.chunk_by(|&a, &b| kind(a) == kind(b)) {
-            let start = batch.blocks.len();
-            for run in family.chunk_by(|&a, &b| stream(a) == stream(b)) {
-                for block in run.chunks(BLOCK) {
-                    batch.blocks.push([batch.order.len() as u32, block.len() as u32, stream(block[0])]);
-                    batch.order.extend(block);
+            let mut list = |most: usize| {
+                let (start, mut first) = (batch.blocks.len(), batch.order.len() as u32);
+                for run in family.chunk_by(|&a, &b| stream(a) == stream(b)) {
+                    for block in run.chunks(most) {
+                        batch.blocks.push([first, block.len() as u32, stream(block[0])]);
+                        first += block.len() as u32;
+                    }
                 }
-            }
-            let blocks = start..batch.blocks.len();
-            let most = if batch.blocks[start..].iter().any(|block| block[1] > 1) { BLOCK } else { 1 };
-            batch.families.push(Family { kind: kind(family[0]), most, blocks });
+                start..batch.blocks.len()
+            };
+            let (runs, blocks) = (list(usize::MAX), list(BLOCK));
+            let most = if runs.len() < family.len() { BLOCK } else { 1 };
+            batch.families.push(Family { kind: kind(family[0]), most, runs, blocks });
+            batch.order.extend(family);
         }
         batch
     }
