@@ -17,8 +17,10 @@ struct Params {
     counts: u32,
 }
 
-override items: u32 = 16u;  // elements a thread
-override few: u32 = 0u;     // 1: `counts` holds the counts of at most 16 tiles, else places
+override few: u32 = 0u;  // 1: `counts` holds the counts of at most 32 tiles, else places
+
+const ITEMS = 8u;  // elements a thread
+const TILE = 256u * ITEMS;
 
 @group(0) @binding(0) var<uniform> params: Params;
 // All writable: from one pass to the next the workspace changes sides.
@@ -28,11 +30,15 @@ override few: u32 = 0u;     // 1: `counts` holds the counts of at most 16 tiles,
 @group(0) @binding(4) var<storage, read_write> payload_to: array<u32>;
 @group(0) @binding(5) var<storage, read_write> counts: array<u32>;
 
-// Word d * 256 + t: how often thread t met digit d (low half) and digit d + 8 (high half).
-// A tile holds at most 256 * 16 elements, so a half never overflows into the other.
-var<workgroup> counters: array<u32, 2048>;
-// Global place of a digit's first element in this tile, less its local prefix.
+// In turns: how often thread t met digit d (low half) and digit d + 8 (high half), at d * 256 + t, where a tile has too few elements to
+// overflow; and elements on their way from thread to thread. Every 33rd word is left out, so that neighbours lie in different banks.
+var<workgroup> words: array<u32, TILE + TILE / 32u>;
+// Global place of a digit's first element in this tile, less its place within the tile.
 var<workgroup> places: array<u32, 16>;
+
+fn at(word: u32) -> u32 {
+    return word + (word >> 5u);
+}
 
 fn half_of(word: u32, digit: u32) -> u32 {
     return (word >> ((digit >> 3u) * 16u)) & 0xffffu;
@@ -42,58 +48,83 @@ fn digit_of(key: u32) -> u32 {
     return (key >> params.shift) & params.mask;
 }
 
-// Four neighbours, whose loads are under way together; 0 past the end.
-fn four_keys(i: u32, end: u32) -> vec4<u32> {
-    var four = vec4<u32>(0u);
-    if i < end {
-        four.x = keys_from[params.keys_in + i];
-    }
-    if i + 1u < end {
-        four.y = keys_from[params.keys_in + i + 1u];
-    }
-    if i + 2u < end {
-        four.z = keys_from[params.keys_in + i + 2u];
-    }
-    if i + 3u < end {
-        four.w = keys_from[params.keys_in + i + 3u];
-    }
-    return four;
+// A number for each of a thread's elements.
+struct Eight {
+    low: vec4<u32>,
+    high: vec4<u32>,
 }
 
-fn count_one(key: u32, inside: bool, thread: u32) {
-    if inside {
-        let digit = digit_of(key);
-        counters[(digit & 7u) * 256u + thread] += 1u << ((digit >> 3u) * 16u);
-    }
+// Positions in the tile: neighbours of each other,
+fn neighbours(thread: u32) -> Eight {
+    let low = vec4<u32>(thread * ITEMS) + vec4<u32>(0u, 1u, 2u, 3u);
+    return Eight(low, low + 4u);
 }
 
-// Counts the tile's digits a thread, then replaces the counts by their exclusive prefix in (digit, thread) order.
-fn count_digits(thread: u32, first: u32, end: u32) -> u32 {
-    for (var d = 0u; d < 8u; d++) {
-        counters[d * 256u + thread] = 0u;
+// or neighbours of those that the neighbouring threads have.
+fn strided(thread: u32) -> Eight {
+    let low = vec4<u32>(thread) + vec4<u32>(0u, 256u, 512u, 768u);
+    return Eight(low, low + 1024u);
+}
+
+// How many elements a tile has: none, past the last.
+fn size_of(tile: u32) -> u32 {
+    return select(0u, min(params.count - tile * TILE, TILE), tile < params.tiles);
+}
+
+// Elements of a tile; past the end, the last.
+fn four_keys(tile: u32, positions: vec4<u32>) -> vec4<u32> {
+    let i = min(tile * TILE + positions, vec4<u32>(params.count - 1u)) + params.keys_in;
+    return vec4<u32>(keys_from[i.x], keys_from[i.y], keys_from[i.z], keys_from[i.w]);
+}
+
+fn four_payloads(tile: u32, positions: vec4<u32>) -> vec4<u32> {
+    let i = min(tile * TILE + positions, vec4<u32>(params.count - 1u)) + params.payload_in;
+    return vec4<u32>(payload_from[i.x], payload_from[i.y], payload_from[i.z], payload_from[i.w]);
+}
+
+fn lay_four(positions: vec4<u32>, elements: vec4<u32>) {
+    words[at(positions.x)] = elements.x;
+    words[at(positions.y)] = elements.y;
+    words[at(positions.z)] = elements.z;
+    words[at(positions.w)] = elements.w;
+}
+
+fn take_four(positions: vec4<u32>) -> vec4<u32> {
+    return vec4<u32>(words[at(positions.x)], words[at(positions.y)], words[at(positions.z)], words[at(positions.w)]);
+}
+
+// Counts an element, and tells how many of its digit the thread has met before.
+fn count_one(key: u32, inside: bool, thread: u32) -> u32 {
+    if !inside {
+        return 0u;
     }
-    for (var i = first; i < end; i += 4u) {
-        let four = four_keys(i, end);
-        count_one(four.x, true, thread);
-        count_one(four.y, i + 1u < end, thread);
-        count_one(four.z, i + 2u < end, thread);
-        count_one(four.w, i + 3u < end, thread);
-    }
-    workgroupBarrier();
-    var sum = 0u;
-    for (var w = thread * 8u; w < thread * 8u + 8u; w++) {
-        sum += counters[w];
-    }
-    var running = scan_threads(thread, sum);
-    let before = running;
-    for (var w = thread * 8u; w < thread * 8u + 8u; w++) {
-        let value = counters[w];
-        counters[w] = running;
-        running += value;
-    }
-    workgroupBarrier();
-    // Thread 255 holds the tile's totals of both halves.
-    return before + sum;
+    let digit = digit_of(key);
+    let word = at((digit & 7u) * 256u + thread);
+    let before = words[word];
+    words[word] = before + (1u << ((digit >> 3u) * 16u));
+    return half_of(before, digit);
+}
+
+fn count_four(keys: vec4<u32>, inside: vec4<bool>, thread: u32) -> vec4<u32> {
+    let x = count_one(keys.x, inside.x, thread);
+    let y = count_one(keys.y, inside.y, thread);
+    let z = count_one(keys.z, inside.z, thread);
+    let w = count_one(keys.w, inside.w, thread);
+    return vec4<u32>(x, y, z, w);
+}
+
+fn clear(positions: Eight) {
+    lay_four(positions.low, vec4<u32>(0u));
+    lay_four(positions.high, vec4<u32>(0u));
+}
+
+fn sum_of(x: Eight) -> u32 {
+    return x.low.x + x.low.y + x.low.z + x.low.w + x.high.x + x.high.y + x.high.z + x.high.w;
+}
+
+// The sums before each of four, the first of which is given.
+fn sums_before(first: u32, x: vec4<u32>) -> vec4<u32> {
+    return vec4<u32>(first, first + x.x, first + x.x + x.y, first + x.x + x.y + x.z);
 }
 
 @compute @workgroup_size(256)
@@ -103,19 +134,25 @@ fn count_tiles(
     @builtin(local_invocation_index) thread: u32,
 ) {
     let tile = workgroup_index(group, groups);
-    let first = (tile * 256u + thread) * items;
-    let total = count_digits(thread, first, min(first + items, params.count));
-    if thread == 255u {
-        places[0] = total;
-    }
+    let across = strided(thread);
+    let own = neighbours(thread);
+    clear(across);
+    // Which thread counts an element matters to no sum.
+    let size = vec4<u32>(size_of(tile));
+    _ = count_four(four_keys(tile, across.low), across.low < size, thread);
+    _ = count_four(four_keys(tile, across.high), across.high < size, thread);
     workgroupBarrier();
-    if thread < 16u && tile < params.tiles {
-        let word = (thread & 7u) * 256u;
-        var next = places[0];
-        if (thread & 7u) < 7u {
-            next = counters[word + 256u];
+    // The sums of 32 threads are those of a digit, or two.
+    scan_shared[thread] = sum_of(Eight(take_four(own.low), take_four(own.high)));
+    workgroupBarrier();
+    for (var half = 16u; half > 0u; half >>= 1u) {
+        if (thread & 31u) < half {
+            scan_shared[thread] += scan_shared[thread + half];
         }
-        counts[params.counts + thread * params.tiles + tile] = half_of(next - counters[word], thread);
+        workgroupBarrier();
+    }
+    if thread < 16u && tile < params.tiles {
+        counts[params.counts + thread * params.tiles + tile] = half_of(scan_shared[(thread & 7u) * 32u], thread);
     }
 }
 
@@ -125,43 +162,84 @@ fn place_of(thread: u32, tile: u32) -> u32 {
     if few == 0u {
         return counts[params.counts + index];
     }
-    var count = 0u;
-    if thread < 16u * params.tiles {
-        count = counts[params.counts + thread];
+    // Two counts a thread.
+    var pair = vec2<u32>(0u, 0u);
+    if 2u * thread < 16u * params.tiles {
+        pair = vec2<u32>(counts[params.counts + 2u * thread], counts[params.counts + 2u * thread + 1u]);
     }
-    _ = scan_threads(thread, count);
-    return select(0u, scan_shared[max(index, 1u) - 1u], index > 0u);
+    let before = scan_threads(thread, pair.x + pair.y);
+    workgroupBarrier();
+    words[at(2u * thread)] = before;
+    words[at(2u * thread + 1u)] = before + pair.x;
+    workgroupBarrier();
+    return words[at(index)];
 }
 
-fn put(key: u32, payload: u32, inside: bool, thread: u32) {
-    if inside {
-        let digit = digit_of(key);
-        let word = (digit & 7u) * 256u + thread;
-        let place = places[digit] + half_of(counters[word], digit);
-        counters[word] += 1u << ((digit >> 3u) * 16u);
-        keys_to[params.keys_out + place] = key;
-        payload_to[params.payload_out + place] = payload;
+// The place within the tile of the first element of a digit that a thread has; `lower` elements have a digit below 8.
+fn first_of(digit: u32, thread: u32, lower: u32) -> u32 {
+    return half_of(words[at((digit & 7u) * 256u + thread)], digit) + select(0u, lower, digit >= 8u);
+}
+
+fn first_of_four(keys: vec4<u32>, thread: u32, lower: u32) -> vec4<u32> {
+    return vec4<u32>(
+        first_of(digit_of(keys.x), thread, lower),
+        first_of(digit_of(keys.y), thread, lower),
+        first_of(digit_of(keys.z), thread, lower),
+        first_of(digit_of(keys.w), thread, lower),
+    );
+}
+
+// A thread's elements to these positions of the tile, and those at others in return. All threads of the workgroup come here.
+fn exchange(elements: Eight, positions: Eight, others: Eight) -> Eight {
+    workgroupBarrier();
+    lay_four(positions.low, elements.low);
+    lay_four(positions.high, elements.high);
+    workgroupBarrier();
+    return Eight(take_four(others.low), take_four(others.high));
+}
+
+// Where elements of the sorted tile go.
+fn four_places(keys: vec4<u32>, positions: vec4<u32>) -> vec4<u32> {
+    let first = vec4<u32>(
+        places[digit_of(keys.x)],
+        places[digit_of(keys.y)],
+        places[digit_of(keys.z)],
+        places[digit_of(keys.w)],
+    );
+    return first + positions;
+}
+
+fn put_keys(keys: vec4<u32>, to: vec4<u32>, inside: vec4<bool>) {
+    if inside.x {
+        keys_to[params.keys_out + to.x] = keys.x;
+    }
+    if inside.y {
+        keys_to[params.keys_out + to.y] = keys.y;
+    }
+    if inside.z {
+        keys_to[params.keys_out + to.z] = keys.z;
+    }
+    if inside.w {
+        keys_to[params.keys_out + to.w] = keys.w;
     }
 }
 
-// The payloads of four neighbours.
-fn four_payloads(i: u32, end: u32) -> vec4<u32> {
-    var four = vec4<u32>(0u);
-    if i < end {
-        four.x = payload_from[params.payload_in + i];
+fn put_payloads(payloads: vec4<u32>, to: vec4<u32>, inside: vec4<bool>) {
+    if inside.x {
+        payload_to[params.payload_out + to.x] = payloads.x;
     }
-    if i + 1u < end {
-        four.y = payload_from[params.payload_in + i + 1u];
+    if inside.y {
+        payload_to[params.payload_out + to.y] = payloads.y;
     }
-    if i + 2u < end {
-        four.z = payload_from[params.payload_in + i + 2u];
+    if inside.z {
+        payload_to[params.payload_out + to.z] = payloads.z;
     }
-    if i + 3u < end {
-        four.w = payload_from[params.payload_in + i + 3u];
+    if inside.w {
+        payload_to[params.payload_out + to.w] = payloads.w;
     }
-    return four;
 }
 
+// Sorts a tile by the digit before its elements go to their places, so that neighbouring threads mostly write to neighbouring places.
 @compute @workgroup_size(256)
 fn scatter_tiles(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -169,22 +247,46 @@ fn scatter_tiles(
     @builtin(local_invocation_index) thread: u32,
 ) {
     let tile = workgroup_index(group, groups);
-    let first = (tile * 256u + thread) * items;
-    let end = min(first + items, params.count);
-    _ = count_digits(thread, first, end);
+    let size = vec4<u32>(size_of(tile));
+    let across = strided(thread);
+    let own = neighbours(thread);
+    let loaded_keys = Eight(four_keys(tile, across.low), four_keys(tile, across.high));
+    let loaded_payloads = Eight(four_payloads(tile, across.low), four_payloads(tile, across.high));
+
+    let keys = exchange(loaded_keys, across, own);
+    workgroupBarrier();
+    clear(across);
+    let low_rank = count_four(keys.low, own.low < size, thread);
+    let high_rank = count_four(keys.high, own.high < size, thread);
+    workgroupBarrier();
+    let met = Eight(take_four(own.low), take_four(own.high));
+    let before = scan_threads(thread, sum_of(met));
+    if thread == 255u {
+        places[0] = before + sum_of(met);
+    }
+    lay_four(own.low, sums_before(before, met.low));
+    lay_four(own.high, sums_before(before + met.low.x + met.low.y + met.low.z + met.low.w, met.high));
+    workgroupBarrier();
+    let lower = places[0] & 0xffffu;
+    // What lies past the end stays there.
+    let sorted = Eight(
+        select(own.low, low_rank + first_of_four(keys.low, thread, lower), own.low < size),
+        select(own.high, high_rank + first_of_four(keys.high, thread, lower), own.high < size),
+    );
+    let first = first_of(thread & 15u, 0u, lower);
+    workgroupBarrier();
     let place = place_of(thread, tile);
     if thread < 16u {
-        places[thread] = place - half_of(counters[(thread & 7u) * 256u], thread);
+        places[thread] = place - first;
     }
-    workgroupBarrier();
-    for (var i = first; i < end; i += 4u) {
-        let keys = four_keys(i, end);
-        let payloads = four_payloads(i, end);
-        put(keys.x, payloads.x, true, thread);
-        put(keys.y, payloads.y, i + 1u < end, thread);
-        put(keys.z, payloads.z, i + 2u < end, thread);
-        put(keys.w, payloads.w, i + 3u < end, thread);
-    }
+
+    let sorted_keys = exchange(keys, sorted, across);
+    let to = Eight(four_places(sorted_keys.low, across.low), four_places(sorted_keys.high, across.high));
+    put_keys(sorted_keys.low, to.low, across.low < size);
+    put_keys(sorted_keys.high, to.high, across.high < size);
+    let payloads = exchange(exchange(loaded_payloads, across, own), sorted, across);
+    put_payloads(payloads.low, to.low, across.low < size);
+    put_payloads(payloads.high, to.high, across.high < size);
 }
 
 // 1 where the key at a position stands before another one's.
@@ -206,22 +308,22 @@ fn place_each(
     for (var first = 0u; first < params.count; first += 2048u) {
         for (var i = thread; i < 2048u; i += 256u) {
             // Past the end there are keys that stand before nobody.
-            counters[i] = 0xffffffffu;
+            words[i] = 0xffffffffu;
             if first + i < params.count {
-                counters[i] = keys_from[params.keys_in + first + i];
+                words[i] = keys_from[params.keys_in + first + i];
             }
         }
         workgroupBarrier();
         for (var i = quarter; i < quarter + 512u; i += 8u) {
             let position = first + i;
-            place += before(counters[i], position, own, element);
-            place += before(counters[i + 1u], position + 1u, own, element);
-            place += before(counters[i + 2u], position + 2u, own, element);
-            place += before(counters[i + 3u], position + 3u, own, element);
-            place += before(counters[i + 4u], position + 4u, own, element);
-            place += before(counters[i + 5u], position + 5u, own, element);
-            place += before(counters[i + 6u], position + 6u, own, element);
-            place += before(counters[i + 7u], position + 7u, own, element);
+            place += before(words[i], position, own, element);
+            place += before(words[i + 1u], position + 1u, own, element);
+            place += before(words[i + 2u], position + 2u, own, element);
+            place += before(words[i + 3u], position + 3u, own, element);
+            place += before(words[i + 4u], position + 4u, own, element);
+            place += before(words[i + 5u], position + 5u, own, element);
+            place += before(words[i + 6u], position + 6u, own, element);
+            place += before(words[i + 7u], position + 7u, own, element);
         }
         workgroupBarrier();
     }

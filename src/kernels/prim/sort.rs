@@ -4,7 +4,7 @@
 //! 17. The GPU takes digits of up to 4 bits and an even number of passes, so that the result lies where the input lay.
 //!
 //! # Cost
-//! `p = 2 * ceil(bits / 8)` passes of a count, a scan and a scatter; about `28 * n * p` bytes. Up to 65,536 elements go without the scan.
+//! `p = 2 * ceil(bits / 8)` passes of a count, a scan and a scatter; about `20 * n * p` bytes. Up to 65,536 elements go without the scan.
 //! Up to 8,192 are compared all with all, `n^2` times, in one dispatch and another that puts them back. On the CPU `p = ceil(bits / 10)` passes over
 //! pairs, each shared by all threads, `24 * n * p` bytes.
 
@@ -48,8 +48,8 @@ params! {
     }
 }
 
-/// Elements a thread handles.
-pub(crate) const ITEMS: u32 = 16;
+/// Elements of a workgroup.
+const TILE: u32 = 256 * 8;
 
 /// Sorts in place. See the [module](self).
 #[derive(Debug)]
@@ -116,34 +116,32 @@ impl Kernel for Sort<'_> {
 const COMPARED: u32 = 8192;
 
 /// Tiles that scan the counts of all for themselves.
-const FEW: u32 = 16;
+const FEW: u32 = 32;
 
 /// How elements find their places.
 #[derive(Clone, Copy)]
 pub(crate) enum Tiling {
     /// By comparison with all others.
     Compared,
-    /// By digits, in few tiles of so many elements a thread.
-    Few(u32),
+    /// By digits, in few tiles.
+    Few,
     /// The same in many.
-    Many(u32),
+    Many,
 }
 
 impl Tiling {
     fn of(count: u32) -> Self {
-        // Small tiles, as long as they are few: more of them are under way.
-        let items = count.div_ceil(256 * FEW).next_power_of_two().max(4);
-        match items {
-            _ if count <= COMPARED => Self::Compared,
-            _ if items <= ITEMS => Self::Few(items),
-            _ => Self::Many(ITEMS),
+        match count {
+            0..=COMPARED => Self::Compared,
+            _ if count <= FEW * TILE => Self::Few,
+            _ => Self::Many,
         }
     }
 
     fn tiles(self, count: u32) -> u32 {
         match self {
             Self::Compared => 0,
-            Self::Few(items) | Self::Many(items) => count.div_ceil(256 * items),
+            Self::Few | Self::Many => count.div_ceil(TILE),
         }
     }
 }
@@ -233,15 +231,15 @@ fn record_passes(
             Launch { shader, entry, constants, params, bindings, groups: groups.into() }.record(gpu, list)
         };
         let moved = [from[0].binding(), from[1].binding(), to[0].binding(), to[1].binding()];
-        let (items, few) = match tiling {
+        let few = match tiling {
             Tiling::Compared => {
                 launch(list, "place_each", &[], &moved, count.div_ceil(64))?;
                 continue;
             }
-            Tiling::Few(items) => (items, true),
-            Tiling::Many(items) => (items, false),
+            Tiling::Few => true,
+            Tiling::Many => false,
         };
-        let constants = &[("items", f64::from(items)), ("few", f64::from(few))];
+        let constants = &[("few", f64::from(few))];
         launch(list, "count_tiles", constants, &[from[0].binding(), space.binding()], tiles)?;
         if !few {
             record_scan(gpu, list, counts, scan_space, (16 * tiles, false, scan::ITEMS))?;
@@ -366,8 +364,9 @@ mod tests {
                 case(device, count, bits, None);
             }
         }
-        case(device, 1000, 8, Some(Tiling::Few(1)));
-        case(device, 5000, 8, Some(Tiling::Many(1)));
+        for (count, tiling) in [(1, Tiling::Few), (2049, Tiling::Few), (5000, Tiling::Many), (6144, Tiling::Many)] {
+            case(device, count, 8, Some(tiling));
+        }
     }
 
     #[test]
@@ -379,7 +378,8 @@ mod tests {
     #[test]
     fn folded_grids() {
         if let Some(gpu) = gpu() {
-            case(&Device::Gpu(gpu.with_max_groups(41)), 400_000, 16, Some(Tiling::Many(1)));
+            case(&Device::Gpu(gpu.with_max_groups(41)), 400_000, 16, Some(Tiling::Many));
+            case(&Device::Gpu(gpu.with_max_groups(7)), 30_000, 16, Some(Tiling::Few));
         }
     }
 
@@ -388,22 +388,38 @@ mod tests {
         assert_rejects(
             SHADER.name,
             &[
-                ("counters[word] += 1u <<", "counters[word] += 2u <<"),
-                ("thread * params.tiles + tile] = half_of(next", "thread * params.tiles + tile] = half_of(next + 1u"),
-                ("payload_from[params.payload_in + i];", "payload_from[params.payload_in];"),
-                ("payload_from[params.payload_in + i + 3u];", "payload_from[params.payload_in + i + 2u];"),
-                ("four.z = keys_from[params.keys_in + i + 2u];", "four.z = four.y;"),
-                ("place - half_of(counters[(thread & 7u) * 256u], thread);", "place - half_of(counters[0], thread);"),
-                ("count_one(four.w, i + 3u < end, thread);", "count_one(four.w, true, thread);"),
-                ("put(keys.y, payloads.y, i + 1u < end, thread);", "put(keys.y, payloads.y, true, thread);"),
+                ("before + (1u <<", "before + (2u <<"),
+                ("return half_of(before, digit);", "return 0u;"),
+                ("across.high < size, thread)", "across.high <= size, thread)"),
+                ("min(params.count - tile * TILE, TILE)", "TILE"),
+                ("keys_from[i.z]", "keys_from[i.y]"),
+                ("payload_from[i.w]", "payload_from[i.z]"),
+                ("half_of(scan_shared[(thread & 7u) * 32u], thread)", "half_of(scan_shared[thread * 32u], thread)"),
+                ("first + x.x + x.y + x.z", "first + x.x + x.y"),
+                ("before + met.low.x", "before"),
+                ("select(0u, lower, digit >= 8u)", "0u"),
+                ("own.high < size, thread)", "own.high < size + 9u, thread)"),
+                ("select(own.low, low_rank", "select(across.low, low_rank"),
+                ("places[thread] = place - first;", "places[thread] = place;"),
+                ("exchange(loaded_keys, across, own)", "exchange(loaded_keys, own, own)"),
+                (
+                    "exchange(exchange(loaded_payloads, across, own), sorted, across)",
+                    "exchange(loaded_payloads, sorted, across)",
+                ),
+                ("put_payloads(payloads.high, to.high", "put_payloads(payloads.low, to.high"),
+                (
+                    "put_keys(sorted_keys.low, to.low, across.low < size)",
+                    "put_keys(sorted_keys.low, to.low, own.low < size)",
+                ),
+                ("= before + pair.x;", "= before;"),
                 ("key == other && position < other_position", "key == other && position <= other_position"),
                 (
-                    "before(counters[i + 7u], position + 7u, own, element)",
-                    "before(counters[i + 7u], position + 6u, own, element)",
+                    "before(words[i + 7u], position + 7u, own, element)",
+                    "before(words[i + 7u], position + 6u, own, element)",
                 ),
                 ("+ scan_shared[thread + 192u]", ""),
-                ("counters[i] = 0xffffffffu;", "counters[i] = 0u;"),
-                ("if thread < 16u * params.tiles {", "if thread < 15u * params.tiles {"),
+                ("words[i] = 0xffffffffu;", "words[i] = 0u;"),
+                ("if 2u * thread < 16u * params.tiles {", "if 2u * thread < 15u * params.tiles {"),
             ],
             parity,
         );
