@@ -107,9 +107,8 @@ fn moved(before: Weights, gradients: vec4<f32>, row_state: f32) -> Weights {
     return after;
 }
 
-// One step of a row, whose id is `id`, in these dims, of which it has the first. All is read before anything is written, so that the
-// loads are under way together.
-fn step(id: u32, row: Row, dims: vec4<u32>, gradients: vec4<f32>, row_state: f32) {
+// Those of a row in these dims, of which it has the first.
+fn weights_of(row: Row, dims: vec4<u32>) -> Weights {
     let at = vec4<u32>(row.start) + dims;
     let inside = dims < vec4<u32>(row.size);
     var before = Weights(four_values(row, dims), vec4<f32>(0.0), vec4<f32>(0.0));
@@ -137,7 +136,12 @@ fn step(id: u32, row: Row, dims: vec4<u32>, gradients: vec4<f32>, row_state: f32
             before.second.w = second_state[at.w];
         }
     }
-    let after = moved(before, gradients, row_state);
+    return before;
+}
+
+fn put_weights(id: u32, row: Row, dims: vec4<u32>, after: Weights) {
+    let at = vec4<u32>(row.start) + dims;
+    let inside = dims < vec4<u32>(row.size);
     if has_first_state() {
         first_state[at.x] = after.first.x;
         if inside.y {
@@ -179,6 +183,11 @@ fn step(id: u32, row: Row, dims: vec4<u32>, gradients: vec4<f32>, row_state: f32
     if inside.w {
         arena[at.w] = bitcast<u32>(after.w.w);
     }
+}
+
+// One step of a row, whose id is `id`, in these dims. All is read before anything is written, so that the loads are under way together.
+fn step(id: u32, row: Row, dims: vec4<u32>, gradients: vec4<f32>, row_state: f32) {
+    put_weights(id, row, dims, moved(weights_of(row, dims), gradients, row_state));
 }
 
 // Writes the word of f16 that begins with dim j of a row; its upper half only where that has a gradient (`two`).

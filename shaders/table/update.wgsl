@@ -210,13 +210,14 @@ const TILE = 64u;
 
 var<workgroup> begins: array<atomic<u32>, 2>;  // a bit for each position of the tile: 1 where a run begins
 var<workgroup> starts: array<u32, TILE>;       // of the runs
+var<workgroup> short: array<Run, TILE>;
 var<workgroup> run_count: u32;
 // The sources of the tile's positions: found by all threads at once, not one after the other.
 var<workgroup> occurrence_at: array<u32, TILE>;
 var<workgroup> place_at: array<u32, TILE>;
 var<workgroup> factor_at: array<f32, TILE>;
 
-// Finds the runs that begin in a tile; every thread gets their number. All threads of the workgroup come here, once.
+// Finds the runs that begin in a tile, each by a thread of its own; all get their number. All threads of the workgroup come here, once.
 fn find_runs(first: u32, thread: u32) -> u32 {
     let position = first + thread;
     let bit = 1u << (thread & 31u);
@@ -240,7 +241,12 @@ fn find_runs(first: u32, thread: u32) -> u32 {
     if thread == 0u {
         run_count = lower + countOneBits(atomicLoad(&begins[1]));
     }
-    return workgroupUniformLoad(&run_count);
+    let runs = workgroupUniformLoad(&run_count);
+    if thread < runs {
+        short[thread] = short_run(first, thread, runs);
+    }
+    workgroupBarrier();
+    return runs;
 }
 
 fn tile_source(first: u32, position: u32) -> Source {
@@ -252,17 +258,14 @@ fn tile_source(first: u32, position: u32) -> Source {
 }
 
 // A run of the tile, if it is not longer than `chunk` and its row lies in this page.
-fn short_run(first: u32, number: u32) -> Run {
-    if number >= run_count {
-        return no_run();
-    }
+fn short_run(first: u32, number: u32, runs: u32) -> Run {
     let start = starts[number];
     let id = key(start);
     if !is_here(id) || is_long(id, start) {
         return no_run();
     }
     var end = min(start + chunk, params.count);
-    if number + 1u < run_count {
+    if number + 1u < runs {
         end = starts[number + 1u];
     } else {
         end = lower_bound(id + 1u, min(first + TILE, end), end);
@@ -297,10 +300,12 @@ fn short_runs(
     let first = workgroup_index(group, groups) * TILE;
     let runs = find_runs(first, thread);
     for (var number = thread / lanes; number < runs; number += 256u / lanes) {
-        let run = short_run(first, number);
+        let run = short[number];
         for (var j = per_word() * (thread % lanes); j < run.row.size; j += 4u * lanes) {
             let dims = dims_of_words(j);
-            step(run.id, run.row, dims, short_sums(run, first, dims), 0.0);
+            // Under way together with the gradients.
+            let before = weights_of(run.row, dims);
+            put_weights(run.id, run.row, dims, moved(before, short_sums(run, first, dims), 0.0));
         }
     }
 }
@@ -316,7 +321,10 @@ fn short_runs_by_row(
     let runs = find_runs(first, thread);
     // All threads go as many rounds, for the barriers' sake.
     for (var begin = 0u; begin < runs; begin += 256u / lanes) {
-        let run = short_run(first, begin + thread / lanes);
+        var run = no_run();
+        if begin + thread / lanes < runs {
+            run = short[begin + thread / lanes];
+        }
         let row = run.row;
         let lane = per_word() * (thread % lanes);
         // What a lane sums at once it sums once and keeps; there is no room to keep more.
