@@ -38,11 +38,14 @@ impl Time {
 /// Runs whose timestamps are read.
 const STAMPED: usize = 9;
 
+/// Seconds until the clock of a GPU has risen, at least: while a case is made it falls.
+const WARM_UP: f64 = 0.3;
+
 impl Timer {
     /// Medians of a run, after others that warm up: a GPU that was idle a while begins at a low clock.
     pub fn median(&self, run: &mut dyn FnMut() -> Result<()>) -> Result<Time> {
         let begin = Instant::now();
-        while self.gpu && begin.elapsed().as_secs_f64() < self.seconds {
+        while self.gpu && begin.elapsed().as_secs_f64() < self.seconds.max(WARM_UP) {
             run()?;
         }
         let wall = self.wall(run)?;
