@@ -1,5 +1,5 @@
 // Stable radix sort of u32 keys with a u32 payload, least significant digit first, up to 4 bits a pass:
-// count the digits of each tile, scan the counts (prim/scan), scatter each tile to its places. Of few tiles every one scans the counts
+// count the digits of each tile, scan the counts of each digit, scatter each tile to its places. Of few tiles every one scans the counts
 // for itself: a dispatch that has next to nothing to do takes as long as others. And so few keys as all can be compared with all go to
 // their places in one.
 //import common/grid.wgsl
@@ -14,10 +14,10 @@ struct Params {
     payload_in: u32,
     keys_out: u32,
     payload_out: u32,
-    counts: u32,
+    counts: u32,        // of each digit, a number a tile; behind them those of all tiles
 }
 
-override few: u32 = 0u;  // 1: `counts` holds the counts of at most 32 tiles, else places
+override few: u32 = 0u;  // 1: there are at most 32 tiles, and `counts` is not scanned
 
 const ITEMS = 8u;  // elements a thread
 const TILE = 256u * ITEMS;
@@ -156,11 +156,62 @@ fn count_tiles(
     }
 }
 
+fn four_counts(first: u32) -> vec4<u32> {
+    return vec4<u32>(counts[first], counts[first + 1u], counts[first + 2u], counts[first + 3u]);
+}
+
+// One workgroup for each digit: its counts to the sums before each tile, and their total.
+@compute @workgroup_size(256)
+fn scan_counts(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let digit = workgroup_index(group, groups);
+    let row = params.counts + digit * params.tiles;
+    let size = select(0u, params.tiles, digit < 16u);
+    var total = 0u;
+    for (var first = 0u; first < size; first += 1024u) {
+        let tile = vec4<u32>(first + 4u * thread) + vec4<u32>(0u, 1u, 2u, 3u);
+        let inside = tile < vec4<u32>(size);
+        let met = select(vec4<u32>(0u), four_counts(row + tile.x), inside);
+        let sum = met.x + met.y + met.z + met.w;
+        let before = total + scan_threads(thread, sum);
+        let sums = sums_before(before, met);
+        if inside.x {
+            counts[row + tile.x] = sums.x;
+        }
+        if inside.y {
+            counts[row + tile.y] = sums.y;
+        }
+        if inside.z {
+            counts[row + tile.z] = sums.z;
+        }
+        if inside.w {
+            counts[row + tile.w] = sums.w;
+        }
+        total += scan_shared[255];
+        workgroupBarrier();
+    }
+    if thread == 0u && digit < 16u {
+        counts[params.counts + 16u * params.tiles + digit] = total;
+    }
+}
+
+// The elements of lower digits among those of four.
+fn lower_of_four(digit: u32, first: u32) -> u32 {
+    let lower = vec4<u32>(first) + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(digit);
+    let met = select(vec4<u32>(0u), four_counts(params.counts + 16u * params.tiles + first), lower);
+    return met.x + met.y + met.z + met.w;
+}
+
 // Where the first element of a digit in a tile goes. All threads of the workgroup come here.
 fn place_of(thread: u32, tile: u32) -> u32 {
     let index = (thread & 15u) * params.tiles + min(tile, params.tiles - 1u);
     if few == 0u {
-        return counts[params.counts + index];
+        let digit = thread & 15u;
+        let lower = (lower_of_four(digit, 0u) + lower_of_four(digit, 4u)) + (lower_of_four(digit, 8u) + lower_of_four(digit, 12u));
+        return lower + counts[params.counts + index];
     }
     // Two counts a thread.
     var pair = vec2<u32>(0u, 0u);

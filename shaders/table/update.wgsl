@@ -212,7 +212,9 @@ var<workgroup> begins: array<atomic<u32>, 2>;  // a bit for each position of the
 var<workgroup> starts: array<u32, TILE>;       // of the runs
 var<workgroup> short: array<Run, TILE>;
 var<workgroup> run_count: u32;
-// The sources of the tile's positions: found by all threads at once, not one after the other.
+var<workgroup> beyond: atomic<u32>;            // how far the last of them reaches past the tile: a chunk at most
+// The tile's keys, and the sources of its positions: found by all threads at once, not one after the other.
+var<workgroup> key_at: array<u32, TILE>;
 var<workgroup> occurrence_at: array<u32, TILE>;
 var<workgroup> place_at: array<u32, TILE>;
 var<workgroup> factor_at: array<f32, TILE>;
@@ -222,8 +224,21 @@ fn find_runs(first: u32, thread: u32) -> u32 {
     let position = first + thread;
     let bit = 1u << (thread & 31u);
     var is_start = false;
+    let end = min(first + TILE, params.count);
+    if end == first + TILE {
+        let last = key(end - 1u);
+        var met = 0u;
+        for (var i = end + thread; i < min(end + chunk, params.count); i += 256u) {
+            met += select(0u, 1u, key(i) == last);
+        }
+        if met > 0u {
+            atomicAdd(&beyond, met);
+        }
+    }
     if thread < TILE && position < params.count {
-        is_start = position == 0u || key(position - 1u) != key(position);
+        let own = key(position);
+        key_at[thread] = own;
+        is_start = position == 0u || key(position - 1u) != own;
         if is_start {
             atomicOr(&begins[thread >> 5u], bit);
         }
@@ -257,18 +272,16 @@ fn tile_source(first: u32, position: u32) -> Source {
     return source_at(position);
 }
 
-// A run of the tile, if it is not longer than `chunk` and its row lies in this page.
+// A run of the tile, if it is not longer than `chunk` (as only the last can be) and its row lies in this page.
 fn short_run(first: u32, number: u32, runs: u32) -> Run {
     let start = starts[number];
-    let id = key(start);
-    if !is_here(id) || is_long(id, start) {
-        return no_run();
-    }
-    var end = min(start + chunk, params.count);
+    let id = key_at[start - first];
+    var end = min(first + TILE, params.count) + atomicLoad(&beyond);
     if number + 1u < runs {
         end = starts[number + 1u];
-    } else {
-        end = lower_bound(id + 1u, min(first + TILE, end), end);
+    }
+    if !is_here(id) || end - start > chunk {
+        return no_run();
     }
     return Run(id, start, end, row_of(id));
 }
@@ -277,16 +290,28 @@ fn short_run(first: u32, number: u32, runs: u32) -> Run {
 fn short_sums(run: Run, first: u32, dims: vec4<u32>) -> vec4<f32> {
     let width = run.row.size;
     var sum = vec4<f32>(0.0);
-    var position = run.start;
-    for (; position + 3u < run.end; position += 4u) {
+    for (var position = run.start; position < run.end; position += 4u) {
+        let has_b = position + 1u < run.end;
+        let has_c = position + 2u < run.end;
+        let has_d = position + 3u < run.end;
         let a = four_gradients(tile_source(first, position), dims, width);
-        let b = four_gradients(tile_source(first, position + 1u), dims, width);
-        let c = four_gradients(tile_source(first, position + 2u), dims, width);
-        let d = four_gradients(tile_source(first, position + 3u), dims, width);
-        sum = (((sum + a) + b) + c) + d;
-    }
-    for (; position < run.end; position++) {
-        sum += four_gradients(tile_source(first, position), dims, width);
+        var b = vec4<f32>(0.0);
+        var c = b;
+        var d = b;
+        if has_b {
+            b = four_gradients(tile_source(first, position + 1u), dims, width);
+        }
+        if has_c {
+            c = four_gradients(tile_source(first, position + 2u), dims, width);
+        }
+        if has_d {
+            d = four_gradients(tile_source(first, position + 3u), dims, width);
+        }
+        // What is not there is not added as 0 either, which would make -0 of a sum to 0.
+        sum += a;
+        sum = select(sum, sum + b, has_b);
+        sum = select(sum, sum + c, has_c);
+        sum = select(sum, sum + d, has_d);
     }
     return sum;
 }

@@ -17,7 +17,7 @@ use crate::Result;
 use crate::device::{Access, Binding, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
 use crate::kernels::check;
 
-use super::scan::{self, Region, Scan, record_scan};
+use super::scan::Region;
 
 const MOVED: &[(u32, Access)] = &[(1, Access::Write), (2, Access::Write), (3, Access::Write), (4, Access::Write)];
 const MOVED_BY_COUNTS: &[(u32, Access)] =
@@ -29,6 +29,7 @@ pub(crate) static SHADER: Shader = Shader {
     params: Params::FIELDS,
     entries: &[
         Entry { name: "count_tiles", workgroup: 256, bindings: &[(1, Access::Write), (5, Access::Write)] },
+        Entry { name: "scan_counts", workgroup: 256, bindings: &[(5, Access::Write)] },
         Entry { name: "scatter_tiles", workgroup: 256, bindings: MOVED_BY_COUNTS },
         Entry { name: "place_each", workgroup: 256, bindings: MOVED },
     ],
@@ -75,7 +76,7 @@ impl Sort<'_> {
 
 fn workspace_len(count: u32, tiling: Tiling) -> usize {
     let tiles = tiling.tiles(count);
-    2 * count as usize + 16 * tiles as usize + Scan::workspace_len(16 * tiles)
+    2 * count as usize + 16 * tiles as usize + 16
 }
 
 /// Bits that keys below `bound` need.
@@ -212,7 +213,7 @@ fn record_passes(
     let width = bits.div_ceil(passes.max(1));
     let part = |skip| space.at(space.base + skip);
     let away = keys.away(space);
-    let (counts, scan_space) = (part(2 * count), part(2 * count + 16 * tiles));
+    let counts = part(2 * count);
     for index in 0..passes {
         let (from, to) = if (passes - index).is_multiple_of(2) { (home, away) } else { (away, home) };
         let params = Params {
@@ -242,7 +243,7 @@ fn record_passes(
         let constants = &[("few", f64::from(few))];
         launch(list, "count_tiles", constants, &[from[0].binding(), space.binding()], tiles)?;
         if !few {
-            record_scan(gpu, list, counts, scan_space, (16 * tiles, false, scan::ITEMS))?;
+            launch(list, "scan_counts", constants, &[space.binding()], 16)?;
         }
         let bindings: Vec<_> = moved.into_iter().chain([space.binding()]).collect();
         launch(list, "scatter_tiles", constants, &bindings, tiles)?;
@@ -412,6 +413,8 @@ mod tests {
                     "put_keys(sorted_keys.low, to.low, own.low < size)",
                 ),
                 ("= before + pair.x;", "= before;"),
+                ("lower_of_four(digit, 12u)", "0u"),
+                ("counts[row + tile.w] = sums.w;", ""),
                 ("key == other && position < other_position", "key == other && position <= other_position"),
                 (
                     "before(words[i + 7u], position + 7u, own, element)",
@@ -423,6 +426,18 @@ mod tests {
             ],
             parity,
         );
+    }
+
+    /// More tiles than a workgroup scans at once.
+    fn many_tiles(device: &Device) {
+        case(device, 1025 * TILE, 5, None);
+    }
+
+    #[test]
+    fn mutants_of_many_tiles_are_rejected() {
+        let edits =
+            [("total += scan_shared[255];", ""), ("let before = total + scan_threads", "let before = scan_threads")];
+        assert_rejects(SHADER.name, &edits, many_tiles);
     }
 
     #[test]

@@ -327,7 +327,7 @@ impl<T: Output> Kernel for LookupPacked<'_, T> {
 
     fn dispatch(self, gpu: &Gpu, list: &mut Dispatches) -> Result<()> {
         let Self { rows, ids, out_offsets, widest, out } = self;
-        let (count, lanes, out) = (ids.len() as u32, lanes_of_fours(widest), &*out);
+        let (count, lanes, out) = (ids.len() as u32, lanes(widest.div_ceil(8)), &*out);
         // By rows, or by the words of the output, of which two rows may share one.
         let (entry, groups) = match T::PER_WORD {
             1 => ("packed", u64::from(count).div_ceil(u64::from(256 / lanes))),
