@@ -19,7 +19,7 @@ struct Params {
     keys: u32,        // where the sorted rows,
     occurrences: u32, // their occurrences
     partials: u32,    // and the partial sums begin in the workspace
-    sources: u32,     // there, with bags: the bag of each occurrence, and behind them their factors
+    sources: u32,     // there, where occurrences have both: the bag of each, and behind them their factors
     bags: u32,        // bags
     weighted: u32,    // 1 when `weights` holds a factor for each occurrence
     mean: u32,        // 1 to divide by the number of ids of a bag
@@ -38,7 +38,9 @@ struct Params {
 
 override lanes: u32 = 8u;   // threads that share a row, or a chunk
 override chunk: u32 = 64u;  // occurrences summed at once
-override source: u32 = 0u;  // 0 gradients of occurrences, 1 of bags times a factor, 2 of bags where the occurrence won
+// 0 gradients of occurrences, 1 of bags times a factor, 2 of bags where the occurrence won, 3 of bags: then the bag of an occurrence stands
+// in its place, and is found without it
+override source: u32 = 0u;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read_write> arena: array<u32>;
@@ -65,7 +67,7 @@ struct Source {
 
 fn source_at(position: u32) -> Source {
     let occurrence = workspace[params.occurrences + position];
-    if source == 0u {
+    if source == 0u || source == 3u {
         return Source(occurrence, occurrence, 1.0);
     }
     let bag = workspace[params.sources + occurrence];
@@ -77,7 +79,7 @@ fn source_at(position: u32) -> Source {
 
 fn gradient(origin: Source, j: u32) -> f32 {
     let at = origin.place * params.dims + j;
-    if source == 0u {
+    if source == 0u || source == 3u {
         return gradients[at];
     }
     if source == 1u {
@@ -172,6 +174,7 @@ fn prepare_bags(
         return;
     }
     var row = params.table_rows;
+    var occurrence = i;
     if params.bags > 0u {
         let bag = bag_of(i);
         let start = bags[bag];
@@ -179,18 +182,22 @@ fn prepare_bags(
         if i >= start && i < end {
             row = min(ids[i], params.table_rows);
         }
-        var factor = 1.0;
-        if params.weighted == 1u {
-            factor = weights[i];
+        if source == 3u {
+            occurrence = bag;
+        } else {
+            var factor = 1.0;
+            if params.weighted == 1u {
+                factor = weights[i];
+            }
+            if params.mean == 1u {
+                factor /= f32(end - start);
+            }
+            workspace[params.sources + i] = bag;
+            workspace[params.sources + params.count + i] = bitcast<u32>(factor);
         }
-        if params.mean == 1u {
-            factor /= f32(end - start);
-        }
-        workspace[params.sources + i] = bag;
-        workspace[params.sources + params.count + i] = bitcast<u32>(factor);
     }
     workspace[params.keys + i] = row;
-    workspace[params.occurrences + i] = i;
+    workspace[params.occurrences + i] = occurrence;
 }
 
 // The occurrences of a row, and where its dims with a gradient lie: none, where this is no run to step.
@@ -355,6 +362,10 @@ fn short_runs_by_row(
         // What a lane sums at once it sums once and keeps; there is no room to keep more.
         let keeps = row.size <= 4u * lanes;
         var g = vec4<f32>(0.0);
+        var before = Weights(g, g, g);
+        if keeps && lane < row.size {
+            before = weights_of(row, dims_of_words(lane));
+        }
         var factor = 1.0;
         if clip == 1u {
             var squares = 0.0;
@@ -381,8 +392,9 @@ fn short_runs_by_row(
             let dims = dims_of_words(j);
             if !keeps {
                 g = short_sums(run, first, dims);
+                before = weights_of(row, dims);
             }
-            step(run.id, row, dims, factor * g, row_state);
+            put_weights(run.id, row, dims, moved(before, factor * g, row_state));
         }
         // The row's state is read before the next round's sums.
         workgroupBarrier();
@@ -516,10 +528,10 @@ fn next_sums(run: Run, index: u32, dims: vec4<u32>) -> vec4<f32> {
     return four_sums(partials_of(index, 0u), dims, select(0u, run.row.size, index * chunk < run.end));
 }
 
-// The sums of the whole run. The loads of eight chunks are under way together; they are added one after the other.
+// The sums of the whole run. The loads of sixteen chunks are under way together; they are added one after the other.
 fn long_sums(run: Run, index: u32, dims: vec4<u32>) -> vec4<f32> {
     var sum = four_sums(first_partials(run, index), dims, run.row.size);
-    for (var next = index + 1u; next * chunk < run.end; next += 8u) {
+    for (var next = index + 1u; next * chunk < run.end; next += 16u) {
         let a = next_sums(run, next, dims);
         let b = next_sums(run, next + 1u, dims);
         let c = next_sums(run, next + 2u, dims);
@@ -528,7 +540,16 @@ fn long_sums(run: Run, index: u32, dims: vec4<u32>) -> vec4<f32> {
         let f = next_sums(run, next + 5u, dims);
         let g = next_sums(run, next + 6u, dims);
         let h = next_sums(run, next + 7u, dims);
+        let i = next_sums(run, next + 8u, dims);
+        let j = next_sums(run, next + 9u, dims);
+        let k = next_sums(run, next + 10u, dims);
+        let l = next_sums(run, next + 11u, dims);
+        let m = next_sums(run, next + 12u, dims);
+        let n = next_sums(run, next + 13u, dims);
+        let o = next_sums(run, next + 14u, dims);
+        let p = next_sums(run, next + 15u, dims);
         sum = (((((((sum + a) + b) + c) + d) + e) + f) + g) + h;
+        sum = (((((((sum + i) + j) + k) + l) + m) + n) + o) + p;
     }
     return sum;
 }

@@ -303,7 +303,11 @@ impl Kernel for Update<'_> {
         let space = || workspace.binding("workspace");
         // Unread where there are none; the ids have the right type.
         let winners = || bags.and_then(|of| of.winners).unwrap_or(self.ids).binding("winners");
-        let source = bags.map_or(0.0, |of| if of.pooling == Pooling::Max { 2.0 } else { 1.0 });
+        let source = bags.map_or(0.0, |of| match (of.pooling, of.weights) {
+            (Pooling::Sum, None) => 3.0,
+            (Pooling::Max, _) => 2.0,
+            _ => 1.0,
+        });
         let sizes = |page: &Page, lanes: u32| {
             [("lanes", f64::from(lanes)), ("chunk", f64::from(chunk)), ("source", source), page.half()]
         };

@@ -228,6 +228,7 @@ fn the_way_back_of_bags_is_that_of_their_ids() {
             ("winners[at] == origin.occurrence", "winners[at] != origin.occurrence"),
             ("factor /= f32(end - start);", "factor /= f32(end - start + 1u);"),
             ("if bags[middle] <= occurrence {", "if bags[middle] < occurrence {"),
+            ("occurrence = bag;", ""),
             ("if i >= start && i < end {", "if i < end {"),
             ("factor = weights[i];", "factor = weights[0];"),
         ],
@@ -720,6 +721,7 @@ fn mutants_are_rejected() {
             ("min(row.size, params.dims)", "params.dims"),
             // Row-wise: a lane keeps only its last sum, and a long run's sums lie where its first partial was.
             ("if clip == 0u || !keeps {", "if clip == 0u {"),
+            ("                before = weights_of(row, dims);", ""),
             ("            if !keeps {", "            if row.size > 12u * lanes {"),
             ("put_sums(kept, dims, row.size, g);", ""),
             // The shared step.
