@@ -335,9 +335,7 @@ fn short_runs(
         let run = short[number];
         for (var j = per_word() * (thread % lanes); j < run.row.size; j += 4u * lanes) {
             let dims = dims_of_words(j);
-            // Under way together with the gradients.
-            let before = weights_of(run.row, dims);
-            put_weights(run.id, run.row, dims, moved(before, short_sums(run, first, dims), 0.0));
+            step(run.id, run.row, dims, short_sums(run, first, dims), 0.0);
         }
     }
 }
