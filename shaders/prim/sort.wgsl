@@ -118,8 +118,12 @@ fn clear(positions: Eight) {
     lay_four(positions.high, vec4<u32>(0u));
 }
 
+fn sum_of_four(x: vec4<u32>) -> u32 {
+    return x.x + x.y + x.z + x.w;
+}
+
 fn sum_of(x: Eight) -> u32 {
-    return x.low.x + x.low.y + x.low.z + x.low.w + x.high.x + x.high.y + x.high.z + x.high.w;
+    return sum_of_four(x.low) + sum_of_four(x.high);
 }
 
 // The sums before each of four, the first of which is given.
@@ -175,8 +179,7 @@ fn scan_counts(
         let tile = vec4<u32>(first + 4u * thread) + vec4<u32>(0u, 1u, 2u, 3u);
         let inside = tile < vec4<u32>(size);
         let met = select(vec4<u32>(0u), four_counts(row + tile.x), inside);
-        let sum = met.x + met.y + met.z + met.w;
-        let before = total + scan_threads(thread, sum);
+        let before = total + scan_threads(thread, sum_of_four(met));
         let sums = sums_before(before, met);
         if inside.x {
             counts[row + tile.x] = sums.x;
@@ -201,15 +204,14 @@ fn scan_counts(
 // The elements of lower digits among those of four.
 fn lower_of_four(digit: u32, first: u32) -> u32 {
     let lower = vec4<u32>(first) + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(digit);
-    let met = select(vec4<u32>(0u), four_counts(params.counts + 16u * params.tiles + first), lower);
-    return met.x + met.y + met.z + met.w;
+    return sum_of_four(select(vec4<u32>(0u), four_counts(params.counts + 16u * params.tiles + first), lower));
 }
 
 // Where the first element of a digit in a tile goes. All threads of the workgroup come here.
 fn place_of(thread: u32, tile: u32) -> u32 {
-    let index = (thread & 15u) * params.tiles + min(tile, params.tiles - 1u);
+    let digit = thread & 15u;
+    let index = digit * params.tiles + min(tile, params.tiles - 1u);
     if few == 0u {
-        let digit = thread & 15u;
         let lower = (lower_of_four(digit, 0u) + lower_of_four(digit, 4u)) + (lower_of_four(digit, 8u) + lower_of_four(digit, 12u));
         return lower + counts[params.counts + index];
     }
@@ -316,7 +318,7 @@ fn scatter_tiles(
         places[0] = before + sum_of(met);
     }
     lay_four(own.low, sums_before(before, met.low));
-    lay_four(own.high, sums_before(before + met.low.x + met.low.y + met.low.z + met.low.w, met.high));
+    lay_four(own.high, sums_before(before + sum_of_four(met.low), met.high));
     workgroupBarrier();
     let lower = places[0] & 0xffffu;
     // What lies past the end stays there.

@@ -166,14 +166,17 @@ fn spacings(call: u32, draw: u32, stream: u32) -> vec4<f32> {
     return -ln_four((vec4<f32>(words >> vec4<u32>(9u)) + 0.5) * (1.0 / 8388608.0));
 }
 
+// The values of ranks below `end`, and 0.
+fn below_end(x: Eight, rank: u32, end: u32) -> Eight {
+    let low = vec4<u32>(rank) + vec4<u32>(0u, 1u, 2u, 3u);
+    let ends = vec4<u32>(end);
+    return Eight(select(vec4<f32>(0.0), x.low, low < ends), select(vec4<f32>(0.0), x.high, low + 4u < ends));
+}
+
 // This thread's spacings of a tile; there is one more than ranks.
 fn generate(rank: u32, draw: u32, stream: u32) -> Eight {
-    let low = vec4<u32>(rank) + vec4<u32>(0u, 1u, 2u, 3u);
-    let last = vec4<u32>(params.entities);
-    return Eight(
-        select(vec4<f32>(0.0), spacings(rank / 4u, draw, stream), low <= last),
-        select(vec4<f32>(0.0), spacings(rank / 4u + 1u, draw, stream), low + 4u <= last),
-    );
+    let x = Eight(spacings(rank / 4u, draw, stream), spacings(rank / 4u + 1u, draw, stream));
+    return below_end(x, rank, params.entities + 1u);
 }
 
 // Where this thread's ranks lie among those of a draw: as much of the inverse distribution function as all profiles of a kind share.
@@ -272,10 +275,7 @@ fn drawn(block: Block, i: u32, at: Places) -> Eight {
 
 // The sum of these within the table.
 fn sum_inside(block: Block, i: u32, rank: u32, at: Places) -> f32 {
-    let x = drawn(block, i, at);
-    let low = vec4<u32>(rank) + vec4<u32>(0u, 1u, 2u, 3u);
-    let end = vec4<u32>(params.entities);
-    return sum_of(Eight(select(vec4<f32>(0.0), x.low, low < end), select(vec4<f32>(0.0), x.high, low + 4u < end)));
+    return sum_of(below_end(drawn(block, i, at), rank, params.entities));
 }
 
 // A folded grid has groups past the last: they go through the motions, for the barriers' sake, and write nothing.

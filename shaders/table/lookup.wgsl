@@ -14,7 +14,8 @@ struct Params {
     dims: u32,        // width of an output row, at most
 }
 
-override lanes: u32 = 8u;  // threads that share a row
+override lanes: u32 = 8u;    // threads that share a row
+override aligned: u32 = 0u;  // 1 where every row begins with one of `arena_fours`
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> arena: array<u32>;
@@ -26,7 +27,6 @@ override lanes: u32 = 8u;  // threads that share a row
 // Pairs of f16, the lower half first.
 @group(0) @binding(7) var<storage, read_write> output_pairs: array<u32>;
 @group(0) @binding(8) var<storage, read_write> output_fours: array<vec4<f32>>;
-// f32, where every row begins with a four.
 @group(0) @binding(9) var<storage, read> arena_fours: array<vec4<f32>>;
 
 // Whether this dispatch takes an id: one of its page, or one past the table, which the first page takes for an empty row.
@@ -80,6 +80,18 @@ fn rows(
     put_row(row_of(id), b * params.dims, params.dims, thread % lanes);
 }
 
+// Four neighbours of a row, 0 past its end. Of an aligned row 16 bytes are read at once: what lies there before the next is no value of it.
+fn four_neighbours(row: Row, i: u32) -> vec4<f32> {
+    let dims = four_dims(4u * i, 1u);
+    if aligned == 0u {
+        return four_values(row, dims);
+    }
+    if dims.x >= row.size {
+        return vec4<f32>(0.0);
+    }
+    return select(vec4<f32>(0.0), arena_fours[row.start / 4u + i], dims < vec4<u32>(row.size));
+}
+
 // Where the width is a multiple of four: 16 bytes are written at once, and a lane has two such stores under way.
 @compute @workgroup_size(256)
 fn rows_by_fours(
@@ -98,43 +110,8 @@ fn rows_by_fours(
     let row = row_of(id);
     let fours = params.dims / 4u;
     for (var i = thread % lanes; i < fours; i += 2u * lanes) {
-        let values = four_values(row, four_dims(4u * i, 1u));
-        let next = four_values(row, four_dims(4u * (i + lanes), 1u));
-        output_fours[b * fours + i] = values;
-        if i + lanes < fours {
-            output_fours[b * fours + i + lanes] = next;
-        }
-    }
-}
-
-// Four values of an aligned row, 0 past its end: what lies there before the next row is no value of it.
-fn aligned_four(row: Row, i: u32) -> vec4<f32> {
-    if 4u * i >= row.size {
-        return vec4<f32>(0.0);
-    }
-    return select(vec4<f32>(0.0), arena_fours[row.start / 4u + i], four_dims(4u * i, 1u) < vec4<u32>(row.size));
-}
-
-// Where rows are aligned as well, 16 bytes are read at once.
-@compute @workgroup_size(256)
-fn aligned_rows(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) thread: u32,
-) {
-    let b = workgroup_index(group, groups) * (256u / lanes) + thread / lanes;
-    if b >= params.count {
-        return;
-    }
-    let id = ids[b];
-    if !is_ours(id) {
-        return;
-    }
-    let row = row_of(id);
-    let fours = params.dims / 4u;
-    for (var i = thread % lanes; i < fours; i += 2u * lanes) {
-        let values = aligned_four(row, i);
-        let next = aligned_four(row, i + lanes);
+        let values = four_neighbours(row, i);
+        let next = four_neighbours(row, i + lanes);
         output_fours[b * fours + i] = values;
         if i + lanes < fours {
             output_fours[b * fours + i + lanes] = next;

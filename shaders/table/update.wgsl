@@ -38,8 +38,8 @@ struct Params {
 
 override lanes: u32 = 8u;   // threads that share a row, or a chunk
 override chunk: u32 = 64u;  // occurrences summed at once
-// 0 gradients of occurrences, 1 of bags times a factor, 2 of bags where the occurrence won, 3 of bags: then the bag of an occurrence stands
-// in its place, and is found without it
+// 0 gradients of occurrences, or of bags, which then stand in the place of their occurrences; 1 of bags times a factor, 2 of bags where the
+// occurrence won
 override source: u32 = 0u;
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -67,7 +67,7 @@ struct Source {
 
 fn source_at(position: u32) -> Source {
     let occurrence = workspace[params.occurrences + position];
-    if source == 0u || source == 3u {
+    if source == 0u {
         return Source(occurrence, occurrence, 1.0);
     }
     let bag = workspace[params.sources + occurrence];
@@ -79,7 +79,7 @@ fn source_at(position: u32) -> Source {
 
 fn gradient(origin: Source, j: u32) -> f32 {
     let at = origin.place * params.dims + j;
-    if source == 0u || source == 3u {
+    if source == 0u {
         return gradients[at];
     }
     if source == 1u {
@@ -182,7 +182,7 @@ fn prepare_bags(
         if i >= start && i < end {
             row = min(ids[i], params.table_rows);
         }
-        if source == 3u {
+        if source == 0u {
             occurrence = bag;
         } else {
             var factor = 1.0;

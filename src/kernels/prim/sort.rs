@@ -397,7 +397,7 @@ mod tests {
                 ("payload_from[i.w]", "payload_from[i.z]"),
                 ("half_of(scan_shared[(thread & 7u) * 32u], thread)", "half_of(scan_shared[thread * 32u], thread)"),
                 ("first + x.x + x.y + x.z", "first + x.x + x.y"),
-                ("before + met.low.x", "before"),
+                ("before + sum_of_four(met.low)", "before"),
                 ("select(0u, lower, digit >= 8u)", "0u"),
                 ("own.high < size, thread)", "own.high < size + 9u, thread)"),
                 ("select(own.low, low_rank", "select(across.low, low_rank"),

@@ -163,8 +163,7 @@ impl Kernel for Sample<'_> {
         let tiles = tiles(self.entities);
         let count = self.profiles.len() as u64;
         let streams = count.div_ceil(self.profiles_per_stream.into());
-        let mut launch = |entry, groups: u64, of: (&Family, &Range<usize>), draws: Range<u32>| {
-            let (family, blocks) = of;
+        let mut launch = |entry, groups: u64, constants: &[_], blocks: &Range<usize>, draws: Range<u32>| {
             let bindings = SHADER.entry(entry).bindings.iter().map(|(binding, _)| match binding {
                 1 => Binding { arg: "profiles", gpu: Some((gpu, &profiles)) },
                 2 => Binding { arg: "normal_table", gpu: Some((gpu, gpu.normal_table())) },
@@ -175,7 +174,7 @@ impl Kernel for Sample<'_> {
             Launch {
                 shader: &SHADER,
                 entry,
-                constants: &[("kind", f64::from(family.kind)), ("most", family.most as f64)],
+                constants,
                 params: Params {
                     entities: self.entities,
                     profiles: self.profiles.len() as u32,
@@ -197,22 +196,23 @@ impl Kernel for Sample<'_> {
             .record(gpu, list)
         };
         let (tiles, draws) = (u64::from(tiles), u64::from(self.draws));
-        let every = (&Family { kind: 0, most: 1, runs: 0..0, blocks: 0..0 }, &(0..0));
-        launch("tile_spacings", streams * draws * tiles, every, 0..0)?;
-        launch("carries", streams * draws, every, 0..0)?;
+        launch("tile_spacings", streams * draws * tiles, &[], &(0..0), 0..0)?;
+        launch("carries", streams * draws, &[], &(0..0), 0..0)?;
         for family in &batch.families {
-            launch("tile_draws", family.runs.len() as u64 * draws * tiles, (family, &family.runs), 0..0)?;
+            let groups = family.runs.len() as u64 * draws * tiles;
+            launch("tile_draws", groups, &family.constants(), &family.runs, 0..0)?;
         }
-        launch("factors", count * draws, every, 0..0)?;
+        launch("factors", count * draws, &[], &(0..0), 0..0)?;
         for family in &batch.families {
             for first in (0..self.draws).step_by(WINDOW as usize) {
                 let window = first..self.draws.min(first.saturating_add(WINDOW));
-                launch("average", family.blocks.len() as u64 * tiles, (family, &family.blocks), window)?;
+                let groups = family.blocks.len() as u64 * tiles;
+                launch("average", groups, &family.constants(), &family.blocks, window)?;
             }
         }
-        launch("tile_minima", count * tiles, every, 0..0)?;
-        launch("minima", count, every, 0..0)?;
-        launch("descend", count * tiles, every, 0..0)
+        launch("tile_minima", count * tiles, &[], &(0..0), 0..0)?;
+        launch("minima", count, &[], &(0..0), 0..0)?;
+        launch("descend", count * tiles, &[], &(0..0), 0..0)
     }
 
     fn twin(self) -> Result<()> {
@@ -240,30 +240,36 @@ struct Family {
     blocks: Range<usize>,
 }
 
+impl Family {
+    fn constants(&self) -> [(&'static str, f64); 2] {
+        [("kind", f64::from(self.kind)), ("most", self.most as f64)]
+    }
+}
+
 impl Batch {
     fn of(profiles: &[Profile], profiles_per_stream: u32) -> Self {
         let kind = |k: usize| profiles[k].distribution as u32;
         let stream = |k: usize| k as u32 / profiles_per_stream;
         let mut order: Vec<usize> = (0..profiles.len()).collect();
         order.sort_by_key(|&k| (kind(k), stream(k)));
-        let mut batch = Self { order: Vec::new(), blocks: Vec::new(), families: Vec::new() };
+        let (mut blocks, mut families, mut begin) = (Vec::new(), Vec::new(), 0);
         for family in order.chunk_by(|&a, &b| kind(a) == kind(b)) {
             let mut list = |most: usize| {
-                let (start, mut first) = (batch.blocks.len(), batch.order.len() as u32);
+                let (start, mut first) = (blocks.len(), begin);
                 for run in family.chunk_by(|&a, &b| stream(a) == stream(b)) {
                     for block in run.chunks(most) {
-                        batch.blocks.push([first, block.len() as u32, stream(block[0])]);
+                        blocks.push([first, block.len() as u32, stream(block[0])]);
                         first += block.len() as u32;
                     }
                 }
-                start..batch.blocks.len()
+                start..blocks.len()
             };
-            let (runs, blocks) = (list(usize::MAX), list(BLOCK));
+            let (runs, parts) = (list(usize::MAX), list(BLOCK));
             let most = if runs.len() < family.len() { BLOCK } else { 1 };
-            batch.families.push(Family { kind: kind(family[0]), most, runs, blocks });
-            batch.order.extend(family);
+            families.push(Family { kind: kind(family[0]), most, runs, blocks: parts });
+            begin += family.len() as u32;
         }
-        batch
+        Self { order, blocks, families }
     }
 }
 

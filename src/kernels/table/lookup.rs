@@ -32,12 +32,7 @@ pub(crate) static SHADER: Shader = Shader {
         Entry {
             name: "rows_by_fours",
             workgroup: 256,
-            bindings: &[(1, Access::Read), (2, Access::Read), (3, Access::Read), (8, Access::Write)],
-        },
-        Entry {
-            name: "aligned_rows",
-            workgroup: 256,
-            bindings: &[(2, Access::Read), (3, Access::Read), (8, Access::Write), (9, Access::Read)],
+            bindings: &[(1, Access::Read), (2, Access::Read), (3, Access::Read), (8, Access::Write), (9, Access::Read)],
         },
         Entry {
             name: "rows_f16",
@@ -92,7 +87,11 @@ impl<'a> Launches<'a> {
             Launch {
                 shader: &SHADER,
                 entry,
-                constants: &[("lanes", f64::from(lanes)), page.half()],
+                constants: &[
+                    ("lanes", f64::from(lanes)),
+                    ("aligned", f64::from(page.has_aligned_fours())),
+                    page.half(),
+                ],
                 params: params.words(),
                 bindings: &bindings(page),
                 groups,
@@ -188,18 +187,21 @@ impl<T: Output> Kernel for Lookup<'_, T> {
         let Self { rows, ids, dims, out } = self;
         let (count, out) = (ids.len() as u32, &*out);
         let (entry, lanes) = match T::PER_WORD {
-            1 if dims > 0 && dims.is_multiple_of(4) => {
-                let aligned = rows.pages().iter().all(|page| page.has_aligned_fours());
-                (if aligned { "aligned_rows" } else { "rows_by_fours" }, lanes(dims.div_ceil(8)))
-            }
+            1 if dims > 0 && dims.is_multiple_of(4) => ("rows_by_fours", lanes(dims.div_ceil(8))),
             1 => ("rows", lanes_of_fours(dims)),
             _ => ("rows_f16", lanes_of_fours(dims / T::PER_WORD)),
         };
         let groups = u64::from(count).div_ceil(u64::from(256 / lanes));
         Launches { entry, rows, count, dims, lanes, groups }.record(gpu, list, |page| {
             let [arena, directory] = page.bindings();
-            let (ids, out) = (ids.binding("ids"), out.binding("out"));
-            if entry == "aligned_rows" { vec![directory, ids, out, arena] } else { vec![arena, directory, ids, out] }
+            let mut bindings = vec![arena, directory, ids.binding("ids"), out.binding("out")];
+            if entry == "rows_by_fours" {
+                // The normal table stands for fours that are not read: it has room for one.
+                let [fours, _] = page.bindings();
+                let normals = Binding { arg: "normals", gpu: Some((gpu, gpu.normal_table())) };
+                bindings.push(if page.has_aligned_fours() { fours } else { normals });
+            }
+            bindings
         })
     }
 

@@ -304,7 +304,7 @@ impl Kernel for Update<'_> {
         // Unread where there are none; the ids have the right type.
         let winners = || bags.and_then(|of| of.winners).unwrap_or(self.ids).binding("winners");
         let source = bags.map_or(0.0, |of| match (of.pooling, of.weights) {
-            (Pooling::Sum, None) => 3.0,
+            (Pooling::Sum, None) => 0.0,
             (Pooling::Max, _) => 2.0,
             _ => 1.0,
         });

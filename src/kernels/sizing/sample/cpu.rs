@@ -66,6 +66,12 @@ struct Slot {
     scale: f32,
 }
 
+impl Slot {
+    fn drawn(&self) -> &[Tile] {
+        if self.draws.is_empty() { &self.spacings } else { &self.draws }
+    }
+}
+
 /// The mean of all draws of the profiles of a stream, `wave` of them at a time.
 fn average(profiles: &[Profile], k: usize, draws: Draws, wave: usize, rows: &mut [f32]) {
     let Draws { entities, draws, seed, first_stream, .. } = draws;
@@ -92,13 +98,13 @@ fn average(profiles: &[Profile], k: usize, draws: Draws, wave: usize, rows: &mut
                 let sum = Arch::new().dispatch(Draw { constants, total: *total, n: entities, source, tiles });
                 *scale = (1.0 / (sum * f64::from(draws))) as f32;
             });
-            row.add(slots, alone);
+            row.add(slots);
         }
     }
     rows.into_iter().for_each(Sums::finish);
 }
 
-/// Tells the slots' numbers; a thread each, where there are several.
+/// Works on all slots, given their numbers: side by side, where there are several.
 fn each(slots: &mut [Slot], work: impl Fn(usize, &mut Slot) + Sync) {
     match slots {
         [slot] => work(0, slot),
@@ -121,11 +127,10 @@ impl<'a> Sums<'a> {
     }
 
     /// Adds draws, one after the other.
-    fn add(&mut self, slots: &[Slot], alone: bool) {
+    fn add(&mut self, slots: &[Slot]) {
         let add = |t: usize, sums: &mut Tile| {
             for slot in slots {
-                let tiles = if alone { &slot.spacings } else { &slot.draws };
-                for (sum, x) in sums.iter_mut().zip(&tiles[t]) {
+                for (sum, x) in sums.iter_mut().zip(&slot.drawn()[t]) {
                     *sum += x * slot.scale;
                 }
             }

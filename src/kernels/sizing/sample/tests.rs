@@ -257,12 +257,13 @@ fn mutants_are_rejected() {
     assert_rejects(
         SHADER.name,
         &[
-            ("low + 4u <= last", "low + 4u < last"),
-            ("low <= last", "low < last"),
+            ("rank, params.entities + 1u)", "rank, params.entities)"),
+            ("rank, params.entities));", "rank, params.entities + 1u));"),
             ("rank / 4u + 1u, draw", "rank / 4u, draw"),
             ("s.high.y = s.high.x + spacing.high.y;", "s.high.y = s.high.x;"),
             ("t.low.w = t.high.x + spacing.high.x;", "t.low.w = t.high.x;"),
-            ("low + 4u < end", "low + 4u <= end"),
+            ("low + 4u < ends", "low + 4u <= ends"),
+            ("low < ends", "low <= ends"),
             ("result.y = shared_ends[thread + 1u].y;", "result.y = shared_ends[thread].y;"),
             ("scan_step(thread, 64u, 0u);", "scan_step(thread, 32u, 0u);"),
             ("workspace[after_base() + i - 1u] = after;", "workspace[after_base() + i - 1u] = 0.0;"),

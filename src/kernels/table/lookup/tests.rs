@@ -311,12 +311,12 @@ fn mutants_are_rejected() {
             ("j < width; j += 4u * lanes", "j < width; j += 5u * lanes"),
             ("if dims.y < width {", "if dims.y <= width {"),
             // Of widths that four divides.
-            ("four_dims(4u * (i + lanes), 1u)", "four_dims(4u * i + lanes, 1u)"),
+            ("let dims = four_dims(4u * i, 1u);", "let dims = four_dims(i, 1u);"),
             ("if i + lanes < fours {", "if i + 1u < fours {"),
             ("output_fours[b * fours + i] = values;", "output_fours[b * fours + i] = next;"),
             ("arena_fours[row.start / 4u + i]", "arena_fours[row.start / 4u]"),
-            ("four_dims(4u * i, 1u) < vec4", "four_dims(4u * i, 1u) <= vec4"),
-            ("let next = aligned_four(row, i + lanes);", "let next = aligned_four(row, i);"),
+            ("row.start / 4u + i], dims < vec4", "row.start / 4u + i], dims <= vec4"),
+            ("let next = four_neighbours(row, i + lanes);", "let next = four_neighbours(row, i);"),
             // Pages.
             ("id - params.first_row < params.rows", "id - params.first_row + 1u < params.rows"),
             ("return row_at(id - params.first_row);", "return row_at(id);"),
