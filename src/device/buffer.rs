@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 
 use super::Device;
 use super::gpu::Gpu;
+use super::host::HostMemory;
 use super::pipeline::Binding;
 use crate::{Error, Result};
 
@@ -33,7 +34,7 @@ pub struct Buffer<T> {
 
 #[derive(Debug)]
 enum Storage<T> {
-    Cpu(Vec<T>),
+    Cpu(HostMemory<T>),
     Gpu(Gpu, wgpu::Buffer, PhantomData<T>),
 }
 
@@ -44,7 +45,7 @@ impl<T: Element> Buffer<T> {
     /// [`Error::Limit`] when the device can't bind a buffer of this size.
     pub fn from_slice(device: &Device, values: &[T]) -> Result<Self> {
         let storage = match device {
-            Device::Cpu => Storage::Cpu(values.to_vec()),
+            Device::Cpu => Storage::Cpu(HostMemory::from_slice(values)),
             Device::Gpu(gpu) => {
                 check_size::<T>(gpu, values.len())?;
                 let buffer = gpu.guarded(|| gpu.create_filled("buffer", USAGE, bytemuck::cast_slice(values)))?;
@@ -60,7 +61,7 @@ impl<T: Element> Buffer<T> {
     /// [`Error::Limit`] when the device can't bind a buffer of this size.
     pub fn from_vec(device: &Device, values: Vec<T>) -> Result<Self> {
         match device {
-            Device::Cpu => Ok(Self { len: values.len(), storage: Storage::Cpu(values) }),
+            Device::Cpu => Ok(Self { len: values.len(), storage: Storage::Cpu(HostMemory::from_vec(values)) }),
             Device::Gpu(_) => Self::from_slice(device, &values),
         }
     }
@@ -71,7 +72,7 @@ impl<T: Element> Buffer<T> {
     /// [`Error::Limit`] when the device can't bind a buffer of this size.
     pub fn zeroed(device: &Device, len: usize) -> Result<Self> {
         let storage = match device {
-            Device::Cpu => Storage::Cpu(vec![T::zeroed(); len]),
+            Device::Cpu => Storage::Cpu(HostMemory::zeroed(len)),
             Device::Gpu(gpu) => {
                 check_size::<T>(gpu, len)?;
                 // wgpu zeroes fresh buffers.
@@ -186,7 +187,7 @@ impl<T: Element> Buffer<T> {
     /// [`Error::DeviceLost`] or [`Error::Gpu`].
     pub fn read(&self) -> Result<Vec<T>> {
         match &self.storage {
-            Storage::Cpu(values) => Ok(values.clone()),
+            Storage::Cpu(values) => Ok(values.to_vec()),
             Storage::Gpu(gpu, buffer, _) => {
                 let pending = Readback::start(gpu, buffer, self.len)?;
                 gpu.wait()?;
@@ -199,7 +200,7 @@ impl<T: Element> Buffer<T> {
     /// Reads all elements back without blocking: the future polls the device each time it is polled.
     pub fn read_async(&self) -> impl Future<Output = Result<Vec<T>>> + Send + use<T> {
         match &self.storage {
-            Storage::Cpu(values) => ReadFuture::Ready(Some(Ok(values.clone()))),
+            Storage::Cpu(values) => ReadFuture::Ready(Some(Ok(values.to_vec()))),
             Storage::Gpu(gpu, buffer, _) => match Readback::start(gpu, buffer, self.len) {
                 Ok(pending) => ReadFuture::Pending(pending),
                 Err(error) => ReadFuture::Ready(Some(Err(error))),

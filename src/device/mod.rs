@@ -6,6 +6,7 @@
 mod buffer;
 mod commands;
 mod gpu;
+mod host;
 mod pipeline;
 mod profile;
 pub(crate) mod shader;

@@ -23,14 +23,15 @@
 
 use std::ops::Range;
 
+use half::f16;
+use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use half::f16;
-
 use super::lookup::{Output, lanes_of_fours, whole_words};
-use super::rows::{Format, HostRows, Place, Rows, Value};
+use super::rows::{Format, HostRows, Place, Rows, Value, prefetch_slice};
 use crate::Result;
 use crate::device::{Access, Binding, Buffer, Device, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
+use crate::kernels::row_sums::{ROWS_AT_ONCE, add_rows};
 use crate::kernels::{MAX_TRIPS, TASK_ELEMENTS, check};
 
 use Access::{Read, Write};
@@ -273,15 +274,23 @@ impl<T: Output> LookupBags<'_, T> {
         let known = longest <= self.longest_bag;
         check::domain(op, "longest_bag", self.longest_bag, known, &format!("at least {longest}"))?;
         let task = (TASK_ELEMENTS / dims).max(1);
-        let (pooling, size) = (self.pooling, task * dims);
+        let (arch, size) = (Arch::new(), task * dims);
+        let task = |part: usize, out, winners| Task {
+            table: &table,
+            first: part * task,
+            pooling: self.pooling,
+            dims,
+            out,
+            winners,
+        };
         let outputs = out.par_chunks_mut(size);
         match winners {
             Some(winners) => {
                 outputs.zip(winners.par_chunks_mut(size)).enumerate().for_each(|(part, (out, winners))| {
-                    table.pool(part * task, (pooling, dims), out, Some(winners));
+                    arch.dispatch(task(part, out, Some(winners)));
                 })
             }
-            None => outputs.enumerate().for_each(|(part, out)| table.pool(part * task, (pooling, dims), out, None)),
+            None => outputs.enumerate().for_each(|(part, out)| arch.dispatch(task(part, out, None))),
         }
         Ok(())
     }
@@ -295,74 +304,108 @@ struct Bags<'a, V> {
     weights: Option<&'a [f32]>,
 }
 
-impl<V: Value> Bags<'_, V> {
-    /// The bags from `first` on, as many as there is room for.
-    fn pool<T: Output>(
-        &self,
-        first: usize,
-        (pooling, dims): (Pooling, usize),
-        out: &mut [T],
-        mut winners: Option<&mut [u32]>,
-    ) {
+/// The bags from `first` on, as many as there is room for, in loops compiled for the vectors that there are.
+struct Task<'a, V, T> {
+    table: &'a Bags<'a, V>,
+    first: usize,
+    pooling: Pooling,
+    dims: usize,
+    out: &'a mut [T],
+    winners: Option<&'a mut [u32]>,
+}
+
+impl<V: Value, T: Output> WithSimd for Task<'_, V, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { table, first, pooling, dims, out, mut winners } = self;
         let (mut pooled, mut scratch) = (vec![0.0; dims], Vec::new());
+        let bags = &table.bags[first..];
+        let mut ahead = Ahead::new(table, bags[0] as usize..bags[out.len() / dims] as usize);
         for (k, out) in out.chunks_exact_mut(dims).enumerate() {
-            let bag = self.bags[first + k] as usize..self.bags[first + k + 1] as usize;
+            let bag = bags[k] as usize..bags[k + 1] as usize;
             match pooling {
-                Pooling::Sum => self.sum(bag, &mut pooled, &mut scratch),
+                Pooling::Sum => table.sum(simd, bag, &mut pooled, (&mut ahead, &mut scratch)),
                 Pooling::Mean => {
                     let length = bag.len().max(1) as f32;
-                    self.sum(bag, &mut pooled, &mut scratch);
+                    table.sum(simd, bag, &mut pooled, (&mut ahead, &mut scratch));
                     pooled.iter_mut().for_each(|sum| *sum /= length);
                 }
                 Pooling::Max => {
                     let own = winners.as_deref_mut().map(|winners| &mut winners[k * dims..(k + 1) * dims]);
-                    self.max(bag, &mut pooled, (own, &mut scratch));
+                    table.max(bag, &mut pooled, (own, &mut scratch));
                 }
             }
             T::convert(&pooled, out);
         }
     }
+}
 
-    /// Four rows at once where all are full: the sums are loaded and stored once for them, and memory has four rows to fetch. The
-    /// order of the additions is that of one row after the other.
-    fn sum(&self, bag: Range<usize>, sums: &mut [f32], scratch: &mut Vec<f32>) {
-        sums.fill(0.0);
-        let mut next = bag.start;
-        while next + 4 <= bag.end {
-            let at: [usize; 4] = std::array::from_fn(|k| next + k);
-            at.iter().for_each(|&i| self.rows.prefetch(self.ids, i, sums.len()));
-            let rows = at.map(|i| self.rows.row(self.ids[i]));
-            match rows.map(|row| V::as_f32(row)?.get(..sums.len())) {
-                [Some(a), Some(b), Some(c), Some(d)] => {
-                    let values = a.iter().zip(b).zip(c).zip(d);
-                    match self.weights {
-                        Some(weights) => {
-                            let [wa, wb, wc, wd] = at.map(|i| weights[i]);
-                            for (sum, (((a, b), c), d)) in sums.iter_mut().zip(values) {
-                                *sum = *sum + wa * a + wb * b + wc * c + wd * d;
-                            }
-                        }
-                        None => {
-                            for (sum, (((a, b), c), d)) in sums.iter_mut().zip(values) {
-                                *sum = *sum + a + b + c + d;
-                            }
-                        }
-                    }
-                }
-                _ => at.into_iter().zip(rows).for_each(|(i, row)| self.add(i, V::widen(row, scratch), sums)),
-            }
-            next += 4;
-        }
-        (next..bag.end).for_each(|i| self.add(i, V::widen(self.rows.row(self.ids[i]), scratch), sums));
+/// Rows of values of f32 that are found before they are added, so that memory can be asked for them in between.
+struct Ahead<'a, V> {
+    table: &'a Bags<'a, V>,
+    /// With their weights; the one of id number i is at i modulo the length.
+    found: [(&'a [f32], f32); 2 * ROWS_AT_ONCE],
+    /// Numbers of the ids whose rows are yet to be found.
+    next: Range<usize>,
+}
+
+impl<'a, V: Value> Ahead<'a, V> {
+    fn new(table: &'a Bags<'a, V>, ids: Range<usize>) -> Self {
+        Self { table, found: [(&[], 0.0); 2 * ROWS_AT_ONCE], next: ids }
     }
 
-    fn add(&self, i: usize, row: &[f32], sums: &mut [f32]) {
-        match self.weights {
-            Some(weights) => {
-                let weight = weights[i];
+    /// The rows of the first of some ids, up to a multiple of [`ROWS_AT_ONCE`].
+    #[inline(always)]
+    fn rows(&mut self, ids: Range<usize>, dims: usize) -> &[(&'a [f32], f32)] {
+        let block = ids.start / ROWS_AT_ONCE;
+        while self.next.start / ROWS_AT_ONCE < block + 2 && !self.next.is_empty() {
+            self.find(dims);
+        }
+        let end = ids.end.min((block + 1) * ROWS_AT_ONCE);
+        &self.found[ids.start % self.found.len()..][..end - ids.start]
+    }
+
+    /// Finds the rows of ids up to a multiple of [`ROWS_AT_ONCE`].
+    #[inline(always)]
+    fn find(&mut self, dims: usize) {
+        let Bags { rows, ids, weights, .. } = self.table;
+        let end = self.next.end.min((self.next.start / ROWS_AT_ONCE + 1) * ROWS_AT_ONCE);
+        for i in self.next.start..end {
+            let row = V::as_f32(rows.row(ids[i])).unwrap_or_default();
+            prefetch_slice(&row[..row.len().min(dims)]);
+            self.found[i % (2 * ROWS_AT_ONCE)] = (row, weights.map_or(1.0, |weights| weights[i]));
+        }
+        self.next.start = end;
+    }
+}
+
+impl<V: Value> Bags<'_, V> {
+    #[inline(always)]
+    fn sum<S: Simd>(
+        &self,
+        simd: S,
+        bag: Range<usize>,
+        sums: &mut [f32],
+        (ahead, scratch): (&mut Ahead<'_, V>, &mut Vec<f32>),
+    ) {
+        sums.fill(0.0);
+        let dims = sums.len();
+        if V::PER_WORD > 1 {
+            for i in bag {
+                self.rows.prefetch(self.ids, i, dims);
+                let row = V::widen(self.rows.row(self.ids[i]), scratch);
+                let weight = self.weights.map_or(1.0, |weights| weights[i]);
                 sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += weight * value);
             }
-            None => sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += value),
+            return;
+        }
+        let mut left = bag;
+        while !left.is_empty() {
+            let rows = ahead.rows(left.clone(), dims);
+            add_rows(simd, rows, sums);
+            left.start += rows.len();
         }
     }
 

@@ -234,7 +234,9 @@ pub(in crate::kernels) const BEYOND_CACHES: u64 = 8 << 20;
 /// Asks memory for all lines of a slice.
 #[inline(always)]
 pub(in crate::kernels) fn prefetch_slice<T>(slice: &[T]) {
-    (0..slice.len()).step_by(64 / size_of::<T>()).for_each(|at| prefetch_index(slice, at));
+    let Some(last) = slice.len().checked_sub(1) else { return };
+    (0..last).step_by(64 / size_of::<T>()).for_each(|at| prefetch_index(slice, at));
+    prefetch_index(slice, last);
 }
 
 /// Rows of one page.
