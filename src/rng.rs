@@ -132,27 +132,26 @@ pub(crate) fn normal_fixed(table: &NormalTable, word: u32) -> i32 {
     if word >> 31 == 1 { -tail } else { tail }
 }
 
-/// Blocks of four numbers that [`normal_blocks`] draws at once: enough to hide the latency of a product.
+/// Blocks of four words that [`philox_blocks`] draws at once: enough to hide the latency of a product.
 pub(crate) const BLOCKS: usize = 16;
 
-/// [`normal_fixed`] of the words of many counters: word w of counter b is at `[w][b]`, and so is its number.
-pub(crate) fn normal_blocks(counters: [[u32; BLOCKS]; 4], key: [u32; 2]) -> [[i32; BLOCKS]; 4] {
-    pulp::Arch::new().dispatch(Normals { table: &NORMAL_TABLE, words: counters, key })
+/// [`philox`] of many counters: word w of counter b is at `[w][b]`, and so is that of its block.
+pub(crate) fn philox_blocks(counters: [[u32; BLOCKS]; 4], key: [u32; 2]) -> [[u32; BLOCKS]; 4] {
+    pulp::Arch::new().dispatch(Blocks { words: counters, key })
 }
 
-struct Normals<'a> {
-    table: &'a NormalTable,
+struct Blocks {
     words: [[u32; BLOCKS]; 4],
     key: [u32; 2],
 }
 
-impl pulp::NullaryFnOnce for Normals<'_> {
-    type Output = [[i32; BLOCKS]; 4];
+impl pulp::NullaryFnOnce for Blocks {
+    type Output = [[u32; BLOCKS]; 4];
 
-    /// [`philox`] and [`normal_fixed`] in loops that become vectors.
+    /// A loop that becomes vectors.
     #[inline(always)]
-    fn call(self) -> [[i32; BLOCKS]; 4] {
-        let Self { table, words: [mut c0, mut c1, mut c2, mut c3], key: [mut k0, mut k1] } = self;
+    fn call(self) -> [[u32; BLOCKS]; 4] {
+        let Self { words: [mut c0, mut c1, mut c2, mut c3], key: [mut k0, mut k1] } = self;
         for _ in 0..10 {
             for b in 0..BLOCKS {
                 let p0 = 0xD251_1F53_u64 * u64::from(c0[b]);
@@ -163,26 +162,44 @@ impl pulp::NullaryFnOnce for Normals<'_> {
             k0 = k0.wrapping_add(0x9E37_79B9);
             k1 = k1.wrapping_add(0xBB67_AE85);
         }
-        let words = [c0, c1, c2, c3];
-        let mut normals = [[0; BLOCKS]; 4];
-        // Plain loops: a closure would be compiled apart, without the vectors.
-        for w in 0..4 {
-            for b in 0..BLOCKS {
-                let word = words[w][b];
-                let odd = (word << 1) | 1;
-                // The leading zeros, by the exponent of a float that no rounding lifts to the next power of two: vectors convert, but
-                // few count zeros.
-                let exponent = (((odd & !(odd >> 1)) >> 1) as i32 as f32).to_bits() >> 23;
-                let zeros = if odd == 1 { 31 } else { 157 - exponent };
-                let mantissa = (odd << (zeros & 31) << 1) >> 9;
-                let bits = ((125 - zeros) << 23) | mantissa;
-                let i = ((bits >> 17) - LOWEST_EXPONENT * 64) as usize;
-                let fraction = ((bits & 0x1_FFFF) >> 1) as i32;
-                let (low, high) = (table[i % NORMAL_ENTRIES], table[(i + 1) % NORMAL_ENTRIES]);
-                let tail = low - (((low - high) * fraction) >> 16);
-                let sign = word as i32 >> 31;
-                normals[w][b] = (tail ^ sign) - sign;
-            }
+        [c0, c1, c2, c3]
+    }
+}
+
+/// [`normal_fixed`] of some words.
+pub(crate) fn normals_fixed(words: [u32; BLOCKS]) -> [i32; BLOCKS] {
+    pulp::Arch::new().dispatch(Normals { table: &NORMAL_TABLE, words })
+}
+
+struct Normals<'a> {
+    table: &'a NormalTable,
+    words: [u32; BLOCKS],
+}
+
+impl pulp::NullaryFnOnce for Normals<'_> {
+    type Output = [i32; BLOCKS];
+
+    /// A loop that becomes vectors.
+    #[inline(always)]
+    fn call(self) -> [i32; BLOCKS] {
+        let Self { table, words } = self;
+        let mut normals = [0; BLOCKS];
+        // Plain: a closure would be compiled apart, without the vectors.
+        for b in 0..BLOCKS {
+            let word = words[b];
+            let odd = (word << 1) | 1;
+            // The leading zeros, by the exponent of a float that no rounding lifts to the next power of two: vectors convert, but
+            // few count zeros.
+            let exponent = (((odd & !(odd >> 1)) >> 1) as i32 as f32).to_bits() >> 23;
+            let zeros = if odd == 1 { 31 } else { 157 - exponent };
+            let mantissa = (odd << (zeros & 31) << 1) >> 9;
+            let bits = ((125 - zeros) << 23) | mantissa;
+            let i = ((bits >> 17) - LOWEST_EXPONENT * 64) as usize;
+            let fraction = ((bits & 0x1_FFFF) >> 1) as i32;
+            let (low, high) = (table[i % NORMAL_ENTRIES], table[(i + 1) % NORMAL_ENTRIES]);
+            let tail = low - (((low - high) * fraction) >> 16);
+            let sign = word as i32 >> 31;
+            normals[b] = (tail ^ sign) - sign;
         }
         normals
     }
@@ -259,7 +276,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn blocks_are_their_counters_numbers() {
+    fn many_are_what_each_is() {
         let key = [0xDEAD_BEEF, 77];
         for salt in [0u32, 1, 0x8000_0000, u32::MAX] {
             let counters: [[u32; BLOCKS]; 4] = std::array::from_fn(|w| {
@@ -267,12 +284,17 @@ mod tests {
                     (b as u32).wrapping_mul(0x9E37_79B9) ^ (w as u32).wrapping_mul(0x85EB_CA6B) ^ salt
                 })
             });
-            let got = normal_blocks(counters, key);
+            let got = philox_blocks(counters, key);
             for b in 0..BLOCKS {
-                let words = philox(counters.map(|words| words[b]), key);
-                assert_eq!(got.map(|normals| normals[b]), words.map(|word| normal_fixed(&NORMAL_TABLE, word)));
+                assert_eq!(got.map(|words| words[b]), philox(counters.map(|words| words[b]), key));
+            }
+            for words in got {
+                assert_eq!(normals_fixed(words), words.map(|word| normal_fixed(&NORMAL_TABLE, word)));
             }
         }
+        let edges =
+            [0, 1, 2, 3, 0x7FFF_FFFE, 0x7FFF_FFFF, 0x8000_0000, 0x8000_0001, u32::MAX - 1, u32::MAX, 5, 6, 7, 8, 9, 10];
+        assert_eq!(normals_fixed(edges), edges.map(|word| normal_fixed(&NORMAL_TABLE, word)));
     }
 
     /// Random123's kat_vectors for philox4x32 with 10 rounds.

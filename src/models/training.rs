@@ -73,16 +73,22 @@ pub(super) fn run_steps(
     device: &Device,
     (steps, a_submission): (u32, u32),
     progress: &mut dyn FnMut(u32),
-    mut record: impl FnMut(&mut Commands) -> Result<()>,
+    mut record: impl FnMut(&mut Commands) -> Result<()> + Send,
 ) -> Result<()> {
     let mut done = 0;
     while done < steps {
         let now = a_submission.min(steps - done);
-        let mut commands = device.commands();
-        for _ in 0..now {
-            record(&mut commands)?;
-        }
-        commands.submit()?;
+        // From one of the CPU's threads: a kernel called from outside of them waits for one to wake up, and is waited for.
+        let listener = tracing::dispatcher::get_default(Clone::clone);
+        rayon::scope(|_| {
+            tracing::dispatcher::with_default(&listener, || {
+                let mut commands = device.commands();
+                for _ in 0..now {
+                    record(&mut commands)?;
+                }
+                commands.submit()
+            })
+        })?;
         // A queue that runs far ahead holds the parameters of every launch in it.
         device.wait()?;
         done += now;

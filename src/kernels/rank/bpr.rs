@@ -29,6 +29,7 @@
 //! Source: Rendle et al., "BPR: Bayesian personalized ranking from implicit feedback", UAI 2009.
 
 use half::f16;
+use pulp::{Arch, NullaryFnOnce};
 use rayon::prelude::*;
 
 use crate::Result;
@@ -389,7 +390,8 @@ impl Bpr<'_> {
             rest = tail;
         }
         blocks.push(rest);
-        blocks.into_par_iter().for_each(|block| block.fill(&tables, batch));
+        let (arch, tables) = (Arch::new(), &tables);
+        blocks.into_par_iter().for_each(|block| arch.dispatch(Fill { block, tables, batch }));
         Ok(())
     }
 }
@@ -421,6 +423,22 @@ struct Block<'a> {
     negatives: &'a mut [f32],
 }
 
+/// A block filled in loops compiled for the vectors that there are.
+struct Fill<'a, 'b, U, I> {
+    block: Block<'a>,
+    tables: &'a Tables<'b, U, I>,
+    batch: usize,
+}
+
+impl<U: Value, I: Value> NullaryFnOnce for Fill<'_, '_, U, I> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        self.block.fill(self.tables, self.batch);
+    }
+}
+
 impl Block<'_> {
     fn split(self, count: usize, [user_dims, item_dims]: [usize; 2]) -> (Self, Self) {
         let (loss, loss_tail) = self.loss.split_at_mut(count);
@@ -437,6 +455,7 @@ impl Block<'_> {
         (Self { first: self.first, loss, users, positives, negatives }, tail)
     }
 
+    #[inline(always)]
     fn fill<U: Value, I: Value>(self, tables: &Tables<'_, U, I>, batch: usize) {
         let [user_dims, item_dims] = tables.dims;
         let ids = [0, 1, 2].map(|block| &tables.triples[block * batch + self.first..][..self.loss.len()]);
@@ -474,6 +493,7 @@ impl<U: Value, I: Value> Tables<'_, U, I> {
     }
 
     /// Writes the gradients of a triple, and gives its loss.
+    #[inline(always)]
     fn triple(&self, [u, p, n]: [u32; 3], scale: f32, mut gradients: [&mut [f32]; 3], scratch: &mut Scratch) -> f32 {
         let [users, items] = self.rows;
         if u >= users || p >= items || n >= items {
@@ -559,11 +579,13 @@ fn difference_of<'a>([positive, negative]: [&[f32]; 2], dims: usize, out: &'a mu
     out
 }
 
+#[inline(always)]
 fn cut(row: &[f32], dims: usize) -> &[f32] {
     &row[..row.len().min(dims)]
 }
 
 /// Inner product over the common length in eight partial sums, which the compiler turns into vectors.
+#[inline(always)]
 fn dot(a: &[f32], b: &[f32]) -> f32 {
     let common = a.len().min(b.len());
     let (a, a_tail) = a[..common].as_chunks::<8>();

@@ -111,7 +111,7 @@ impl Fresh {
         let mut draws = Draws::new(*self);
         let all = 0..dims.len();
         draws.add(dims, (row, first), all);
-        draws.finish(dims);
+        draws.draw(dims);
     }
 
     /// The first value of a dim, by its normal number.
@@ -153,31 +153,37 @@ impl Draws {
             self.to[block] = (places.start, j, j + count as u32);
             self.waiting += 1;
             if self.waiting == rng::BLOCKS {
-                let zero = [0; rng::BLOCKS];
-                let counters = [self.rows, self.fours, zero, [Purpose::Dims as u32; rng::BLOCKS]];
-                let normals = rng::normal_blocks(counters, self.fresh.key);
-                for (block, &(place, begin, end)) in self.to.iter().enumerate() {
-                    for (value, j) in values[place..].iter_mut().zip(begin..end) {
-                        *value = self.fresh.value(j, normals[j as usize & 3][block]);
-                    }
-                }
-                self.waiting = 0;
+                self.draw(values);
             }
             places.start += count;
             j += count as u32;
         }
     }
 
-    /// Draws what still waits: too little for vectors.
-    fn finish<V: Value>(self, values: &mut [V]) {
-        for block in 0..self.waiting {
-            let (place, begin, end) = self.to[block];
-            let counter = [self.rows[block], self.fours[block], 0, Purpose::Dims as u32];
-            let words = rng::philox(counter, self.fresh.key);
-            for (value, j) in values[place..].iter_mut().zip(begin..end) {
-                *value = self.fresh.value(j, rng::normal_fixed(&rng::NORMAL_TABLE, words[j as usize & 3]));
+    /// Draws what waits.
+    fn draw<V: Value>(&mut self, values: &mut [V]) {
+        let constant = |word| [word; rng::BLOCKS];
+        let counters = [self.rows, self.fours, constant(0), constant(Purpose::Dims as u32)];
+        let words = rng::philox_blocks(counters, self.fresh.key);
+        // Often a block has one dim to draw: only their words become normal numbers.
+        let (mut picked, mut count) = ([[0; rng::BLOCKS]; 4], 0);
+        for (block, &(_, begin, end)) in self.to[..self.waiting].iter().enumerate() {
+            for j in begin..end {
+                picked.as_flattened_mut()[count] = words[j as usize & 3][block];
+                count += 1;
             }
         }
+        let mut normals = [[0; rng::BLOCKS]; 4];
+        for (normals, words) in normals.iter_mut().zip(picked).take(count.div_ceil(rng::BLOCKS)) {
+            *normals = rng::normals_fixed(words);
+        }
+        let mut normals = normals.as_flattened().iter();
+        for &(place, begin, end) in &self.to[..self.waiting] {
+            for ((value, j), &normal) in values[place..].iter_mut().zip(begin..end).zip(&mut normals) {
+                *value = self.fresh.value(j, normal);
+            }
+        }
+        self.waiting = 0;
     }
 }
 
@@ -370,18 +376,27 @@ impl<V: Value> Moves<'_, V> {
             return;
         }
         let mut draws = Draws::new(self.fresh);
-        for row in rows {
-            let (start, end) = self.directory.span(row);
-            let (id, own) = (self.directory.first + row, start - base..end - base);
-            let (from, size) = self.old.row_and_behind(id);
-            let kept = size.min(own.len());
-            match (from.first_chunk::<BLOCK>(), values[own.start..].first_chunk_mut::<BLOCK>()) {
-                (Some(from), Some(to)) if kept <= BLOCK && self.directory.is_packed() => *to = *from,
-                _ => values[own.start..own.start + kept].copy_from_slice(&from[..kept]),
+        let first = self.directory.first;
+        let mut left = first + rows.start..first + rows.end;
+        while !left.is_empty() {
+            let (ids, source) = self.old.stretch(left.clone());
+            left.start = ids.end;
+            let own = self.directory.spans(ids.start - first..ids.end - first);
+            let own = own.zip(ids.clone()).map(|((start, end), id)| (id, start - base..end - base));
+            let Some((old, from)) = source else {
+                own.for_each(|(id, own)| draws.add(values, (id, 0), own));
+                continue;
+            };
+            for ((start, end), (id, own)) in old.spans(ids.start - old.first..ids.end - old.first).zip(own) {
+                let kept = (end - start).min(own.len());
+                match (from[start..].first_chunk::<BLOCK>(), values[own.start..].first_chunk_mut::<BLOCK>()) {
+                    (Some(from), Some(to)) if kept <= BLOCK && self.directory.is_packed() => *to = *from,
+                    _ => values[own.start..own.start + kept].copy_from_slice(&from[start..start + kept]),
+                }
+                draws.add(values, (id, kept as u32), own.start + kept..own.end);
             }
-            draws.add(values, (id, kept as u32), own.start + kept..own.end);
         }
-        draws.finish(values);
+        draws.draw(values);
     }
 }
 

@@ -119,13 +119,19 @@ impl<'a, V: Value> RowsMut<'a, V> {
         let Self { values, state, adjusted, weights, .. } = self;
         let state = RowState { numbers: state, values: own.clone(), row: (row - self.first) as usize };
         let noise = Noise { key: constants.key, row: run.row, step: constants.step };
-        V::in_f32(&mut values[own], weights, noise, |weights| {
-            if constants.clips || constants.decay != Decay::None {
-                step_adjusted(constants, weights, state, run, (adjusted, V::PER_WORD));
-            } else {
-                step_along(constants, weights, state, run, V::PER_WORD);
-            }
-        });
+        V::in_f32(
+            &mut values[own],
+            weights,
+            noise,
+            #[inline(always)]
+            |weights| {
+                if constants.clips || constants.decay != Decay::None {
+                    step_adjusted(constants, weights, state, run, (adjusted, V::PER_WORD));
+                } else {
+                    step_along(constants, weights, state, run, V::PER_WORD);
+                }
+            },
+        );
     }
 }
 

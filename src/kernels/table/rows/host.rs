@@ -1,5 +1,7 @@
 //! Rows as the CPU twins read them, and the conversion of values.
 
+use std::ops::Range;
+
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 use prefetch_index::prefetch_index;
@@ -224,6 +226,27 @@ impl<'a> HostDirectory<'a> {
     }
 }
 
+impl HostDirectory<'_> {
+    /// The [`span`](Self::span)s of neighbouring rows, for less than each alone.
+    #[inline(always)]
+    pub fn spans(&self, rows: Range<u32>) -> impl Iterator<Item = (usize, usize)> {
+        let (shift, mask, bases) = (self.shift, self.mask, self.bases);
+        let within = (1usize << shift) - 1;
+        let rows = rows.start as usize..rows.end as usize;
+        let mut start = if rows.is_empty() { 0 } else { self.span(rows.start as u32).0 };
+        let mut base = if rows.is_empty() { 0 } else { bases[rows.start >> shift] as usize };
+        self.ends[rows.clone()].iter().zip(rows).map(move |(&end, row)| {
+            if row & within == 0 {
+                base = bases[row >> shift] as usize;
+                start = base;
+            }
+            let span = (start, base + usize::from(end));
+            start = base + ((u32::from(end) + mask) & !mask) as usize;
+            span
+        })
+    }
+}
+
 /// How many rows ahead of a loop their places and their values are asked for.
 const PLACES_AHEAD: usize = 16;
 pub(in crate::kernels) const VALUES_AHEAD: usize = 8;
@@ -277,21 +300,31 @@ impl<'a, V: Value> HostRows<'a, V> {
     /// The row's values. An id in no page is an empty row.
     #[inline(always)]
     pub fn row(&self, id: u32) -> &'a [V] {
-        let (values, size) = self.row_and_behind(id);
-        &values[..size]
-    }
-
-    /// All that lies in its page from the row's begin on, and the row's size: what is copied in blocks may run past a row.
-    #[inline(always)]
-    pub fn row_and_behind(&self, id: u32) -> (&'a [V], usize) {
         let page = self.page(id);
         match id.wrapping_sub(page.directory.first) {
             row if row < page.directory.rows => {
                 let (start, end) = page.directory.span(row);
-                (&page.values[start..], end - start)
+                &page.values[start..end]
             }
-            _ => (&[], 0),
+            _ => &[],
         }
+    }
+
+    /// The first of some ids, at least one, that all lie in one page, with its directory and values, or in none.
+    pub(in crate::kernels::table) fn stretch(
+        &self,
+        ids: Range<u32>,
+    ) -> (Range<u32>, Option<(&HostDirectory<'a>, &'a [V])>) {
+        for HostPage { directory, values } in std::iter::once(&self.first).chain(&self.others) {
+            if ids.start < directory.first {
+                return (ids.start..ids.end.min(directory.first), None);
+            }
+            let past = directory.first + directory.rows;
+            if ids.start < past {
+                return (ids.start..ids.end.min(past), Some((directory, values)));
+            }
+        }
+        (ids, None)
     }
 
     /// Asks memory for what a loop over `ids` that has come to the one at `k` is about to read: places of rows first, later their
@@ -310,8 +343,8 @@ impl<'a, V: Value> HostRows<'a, V> {
             directory.prefetch(id.wrapping_sub(directory.first));
         }
         if let Some(&id) = ids.get(k + VALUES_AHEAD) {
-            let (values, size) = self.row_and_behind(id);
-            prefetch_slice(&values[..size.min(dims)]);
+            let row = self.row(id);
+            prefetch_slice(&row[..row.len().min(dims)]);
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::{BagGradients, LONG_LANES, Update, chunk, lanes_of};
@@ -9,6 +10,7 @@ use crate::Result;
 use crate::device::Kernel;
 use crate::kernels::check;
 use crate::kernels::prim::sort::{Pair, bits_below, sort_pairs};
+use crate::kernels::row_sums::{ROWS_AT_ONCE, add_rows};
 use crate::kernels::table::bags::Pooling;
 use crate::kernels::table::optimizer::{Constants, RowsMut, Run};
 use crate::kernels::table::rows::{BEYOND_CACHES, VALUES_AHEAD, Value, prefetch_slice};
@@ -113,52 +115,44 @@ impl Source<'_> {
         &self.gradients[number as usize * dims..][..width]
     }
 
+    #[inline(always)]
+    fn factor(&self, &[_, occurrence]: &Pair) -> f32 {
+        if let Scale::By(factors) = self.scale { factors[occurrence as usize] } else { 1.0 }
+    }
+
     /// Writes the sum of these occurrences' gradients, at least one, in their order.
     #[inline(always)]
-    fn sum(&self, occurrences: &[Pair], dims: usize, sum: &mut [f32]) {
+    fn sum<S: Simd>(&self, simd: S, occurrences: &[Pair], dims: usize, sum: &mut [f32]) {
         let [first, others @ ..] = occurrences else { return };
         let shape = [dims, sum.len()];
-        // Four at once: the sums are loaded and stored once for them, and memory has four rows to fetch.
-        let (fours, rest) = others.as_chunks::<4>();
-        match self.scale {
-            Scale::One => {
-                sum.copy_from_slice(self.gradient(first, shape));
-                for four in fours {
-                    let [a, b, c, d] = four.each_ref().map(|pair| self.gradient(pair, shape));
-                    for ((((sum, a), b), c), d) in sum.iter_mut().zip(a).zip(b).zip(c).zip(d) {
-                        *sum = *sum + a + b + c + d;
-                    }
-                }
-                for pair in rest {
-                    sum.iter_mut().zip(self.gradient(pair, shape)).for_each(|(sum, g)| *sum += g);
+        if let Scale::Won(winners) = self.scale {
+            sum.fill(0.0);
+            for pair in occurrences {
+                let gradient = self.gradient(pair, shape);
+                let begin = self.bag_of.map_or(pair[1], |bag_of| bag_of[pair[1] as usize]) as usize * dims;
+                for ((sum, g), &winner) in sum.iter_mut().zip(gradient).zip(&winners[begin..]) {
+                    *sum += if winner == pair[1] { *g } else { 0.0 };
                 }
             }
-            Scale::By(factors) => {
-                let factor = |pair: &Pair| factors[pair[1] as usize];
-                let f = factor(first);
-                sum.iter_mut().zip(self.gradient(first, shape)).for_each(|(sum, g)| *sum = f * g);
-                for four in fours {
-                    let [a, b, c, d] = four.each_ref().map(|pair| self.gradient(pair, shape));
-                    let [fa, fb, fc, fd] = four.each_ref().map(factor);
-                    for ((((sum, a), b), c), d) in sum.iter_mut().zip(a).zip(b).zip(c).zip(d) {
-                        *sum = *sum + fa * a + fb * b + fc * c + fd * d;
-                    }
-                }
-                for pair in rest {
-                    let f = factor(pair);
-                    sum.iter_mut().zip(self.gradient(pair, shape)).for_each(|(sum, g)| *sum += f * g);
-                }
+            return;
+        }
+        let factor = self.factor(first);
+        for (sum, g) in sum.iter_mut().zip(self.gradient(first, shape)) {
+            *sum = factor * g;
+        }
+        let mut left = others;
+        while !left.is_empty() {
+            let (part, behind) = left.split_at(left.len().min(ROWS_AT_ONCE));
+            let mut rows = [(&[][..], 0.0); ROWS_AT_ONCE];
+            for (row, pair) in rows.iter_mut().zip(part) {
+                *row = (self.gradient(pair, shape), self.factor(pair));
             }
-            Scale::Won(winners) => {
-                sum.fill(0.0);
-                for pair in occurrences {
-                    let gradient = self.gradient(pair, shape);
-                    let begin = self.bag_of.map_or(pair[1], |bag_of| bag_of[pair[1] as usize]) as usize * dims;
-                    for ((sum, g), &winner) in sum.iter_mut().zip(gradient).zip(&winners[begin..]) {
-                        *sum += if winner == pair[1] { *g } else { 0.0 };
-                    }
-                }
+            // Of a long run: rows of gradients lie anywhere.
+            for pair in behind.iter().take(ROWS_AT_ONCE) {
+                prefetch_slice(self.gradient(pair, shape));
             }
+            add_rows(simd, &rows[..part.len()], sum);
+            left = behind;
         }
     }
 }
@@ -178,6 +172,39 @@ struct Batch<'a> {
 struct Task<'a, V> {
     range: Range<usize>,
     rows: RowsMut<'a, V>,
+}
+
+/// The steps of a task's rows, in loops compiled for the vectors that there are.
+struct Step<'a, 'b, V> {
+    batch: &'a Batch<'a>,
+    task: Task<'b, V>,
+    sum: &'a mut [f32],
+}
+
+impl<V: Value> WithSimd for Step<'_, '_, V> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        self.batch.step_rows(simd, self.task, self.sum);
+    }
+}
+
+/// The sum of a part of a long run, likewise.
+struct Sum<'a> {
+    source: &'a Source<'a>,
+    occurrences: &'a [Pair],
+    dims: usize,
+    sum: &'a mut [f32],
+}
+
+impl WithSimd for Sum<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        self.source.sum(simd, self.occurrences, self.dims, self.sum);
+    }
 }
 
 /// Occurrences of a run that memory is asked for at once.
@@ -205,10 +232,14 @@ impl Batch<'_> {
                 (left, position) = (rest, end);
             }
         }
-        tasks.into_par_iter().for_each_init(|| vec![0.0; self.dims], |sum, task| self.step_rows(task, sum));
+        let arch = Arch::new();
+        tasks
+            .into_par_iter()
+            .for_each_init(|| vec![0.0; self.dims], |sum, task| arch.dispatch(Step { batch: self, task, sum }));
     }
 
-    fn step_rows<V: Value>(&self, Task { range, mut rows }: Task<'_, V>, sum: &mut [f32]) {
+    #[inline(always)]
+    fn step_rows<S: Simd, V: Value>(&self, simd: S, Task { range, mut rows }: Task<'_, V>, sum: &mut [f32]) {
         let mut at = range.start;
         while at < range.end {
             let row = self.occurrences[at][0];
@@ -224,7 +255,7 @@ impl Batch<'_> {
                     self.source.gradient(&self.occurrences[at], [self.dims, width])
                 }
                 _ => {
-                    self.sum(run.clone(), &mut sum[..width]);
+                    self.sum(simd, run.clone(), &mut sum[..width]);
                     &sum[..width]
                 }
             };
@@ -249,9 +280,9 @@ impl Batch<'_> {
 
     /// In the GPU's order: a long run chunk by chunk, chunks counted over all occurrences.
     #[inline(always)]
-    fn sum(&self, run: Range<usize>, sum: &mut [f32]) {
+    fn sum<S: Simd>(&self, simd: S, run: Range<usize>, sum: &mut [f32]) {
         if run.len() <= self.chunk {
-            return self.source.sum(&self.occurrences[run], self.dims, sum);
+            return self.source.sum(simd, &self.occurrences[run], self.dims, sum);
         }
         self.sum_long(run, sum);
     }
@@ -261,11 +292,16 @@ impl Batch<'_> {
         let &Self { occurrences, dims, chunk, .. } = self;
         let [first, last] = [run.start / chunk, (run.end - 1) / chunk];
         let part = |number: usize| &occurrences[(number * chunk).max(run.start)..((number + 1) * chunk).min(run.end)];
-        self.source.sum(part(first), dims, sum);
+        let arch = Arch::new();
+        let sum_part = |number, sum: &mut [f32]| {
+            let (source, occurrences) = (&self.source, part(number));
+            arch.dispatch(Sum { source, occurrences, dims, sum });
+        };
+        sum_part(first, sum);
         let mut partials = vec![0.0; (last - first) * sum.len()];
         // Side by side, so that a hot row does not keep one thread while the others have nothing left.
         let parts = partials.par_chunks_exact_mut(sum.len().max(1)).with_min_len(TASK_CHUNKS).enumerate();
-        parts.for_each(|(i, partial)| self.source.sum(part(first + 1 + i), dims, partial));
+        parts.for_each(|(i, partial)| sum_part(first + 1 + i, partial));
         for partial in partials.chunks_exact(sum.len().max(1)) {
             sum.iter_mut().zip(partial).for_each(|(sum, partial)| *sum += partial);
         }
