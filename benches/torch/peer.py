@@ -46,6 +46,20 @@ def measure(work, rows, dims, bag, ids):
     if work == "gather and mask":
         mask = (torch.arange(dims, device=device) < torch.randint(1, dims, (rows, 1), device=device)).float()
         return median(lambda _: weight[ids] * mask[ids])
+    if work == "BPR and SGD":
+        users, positives, negatives = ids.split(bag)
+        halves = [rows // 2, rows - rows // 2]
+        tables = [torch.nn.Embedding(half, dims, sparse=True, device=device) for half in halves]
+        optimizer = torch.optim.SGD([table.weight for table in tables], lr=0.05)
+
+        def train(_):
+            optimizer.zero_grad(set_to_none=True)
+            u, p, n = tables[0](users), tables[1](positives), tables[1](negatives)
+            decay = sum(rows.square().sum() for rows in (u, p, n)) / bag
+            (0.02 * decay - F.logsigmoid((u * (p - n)).sum(1)).mean()).backward()
+            optimizer.step()
+
+        return median(train)
     offsets = torch.arange(0, len(ids), bag, device=device)
     if work == "embedding bag":
         return median(lambda _: F.embedding_bag(ids, weight, offsets, mode="sum"))

@@ -35,7 +35,7 @@ pub struct Torch<'a> {
     pub work: &'static str,
     pub rows: usize,
     pub dims: u32,
-    /// Ids of a bag.
+    /// Ids of a bag, or triples of a batch.
     pub bag: usize,
     pub ids: &'a [u32],
 }

@@ -11,7 +11,7 @@ use scall_gpu::sizing::Sizes;
 use scall_gpu::stream::UserItems;
 use scall_gpu::table::{Account, Occurrences, RaggedTable, TableOptions};
 
-use super::{Case, Meter};
+use super::{Case, Meter, Torch};
 use crate::data::{skewed, uniform};
 
 /// Sizes that fall like a power law from `widest` on, of this mean.
@@ -78,14 +78,14 @@ impl Interactions {
         &self,
         model: &mut dyn Recommender,
         meter: &mut dyn Meter,
-        (name, bytes): (String, u64),
+        case: Case<'_>,
         size: impl Fn(usize) -> Vec<u32>,
     ) -> Result<()> {
         let sizes = Sizes { users: size(self.users as usize), items: size(self.items as usize), action: None };
         model.embeddings_mut().resize(&sizes)?;
         model.prepare(TrainingData { rows: &self.rows, history: &self.history })?;
         let parts = 16;
-        meter.measure(Case { name, bytes, parts, torch: None }, &mut || model.train(parts, &mut |_| {}).map(drop), None)
+        meter.measure(Case { parts, ..case }, &mut || model.train(parts, &mut |_| {}).map(drop), None)
     }
 }
 
@@ -106,7 +106,13 @@ pub fn bpr_mf(device: &Device, meter: &mut dyn Meter, entities: usize) -> Result
     let name = format!("{entities} entities, width {width}, batch {BATCH}, Adagrad");
     // Rows read, gradients written and read, values and one number of state once in each direction.
     let bytes = 4 * values * (1 + 2 + 4);
-    interactions.measure(&mut model, meter, (name, bytes), |rows| vec![width; rows])
+    // Torch gets its triples, users first, and may step by SGD.
+    let batch = BATCH as usize;
+    let mut ids = uniform(batch, interactions.users, 4);
+    ids.extend(skewed(2 * batch, interactions.items, 5));
+    let torch = Torch { work: "BPR and SGD", rows: entities, dims: width, bag: batch, ids: &ids };
+    let case = Case { torch: Some(torch), ..Case::new(name, bytes) };
+    interactions.measure(&mut model, meter, case, |rows| vec![width; rows])
 }
 
 /// LightGCN: rows propagated, triples, gradients, propagated back, every row stepped by Adam.
@@ -121,5 +127,5 @@ pub fn light_gcn(device: &Device, meter: &mut dyn Meter, size: usize) -> Result<
     let products = 2 * u64::from(layers) * 4 * u64::from(width) * (nonzeros + entities as u64);
     let bytes = products + 4 * u64::from(width) * 6 * u64::from(BATCH) + 28 * 16 * entities as u64;
     let name = format!("{entities} nodes, {nonzeros} non-zeros, {layers} layers of {width}");
-    interactions.measure(&mut model, meter, (name, bytes), |rows| sizes(rows, 16.0, width))
+    interactions.measure(&mut model, meter, Case::new(name, bytes), |rows| sizes(rows, 16.0, width))
 }

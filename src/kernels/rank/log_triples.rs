@@ -27,7 +27,7 @@ use rayon::prelude::*;
 use crate::Result;
 use crate::device::{Access, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
 use crate::kernels::check;
-use crate::rng::{Purpose, below, key, philox};
+use crate::rng::{BLOCKS, Purpose, below, key, philox_blocks};
 
 pub(crate) static SHADER: Shader = Shader {
     name: "rank/log_triples",
@@ -152,7 +152,7 @@ impl Kernel for SampleLogTriples<'_> {
 }
 
 /// Triples that are drawn step by step side by side, since each step waits for memory.
-const GROUP: usize = 16;
+const GROUP: usize = BLOCKS;
 
 /// The log on the host.
 struct Log<'a> {
@@ -169,32 +169,33 @@ impl Log<'_> {
     /// Draws the triples from number `first` on, at most a group.
     fn draw(&self, first: u32, [users, positives, negatives]: [&mut [u32]; 3]) -> Result<()> {
         let rows = self.users.len() as u32;
-        let words = |b, k| philox([b, self.step, k, Purpose::LogTriples as u32], self.key);
+        let constant = |word| [word; GROUP];
+        let words = |k| {
+            let numbers = std::array::from_fn(|b| first.wrapping_add(b as u32));
+            philox_blocks([numbers, constant(self.step), constant(k), constant(Purpose::LogTriples as u32)], self.key)
+        };
         let nearby = |row: u32, word: u32| {
             let (low, high) = (row.saturating_sub(self.window), row.saturating_add(self.window).min(rows - 1));
             self.items[(low + below(word, high - low + 1)) as usize]
         };
-        let (mut drawn, mut candidates) = ([[0; 4]; GROUP], [0; GROUP]);
-        for (((k, drawn), user), positive) in (0..).zip(&mut drawn).zip(&mut *users).zip(&mut *positives) {
-            *drawn = words(first + k, 0);
-            drawn[0] = below(drawn[0], rows);
-            (*user, *positive) = (self.users[drawn[0] as usize], self.items[drawn[0] as usize]);
+        let [picked, tries @ ..] = words(0);
+        let picked = picked.map(|word| below(word, rows));
+        for ((user, positive), &row) in users.iter_mut().zip(positives).zip(&picked) {
+            (*user, *positive) = (self.users[row as usize], self.items[row as usize]);
         }
-        let mut histories: [&[u32]; GROUP] = [&[]; GROUP];
-        for ((history, &user), (candidate, words)) in
-            histories.iter_mut().zip(&*users).zip(candidates.iter_mut().zip(&drawn))
-        {
-            *history = self.history(user)?;
-            *candidate = nearby(words[0], words[1]);
+        let (mut histories, mut candidates): ([&[u32]; GROUP], _) = ([&[]; GROUP], [0; GROUP]);
+        for (b, &user) in users.iter().enumerate() {
+            histories[b] = self.history(user)?;
+            candidates[b] = nearby(picked[b], tries[0][b]);
         }
-        for (k, negative) in negatives.iter_mut().enumerate() {
-            let ([row, _, others @ ..], history) = (drawn[k], histories[k]);
-            let untouched = |item: &u32| history.binary_search(item).is_err();
-            let more = others.into_iter().map(|word| nearby(row, word));
-            let found = std::iter::once(candidates[k]).chain(more).find(untouched);
+        let mut more = None;
+        for (b, negative) in negatives.iter_mut().enumerate() {
+            let untouched = |item: &u32| histories[b].binary_search(item).is_err();
+            let of_word = |words: &[u32; GROUP]| nearby(picked[b], words[b]);
+            let found = std::iter::once(candidates[b]).chain(tries[1..].iter().map(of_word)).find(untouched);
             // Most triples never need the second block.
-            let more = || words(first + k as u32, 1).into_iter().map(|word| nearby(row, word)).find(untouched);
-            *negative = found.or_else(more).unwrap_or(u32::MAX);
+            let found = found.or_else(|| more.get_or_insert_with(|| words(1)).iter().map(of_word).find(untouched));
+            *negative = found.unwrap_or(u32::MAX);
         }
         Ok(())
     }
