@@ -15,6 +15,8 @@
 //! A dispatch for each old page with rows of the new one, for the values and for each number of state; reads what is kept, writes the
 //! new page.
 
+use std::ops::Range;
+
 use half::f16;
 
 use super::rows::{Format, HostDirectory, HostRows, Page, Place, Value};
@@ -113,77 +115,71 @@ impl Fresh {
         draws.add(dims, (row, first), all);
         draws.draw(dims);
     }
-
-    /// The first value of a dim, by its normal number.
-    #[inline(always)]
-    fn value<V: Value>(&self, j: u32, normal: i32) -> V {
-        V::nearest(if j < self.zero_dims { 0.0 } else { normal as f32 * self.scale })
-    }
 }
 
-/// Dims that are yet to be drawn, in blocks of the four that share a counter.
+/// Dims that are yet to be drawn, four of which share a counter.
 struct Draws {
     fresh: Fresh,
-    waiting: usize,
-    /// Of each block: the row,
+    /// Of each counter the row,
     rows: [u32; rng::BLOCKS],
-    /// the first dim over four,
+    /// and the first dim over four.
     fours: [u32; rng::BLOCKS],
-    /// where the first dim to write goes, and the dims to write.
-    to: [(usize, u32, u32); rng::BLOCKS],
+    counters: usize,
+    /// Of each dim its place among the words of all counters, first words first,
+    words: [u8; 4 * rng::BLOCKS],
+    /// and where its value goes.
+    places: [usize; 4 * rng::BLOCKS],
+    dims: usize,
 }
 
 impl Draws {
     fn new(fresh: Fresh) -> Self {
-        let none = [0; rng::BLOCKS];
-        Self { fresh, waiting: 0, rows: none, fours: none, to: [(0, 0, 0); rng::BLOCKS] }
+        let (rows, fours) = ([0; rng::BLOCKS], [0; rng::BLOCKS]);
+        let (words, places) = ([0; 4 * rng::BLOCKS], [0; 4 * rng::BLOCKS]);
+        Self { fresh, rows, fours, counters: 0, words, places, dims: 0 }
     }
 
     /// Draws the dims of a row from `first` on to these places, now or later.
     #[inline(always)]
-    fn add<V: Value>(&mut self, values: &mut [V], (row, first): (u32, u32), mut places: std::ops::Range<usize>) {
-        if self.fresh.scale == 0.0 {
-            return values[places].fill(V::zeroed());
-        }
-        let mut j = first;
+    fn add<V: Value>(&mut self, values: &mut [V], (row, mut first): (u32, u32), mut places: Range<usize>) {
+        let Fresh { scale, zero_dims, .. } = self.fresh;
+        let zeros =
+            if scale == 0.0 { places.len() } else { places.len().min(zero_dims.saturating_sub(first) as usize) };
+        values[places.start..places.start + zeros].fill(V::zeroed());
+        (places.start, first) = (places.start + zeros, first + zeros as u32);
         while !places.is_empty() {
-            let count = places.len().min(4 - (j & 3) as usize);
-            let block = self.waiting;
-            (self.rows[block], self.fours[block]) = (row, j >> 2);
-            self.to[block] = (places.start, j, j + count as u32);
-            self.waiting += 1;
-            if self.waiting == rng::BLOCKS {
+            let word = first as usize & 3;
+            let count = places.len().min(4 - word);
+            (self.rows[self.counters], self.fours[self.counters]) = (row, first >> 2);
+            for k in 0..count {
+                self.words[self.dims] = ((word + k) * rng::BLOCKS + self.counters) as u8;
+                self.places[self.dims] = places.start + k;
+                self.dims += 1;
+            }
+            self.counters += 1;
+            if self.counters == rng::BLOCKS {
                 self.draw(values);
             }
-            places.start += count;
-            j += count as u32;
+            (places.start, first) = (places.start + count, first + count as u32);
         }
     }
 
-    /// Draws what waits.
+    /// Draws what waits. Often a counter has one dim to draw: only those words become normal numbers.
     fn draw<V: Value>(&mut self, values: &mut [V]) {
         let constant = |word| [word; rng::BLOCKS];
         let counters = [self.rows, self.fours, constant(0), constant(Purpose::Dims as u32)];
         let words = rng::philox_blocks(counters, self.fresh.key);
-        // Often a block has one dim to draw: only their words become normal numbers.
-        let (mut picked, mut count) = ([[0; rng::BLOCKS]; 4], 0);
-        for (block, &(_, begin, end)) in self.to[..self.waiting].iter().enumerate() {
-            for j in begin..end {
-                picked.as_flattened_mut()[count] = words[j as usize & 3][block];
-                count += 1;
+        let parts = self.words[..self.dims].chunks(rng::BLOCKS).zip(self.places[..self.dims].chunks(rng::BLOCKS));
+        for (own, places) in parts {
+            let mut picked = [0; rng::BLOCKS];
+            for (picked, &word) in picked.iter_mut().zip(own) {
+                *picked = words.as_flattened()[word as usize];
+            }
+            for (&place, normal) in places.iter().zip(rng::normals_fixed(picked)) {
+                values[place] = V::nearest(normal as f32 * self.fresh.scale);
             }
         }
-        let mut normals = [[0; rng::BLOCKS]; 4];
-        for (normals, words) in normals.iter_mut().zip(picked).take(count.div_ceil(rng::BLOCKS)) {
-            *normals = rng::normals_fixed(words);
-        }
-        let mut normals = normals.as_flattened().iter();
-        for &(place, begin, end) in &self.to[..self.waiting] {
-            for ((value, j), &normal) in values[place..].iter_mut().zip(begin..end).zip(&mut normals) {
-                *value = self.fresh.value(j, normal);
-            }
-        }
-        self.waiting = 0;
+        (self.counters, self.dims) = (0, 0);
     }
 }
 
@@ -224,7 +220,7 @@ impl Part {
 
 impl Migrate<'_> {
     /// The rows of the new page by where they come from: an old page, or none.
-    fn sources(&self) -> Vec<(Option<&Page>, std::ops::Range<u32>)> {
+    fn sources(&self) -> Vec<(Option<&Page>, Range<u32>)> {
         let Place { first, rows, .. } = self.to.place;
         let (mut at, end) = (first, first + rows);
         let mut sources = Vec::new();
@@ -364,7 +360,7 @@ const BLOCK: usize = 32;
 impl<V: Value> Moves<'_, V> {
     /// Halves the rows until a part is small, in parallel: the directory cuts the values, which begin at element `base`, into disjoint
     /// slices.
-    fn move_part(&self, rows: std::ops::Range<u32>, (base, values): (usize, &mut [V])) {
+    fn move_part(&self, rows: Range<u32>, (base, values): (usize, &mut [V])) {
         if values.len() + rows.len() > 32 * 1024 && rows.len() > 1 {
             let middle = rows.start.midpoint(rows.end);
             let cut = self.directory.span(middle).0;
