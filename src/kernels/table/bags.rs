@@ -273,16 +273,9 @@ impl<T: Output> LookupBags<'_, T> {
         let longest = table.bags.windows(2).map(|bag| bag[1] - bag[0]).max().unwrap_or(0);
         let known = longest <= self.longest_bag;
         check::domain(op, "longest_bag", self.longest_bag, known, &format!("at least {longest}"))?;
-        let task = (TASK_ELEMENTS / dims).max(1);
-        let (arch, size) = (Arch::new(), task * dims);
-        let task = |part: usize, out, winners| Task {
-            table: &table,
-            first: part * task,
-            pooling: self.pooling,
-            dims,
-            out,
-            winners,
-        };
+        let count = (TASK_ELEMENTS / dims).max(1);
+        let (arch, size, pooling) = (Arch::new(), count * dims, self.pooling);
+        let task = |part, out, winners| Task { table: &table, first: part * count, pooling, dims, out, winners };
         let outputs = out.par_chunks_mut(size);
         match winners {
             Some(winners) => {

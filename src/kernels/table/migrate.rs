@@ -378,16 +378,16 @@ impl<V: Value> Moves<'_, V> {
             let (ids, source) = self.old.stretch(left.clone());
             left.start = ids.end;
             let own = self.directory.spans(ids.start - first..ids.end - first);
-            let own = own.zip(ids.clone()).map(|((start, end), id)| (id, start - base..end - base));
+            let own = own.zip(ids.clone()).map(|(own, id)| (id, own.start - base..own.end - base));
             let Some((old, from)) = source else {
                 own.for_each(|(id, own)| draws.add(values, (id, 0), own));
                 continue;
             };
-            for ((start, end), (id, own)) in old.spans(ids.start - old.first..ids.end - old.first).zip(own) {
-                let kept = (end - start).min(own.len());
-                match (from[start..].first_chunk::<BLOCK>(), values[own.start..].first_chunk_mut::<BLOCK>()) {
+            for (old, (id, own)) in old.spans(ids.start - old.first..ids.end - old.first).zip(own) {
+                let kept = old.len().min(own.len());
+                match (from[old.start..].first_chunk::<BLOCK>(), values[own.start..].first_chunk_mut::<BLOCK>()) {
                     (Some(from), Some(to)) if kept <= BLOCK && self.directory.is_packed() => *to = *from,
-                    _ => values[own.start..own.start + kept].copy_from_slice(&from[start..start + kept]),
+                    _ => values[own.start..own.start + kept].copy_from_slice(&from[old.start..old.start + kept]),
                 }
                 draws.add(values, (id, kept as u32), own.start + kept..own.end);
             }

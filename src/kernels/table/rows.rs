@@ -319,8 +319,7 @@ impl Page {
 
     /// Where each of its rows lies among its values, in order.
     pub(crate) fn spans(&self) -> impl ExactSizeIterator<Item = std::ops::Range<usize>> + '_ {
-        let words = self.words();
-        (0..self.place.rows).map(move |row| self.place.span(words, row))
+        self.place.spans(self.words())
     }
 
     pub(crate) fn bytes(&self) -> u64 {

@@ -1,6 +1,7 @@
 use super::*;
 use crate::Error;
 use crate::device::Device;
+use crate::rng::philox;
 use crate::testing::{assert_rejects, assert_same, devices, poisoned, upload};
 
 /// A log, and the items that each user touched.

@@ -19,6 +19,12 @@ pub(super) fn shift(widest: u32, alignment: u32) -> u32 {
     (WIDEST / stride).max(1).ilog2().min(MOST_SHIFT)
 }
 
+/// The next multiple of an alignment: of a power of two, which needs no division.
+#[inline(always)]
+pub(super) fn aligned(end: u32, alignment: u32) -> u32 {
+    (end + (alignment - 1)) & !(alignment - 1)
+}
+
 /// What a page holds at most.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PageLimits {
@@ -51,9 +57,38 @@ impl Place {
         let at = row as usize;
         let base = words[at >> self.shift] as usize;
         let first = row & ((1 << self.shift) - 1) == 0;
-        let start = if first { 0 } else { u32::from(ends[at - 1]).next_multiple_of(self.alignment) };
+        let start = if first { 0 } else { aligned(ends[at - 1].into(), self.alignment) };
         base + start as usize..base + usize::from(ends[at])
     }
+
+    /// The same of all rows in order, for less than each alone.
+    pub fn spans(self, words: &[u32]) -> impl ExactSizeIterator<Item = Range<usize>> {
+        let (bases, ends) = words.split_at(self.blocks as usize);
+        let ends: &[u16] = bytemuck::cast_slice(ends);
+        spans(bases, &ends[..self.rows as usize], (self.shift, self.alignment), (0, 0))
+    }
+}
+
+/// Begins and ends of neighbouring rows, given all bases of their page, the ends of these rows, and number and begin of the first.
+#[inline(always)]
+pub(super) fn spans(
+    bases: &[u32],
+    ends: &[u16],
+    (shift, alignment): (u32, u32),
+    (first, mut start): (usize, usize),
+) -> impl ExactSizeIterator<Item = Range<usize>> {
+    let within = (1usize << shift) - 1;
+    let mut base = bases.get(first >> shift).map_or(0, |&base| base as usize);
+    ends.iter().enumerate().map(move |(i, &end)| {
+        let row = first + i;
+        if row & within == 0 {
+            base = bases[row >> shift] as usize;
+            start = base;
+        }
+        let span = start..base + usize::from(end);
+        start = base + aligned(end.into(), alignment) as usize;
+        span
+    })
 }
 
 /// Where rows of given sizes lie, page by page.
@@ -143,9 +178,7 @@ impl Directory {
 
     /// The sizes of all rows.
     pub fn sizes(&self) -> impl Iterator<Item = u32> + '_ {
-        self.pages
-            .iter()
-            .flat_map(|page| (0..page.place.rows).map(|row| page.place.span(&page.words, row).len() as u32))
+        self.pages.iter().flat_map(|page| page.place.spans(&page.words).map(|span| span.len() as u32))
     }
 
     /// Bytes of values in this layout, of the state, and of the directory itself.
@@ -181,7 +214,7 @@ impl Words {
         let (mut bases, mut ends) = (Vec::new(), Vec::<u16>::new());
         let (mut base, mut end) = (0u32, 0u32);
         for (row, &size) in sizes.iter().enumerate().take(page.rows as usize) {
-            let start = end.next_multiple_of(alignment);
+            let start = aligned(end, alignment);
             // What a page holds is a multiple of the alignment, so that nothing passes it by rounding.
             if u64::from(base) + u64::from(start) + u64::from(size) > u64::from(page.values) {
                 break;

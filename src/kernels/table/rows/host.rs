@@ -6,7 +6,7 @@ use half::f16;
 use half::slice::HalfFloatSliceExt;
 use prefetch_index::prefetch_index;
 
-use super::{Page, Place, Rows, Values};
+use super::{Page, Place, Rows, Values, directory};
 use crate::Result;
 use crate::device::{Buffer, Element};
 use crate::rng::{self, Purpose};
@@ -215,6 +215,14 @@ impl<'a> HostDirectory<'a> {
         prefetch_index(self.bases, row as usize >> self.shift);
     }
 
+    /// The [`span`](Self::span)s of neighbouring rows, for less than each alone.
+    #[inline(always)]
+    pub fn spans(&self, rows: Range<u32>) -> impl Iterator<Item = Range<usize>> {
+        let start = if rows.is_empty() { 0 } else { self.span(rows.start).0 };
+        let ends = &self.ends[rows.start as usize..rows.end as usize];
+        directory::spans(self.bases, ends, (self.shift, self.mask + 1), (rows.start as usize, start))
+    }
+
     /// Begin and end of a row of the page, counted from its first.
     #[inline(always)]
     pub fn span(&self, row: u32) -> (usize, usize) {
@@ -223,27 +231,6 @@ impl<'a> HostDirectory<'a> {
         let first = row & ((1 << self.shift) - 1) == 0;
         let start = if first { 0 } else { (u32::from(self.ends[at - 1]) + self.mask) & !self.mask };
         ((base + start) as usize, base as usize + usize::from(self.ends[at]))
-    }
-}
-
-impl HostDirectory<'_> {
-    /// The [`span`](Self::span)s of neighbouring rows, for less than each alone.
-    #[inline(always)]
-    pub fn spans(&self, rows: Range<u32>) -> impl Iterator<Item = (usize, usize)> {
-        let (shift, mask, bases) = (self.shift, self.mask, self.bases);
-        let within = (1usize << shift) - 1;
-        let rows = rows.start as usize..rows.end as usize;
-        let mut start = if rows.is_empty() { 0 } else { self.span(rows.start as u32).0 };
-        let mut base = if rows.is_empty() { 0 } else { bases[rows.start >> shift] as usize };
-        self.ends[rows.clone()].iter().zip(rows).map(move |(&end, row)| {
-            if row & within == 0 {
-                base = bases[row >> shift] as usize;
-                start = base;
-            }
-            let span = (start, base + usize::from(end));
-            start = base + ((u32::from(end) + mask) & !mask) as usize;
-            span
-        })
     }
 }
 
