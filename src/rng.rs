@@ -151,18 +151,32 @@ impl pulp::NullaryFnOnce for Blocks {
     /// A loop that becomes vectors.
     #[inline(always)]
     fn call(self) -> [[u32; BLOCKS]; 4] {
-        let Self { words: [mut c0, mut c1, mut c2, mut c3], key: [mut k0, mut k1] } = self;
+        // Each word in the lower half of 64 bits, where a product needs no unpacking; what the upper half holds does not matter.
+        let mut wide = [[0u64; BLOCKS]; 4];
+        for w in 0..4 {
+            for b in 0..BLOCKS {
+                wide[w][b] = self.words[w][b].into();
+            }
+        }
+        let [mut c0, mut c1, mut c2, mut c3] = wide;
+        let [mut k0, mut k1] = self.key;
         for _ in 0..10 {
             for b in 0..BLOCKS {
-                let p0 = 0xD251_1F53_u64 * u64::from(c0[b]);
-                let p1 = 0xCD9E_8D57_u64 * u64::from(c2[b]);
-                let (high0, high1) = ((p0 >> 32) as u32, (p1 >> 32) as u32);
-                (c0[b], c1[b], c2[b], c3[b]) = (high1 ^ c1[b] ^ k0, p1 as u32, high0 ^ c3[b] ^ k1, p0 as u32);
+                let p0 = 0xD251_1F53 * (c0[b] & 0xFFFF_FFFF);
+                let p1 = 0xCD9E_8D57 * (c2[b] & 0xFFFF_FFFF);
+                (c0[b], c2[b]) = ((p1 >> 32) ^ c1[b] ^ u64::from(k0), (p0 >> 32) ^ c3[b] ^ u64::from(k1));
+                (c1[b], c3[b]) = (p1, p0);
             }
             k0 = k0.wrapping_add(0x9E37_79B9);
             k1 = k1.wrapping_add(0xBB67_AE85);
         }
-        [c0, c1, c2, c3]
+        let mut words = [[0; BLOCKS]; 4];
+        for (words, wide) in words.iter_mut().zip([c0, c1, c2, c3]) {
+            for b in 0..BLOCKS {
+                words[b] = wide[b] as u32;
+            }
+        }
+        words
     }
 }
 
