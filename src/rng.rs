@@ -153,9 +153,9 @@ impl pulp::NullaryFnOnce for Blocks {
     fn call(self) -> [[u32; BLOCKS]; 4] {
         // Each word in the lower half of 64 bits, where a product needs no unpacking; what the upper half holds does not matter.
         let mut wide = [[0u64; BLOCKS]; 4];
-        for w in 0..4 {
+        for (wide, words) in wide.iter_mut().zip(&self.words) {
             for b in 0..BLOCKS {
-                wide[w][b] = self.words[w][b].into();
+                wide[b] = words[b].into();
             }
         }
         let [mut c0, mut c1, mut c2, mut c3] = wide;
