@@ -18,6 +18,7 @@
 use std::ops::Range;
 
 use half::f16;
+use pulp::{Arch, NullaryFnOnce};
 
 use super::rows::{Format, HostDirectory, HostRows, Page, Place, Value};
 use crate::Result;
@@ -198,12 +199,12 @@ pub struct Migrate<'a> {
 
 /// One of the arrays of a page: its values, or a number of its state.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Part {
+enum Array {
     Values,
     State { number: usize, one_a_row: bool },
 }
 
-impl Part {
+impl Array {
     fn all(page: &Page) -> impl Iterator<Item = Self> + use<> {
         let per_row = page.per_row_state();
         let state = (0..page.state.len()).map(move |number| Self::State { number, one_a_row: number >= per_row });
@@ -253,10 +254,10 @@ impl Kernel for Migrate<'_> {
 
     fn dispatch(self, gpu: &Gpu, list: &mut Dispatches) -> Result<()> {
         let to = &*self.to;
-        for part in Part::all(to) {
-            let fill = if part == Part::Values { self.fill } else { Fill::Zero };
-            let one_a_row = matches!(part, Part::State { one_a_row: true, .. });
-            let half = if part == Part::Values { to.half() } else { ("half", 0.0) };
+        for array in Array::all(to) {
+            let fill = if array == Array::Values { self.fill } else { Fill::Zero };
+            let one_a_row = matches!(array, Array::State { one_a_row: true, .. });
+            let half = if array == Array::Values { to.half() } else { ("half", 0.0) };
             let lanes = if one_a_row { 1 } else { lanes(self.widest >> half.1 as u32) };
             let Fresh { key, scale, zero_dims } = fill.fresh();
             let normals = || Binding { arg: "normal table", gpu: Some((gpu, gpu.normal_table())) };
@@ -285,11 +286,11 @@ impl Kernel for Migrate<'_> {
                 };
                 // New rows read nothing; the normal table may stand for what is not there.
                 let old = match source {
-                    Some(page) => [part.binding(page, "from"), page.directory().binding("from")],
+                    Some(page) => [array.binding(page, "from"), page.directory().binding("from")],
                     None => [normals(), normals()],
                 };
                 let [from_arena, from_directory] = old;
-                let (arena, directory) = (part.binding(to, "to"), to.directory().binding("to"));
+                let (arena, directory) = (array.binding(to, "to"), to.directory().binding("to"));
                 Launch {
                     shader: &SHADER,
                     entry: "migrate",
@@ -371,13 +372,30 @@ impl<V: Value> Moves<'_, V> {
             );
             return;
         }
-        let mut draws = Draws::new(self.fresh);
-        let first = self.directory.first;
+        Arch::new().dispatch(Part { moves: self, rows, base, values });
+    }
+}
+
+/// Neighbouring rows, moved in loops compiled for the vectors that there are.
+struct Part<'a, V> {
+    moves: &'a Moves<'a, V>,
+    rows: Range<u32>,
+    base: usize,
+    values: &'a mut [V],
+}
+
+impl<V: Value> NullaryFnOnce for Part<'_, V> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Self { moves: &Moves { old, fresh, directory }, rows, base, values } = self;
+        let (mut draws, packed, first) = (Draws::new(fresh), directory.is_packed(), directory.first);
         let mut left = first + rows.start..first + rows.end;
         while !left.is_empty() {
-            let (ids, source) = self.old.stretch(left.clone());
+            let (ids, source) = old.stretch(left.clone());
             left.start = ids.end;
-            let own = self.directory.spans(ids.start - first..ids.end - first);
+            let own = directory.spans(ids.start - first..ids.end - first);
             let own = own.zip(ids.clone()).map(|(own, id)| (id, own.start - base..own.end - base));
             let Some((old, from)) = source else {
                 own.for_each(|(id, own)| draws.add(values, (id, 0), own));
@@ -386,7 +404,7 @@ impl<V: Value> Moves<'_, V> {
             for (old, (id, own)) in old.spans(ids.start - old.first..ids.end - old.first).zip(own) {
                 let kept = old.len().min(own.len());
                 match (from[old.start..].first_chunk::<BLOCK>(), values[own.start..].first_chunk_mut::<BLOCK>()) {
-                    (Some(from), Some(to)) if kept <= BLOCK && self.directory.is_packed() => *to = *from,
+                    (Some(from), Some(to)) if packed && kept <= BLOCK => *to = *from,
                     _ => values[own.start..own.start + kept].copy_from_slice(&from[old.start..old.start + kept]),
                 }
                 draws.add(values, (id, kept as u32), own.start + kept..own.end);
