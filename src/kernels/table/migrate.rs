@@ -20,7 +20,7 @@ use std::ops::Range;
 use half::f16;
 use pulp::{Arch, NullaryFnOnce};
 
-use super::rows::{Format, HostDirectory, HostRows, Page, Place, Value};
+use super::rows::{Format, HostDirectory, Page, Place, Value};
 use crate::Result;
 use crate::device::{Access, Binding, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
 use crate::kernels::check;
@@ -219,24 +219,23 @@ impl Array {
     }
 }
 
-impl Migrate<'_> {
-    /// The rows of the new page by where they come from: an old page, or none.
-    fn sources(&self) -> Vec<(Option<&Page>, Range<u32>)> {
-        let Place { first, rows, .. } = self.to.place;
-        let (mut at, end) = (first, first + rows);
-        let mut sources = Vec::new();
-        for page in self.from {
-            let stop = (page.place.first + page.place.rows).clamp(at, end);
-            if stop > at {
-                sources.push((Some(page), at..stop));
-                at = stop;
-            }
+/// The rows of a new page by where they come from: an old page, or none.
+fn sources(from: &[Page], to: Place) -> Vec<(Option<&Page>, Range<u32>)> {
+    let (mut at, end) = (to.first, to.first + to.rows);
+    let mut sources = Vec::new();
+    let mut add = |page, stop| {
+        if stop > at {
+            sources.push((page, at..stop));
+            at = stop;
         }
-        if at < end {
-            sources.push((None, at..end));
-        }
-        sources
+    };
+    for page in from {
+        let Place { first, rows, .. } = page.place;
+        add(None, first.min(end));
+        add(Some(page), (first + rows).min(end));
     }
+    add(None, end);
+    sources
 }
 
 impl Kernel for Migrate<'_> {
@@ -261,7 +260,7 @@ impl Kernel for Migrate<'_> {
             let lanes = if one_a_row { 1 } else { lanes(self.widest >> half.1 as u32) };
             let Fresh { key, scale, zero_dims } = fill.fresh();
             let normals = || Binding { arg: "normal table", gpu: Some((gpu, gpu.normal_table())) };
-            for (source, rows) in self.sources() {
+            for (source, rows) in sources(self.from, to.place) {
                 let Place { first, rows: all, blocks, shift, alignment } = to.place;
                 let from =
                     source.map_or(Place { first: 0, rows: 0, blocks: 0, shift: 0, alignment }, |page| page.place);
@@ -316,26 +315,28 @@ impl Kernel for Migrate<'_> {
 impl Migrate<'_> {
     fn twin_of<V: Value>(self) -> Result<()> {
         let (op, Self { from, to, fill, .. }) = (<Self as Kernel>::NAME, self);
-        let per_row = to.per_row_state();
-        let old = HostRows::<V>::over(from, |page| V::of(&page.values).expect("one format").host(op, "from"))?;
+        let (per_row, sources) = (to.per_row_state(), sources(from, to.place));
         let (directory, values, state) = to.host_mut::<V>(op)?;
-        move_rows((&old, fill.fresh()), &directory, values);
+        move_rows(
+            &sources,
+            |page| V::of(&page.values).expect("one format").host(op, "from"),
+            (fill, &directory),
+            values,
+        )?;
         for (number, state) in state.iter_mut().enumerate() {
             let state = state.host_mut(op, "to")?;
             if number < per_row {
-                let old = HostRows::<f32>::over(from, |page| page.state[number].host(op, "from"))?;
-                move_rows((&old, Fill::Zero.fresh()), &directory, state);
+                move_rows(&sources, |page| page.state[number].host(op, "from"), (Fill::Zero, &directory), state)?;
                 continue;
             }
-            state.fill(0.0);
-            for page in from {
-                let Place { first, rows, .. } = page.place;
-                let begin = first.max(directory.first);
-                let end = (first + rows).min(directory.first + directory.rows);
-                if begin < end {
-                    let (own, old) = ((begin - directory.first) as usize, (begin - first) as usize);
-                    let count = (end - begin) as usize;
-                    state[own..own + count].copy_from_slice(&page.state[number].host(op, "from")?[old..old + count]);
+            for (page, ids) in &sources {
+                let own = &mut state[(ids.start - directory.first) as usize..(ids.end - directory.first) as usize];
+                match page {
+                    Some(page) => {
+                        let old = &page.state[number].host(op, "from")?[(ids.start - page.place.first) as usize..];
+                        own.copy_from_slice(&old[..own.len()]);
+                    }
+                    None => own.fill(0.0),
                 }
             }
         }
@@ -343,13 +344,32 @@ impl Migrate<'_> {
     }
 }
 
-/// All rows of a page from the old ones.
-fn move_rows<V: Value>((old, fresh): (&HostRows<'_, V>, Fresh), directory: &HostDirectory<'_>, values: &mut [V]) {
-    Moves { old, fresh, directory }.move_part(0..directory.rows, (0, values));
+/// All rows of a page from their sources; `old` gives what of a page moves.
+fn move_rows<'a, V: Value>(
+    sources: &[(Option<&'a Page>, Range<u32>)],
+    old: impl Fn(&'a Page) -> Result<&'a [V]>,
+    (fill, directory): (Fill, &HostDirectory<'_>),
+    values: &mut [V],
+) -> Result<()> {
+    let (fresh, len) = (fill.fresh(), values.len());
+    let (mut base, mut rest) = (0, values);
+    for (page, ids) in sources {
+        let rows = ids.start - directory.first..ids.end - directory.first;
+        let end = if rows.end < directory.rows { directory.span(rows.end).0 } else { len };
+        let (own, behind) = rest.split_at_mut(end - base);
+        let old = match page {
+            Some(page) => Some((HostDirectory::new(page.place, page.words()), old(page)?)),
+            None => None,
+        };
+        Moves { old, fresh, directory }.move_part(rows, (base, own));
+        (base, rest) = (end, behind);
+    }
+    Ok(())
 }
 
+/// Rows that come from one page, or from none.
 struct Moves<'a, V> {
-    old: &'a HostRows<'a, V>,
+    old: Option<(HostDirectory<'a>, &'a [V])>,
     fresh: Fresh,
     directory: &'a HostDirectory<'a>,
 }
@@ -389,26 +409,21 @@ impl<V: Value> NullaryFnOnce for Part<'_, V> {
 
     #[inline(always)]
     fn call(self) {
-        let Self { moves: &Moves { old, fresh, directory }, rows, base, values } = self;
-        let (mut draws, packed, first) = (Draws::new(fresh), directory.is_packed(), directory.first);
-        let mut left = first + rows.start..first + rows.end;
-        while !left.is_empty() {
-            let (ids, source) = old.stretch(left.clone());
-            left.start = ids.end;
-            let own = directory.spans(ids.start - first..ids.end - first);
-            let own = own.zip(ids.clone()).map(|(own, id)| (id, own.start - base..own.end - base));
-            let Some((old, from)) = source else {
-                own.for_each(|(id, own)| draws.add(values, (id, 0), own));
-                continue;
-            };
-            for (old, (id, own)) in old.spans(ids.start - old.first..ids.end - old.first).zip(own) {
-                let kept = old.len().min(own.len());
-                match (from[old.start..].first_chunk::<BLOCK>(), values[own.start..].first_chunk_mut::<BLOCK>()) {
-                    (Some(from), Some(to)) if packed && kept <= BLOCK => *to = *from,
-                    _ => values[own.start..own.start + kept].copy_from_slice(&from[old.start..old.start + kept]),
-                }
-                draws.add(values, (id, kept as u32), own.start + kept..own.end);
+        let Self { moves: Moves { old, fresh, directory }, rows, base, values } = self;
+        let (mut draws, packed) = (Draws::new(*fresh), directory.is_packed());
+        let ids = directory.first + rows.start..directory.first + rows.end;
+        let own = directory.spans(rows).map(|own| own.start - base..own.end - base).zip(ids.clone());
+        let Some((old, from)) = old else {
+            own.for_each(|(own, id)| draws.add(values, (id, 0), own));
+            return draws.draw(values);
+        };
+        for (old, (own, id)) in old.spans(ids.start - old.first..ids.end - old.first).zip(own) {
+            let kept = old.len().min(own.len());
+            match (from[old.start..].first_chunk::<BLOCK>(), values[own.start..].first_chunk_mut::<BLOCK>()) {
+                (Some(from), Some(to)) if packed && kept <= BLOCK => *to = *from,
+                _ => values[own.start..own.start + kept].copy_from_slice(&from[old.start..old.start + kept]),
             }
+            draws.add(values, (id, kept as u32), own.start + kept..own.end);
         }
         draws.draw(values);
     }

@@ -231,7 +231,7 @@ impl Words {
         let place = Place { first, rows: ends.len() as u32, blocks: bases.len() as u32, shift, alignment };
         ends.resize(ends.len().next_multiple_of(2), 0);
         bases.extend(bytemuck::pod_collect_to_vec::<u16, u32>(&ends));
-        Self { place, len: base + end.next_multiple_of(alignment), words: bases }
+        Self { place, len: base + aligned(end, alignment), words: bases }
     }
 }
 

@@ -190,8 +190,7 @@ pub(in crate::kernels::table) struct HostDirectory<'a> {
     pub first: u32,
     pub rows: u32,
     shift: u32,
-    /// The alignment less 1.
-    mask: u32,
+    alignment: u32,
     bases: &'a [u32],
     ends: &'a [u16],
 }
@@ -200,12 +199,12 @@ impl<'a> HostDirectory<'a> {
     pub fn new(place: Place, words: &'a [u32]) -> Self {
         let Place { first, rows, blocks, shift, alignment } = place;
         let (bases, ends) = words.split_at(blocks as usize);
-        Self { first, rows, shift, mask: alignment - 1, bases, ends: bytemuck::cast_slice(ends) }
+        Self { first, rows, shift, alignment, bases, ends: bytemuck::cast_slice(ends) }
     }
 
     /// Whether rows follow each other without anything between.
     pub fn is_packed(&self) -> bool {
-        self.mask == 0
+        self.alignment == 1
     }
 
     /// Asks memory for what [`span`](Self::span) reads.
@@ -220,7 +219,7 @@ impl<'a> HostDirectory<'a> {
     pub fn spans(&self, rows: Range<u32>) -> impl Iterator<Item = Range<usize>> {
         let start = if rows.is_empty() { 0 } else { self.span(rows.start).0 };
         let ends = &self.ends[rows.start as usize..rows.end as usize];
-        directory::spans(self.bases, ends, (self.shift, self.mask + 1), (rows.start as usize, start))
+        directory::spans(self.bases, ends, (self.shift, self.alignment), (rows.start as usize, start))
     }
 
     /// Begin and end of a row of the page, counted from its first.
@@ -229,7 +228,7 @@ impl<'a> HostDirectory<'a> {
         let at = row as usize;
         let base = self.bases[at >> self.shift];
         let first = row & ((1 << self.shift) - 1) == 0;
-        let start = if first { 0 } else { (u32::from(self.ends[at - 1]) + self.mask) & !self.mask };
+        let start = if first { 0 } else { directory::aligned(self.ends[at - 1].into(), self.alignment) };
         ((base + start) as usize, base as usize + usize::from(self.ends[at]))
     }
 }
@@ -266,16 +265,11 @@ pub(crate) struct HostRows<'a, V> {
 impl<'a, V: Value> HostRows<'a, V> {
     /// The values of all rows of a table.
     pub fn new(op: &'static str, arg: &'static str, rows: &'a Rows) -> Result<Self> {
-        Self::over(&rows.pages, |page| {
-            V::of(&page.values).expect("rows in the format that the twin was made for").host(op, arg)
-        })
-    }
-
-    /// Numbers that lie like the values of these pages.
-    pub fn over(pages: &'a [Page], values: impl Fn(&'a Page) -> Result<&'a [V]>) -> Result<Self> {
         let host = |page: &'a Page| {
-            Ok(HostPage { directory: HostDirectory::new(page.place, page.words()), values: values(page)? })
+            let values = V::of(&page.values).expect("rows in the format that the twin was made for").host(op, arg)?;
+            Ok(HostPage { directory: HostDirectory::new(page.place, page.words()), values })
         };
+        let pages = &rows.pages;
         let none = Place { first: 0, rows: 0, blocks: 0, shift: 0, alignment: 1 };
         let beyond_caches = pages.iter().map(|page| page.values.size_bytes()).sum::<u64>() >= BEYOND_CACHES;
         let mut pages = pages.iter().map(host);
@@ -295,23 +289,6 @@ impl<'a, V: Value> HostRows<'a, V> {
             }
             _ => &[],
         }
-    }
-
-    /// The first of some ids, at least one, that all lie in one page, with its directory and values, or in none.
-    pub(in crate::kernels::table) fn stretch(
-        &self,
-        ids: Range<u32>,
-    ) -> (Range<u32>, Option<(&HostDirectory<'a>, &'a [V])>) {
-        for HostPage { directory, values } in std::iter::once(&self.first).chain(&self.others) {
-            if ids.start < directory.first {
-                return (ids.start..ids.end.min(directory.first), None);
-            }
-            let past = directory.first + directory.rows;
-            if ids.start < past {
-                return (ids.start..ids.end.min(past), Some((directory, values)));
-            }
-        }
-        (ids, None)
     }
 
     /// Asks memory for what a loop over `ids` that has come to the one at `k` is about to read: places of rows first, later their
