@@ -55,7 +55,7 @@ def measure(work, rows, dims, bag, ids):
         def train(_):
             optimizer.zero_grad(set_to_none=True)
             u, p, n = tables[0](users), tables[1](positives), tables[1](negatives)
-            decay = sum(rows.square().sum() for rows in (u, p, n)) / bag
+            decay = sum(side.square().sum() for side in (u, p, n)) / bag
             (0.02 * decay - F.logsigmoid((u * (p - n)).sum(1)).mean()).backward()
             optimizer.step()
 

@@ -75,11 +75,11 @@ pub(super) fn run_steps(
     progress: &mut dyn FnMut(u32),
     mut record: impl FnMut(&mut Commands) -> Result<()> + Send,
 ) -> Result<()> {
+    let listener = tracing::dispatcher::get_default(Clone::clone);
     let mut done = 0;
     while done < steps {
         let now = a_submission.min(steps - done);
         // From one of the CPU's threads: a kernel called from outside of them waits for one to wake up, and is waited for.
-        let listener = tracing::dispatcher::get_default(Clone::clone);
         rayon::scope(|_| {
             tracing::dispatcher::with_default(&listener, || {
                 let mut commands = device.commands();
