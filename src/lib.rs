@@ -43,7 +43,7 @@
 //! | [`stream`] | interactions, readers, segments, replay |
 //! | [`models`] | recommenders on ragged tables |
 //! | [`eval`] | Recall and NDCG, ranking in bounded memory |
-//! | [`file`] | files that are written whole or not at all |
+//! | [`mod@file`] | files that are written whole or not at all |
 //! | [`rng`] | Philox4x32-10, one random stream for all devices |
 //!
 //! # Guarantees

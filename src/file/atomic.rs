@@ -5,7 +5,7 @@
 //! one process or in many, the last one to finish wins, and its file is whole; and a writer that fails leaves the old file alone and
 //! removes its own. Only a process that is killed can leave a temporary file, named `.scall-*.part`.
 //!
-//! [`write`] does all of that around a closure. [`Pending`] is the same in steps.
+//! [`write()`] does all of that around a closure. [`Pending`] is the same in steps.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, Metadata, OpenOptions};
@@ -113,7 +113,7 @@ impl Pending {
     /// Waits until the contents are on the disk, then gives the file its name.
     ///
     /// # Errors
-    /// As [`write`].
+    /// As [`write()`].
     pub fn commit(self) -> Result<()> {
         let Self { path, target } = self;
         target.commit().map_err(|source| Error::Io { file: path, source })

@@ -78,7 +78,7 @@ impl Agent {
         })
     }
 
-    /// Writes [`to_bytes`](Self::to_bytes) to a file, which is whole or as it was before ([`atomic::write`]).
+    /// Writes [`to_bytes`](Self::to_bytes) to a file, which is whole or as it was before ([`atomic::write()`]).
     ///
     /// # Errors
     /// [`Error::Io`].

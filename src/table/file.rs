@@ -21,7 +21,7 @@ impl RaggedTable {
     /// Writes the table to a file: values, sizes, optimizer, its state and steps, and how new rows start. `docs/table-file.md` has the
     /// layout, and how NumPy reads it.
     ///
-    /// The file takes the place of `file` when it is whole and on the disk ([`atomic::write`]): a reader sees the old one or the new one,
+    /// The file takes the place of `file` when it is whole and on the disk ([`atomic::write()`]): a reader sees the old one or the new one,
     /// and several writers of one file, threads or processes, do not disturb each other.
     ///
     /// # Cost
