@@ -43,6 +43,7 @@
 //! | [`stream`] | interactions, readers, segments, replay |
 //! | [`models`] | recommenders on ragged tables |
 //! | [`eval`] | Recall and NDCG, ranking in bounded memory |
+//! | [`mod@file`] | files that are written whole or not at all |
 //! | [`rng`] | Philox4x32-10, one random stream for all devices |
 //!
 //! # Guarantees
@@ -59,6 +60,7 @@ mod check;
 pub mod device;
 mod error;
 pub mod eval;
+pub mod file;
 pub mod kernels;
 pub mod models;
 pub mod rng;

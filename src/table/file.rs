@@ -3,31 +3,30 @@
 mod header;
 mod stretch;
 
-use std::ffi::OsString;
-use std::fs::{self, File};
-use std::io;
 use std::path::Path;
 
 use self::header::Header;
 use self::stretch::{Reader, Writer};
 use super::row_map::Parts;
 use super::{Account, RaggedTable, RowMap};
+use crate::Result;
 use crate::check;
 use crate::device::{Buffer, Device};
+use crate::file::atomic;
 use crate::rows::{Directory, Rows, Stored, Values, WIDEST, with_codec};
-use crate::{Error, Result};
 
 impl RaggedTable {
     /// Writes the table to a file: values, sizes, optimizer, its state and steps, and how new rows start. `docs/table-file.md` has the
     /// layout, and how NumPy reads it.
     ///
-    /// The file is written beside `file`, with `.part` behind its name, and takes its place when it is whole and on the disk.
+    /// The file takes the place of `file` when it is whole and on the disk ([`atomic::write()`]): a reader sees the old one or the new one,
+    /// and several writers of one file, threads or processes, do not disturb each other.
     ///
     /// # Cost
     /// One pass. Values, and each number of the state, are on the host one after the other, row behind row.
     ///
     /// # Errors
-    /// [`Error::Io`], what the device reports, or [`Error::Limit`] past 2^32 values. A file that was there is then as before.
+    /// [`Error::Io`](crate::Error::Io), what the device reports, or [`Error::Limit`](crate::Error::Limit) past 2^32 values. A file that was there is then as before.
     ///
     /// # Example
     /// ```
@@ -50,7 +49,7 @@ impl RaggedTable {
     /// [`save`](Self::save), with the keys of the rows: [`load_with_ids`](Self::load_with_ids) gives both back.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a map with more rows than the table; those of [`save`](Self::save).
+    /// [`Error::Argument`](crate::Error::Argument) for a map with more rows than the table; those of [`save`](Self::save).
     ///
     /// # Example
     /// ```
@@ -82,8 +81,8 @@ impl RaggedTable {
     /// and state are on the host beside the table.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::BadFile`] with what was expected where and what was found; [`Error::OverBudget`] when the account has no
-    /// room; [`Error::Limit`] past the device's largest binding.
+    /// [`Error::Io`](crate::Error::Io); [`Error::BadFile`](crate::Error::BadFile) with what was expected where and what was found; [`Error::OverBudget`](crate::Error::OverBudget) when the account has no
+    /// room; [`Error::Limit`](crate::Error::Limit) past the device's largest binding.
     ///
     /// # Example
     /// ```
@@ -157,27 +156,10 @@ impl RaggedTable {
 }
 
 fn save(table: &RaggedTable, ids: Option<&RowMap>, file: &Path) -> Result<()> {
-    let mut beside = OsString::from(file);
-    beside.push(".part");
-    let beside = Path::new(&beside);
-    let failed = |source: io::Error| Error::Io { file: file.to_owned(), source };
-    let written = File::create(beside).map_err(failed).and_then(|part| {
-        let mut writer = Writer::new(part);
-        write(table, ids, &mut writer, &failed)?;
-        writer.finish().map_err(failed)
-    });
-    written.and_then(|()| fs::rename(beside, file).map_err(failed)).inspect_err(|_| {
-        // What is left of a failure has no use; that there may be none is no second one.
-        let _ = fs::remove_file(beside);
-    })
+    atomic::write(file, |file| write(table, ids, &mut Writer::new(file)))
 }
 
-fn write(
-    table: &RaggedTable,
-    ids: Option<&RowMap>,
-    writer: &mut Writer,
-    failed: &impl Fn(io::Error) -> Error,
-) -> Result<()> {
+fn write(table: &RaggedTable, ids: Option<&RowMap>, writer: &mut Writer<'_>) -> Result<()> {
     let mut offsets = vec![0u32];
     let mut end = 0u64;
     offsets.extend(table.sizes().map(|size| {
@@ -186,19 +168,19 @@ fn write(
     }));
     check::indexable("RaggedTable::save", "values", end)?;
     let ids = ids.map(RowMap::parts);
-    writer.bytes(&header::bytes(table, ids.as_ref())).map_err(failed)?;
+    writer.bytes(&header::bytes(table, ids.as_ref()))?;
     if let Some(Parts { rows: (keys, scores), .. }) = ids {
-        writer.numbers(keys, u64::to_le_bytes).map_err(failed)?;
-        writer.numbers(scores, f64::to_le_bytes).map_err(failed)?;
+        writer.numbers(keys, u64::to_le_bytes)?;
+        writer.numbers(scores, f64::to_le_bytes)?;
     }
-    writer.numbers(&offsets, u32::to_le_bytes).map_err(failed)?;
+    writer.numbers(&offsets, u32::to_le_bytes)?;
     let rows = table.as_rows();
     let format = rows.layout().format;
     let values = |writer: &mut Writer| {
         let values = rows.read_stored()?;
         with_codec!(format, V => {
             let values = V::of(&values).and_then(Buffer::as_slice).expect("values on the host in the format of the rows");
-            writer.numbers(values, V::to_le_bytes).map_err(failed)
+            writer.numbers(values, V::to_le_bytes)
         })
     };
     let words = format.per_word() == 1;
@@ -206,13 +188,13 @@ fn write(
         values(writer)?;
     }
     for number in 0..rows.state_size().numbers() {
-        writer.numbers(&rows.read_state(number)?, f32::to_le_bytes).map_err(failed)?;
+        writer.numbers(&rows.read_state(number)?, f32::to_le_bytes)?;
     }
     if !words {
         values(writer)?;
     }
     let checksum = writer.checksum();
-    writer.numbers(&checksum, u32::to_le_bytes).map_err(failed)
+    writer.numbers(&checksum, u32::to_le_bytes)
 }
 
 /// What is behind the header.

@@ -1,6 +1,7 @@
 //! Files as they are written, damaged, and edited.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::PathBuf;
 
 use proptest::collection::vec;
@@ -11,6 +12,7 @@ use tempfile::TempDir;
 
 use super::super::{Counts, RowMapOptions, TableOptions};
 use super::*;
+use crate::Error;
 use crate::kernels::table::optimizer::{Optimizer, UpdateRule};
 use crate::rows::{Format, Layout};
 use crate::testing::{assert_same, devices, layouts, signed, upload};
@@ -419,4 +421,26 @@ fn files_are_named() {
     fs::create_dir_all(scratch.file().join("full")).unwrap();
     assert!(matches!(table(&device, SGD, &[1]).save(&scratch.file()), Err(Error::Io { .. })));
     assert_eq!(fs::read_dir(scratch.0.path()).unwrap().count(), 1);
+}
+
+/// Two threads, one path: after each save there is a whole file, one of theirs.
+#[test]
+fn two_threads_save_to_one_path() {
+    let scratch = Scratch::new();
+    let (device, account) = (Device::cpu(), Account::unlimited());
+    let tables = [&[3u32, 0, 700, 4][..], &[9; 1000]].map(|sizes| table(&device, ADAM, sizes));
+    std::thread::scope(|scope| {
+        for own in &tables {
+            let (device, account, tables, file) = (&device, &account, &tables, scratch.file());
+            scope.spawn(move || {
+                for _ in 0..75 {
+                    own.save(&file).unwrap();
+                    let loaded = RaggedTable::load(device, account, &file).unwrap();
+                    let saved = tables.iter().find(|table| table.rows() == loaded.rows()).unwrap();
+                    assert_equal(&loaded, saved);
+                }
+            });
+        }
+    });
+    assert_eq!(fs::read_dir(scratch.0.path()).unwrap().count(), 1, "nothing is left next to it");
 }
