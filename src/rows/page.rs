@@ -1,7 +1,7 @@
 //! Neighbouring rows with their directory, values and state.
 
 use super::codec::{Codec, Values};
-use super::host::HostDirectory;
+use super::host_directory::HostDirectory;
 use super::{Directory, Format, Place, Rows, StateSize};
 use crate::Result;
 use crate::device::{Binding, Buffer, CodecSource, Device, Dispatches, Gpu, Launch, Shader, param_group};
@@ -42,14 +42,6 @@ impl Rows {
     ) -> Result<()> {
         self.pages.iter().try_for_each(|page| page.launch((gpu, &mut *list), (shader, entry), launch(page)))
     }
-}
-
-pub(super) fn duplicate<T: crate::device::Element>(device: &Device, from: &Buffer<T>) -> Result<Buffer<T>> {
-    let mut to = Buffer::zeroed(device, from.len())?;
-    let mut commands = device.commands();
-    commands.copy(from, &mut to, from.len())?;
-    commands.submit()?;
-    Ok(to)
 }
 
 /// A page on the CPU: where rows lie, values, state.
