@@ -259,7 +259,7 @@ impl Kernel for Migrate<'_> {
             let half = if array == Array::Values { to.half() } else { ("half", 0.0) };
             let lanes = if one_a_row { 1 } else { lanes(self.widest >> half.1 as u32) };
             let Fresh { key, scale, zero_dims } = fill.fresh();
-            let normals = || Binding { arg: "normal table", gpu: Some((gpu, gpu.normal_table())) };
+            let normals = Binding::normals;
             for (source, rows) in sources(self.from, to.place) {
                 let Place { first, rows: all, blocks, shift, alignment } = to.place;
                 let from =
