@@ -55,12 +55,14 @@
 //! Source of the method: Qu et al., "Scalable Dynamic Embedding Size Search for Streaming Recommendation", CIKM 2024
 //! (arXiv 2407.15411), cited as SCALL. `docs/method.md` says what is computed here.
 
+mod check;
 pub mod device;
 mod error;
 pub mod eval;
 pub mod kernels;
 pub mod models;
 pub mod rng;
+pub mod rows;
 mod scall;
 #[cfg(feature = "search")]
 pub mod search;

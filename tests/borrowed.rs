@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use scall_gpu::device::{Buffer, Device, Kernel};
 use scall_gpu::kernels::prim::scan::Scan;
 use scall_gpu::kernels::table::lookup::Lookup;
-use scall_gpu::kernels::table::optimizer::StateSize;
-use scall_gpu::kernels::table::rows::{Layout, Rows};
+
+use scall_gpu::rows::{Layout, Rows, StateSize};
 use scall_gpu::{Error, wgpu};
 
 /// A device of the caller's, borrowed, and how often its handler was called.

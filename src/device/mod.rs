@@ -21,9 +21,9 @@ pub use commands::{Commands, Kernel};
 pub use element::Element;
 pub use gpu::{Gpu, GpuOptions};
 pub use pipeline::Dispatches;
-pub(crate) use pipeline::{Binding, Launch};
+pub(crate) use pipeline::{Binding, Launch, check_distinct};
 pub use profile::KERNEL_TIMES;
-pub(crate) use shader::{Access, Entry, Shader, params};
+pub(crate) use shader::{Access, CodecSource, Entry, Shader, param_group, params};
 
 use crate::Result;
 

@@ -2,10 +2,13 @@
 
 use super::faults::lock;
 use super::gpu::{Cache, Gpu};
-use super::shader::{Access, Entry, IMMEDIATE_PARAMS, MUL_WIDE, MUL_WIDE_64, Shader, UNIFORM_PARAMS, resolve};
+use super::shader::{
+    Access, CodecSource, Entry, Field, IMMEDIATE_PARAMS, MUL_WIDE, MUL_WIDE_64, Shader, UNIFORM_PARAMS, resolve,
+};
 use crate::{Error, Result};
 
-type Key = (&'static str, &'static str, Vec<(&'static str, u64)>);
+/// Shader, entry point, codecs, `override` constants.
+type Key = (&'static str, &'static str, Vec<&'static str>, Vec<(&'static str, u64)>);
 
 #[derive(Default)]
 pub(crate) struct Pipelines {
@@ -87,6 +90,23 @@ impl<'a> Binding<'a> {
     }
 }
 
+/// Whether stretches of buffers that will be written have no byte in common.
+pub(crate) fn check_distinct<'a>(
+    op: &'static str,
+    parts: impl IntoIterator<Item = (&'static str, Option<wgpu::BufferBinding<'a>>)>,
+) -> Result<()> {
+    let mut seen: Vec<(&'static str, wgpu::BufferBinding<'a>)> = Vec::new();
+    for (arg, part) in parts {
+        let Some(part) = part else { continue };
+        if let Some((other, _)) = seen.iter().find(|(_, seen)| seen.buffer == part.buffer && overlap(seen, &part)) {
+            let (expected, got) = ("a buffer of its own", format!("that of `{other}`"));
+            return Err(Error::Buffer { op, arg, expected, got });
+        }
+        seen.push((arg, part));
+    }
+    Ok(())
+}
+
 /// Whether two stretches of one buffer have a byte in common.
 fn overlap(a: &wgpu::BufferBinding<'_>, b: &wgpu::BufferBinding<'_>) -> bool {
     let range = |of: &wgpu::BufferBinding<'_>| {
@@ -97,10 +117,12 @@ fn overlap(a: &wgpu::BufferBinding<'_>, b: &wgpu::BufferBinding<'_>) -> bool {
     a.start < b.end && b.start < a.end
 }
 
-/// One dispatch: entry point, `override` constants, parameters, buffers in the order of the declaration, workgroups.
+/// One dispatch: entry point, codecs of the shader's tables in WGSL, `override` constants, parameters, buffers in the order of the
+/// declaration, workgroups.
 pub(crate) struct Launch<'a> {
     pub shader: &'static Shader,
     pub entry: &'static str,
+    pub codecs: &'a [CodecSource],
     pub constants: &'a [(&'static str, f64)],
     pub params: Vec<u32>,
     pub bindings: &'a [Binding<'a>],
@@ -139,7 +161,9 @@ impl Launch<'_> {
         let op = self.shader.name;
         let entry = self.shader.entry(self.entry);
         assert_eq!(entry.bindings.len(), self.bindings.len(), "{op}: {} declares other bindings", entry.name);
-        assert_eq!(self.params.len(), self.shader.params.len(), "{op}: {} gets other parameters", entry.name);
+        let names = || self.shader.params.iter().flat_map(Field::names).collect::<Vec<_>>();
+        let words = self.shader.param_words();
+        assert_eq!(self.params.len(), words, "{op}: {} gets other parameters than {:?}", entry.name, names());
         entry.check(op, gpu.limits())?;
         let groups = fold(op, self.groups, gpu.limits())?;
         let buffers = self.bindings.iter().map(|binding| binding.resolve(op, gpu)).collect::<Result<Vec<_>>>()?;
@@ -147,7 +171,7 @@ impl Launch<'_> {
         if self.groups == 0 {
             return Ok(());
         }
-        let Pipeline { pipeline, layout } = gpu.pipelines().get(gpu, self.shader, entry, self.constants);
+        let Pipeline { pipeline, layout } = gpu.pipelines().get(gpu, self.shader, entry, self.codecs, self.constants);
         let uniform = (!gpu.has_immediates())
             .then(|| gpu.create_filled(op, wgpu::BufferUsages::UNIFORM, bytemuck::cast_slice(&self.params)))
             .transpose()?;
@@ -214,18 +238,31 @@ impl Pipelines {
         gpu: &Gpu,
         shader: &'static Shader,
         entry: &'static Entry,
+        codecs: &[CodecSource],
         constants: &[(&'static str, f64)],
     ) -> Pipeline {
-        let key = (shader.name, entry.name, constants.iter().map(|(name, value)| (*name, value.to_bits())).collect());
-        lock(&self.built).entry(key).or_insert_with(|| self.build(gpu, shader, entry, constants)).clone()
+        let key = (
+            shader.name,
+            entry.name,
+            codecs.iter().map(|codec| codec.name).collect(),
+            constants.iter().map(|(name, value)| (*name, value.to_bits())).collect(),
+        );
+        lock(&self.built).entry(key).or_insert_with(|| self.build(gpu, shader, entry, codecs, constants)).clone()
     }
 
-    fn build(&self, gpu: &Gpu, shader: &Shader, entry: &Entry, constants: &[(&'static str, f64)]) -> Pipeline {
+    fn build(
+        &self,
+        gpu: &Gpu,
+        shader: &Shader,
+        entry: &Entry,
+        codecs: &[CodecSource],
+        constants: &[(&'static str, f64)],
+    ) -> Pipeline {
         let label = format!("{}/{}", shader.name, entry.name);
         let device = gpu.device();
         let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
             label: Some(&label),
-            source: wgpu::ShaderSource::Wgsl(self.source(gpu, shader).into()),
+            source: wgpu::ShaderSource::Wgsl(self.source(gpu, shader, codecs).into()),
         });
         let bound = |(binding, ty)| wgpu::BindGroupLayoutEntry {
             binding,
@@ -244,7 +281,7 @@ impl Pipelines {
         let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
             label: Some(&label),
             bind_group_layouts: &[Some(&layout)],
-            immediate_size: if immediates { 4 * shader.params.len() as u32 } else { 0 },
+            immediate_size: if immediates { 4 * shader.param_words() as u32 } else { 0 },
         });
         let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: Some(&label),
@@ -257,8 +294,8 @@ impl Pipelines {
         Pipeline { pipeline, layout }
     }
 
-    fn source(&self, gpu: &Gpu, shader: &Shader) -> String {
-        let source = resolve(shader.source);
+    fn source(&self, gpu: &Gpu, shader: &Shader, codecs: &[CodecSource]) -> String {
+        let source = resolve(shader.source, codecs);
         let params = if gpu.has_immediates() { IMMEDIATE_PARAMS } else { UNIFORM_PARAMS };
         let mul_wide = if gpu.has_wide_integers() { MUL_WIDE_64 } else { MUL_WIDE };
         let source = source.replacen(UNIFORM_PARAMS, params, 1).replacen(MUL_WIDE, mul_wide, 1);
@@ -273,10 +310,8 @@ impl Pipelines {
     #[cfg(test)]
     fn edited_source(&self, shader: &Shader, source: String) -> String {
         match &self.edit {
-            Some((file, from, to)) if file == shader.name => {
-                assert!(source.contains(from), "{file}.wgsl has no text {from:?} to edit");
-                source.replacen(from, to, 1)
-            }
+            // Of several codecs, one may not have the text.
+            Some((file, from, to)) if file == shader.name => source.replacen(from, to, 1),
             _ => source,
         }
     }
