@@ -22,7 +22,7 @@
 
 use crate::Result;
 use crate::check;
-use crate::device::{Buffer, Device};
+use crate::device::{Buffer, Device, check_distinct};
 
 mod codec;
 mod directory;
@@ -78,7 +78,8 @@ impl Rows {
     /// Rows of these sizes in a caller's buffers, such as wrapped ones of wgpu: one page, row after row, the rows aligned or not.
     ///
     /// # Errors
-    /// [`Error::Shape`] for values or state of another length than the rows have in this layout; those of [`Rows::zeroed`].
+    /// [`Error::Shape`] for values or state of another length than the rows have in this layout; [`Error::Buffer`] where one wgpu buffer
+    /// is two of them; those of [`Rows::zeroed`].
     pub fn from_parts(
         device: &Device,
         sizes: &[u32],
@@ -98,6 +99,9 @@ impl Rows {
         for (state, len) in state.iter().zip(lens) {
             check::len(op, "state", state.len(), len as u64)?;
         }
+        let names = ["values", "state[0]", "state[1]"];
+        let parts = [values.as_wgpu_binding()].into_iter().chain(state.iter().map(Buffer::as_wgpu_binding));
+        check_distinct(op, names.into_iter().zip(parts))?;
         let pages = vec![Page::of(device, &directory, 0, (values, state, state_size.per_value as usize))?];
         Ok(Self {
             device: device.clone(),

@@ -134,8 +134,8 @@ impl Page {
     /// The buffer of a number of state; where the optimizer has none, the values are bound in its place and not touched there.
     pub(crate) fn state_binding(&self, number: usize) -> Binding<'_> {
         match self.state.get(number) {
-            Some(state) => state.binding("state"),
-            None => self.values.binding("rows"),
+            Some(state) => state.binding(["state[0]", "state[1]"][number]),
+            None => self.values.binding("rows").shared(),
         }
     }
 

@@ -229,6 +229,11 @@ impl Values {
         with_values!(self, values => values.as_wgpu())
     }
 
+    /// Their bytes in it.
+    pub(super) fn as_wgpu_binding(&self) -> Option<wgpu::BufferBinding<'_>> {
+        with_values!(self, values => values.as_wgpu_binding())
+    }
+
     /// The values as f32.
     ///
     /// # Errors
