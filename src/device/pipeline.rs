@@ -1,7 +1,7 @@
 //! Pipelines, built once per device, and the launch of one dispatch.
 
 use super::gpu::{Cache, Gpu, lock};
-use super::shader::{Access, Entry, IMMEDIATE_PARAMS, MUL_WIDE, MUL_WIDE_64, Shader, UNIFORM_PARAMS, resolve};
+use super::shader::{Access, Dialect, Entry, Shader};
 use crate::{Error, Result};
 
 type Key = (&'static str, &'static str, Vec<(&'static str, u64)>);
@@ -196,11 +196,8 @@ impl Pipelines {
     }
 
     fn source(&self, gpu: &Gpu, shader: &Shader) -> String {
-        let source = resolve(shader.source);
-        let params = if gpu.has_immediates() { IMMEDIATE_PARAMS } else { UNIFORM_PARAMS };
-        let mul_wide = if gpu.has_wide_integers() { MUL_WIDE_64 } else { MUL_WIDE };
-        let source = source.replacen(UNIFORM_PARAMS, params, 1).replacen(MUL_WIDE, mul_wide, 1);
-        self.edited_source(shader, source)
+        let dialect = Dialect { immediates: gpu.has_immediates(), wide_integers: gpu.has_wide_integers() };
+        self.edited_source(shader, shader.text(dialect))
     }
 
     #[cfg(not(test))]
