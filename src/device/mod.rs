@@ -17,7 +17,7 @@ pub use gpu::{Gpu, GpuOptions};
 pub use pipeline::Dispatches;
 pub(crate) use pipeline::{Binding, Launch};
 pub use profile::KERNEL_TIMES;
-pub(crate) use shader::{Access, Entry, Shader, params};
+pub(crate) use shader::{Access, CodecSource, Entry, Shader, param_group, params};
 
 use crate::Result;
 

@@ -1,10 +1,11 @@
 //! Pipelines, built once per device, and the launch of one dispatch.
 
 use super::gpu::{Cache, Gpu, lock};
-use super::shader::{Access, Dialect, Entry, Shader};
+use super::shader::{Access, CodecSource, Dialect, Entry, Field, Shader};
 use crate::{Error, Result};
 
-type Key = (&'static str, &'static str, Vec<(&'static str, u64)>);
+/// Shader, entry point, codecs, `override` constants.
+type Key = (&'static str, &'static str, Vec<&'static str>, Vec<(&'static str, u64)>);
 
 #[derive(Default)]
 pub(crate) struct Pipelines {
@@ -26,10 +27,12 @@ pub(crate) struct Binding<'a> {
     pub gpu: Option<(&'a Gpu, &'a wgpu::Buffer)>,
 }
 
-/// One dispatch: entry point, `override` constants, parameters, buffers in the order of the declaration, workgroups.
+/// One dispatch: entry point, codecs of the shader's tables in WGSL, `override` constants, parameters, buffers in the order of the
+/// declaration, workgroups.
 pub(crate) struct Launch<'a> {
     pub shader: &'static Shader,
     pub entry: &'static str,
+    pub codecs: &'a [CodecSource],
     pub constants: &'a [(&'static str, f64)],
     pub params: Vec<u32>,
     pub bindings: &'a [Binding<'a>],
@@ -67,7 +70,9 @@ impl Launch<'_> {
         let op = self.shader.name;
         let entry = self.shader.entry(self.entry);
         assert_eq!(entry.bindings.len(), self.bindings.len(), "{op}: {} declares other bindings", entry.name);
-        assert_eq!(self.params.len(), self.shader.params.len(), "{op}: {} gets other parameters", entry.name);
+        let names = || self.shader.params.iter().flat_map(Field::names).collect::<Vec<_>>();
+        let words = self.shader.param_words();
+        assert_eq!(self.params.len(), words, "{op}: {} gets other parameters than {:?}", entry.name, names());
         entry.check(op, gpu.limits())?;
         let groups = fold(op, self.groups, gpu.limits())?;
         let buffers = self.bindings.iter().map(|binding| binding.resolve(op, gpu)).collect::<Result<Vec<_>>>()?;
@@ -75,7 +80,7 @@ impl Launch<'_> {
         if self.groups == 0 {
             return Ok(());
         }
-        let Pipeline { pipeline, layout } = gpu.pipelines().get(gpu, self.shader, entry, self.constants);
+        let Pipeline { pipeline, layout } = gpu.pipelines().get(gpu, self.shader, entry, self.codecs, self.constants);
         let uniform = (!gpu.has_immediates())
             .then(|| gpu.create_filled(op, wgpu::BufferUsages::UNIFORM, bytemuck::cast_slice(&self.params)));
         let bound = entry.bindings.iter().map(|(index, _)| *index).zip(buffers);
@@ -152,18 +157,31 @@ impl Pipelines {
         gpu: &Gpu,
         shader: &'static Shader,
         entry: &'static Entry,
+        codecs: &[CodecSource],
         constants: &[(&'static str, f64)],
     ) -> Pipeline {
-        let key = (shader.name, entry.name, constants.iter().map(|(name, value)| (*name, value.to_bits())).collect());
-        lock(&self.built).entry(key).or_insert_with(|| self.build(gpu, shader, entry, constants)).clone()
+        let key = (
+            shader.name,
+            entry.name,
+            codecs.iter().map(|codec| codec.name).collect(),
+            constants.iter().map(|(name, value)| (*name, value.to_bits())).collect(),
+        );
+        lock(&self.built).entry(key).or_insert_with(|| self.build(gpu, shader, entry, codecs, constants)).clone()
     }
 
-    fn build(&self, gpu: &Gpu, shader: &Shader, entry: &Entry, constants: &[(&'static str, f64)]) -> Pipeline {
+    fn build(
+        &self,
+        gpu: &Gpu,
+        shader: &Shader,
+        entry: &Entry,
+        codecs: &[CodecSource],
+        constants: &[(&'static str, f64)],
+    ) -> Pipeline {
         let label = format!("{}/{}", shader.name, entry.name);
         let device = gpu.device();
         let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
             label: Some(&label),
-            source: wgpu::ShaderSource::Wgsl(self.source(gpu, shader).into()),
+            source: wgpu::ShaderSource::Wgsl(self.source(gpu, shader, codecs).into()),
         });
         let bound = |(binding, ty)| wgpu::BindGroupLayoutEntry {
             binding,
@@ -182,7 +200,7 @@ impl Pipelines {
         let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
             label: Some(&label),
             bind_group_layouts: &[Some(&layout)],
-            immediate_size: if immediates { 4 * shader.params.len() as u32 } else { 0 },
+            immediate_size: if immediates { 4 * shader.param_words() as u32 } else { 0 },
         });
         let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: Some(&label),
@@ -195,9 +213,9 @@ impl Pipelines {
         Pipeline { pipeline, layout }
     }
 
-    fn source(&self, gpu: &Gpu, shader: &Shader) -> String {
+    fn source(&self, gpu: &Gpu, shader: &Shader, codecs: &[CodecSource]) -> String {
         let dialect = Dialect { immediates: gpu.has_immediates(), wide_integers: gpu.has_wide_integers() };
-        self.edited_source(shader, shader.text(dialect))
+        self.edited_source(shader, shader.text(dialect, codecs))
     }
 
     #[cfg(not(test))]
@@ -208,10 +226,8 @@ impl Pipelines {
     #[cfg(test)]
     fn edited_source(&self, shader: &Shader, source: String) -> String {
         match &self.edit {
-            Some((file, from, to)) if file == shader.name => {
-                assert!(source.contains(from), "{file}.wgsl has no text {from:?} to edit");
-                source.replacen(from, to, 1)
-            }
+            // Of several codecs, one may not have the text.
+            Some((file, from, to)) if file == shader.name => source.replacen(from, to, 1),
             _ => source,
         }
     }

@@ -2,9 +2,9 @@
 
 use crate::device::{Buffer, Device, Kernel};
 use crate::kernels::rank::bpr::BiasUse;
-use crate::kernels::table::rows::{Layout, Values};
 use crate::kernels::table::store::Store;
 use crate::kernels::table::update::UpdateRule;
+use crate::rows::{Layout, Values};
 use crate::sizing::Sizes;
 use crate::table::{Account, MemoryReport, RaggedTable, ResizePlan, TableOptions};
 use crate::{Error, Result};

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::Result;
 use crate::device::Device;
-use crate::kernels::table::optimizer::StateSize;
+use crate::rows::StateSize;
 use crate::table::Account;
 
 /// A recommender on ragged tables.

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::kernels::table::optimizer::StateSize;
-use crate::kernels::table::rows::Layout;
+use crate::rows::Layout;
+use crate::rows::StateSize;
 use crate::table::Counts;
 use crate::{Error, Result};
 
@@ -191,7 +191,7 @@ mod tests {
 
     use super::*;
     use crate::device::Device;
-    use crate::kernels::table::rows::{Directory, Format};
+    use crate::rows::{Directory, Format};
 
     const POPULATION: Population = Population { users: 10, items: 6 };
 

@@ -38,8 +38,9 @@
 use std::ops::Range;
 
 use crate::Result;
+use crate::check;
 use crate::device::{Access, Binding, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
-use crate::kernels::{MAX_TRIPS, check};
+use crate::kernels::MAX_TRIPS;
 
 pub use super::distribution::{Distribution, Profile};
 pub use cpu::{Draws, sample};
@@ -174,6 +175,7 @@ impl Kernel for Sample<'_> {
             Launch {
                 shader: &SHADER,
                 entry,
+                codecs: &[],
                 constants,
                 params: Params {
                     entities: self.entities,
