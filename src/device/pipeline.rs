@@ -1,6 +1,7 @@
 //! Pipelines, built once per device, and the launch of one dispatch.
 
-use super::gpu::{Cache, Gpu, lock};
+use super::faults::lock;
+use super::gpu::{Cache, Gpu};
 use super::shader::{Access, CodecSource, Dialect, Entry, Field, Shader};
 use crate::{Error, Result};
 
@@ -21,10 +22,97 @@ struct Pipeline {
 }
 
 /// A buffer on its way into a bind group, with the argument's name for errors.
+#[derive(Clone, Copy)]
 pub(crate) struct Binding<'a> {
-    pub arg: &'static str,
-    /// `None` when the buffer lives on the CPU.
-    pub gpu: Option<(&'a Gpu, &'a wgpu::Buffer)>,
+    arg: &'static str,
+    source: Source<'a>,
+    is_shared: bool,
+}
+
+#[derive(Clone, Copy)]
+enum Source<'a> {
+    /// A buffer on the CPU, which is an error.
+    Cpu,
+    Gpu(&'a Gpu, &'a wgpu::Buffer, Bytes),
+    /// The normal table of the GPU that records.
+    Normals,
+}
+
+/// A stretch of a buffer.
+#[derive(Clone, Copy)]
+struct Bytes {
+    offset: u64,
+    size: Option<wgpu::BufferSize>,
+}
+
+impl<'a> Binding<'a> {
+    pub fn on_cpu(arg: &'static str) -> Self {
+        Self { arg, source: Source::Cpu, is_shared: false }
+    }
+
+    pub fn new(arg: &'static str, gpu: &'a Gpu, binding: wgpu::BufferBinding<'a>) -> Self {
+        let wgpu::BufferBinding { buffer, offset, size } = binding;
+        Self { arg, source: Source::Gpu(gpu, buffer, Bytes { offset, size }), is_shared: false }
+    }
+
+    /// All of a buffer that the operator itself has made.
+    pub fn whole(arg: &'static str, gpu: &'a Gpu, buffer: &'a wgpu::Buffer) -> Self {
+        Self::new(arg, gpu, buffer.as_entire_buffer_binding())
+    }
+
+    /// The table of normal draws.
+    pub fn normals() -> Self {
+        Self { arg: "normal table", source: Source::Normals, is_shared: false }
+    }
+
+    /// The same, which may be bound to be written where its argument is bound to be written already: as another region
+    /// of a workspace, or in place of something that the entry point does not touch. Everything else that is bound
+    /// twice is refused.
+    pub fn shared(self) -> Self {
+        Self { is_shared: true, ..self }
+    }
+
+    fn resolve(&self, op: &'static str, gpu: &'a Gpu) -> Result<wgpu::BufferBinding<'a>> {
+        let wrong = |got: &str| Error::Buffer {
+            op,
+            arg: self.arg,
+            expected: "a buffer of the device that records",
+            got: got.to_owned(),
+        };
+        match self.source {
+            Source::Cpu => Err(wrong("a CPU buffer")),
+            Source::Gpu(owner, ..) if owner != gpu => Err(wrong("a buffer of another device")),
+            Source::Gpu(_, buffer, Bytes { offset, size }) => Ok(wgpu::BufferBinding { buffer, offset, size }),
+            Source::Normals => Ok(gpu.normal_table()?.as_entire_buffer_binding()),
+        }
+    }
+}
+
+/// Whether stretches of buffers that will be written have no byte in common.
+pub(crate) fn check_distinct<'a>(
+    op: &'static str,
+    parts: impl IntoIterator<Item = (&'static str, Option<wgpu::BufferBinding<'a>>)>,
+) -> Result<()> {
+    let mut seen: Vec<(&'static str, wgpu::BufferBinding<'a>)> = Vec::new();
+    for (arg, part) in parts {
+        let Some(part) = part else { continue };
+        if let Some((other, _)) = seen.iter().find(|(_, seen)| seen.buffer == part.buffer && overlap(seen, &part)) {
+            let (expected, got) = ("a buffer of its own", format!("that of `{other}`"));
+            return Err(Error::Buffer { op, arg, expected, got });
+        }
+        seen.push((arg, part));
+    }
+    Ok(())
+}
+
+/// Whether two stretches of one buffer have a byte in common.
+fn overlap(a: &wgpu::BufferBinding<'_>, b: &wgpu::BufferBinding<'_>) -> bool {
+    let range = |of: &wgpu::BufferBinding<'_>| {
+        let size = of.size.map_or(of.buffer.size() - of.offset, wgpu::BufferSize::get);
+        of.offset..of.offset + size
+    };
+    let (a, b) = (range(a), range(b));
+    a.start < b.end && b.start < a.end
 }
 
 /// One dispatch: entry point, codecs of the shader's tables in WGSL, `override` constants, parameters, buffers in the order of the
@@ -39,7 +127,8 @@ pub(crate) struct Launch<'a> {
     pub groups: u64,
 }
 
-/// The dispatches of an operator. All are made before the first is recorded, so that an error leaves the caller's pass as it was.
+/// The dispatches of an operator. All are made before the first is recorded, so that an error leaves the caller's pass
+/// as it was.
 #[derive(Default)]
 pub struct Dispatches(Vec<Dispatch>);
 
@@ -82,10 +171,12 @@ impl Launch<'_> {
         }
         let Pipeline { pipeline, layout } = gpu.pipelines().get(gpu, self.shader, entry, self.codecs, self.constants);
         let uniform = (!gpu.has_immediates())
-            .then(|| gpu.create_filled(op, wgpu::BufferUsages::UNIFORM, bytemuck::cast_slice(&self.params)));
+            .then(|| gpu.create_filled(op, wgpu::BufferUsages::UNIFORM, bytemuck::cast_slice(&self.params)))
+            .transpose()?;
+        let uniform = uniform.iter().map(|uniform| (0, uniform.as_entire_buffer_binding()));
         let bound = entry.bindings.iter().map(|(index, _)| *index).zip(buffers);
-        let entries: Vec<_> = (uniform.iter().map(|uniform| (0, uniform)).chain(bound))
-            .map(|(binding, buffer)| wgpu::BindGroupEntry { binding, resource: buffer.as_entire_binding() })
+        let entries: Vec<_> = (uniform.chain(bound))
+            .map(|(binding, buffer)| wgpu::BindGroupEntry { binding, resource: wgpu::BindingResource::Buffer(buffer) })
             .collect();
         let descriptor = wgpu::BindGroupDescriptor { label: Some(op), layout: &layout, entries: &entries };
         let group = gpu.device().create_bind_group(&descriptor);
@@ -96,37 +187,25 @@ impl Launch<'_> {
 }
 
 impl Launch<'_> {
-    /// What is written must not have another name: wrapped buffers may be one and the same. (One argument twice to write is regions of a
-    /// workspace, or the values in place of state that an optimizer lacks.)
-    fn check_aliases(&self, op: &'static str, entry: &Entry, buffers: &[&wgpu::Buffer]) -> Result<()> {
-        let of = |i: usize| (self.bindings[i].arg, entry.bindings[i].1, buffers[i]);
+    /// What is written must not have another name: wrapped buffers may be one and the same, or have bytes in common. A
+    /// buffer that is written and read must not even be bound in two stretches, as wgpu knows its use as a whole.
+    fn check_aliases(&self, op: &'static str, entry: &Entry, buffers: &[wgpu::BufferBinding<'_>]) -> Result<()> {
+        let of = |i: usize| (&self.bindings[i], entry.bindings[i].1, &buffers[i]);
         for i in 0..buffers.len() {
-            let (arg, access, buffer) = of(i);
+            let (binding, access, buffer) = of(i);
             for (other, other_access, other_buffer) in (0..i).map(of) {
                 let written = access == Access::Write || other_access == Access::Write;
-                if buffer == other_buffer && written && (access != other_access || arg != other) {
-                    let (expected, got) = ("a buffer of its own", format!("that of `{other}`"));
-                    return Err(Error::Buffer { op, arg, expected, got });
+                if !written || buffer.buffer != other_buffer.buffer {
+                    continue;
+                }
+                let is_again = binding.arg == other.arg && (binding.is_shared || other.is_shared);
+                if access != other_access || overlap(buffer, other_buffer) && !is_again {
+                    let (arg, expected) = (binding.arg, "a buffer of its own");
+                    return Err(Error::Buffer { op, arg, expected, got: format!("that of `{}`", other.arg) });
                 }
             }
         }
         Ok(())
-    }
-}
-
-impl<'a> Binding<'a> {
-    fn resolve(&self, op: &'static str, gpu: &Gpu) -> Result<&'a wgpu::Buffer> {
-        let wrong = |got: &str| Error::Buffer {
-            op,
-            arg: self.arg,
-            expected: "a buffer of the device that records",
-            got: got.to_owned(),
-        };
-        let (owner, buffer) = self.gpu.ok_or_else(|| wrong("a CPU buffer"))?;
-        if owner != gpu {
-            return Err(wrong("a buffer of another device"));
-        }
-        Ok(buffer)
     }
 }
 

@@ -22,11 +22,12 @@
 
 use crate::Result;
 use crate::check;
-use crate::device::{Buffer, Device};
+use crate::device::{Buffer, Device, check_distinct};
 
 mod codec;
 mod directory;
 mod host;
+mod host_directory;
 mod layout;
 mod page;
 mod state;
@@ -36,7 +37,8 @@ pub(crate) use codec::{Codec, Noise, Stored, per_word, with_codec};
 pub use codec::{Format, Values};
 pub use directory::Directory;
 pub(crate) use directory::{PageLimits, Place, WIDEST};
-pub(crate) use host::{BEYOND_CACHES, HostDirectory, HostRows, VALUES_AHEAD, prefetch_slice};
+pub(crate) use host::{BEYOND_CACHES, HostRows, VALUES_AHEAD, prefetch_slice};
+pub(crate) use host_directory::HostDirectory;
 pub use layout::Layout;
 pub use page::Page;
 pub(crate) use page::{PageLaunch, PageParams};
@@ -76,7 +78,8 @@ impl Rows {
     /// Rows of these sizes in a caller's buffers, such as wrapped ones of wgpu: one page, row after row, the rows aligned or not.
     ///
     /// # Errors
-    /// [`Error::Shape`] for values or state of another length than the rows have in this layout; those of [`Rows::zeroed`].
+    /// [`Error::Shape`] for values or state of another length than the rows have in this layout; [`Error::Buffer`] where one wgpu buffer
+    /// is two of them; those of [`Rows::zeroed`].
     pub fn from_parts(
         device: &Device,
         sizes: &[u32],
@@ -96,6 +99,9 @@ impl Rows {
         for (state, len) in state.iter().zip(lens) {
             check::len(op, "state", state.len(), len as u64)?;
         }
+        let names = ["values", "state[0]", "state[1]"];
+        let parts = [values.as_wgpu_binding()].into_iter().chain(state.iter().map(Buffer::as_wgpu_binding));
+        check_distinct(op, names.into_iter().zip(parts))?;
         let pages = vec![Page::of(device, &directory, 0, (values, state, state_size.per_value as usize))?];
         Ok(Self {
             device: device.clone(),

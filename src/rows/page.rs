@@ -1,7 +1,7 @@
 //! Neighbouring rows with their directory, values and state.
 
 use super::codec::{Codec, Values};
-use super::host::HostDirectory;
+use super::host_directory::HostDirectory;
 use super::{Directory, Format, Place, Rows, StateSize};
 use crate::Result;
 use crate::device::{Binding, Buffer, CodecSource, Device, Dispatches, Gpu, Launch, Shader, param_group};
@@ -42,14 +42,6 @@ impl Rows {
     ) -> Result<()> {
         self.pages.iter().try_for_each(|page| page.launch((gpu, &mut *list), (shader, entry), launch(page)))
     }
-}
-
-pub(super) fn duplicate<T: crate::device::Element>(device: &Device, from: &Buffer<T>) -> Result<Buffer<T>> {
-    let mut to = Buffer::zeroed(device, from.len())?;
-    let mut commands = device.commands();
-    commands.copy(from, &mut to, from.len())?;
-    commands.submit()?;
-    Ok(to)
 }
 
 /// A page on the CPU: where rows lie, values, state.
@@ -142,8 +134,8 @@ impl Page {
     /// The buffer of a number of state; where the optimizer has none, the values are bound in its place and not touched there.
     pub(crate) fn state_binding(&self, number: usize) -> Binding<'_> {
         match self.state.get(number) {
-            Some(state) => state.binding("state"),
-            None => self.values.binding("rows"),
+            Some(state) => state.binding(["state[0]", "state[1]"][number]),
+            None => self.values.binding("rows").shared(),
         }
     }
 

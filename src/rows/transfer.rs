@@ -2,8 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::codec::{Codec, Stored, Values, with_codec};
-use super::page::duplicate;
+use super::codec::{Codec, Stored, Values, duplicate, with_codec};
 use super::{Page, Place, Rows};
 use crate::check;
 use crate::device::{Buffer, Device, Element};

@@ -83,10 +83,7 @@ fn options(model: ModelOptions) -> ScallOptions {
 
 /// What the options change, one or two of them at a time.
 fn variants() -> Vec<(&'static str, ScallOptions)> {
-    let of = |mf: BprMfOptions| {
-        let options = options(ModelOptions::BprMf(mf));
-        ScallOptions { budget: Budget { layout: mf.layout, ..options.budget }, ..options }
-    };
+    let of = |mf: BprMfOptions| options(ModelOptions::BprMf(mf));
     let in_pages = |format| Layout { format, aligned: true, page_bytes: Some(8192) };
     let budget = |amount| Budget { d_min: 0, d_max: 24, ..Budget::new(amount) };
     let stop = EarlyStop { every: 3, patience: 1, ..EarlyStop::default() };

@@ -230,7 +230,7 @@ impl Kernel for Spmm<'_> {
         let y = &*self.y;
         // Stand-ins of the right type for what is not there; the shader does not touch them.
         // Unread where nothing is accumulated.
-        let total = || self.accumulate.as_ref().map_or(y.binding("y"), |a| a.total.binding("total"));
+        let total = || self.accumulate.as_ref().map_or(y.binding("y").shared(), |a| a.total.binding("total"));
         let pages = match self.x {
             Operand::Dense(_) => vec![None],
             Operand::Ragged(rows) => rows.pages().iter().map(Some).collect(),

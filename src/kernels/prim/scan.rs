@@ -73,7 +73,7 @@ impl<'a> Region<'a> {
     }
 
     pub fn binding(&self) -> Binding<'a> {
-        self.buffer.binding(self.arg)
+        self.buffer.binding(self.arg).shared()
     }
 }
 

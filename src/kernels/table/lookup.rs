@@ -183,8 +183,7 @@ impl<T: Output> Kernel for Lookup<'_, T> {
             if entry == "rows_by_fours" {
                 // The normal table stands for fours that are not read: it has room for one.
                 let [fours, _] = page.bindings();
-                let normals = Binding { arg: "normals", gpu: Some((gpu, gpu.normal_table())) };
-                bindings.push(if page.has_aligned_fours() { fours } else { normals });
+                bindings.push(if page.has_aligned_fours() { fours } else { Binding::normals() });
             }
             bindings
         })

@@ -251,7 +251,7 @@ impl Kernel for Migrate<'_> {
             let format = if array == Array::Values { to.format() } else { Format::F32 };
             let lanes = if one_a_row { 1 } else { lanes(self.widest / format.per_word()) };
             let Fresh { key, scale, zero_dims } = fill.fresh();
-            let normals = || Binding { arg: "normal table", gpu: Some((gpu, gpu.normal_table())) };
+            let normals = Binding::normals;
             for (source, rows) in sources(self.from, to.place) {
                 let params = Params {
                     page: to.params(),

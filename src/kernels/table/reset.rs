@@ -97,7 +97,7 @@ impl Kernel for Reset<'_> {
                     scale,
                 };
                 let [_, directory] = page.bindings();
-                let normals = Binding { arg: "normal table", gpu: Some((gpu, gpu.normal_table())) };
+                let normals = Binding::normals();
                 Launch {
                     shader: &SHADER,
                     entry: "reset",

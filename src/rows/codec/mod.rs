@@ -12,7 +12,6 @@ use std::str::FromStr;
 
 use half::f16;
 
-use super::page::duplicate;
 use crate::device::{Binding, Buffer, CodecSource, Device, Element};
 use crate::rng::{self, Purpose};
 use crate::{Error, Result};
@@ -230,6 +229,11 @@ impl Values {
         with_values!(self, values => values.as_wgpu())
     }
 
+    /// Their bytes in it.
+    pub(super) fn as_wgpu_binding(&self) -> Option<wgpu::BufferBinding<'_>> {
+        with_values!(self, values => values.as_wgpu_binding())
+    }
+
     /// The values as f32.
     ///
     /// # Errors
@@ -248,6 +252,15 @@ impl Values {
         }
         with_values!(self, values => copy(device, values))
     }
+}
+
+/// A copy of a buffer.
+pub(super) fn duplicate<T: Element>(device: &Device, from: &Buffer<T>) -> Result<Buffer<T>> {
+    let mut to = Buffer::zeroed(device, from.len())?;
+    let mut commands = device.commands();
+    commands.copy(from, &mut to, from.len())?;
+    commands.submit()?;
+    Ok(to)
 }
 
 /// Values as f32, in place where they are.
