@@ -25,6 +25,9 @@ struct Args {
     out: PathBuf,
 }
 
+/// What is bound where an entry point takes a `normal_table`: integers, on one line.
+const NORMAL_TABLE: &str = "normal_table.json";
+
 fn main() -> ExitCode {
     let Args { out } = Args::parse();
     match write_all(&out) {
@@ -53,10 +56,10 @@ fn write_all(out: &Path) -> io::Result<usize> {
     let manifest = json!({
         "library": concat!("scall-gpu ", env!("CARGO_PKG_VERSION")),
         "shaders": all.iter().map(described).collect::<Vec<_>>(),
-        // What is bound where an entry point takes a `normal_table`.
-        "normal_table": normals(),
+        "normal_table": NORMAL_TABLE,
     });
     std::fs::write(out.join("manifest.json"), format!("{manifest:#}\n"))?;
+    std::fs::write(out.join(NORMAL_TABLE), format!("{}\n", json!(normals())))?;
     Ok(all.len())
 }
 

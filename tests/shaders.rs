@@ -1,10 +1,13 @@
-//! The folder that the example `shaders` writes: its manifest says of every file what the file itself does.
+//! The folder that the example `shaders` writes: its manifest says of every file what the file itself does, and programs
+//! that know nothing but the folder run the shaders from Python and compile them with Dawn.
 
 #[path = "common/examples.rs"]
 mod examples;
 
 use std::collections::BTreeSet;
+use std::io::Write;
 use std::path::Path;
+use std::process::{Command, Output};
 
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 use naga::{AddressSpace, ScalarKind, StorageAccess, TypeInner};
@@ -103,7 +106,8 @@ fn the_manifest_says_what_the_files_do() {
     // No file that the manifest does not know.
     let named: BTreeSet<String> = shaders.iter().map(|shader| shader["file"].as_str().unwrap().to_owned()).collect();
     assert_eq!(named.len(), shaders.len());
-    assert_eq!(files_below(&root), named.into_iter().chain(["manifest.json".to_owned()]).collect());
+    let others = ["manifest.json", "normal_table.json"].map(str::to_owned);
+    assert_eq!(files_below(&root), named.into_iter().chain(others).collect());
 }
 
 /// The line that declares it says the same number, or one that is computed.
@@ -140,9 +144,9 @@ fn files_below(root: &Path) -> BTreeSet<String> {
 
 #[test]
 fn the_normal_table_is_there_for_who_binds_it() {
-    let (_folder, manifest) = written();
-    let quantiles: Vec<i64> =
-        manifest["normal_table"].as_array().unwrap().iter().map(|q| q.as_i64().unwrap()).collect();
+    let (folder, manifest) = written();
+    let file = folder.path().join("new").join(manifest["normal_table"].as_str().unwrap());
+    let quantiles: Vec<i32> = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
     // Upper-tail quantiles with 20 bits after the point, from the farthest to the median.
     assert!(quantiles.windows(2).all(|pair| pair[0] >= pair[1]));
     assert_eq!(*quantiles.last().unwrap(), 0);
@@ -162,4 +166,59 @@ fn nothing_is_written_over() {
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains(path) && said.contains("an empty folder"), "{said}");
     assert_eq!(files_below(folder.path()), BTreeSet::from(["mine.txt".to_owned()]));
+}
+
+/// Words for a person, not by a macro, whose output the test harness keeps to itself.
+fn say(text: &str) {
+    std::io::stderr().write_all(format!("{text}\n").as_bytes()).unwrap();
+}
+
+/// Runs one of the programs of `tests/portability` on a folder of shaders. None, and words for a person, where the
+/// program says by exit code 3 that something it needs is not there.
+fn outside(program: &str, script: &str, arguments: &[&str]) -> Option<Output> {
+    let (folder, _manifest) = written();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/portability").join(script);
+    let output = Command::new(program).arg(script).arg(folder.path().join("new")).args(arguments).output().unwrap();
+    let said = [&output.stdout[..], &output.stderr[..]].concat();
+    let said = String::from_utf8_lossy(&said);
+    match output.status.code() {
+        Some(0) => Some(output),
+        Some(3) => {
+            say(&format!("**** NOT RUN: {program} on the written shaders: {said} ****"));
+            None
+        }
+        code => panic!("{program} on the written shaders ends with {code:?}:\n{said}"),
+    }
+}
+
+#[test]
+fn python_runs_the_written_shaders() {
+    let mode = std::env::var("SCALL_GPU").unwrap_or_default();
+    if mode == "off" {
+        return;
+    }
+    let has_wgpu = Command::new("python3").args(["-c", "import wgpu"]).output();
+    if !has_wgpu.is_ok_and(|output| output.status.success()) {
+        say("**** NOT RUN: the written shaders from Python need python3 with the package wgpu. ****");
+        return;
+    }
+    let Some(output) = outside("python3", "run.py", &[]) else {
+        assert_ne!(mode, "required", "SCALL_GPU=required: Python finds no adapter");
+        return;
+    };
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains("prim/scan: ") && said.contains("table/lookup.f16: "), "{said}");
+}
+
+#[test]
+fn dawn_compiles_the_written_shaders() {
+    let modules = concat!(env!("CARGO_MANIFEST_DIR"), "/target/dawn/node_modules");
+    let has_node = Command::new("node").arg("--version").output().is_ok_and(|output| output.status.success());
+    if !has_node || !Path::new(modules).join("webgpu").exists() {
+        say("**** NOT RUN: Dawn on the written shaders needs node and `npm install --prefix target/dawn webgpu`. ****");
+        return;
+    }
+    let Some(output) = outside("node", "compile.mjs", &[modules]) else { return };
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains(" pipelines by Dawn, 0 refused"), "{said}");
 }
