@@ -158,10 +158,10 @@ mod tests {
     fn the_row_that_passes_the_number_closes_the_segment() {
         // New entities a row: 2, 1, 0, 2, 1.
         let data = stream(&[("a", "x"), ("a", "y"), ("a", "x"), ("b", "z"), ("c", "x")]);
-        assert_eq!(ends(&data, Cut::NewEntities { entities: 0 }), [1, 2, 4, 5]);
         assert_eq!(ends(&data, Cut::NewEntities { entities: 1 }), [1, 4, 5]);
         assert_eq!(ends(&data, Cut::NewEntities { entities: 2 }), [2, 5]);
         assert_eq!(ends(&data, Cut::NewEntities { entities: 3 }), [4, 5]);
+        assert_eq!(ends(&data, Cut::NewEntities { entities: 6 }), [5]);
     }
 
     #[test]
