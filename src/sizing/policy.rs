@@ -148,6 +148,14 @@ pub trait SizePolicy {
     /// Its name, for reports.
     fn name(&self) -> &'static str;
 
+    /// Checks its options, before anything runs.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] that names the option.
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// Whether [`search`](Self::search) does anything: only then are the last segment's rows kept to probe on.
     fn searches(&self) -> bool {
         false
