@@ -10,8 +10,8 @@ pub struct GrowOnlyOptions {
     /// Candidate sizes, ascending (default 2, 4, 8, 16, 32, 64: the paper's, up to the default `d_max`). A row may have the
     /// largest that is not above its number of occurrences so far, and the first in any case.
     pub candidates: Vec<u32>,
-    /// Whether growth ends at the budget (default). Otherwise rows get what the rule says, and the tables' account refuses
-    /// what passes the budget with [`Error::OverBudget`].
+    /// Whether growth ends at the budget (default). Otherwise rows get what the rule says, and what passes the budget is refused with
+    /// [`Error::OverBudget`].
     pub cut: bool,
 }
 
@@ -123,6 +123,10 @@ fn grant(size: &mut u32, higher: u32, left: &mut u64) {
 impl SizePolicy for GrowOnly {
     fn name(&self) -> &'static str {
         "grow"
+    }
+
+    fn is_exact(&self) -> bool {
+        self.options.cut
     }
 
     fn decide(&mut self, context: &SizingContext<'_>) -> Result<Sizes> {
