@@ -5,17 +5,15 @@ mod stretch;
 
 use std::path::Path;
 
-use half::f16;
-
 use self::header::Header;
 use self::stretch::{Reader, Writer};
 use super::row_map::Parts;
 use super::{Account, RaggedTable, RowMap};
 use crate::Result;
-use crate::device::Device;
+use crate::check;
+use crate::device::{Buffer, Device};
 use crate::file::atomic;
-use crate::kernels::check;
-use crate::kernels::table::rows::{Directory, Format, Rows, WIDEST};
+use crate::rows::{Directory, Rows, Stored, Values, WIDEST, with_codec};
 
 impl RaggedTable {
     /// Writes the table to a file: values, sizes, optimizer, its state and steps, and how new rows start. `docs/table-file.md` has the
@@ -177,15 +175,23 @@ fn write(table: &RaggedTable, ids: Option<&RowMap>, writer: &mut Writer<'_>) -> 
     }
     writer.numbers(&offsets, u32::to_le_bytes)?;
     let rows = table.as_rows();
-    let half = rows.layout().format == Format::F16;
-    if !half {
-        writer.numbers(&rows.read()?, f32::to_le_bytes)?;
+    let format = rows.layout().format;
+    let values = |writer: &mut Writer| {
+        let values = rows.read_stored()?;
+        with_codec!(format, V => {
+            let values = V::of(&values).and_then(Buffer::as_slice).expect("values on the host in the format of the rows");
+            writer.numbers(values, V::to_le_bytes)
+        })
+    };
+    let words = format.per_word() == 1;
+    if words {
+        values(writer)?;
     }
     for number in 0..rows.state_size().numbers() {
         writer.numbers(&rows.read_state(number)?, f32::to_le_bytes)?;
     }
-    if half {
-        writer.numbers(&rows.read_f16()?, f16::to_le_bytes)?;
+    if !words {
+        values(writer)?;
     }
     let checksum = writer.checksum();
     writer.numbers(&checksum, u32::to_le_bytes)
@@ -194,14 +200,9 @@ fn write(table: &RaggedTable, ids: Option<&RowMap>, writer: &mut Writer<'_>) -> 
 /// What is behind the header.
 struct Contents {
     offsets: Vec<u32>,
-    values: Stored,
+    values: Values,
     state: Vec<Vec<f32>>,
     ids: Option<RowMap>,
-}
-
-enum Stored {
-    F32(Vec<f32>),
-    F16(Vec<f16>),
 }
 
 impl Contents {
@@ -210,10 +211,7 @@ impl Contents {
     }
 
     fn write(&self, rows: &mut Rows) -> Result<()> {
-        match &self.values {
-            Stored::F32(values) => rows.write(values)?,
-            Stored::F16(values) => rows.write_f16(values)?,
-        }
+        rows.write_stored(&self.values)?;
         self.state.iter().enumerate().try_for_each(|(number, state)| rows.write_state(number, state))
     }
 }
@@ -221,16 +219,16 @@ impl Contents {
 /// Everything behind the header, in the order in which it lies there.
 fn contents(reader: &mut Reader<'_>, header: &Header) -> Result<Contents> {
     let (mut offsets, mut keys, mut scores) = (Vec::new(), Vec::new(), Vec::new());
-    let mut values = Stored::F32(Vec::new());
+    let format = header.options.layout.format;
+    let mut values = Values::zeroed(&Device::Cpu, format, 0)?;
     let mut state: Vec<Vec<f32>> = header.state.iter().map(|_| Vec::new()).collect();
     for name in &header.order {
         match name.as_str() {
             "offsets" => offsets = reader.numbers(header.rows + 1, u32::from_le_bytes)?,
             "values" => {
-                values = match header.options.layout.format {
-                    Format::F16 => Stored::F16(reader.numbers(header.values, f16::from_le_bytes)?),
-                    _ => Stored::F32(reader.numbers(header.values, f32::from_le_bytes)?),
-                }
+                values = with_codec!(format, V => {
+                    V::values(Buffer::from_vec(&Device::Cpu, reader.numbers(header.values, V::from_le_bytes)?)?)
+                });
             }
             "ids" => keys = reader.numbers(header.ids.map_or(0, |ids| ids.rows), u64::from_le_bytes)?,
             "ids.score" => scores = reader.numbers(header.ids.map_or(0, |ids| ids.rows), f64::from_le_bytes)?,

@@ -14,7 +14,7 @@ pub use self::holds::HeldRows;
 use self::holds::Holds;
 pub(super) use self::parts::Parts;
 use self::queue::Queue;
-use crate::kernels::check;
+use crate::check;
 use crate::{Error, Result};
 
 /// How a map weighs the past.

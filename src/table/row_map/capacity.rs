@@ -2,7 +2,7 @@
 
 use super::parts::HIGHEST;
 use super::{Evicted, FREE, RowMap};
-use crate::kernels::check;
+use crate::check;
 use crate::{Error, Result};
 
 impl RowMap {
