@@ -96,6 +96,16 @@ pub enum Error {
         /// Unit of both: `parameters` or `bytes`.
         unit: &'static str,
     },
+    /// A size policy returned sizes that are not what it was asked for; no table has changed.
+    #[error("size policy `{policy}`: expected {expected}, found {found}")]
+    BadSizes {
+        /// The policy's name.
+        policy: &'static str,
+        /// What it was asked for, and for whom.
+        expected: String,
+        /// What it returned.
+        found: String,
+    },
     /// Training has left the finite numbers.
     #[error(
         "training diverged: the loss is {loss} after {steps} steps; a smaller learning rate or more regularisation helps"
