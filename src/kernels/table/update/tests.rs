@@ -61,6 +61,7 @@ impl Case {
             step: self.step,
             seed: self.seed,
             workspace: &mut workspace,
+            counter: None,
         }
         .run(device)
         .unwrap();
@@ -151,6 +152,7 @@ impl BagCase {
                 step: *step,
                 seed: *seed,
                 workspace: &mut workspace,
+                counter: None,
             }
             .run(device)
             .unwrap();
@@ -273,6 +275,7 @@ fn bags_that_do_not_fit_are_errors() {
             step: 1,
             seed: 0,
             workspace: &mut poisoned(&device, Update::bag_workspace_len(3, 2)),
+            counter: None,
         };
         update.run(&device).unwrap_err().to_string()
     };
@@ -445,6 +448,7 @@ fn same_bits(device: &Device) {
             step: 77,
             seed: 0x0123_4567_89AB_CDEF,
             workspace: &mut poisoned(device, Update::workspace_len(ids.len() as u32, 9)),
+            counter: None,
         }
         .run(device)
         .unwrap();
@@ -485,6 +489,7 @@ fn walk(device: &Device, (rows, dims): (u32, u32), [start, by]: [f32; 2], (seed,
             step,
             seed,
             workspace: &mut workspace,
+            counter: None,
         }
         .run(device)
         .unwrap();
@@ -572,7 +577,7 @@ fn no_clipping_and_no_decay_are_the_same_bits() {
             // A norm that no row reaches goes by other entry points, which a GPU may fuse in another way.
             let far = if device.as_gpu().is_some() { f32::INFINITY } else { 1e18 };
             for (weight_decay, max_norm) in [(0.0, f32::INFINITY), (-0.0, f32::INFINITY), (0.0, far)] {
-                let same = case(UpdateRule { optimizer, weight_decay, max_norm }).run(&device);
+                let same = case(UpdateRule { weight_decay, max_norm, ..UpdateRule::new(optimizer) }).run(&device);
                 same.assert_same("nothing asked for", &plain);
             }
         }
@@ -618,6 +623,7 @@ fn a_part_of_the_ids() {
             step: 1,
             seed: 0,
             workspace: &mut workspace,
+            counter: None,
         }
         .run(&device)
         .unwrap();
@@ -641,6 +647,7 @@ fn values_of_f16_stay_finite() {
             step: 1,
             seed: 0,
             workspace: &mut poisoned(&device, Update::workspace_len(1, 3)),
+            counter: None,
         }
         .run(&device)
         .unwrap();
@@ -681,6 +688,7 @@ fn batches_past_the_trips_of_a_lane_are_errors() {
             step: 1,
             seed: 0,
             workspace: &mut Buffer::zeroed(&device, Update::bag_workspace_len(count, dims)).unwrap(),
+            counter: None,
         };
         let text = format!("table/update: `ids` needs {count}, the limit `occurrences a batch` is {}", count - 1);
         match update.check() {
@@ -747,10 +755,10 @@ fn mutants_are_rejected() {
             ),
             ("g += params.weight_decay * before.w;", "g -= params.weight_decay * before.w;"),
             ("kept -= params.weight_decay * before.w;", ""),
-            ("dims, g, clip == 0u);", "dims, g, false);"),
-            ("dims, factor * g, true);", "dims, g, true);"),
-            ("dims, factor * g, true);", "dims, factor * g, false);"),
-            ("factor * four_sums(kept, dims, row.size), true", "four_sums(kept, dims, row.size), true"),
+            ("dims, taken(g), clip == 0u);", "dims, taken(g), false);"),
+            ("dims, factor * taken(g), true);", "dims, taken(g), true);"),
+            ("dims, factor * taken(g), true);", "dims, factor * taken(g), false);"),
+            ("factor * taken(four_sums(kept, dims, row.size))", "taken(four_sums(kept, dims, row.size))"),
         ],
         parity,
     );
@@ -764,17 +772,17 @@ fn mutants_of_layouts_are_rejected() {
             // Pages.
             ("return id - params.first_row < params.rows;", "return id < params.rows;"),
             ("row_at(id - params.first_row)", "row_at(id)"),
-            ("thread, run.id - params.first_row, row.size, squares", "thread, run.id, row.size, squares"),
+            ("thread, run.id - params.first_row, select", "thread, run.id, select"),
             // Blocks and alignment.
             ("& ~(alignment - 1u);", ";"),
             ("let start = (before + alignment - 1u)", "let start = (before + 1u)"),
             ("if !begins_block(row, params.shift) {", "if row > 0u {"),
             ("directory[row >> params.shift]", "directory[0]"),
             // Odd widths.
-            ("put_pair(id, dims.x, at.x, inside.y, after.w.xy);", "put_pair(id, dims.x, at.x, true, after.w.xy);"),
-            ("put_pair(id, dims.x, at.x, inside.y, after.w.xy);", "put_pair(id, dims.x, at.x, false, after.w.xy);"),
-            ("put_pair(id, dims.x, at.x, inside.y, after.w.xy);", "put_pair(id, dims.x, at.x, inside.y, after.w.xx);"),
-            ("put_pair(id, dims.z, at.z, inside.w, after.w.zw);", "put_pair(id, dims.z, at.z, true, after.w.zw);"),
+            ("put_pair(id, j, at, at_which.y, values);", "put_pair(id, j, at, true, values);"),
+            ("put_pair(id, j, at, at_which.y, values);", "put_pair(id, j, at, false, values);"),
+            ("put_pair(id, j, at, at_which.y, values);", "put_pair(id, j, at, at_which.y, values.xx);"),
+            ("at.z, at_which.zw, after.w.zw);", "at.z, vec2<bool>(at_which.z, true), after.w.zw);"),
             ("var high = arena[word_of(at)] >> 16u;", "var high = 0u;"),
             ("(before + (squares.x + squares.y))", "(before + squares.x)"),
             ("before.first.y = first_state[at.y];", "before.first.y = first_state[at.x];"),
@@ -841,6 +849,7 @@ fn missing_state_and_bad_constants_are_errors() {
                 step,
                 seed: 0,
                 workspace: &mut workspace,
+                counter: None,
             };
             assert_eq!(update.run(&device).unwrap_err().to_string(), text);
             assert_eq!(rows.read().unwrap(), [1.0]);
