@@ -6,7 +6,7 @@
 
 use scall_gpu::Result;
 use scall_gpu::device::Device;
-use scall_gpu::sizing::{Budget, FrequencyRanked, Population, SizePolicy, SizingContext};
+use scall_gpu::sizing::{Budget, FrequencyRanked, Population, Shape, SizePolicy, SizingContext};
 use scall_gpu::table::{Account, RaggedTable, TableOptions};
 
 fn main() -> Result<()> {
@@ -22,7 +22,7 @@ fn main() -> Result<()> {
     println!("    rows     dims a row       held     kept  dropped    drawn");
     for (segment, rows) in [500, 1_000, 2_000, 4_000].into_iter().enumerate() {
         // The directory of new rows takes room too: what is left is what there is to divide.
-        let dims = budget.resolve(Population { users: rows, items: 0 })?.dims;
+        let dims = budget.resolve(Population { users: rows, items: 0 }, &Shape::default())?.dims;
         // Few rows occur often, most of them hardly ever; which ones changes with the segment.
         let frequencies: Vec<u32> = (0..rows).map(|row| 1_000 / (1 + (row * 7 + 31 * segment as u32) % rows)).collect();
         let context = SizingContext {

@@ -43,6 +43,7 @@
 //! | [`stream`] | interactions, readers, segments, replay |
 //! | [`models`] | recommenders on ragged tables |
 //! | [`eval`] | Recall and NDCG, ranking in bounded memory |
+//! | [`mod@file`] | files that are written whole or not at all |
 //! | [`rng`] | Philox4x32-10, one random stream for all devices |
 //!
 //! # Guarantees
@@ -55,12 +56,15 @@
 //! Source of the method: Qu et al., "Scalable Dynamic Embedding Size Search for Streaming Recommendation", CIKM 2024
 //! (arXiv 2407.15411), cited as SCALL. `docs/method.md` says what is computed here.
 
+mod check;
 pub mod device;
 mod error;
 pub mod eval;
+pub mod file;
 pub mod kernels;
 pub mod models;
 pub mod rng;
+pub mod rows;
 mod scall;
 #[cfg(feature = "search")]
 pub mod search;

@@ -33,7 +33,7 @@ pub use training::EarlyStop;
 /// How the loop runs.
 #[derive(Clone, Debug)]
 pub struct ScallOptions {
-    /// What the two tables may hold. Whether items have a bias and what state the optimizer keeps, it learns from `model`.
+    /// What the two tables may hold.
     pub budget: Budget,
     /// Which recommender, and how it learns.
     pub model: ModelOptions,
@@ -178,8 +178,6 @@ impl Scall {
         }
         Segment::check_all("Scall::new", &segments, data.len())?;
         options.model = options.model.with_seed(options.seed);
-        options.budget.item_bias = options.model.item_bias().exists();
-        options.budget.state = options.model.state_size();
         let bias = match options.model.item_bias() {
             ItemBias::Counted { half_life } => Some(BiasCounter::new(half_life)),
             _ => None,
@@ -259,7 +257,7 @@ impl Scall {
         seconds.search = clock.lap();
 
         progress(Phase::Size);
-        let budget = self.options.budget.resolve(population)?;
+        let budget = self.options.budget.resolve(population, &self.model.embeddings().shape())?;
         let frequencies = self.count(&sampled, population);
         let context = SizingContext {
             segment: t,

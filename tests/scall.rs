@@ -11,6 +11,7 @@ use scall_gpu::device::Device;
 use scall_gpu::eval::CUTOFFS;
 use scall_gpu::models::{BprMfOptions, FismOptions, ItemBias, LightGcnOptions, ModelOptions, Sampling};
 use scall_gpu::rng::{Philox, Purpose};
+use scall_gpu::rows::{Format as RowFormat, Layout};
 use scall_gpu::sizing::{Amount, Budget, FrequencyRanked, Random, SizePolicy, Uniform};
 use scall_gpu::stream::{Cut, Format, Interactions, Segment, cut};
 use scall_gpu::{EarlyStop, Error, Replay, Scall, ScallOptions, SegmentReport, Summary};
@@ -69,6 +70,30 @@ fn the_counted_bytes_never_pass_the_budget_while_entities_arrive() {
         assert!(reports[1..].iter().all(|r| r.resized.shrunk_rows > 0));
         assert!(reports[2..].iter().all(|r| r.resized.grown_rows > 0), "{reports:?}");
     }
+}
+
+/// A model says how its rows lie in memory: bytes of f16 hold twice the values, and aligned rows still fit.
+#[test]
+fn bytes_are_those_of_the_models_layout() {
+    let params = |format, aligned| {
+        let layout = Layout { format, aligned, page_bytes: None };
+        let model = ModelOptions::BprMf(BprMfOptions { batch: 256, layout, ..BprMfOptions::default() });
+        let budget = Budget { d_min: 0, ..Budget::new(Amount::Bytes(20_000)) };
+        let options = ScallOptions { budget, model, steps: 2, ..options(Amount::Bytes(0)) };
+        let reports = run(&Device::cpu(), Box::new(FrequencyRanked::default()), options);
+        assert!(reports.iter().all(|report| report.counted_bytes <= 20_000 && report.budget_bytes == 20_000));
+        assert!(reports.iter().all(|report| report.params == report.budget_params));
+        let entities = |report: &SegmentReport| u64::from(report.users + report.items);
+        reports.iter().map(|report| (report.params, entities(report))).collect::<Vec<_>>()
+    };
+    let (packed, halves, aligned) =
+        (params(RowFormat::F32, false), params(RowFormat::F16, false), params(RowFormat::F32, true));
+    for (((packed, entities), (halves, _)), (aligned, _)) in packed.into_iter().zip(halves).zip(aligned) {
+        // Each row of f16 may leave a value unused, each aligned one three.
+        assert!((2 * packed - entities..=2 * packed + 1).contains(&halves), "{packed} then {halves}");
+        assert_eq!(aligned, packed - 3 * entities);
+    }
+    params(RowFormat::F16, true);
 }
 
 #[test]

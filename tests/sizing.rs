@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use scall_gpu::Error;
 use scall_gpu::device::Device;
 use scall_gpu::sizing::{
-    Amount, Budget, Distribution, FrequencyRanked, Population, Random, SizePolicy, Sizes, SizingContext, Uniform,
+    Amount, Budget, Distribution, FrequencyRanked, Population, Random, Shape, SizePolicy, Sizes, SizingContext, Uniform,
 };
 
 fn frequencies(n: usize, salt: u32) -> Vec<u32> {
@@ -73,10 +73,10 @@ fn a_side_passes_on_what_it_cannot_hold() {
 
 #[test]
 fn a_mean_budget_grows_and_a_fixed_one_thins_out() {
-    let budget = |text: &str| Budget { d_min: 0, item_bias: false, ..Budget::new(text.parse().unwrap()) };
+    let budget = |text: &str| Budget { d_min: 0, ..Budget::new(text.parse().unwrap()) };
     for text in ["mean=6", "bytes=20kB"] {
         for n in [100, 1000, 2000] {
-            let resolved = budget(text).resolve(Population { users: n, items: n / 2 }).unwrap();
+            let resolved = budget(text).resolve(Population { users: n, items: n / 2 }, &Shape::default()).unwrap();
             let (users, items) = (frequencies(n as usize, 1), frequencies(n as usize / 2, 2));
             let device = Device::cpu();
             let context = SizingContext { d_min: 0, ..context(&device, &users, &items, resolved.dims) };
@@ -89,7 +89,7 @@ fn a_mean_budget_grows_and_a_fixed_one_thins_out() {
         }
     }
     // 8,000 users and 4,000 items have a directory of 24 kB: past the bytes, whatever the sizes.
-    let error = budget("bytes=20kB").resolve(Population { users: 8000, items: 4000 }).unwrap_err();
+    let error = budget("bytes=20kB").resolve(Population { users: 8000, items: 4000 }, &Shape::default()).unwrap_err();
     assert!(matches!(error, Error::Infeasible { unit: "bytes", .. }), "{error}");
 }
 

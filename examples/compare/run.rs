@@ -149,13 +149,11 @@ impl Bench<'_> {
             });
         }
         for &amount in budgets {
-            let mut options = self.setup.options(amount, 0);
-            options.budget.item_bias = options.model.item_bias().exists();
-            options.budget.state = options.model.state_size();
+            let options = self.setup.options(amount, 0);
             for segment in self.segments {
                 let end = segment.split(options.train_share)?.0.rows.end;
                 let population = Population { users: self.data.users_seen(end), items: self.data.items_seen(end) };
-                options.budget.resolve(population)?;
+                options.budget.resolve(population, &options.model.shape())?;
             }
         }
         Ok(())

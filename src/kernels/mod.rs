@@ -17,9 +17,8 @@ pub mod rank;
 pub mod sizing;
 pub mod table;
 
-pub(crate) mod check;
 #[cfg(test)]
-mod contract;
+pub(crate) mod contract;
 pub(crate) mod elementary;
 pub(crate) mod row_sums;
 

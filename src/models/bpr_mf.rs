@@ -6,11 +6,11 @@ use super::{
     Sampling, TrainingData, TrainingSet,
 };
 use crate::Result;
+use crate::check;
 use crate::device::{Commands, Device};
-use crate::kernels::check;
 use crate::kernels::rank::bpr::{Bpr, UserRows};
-use crate::kernels::table::rows::Layout;
 use crate::kernels::table::update::{Optimizer, UpdateRule};
+use crate::rows::Layout;
 use crate::table::{Account, Occurrences};
 
 /// How [`BprMf`] learns.
@@ -188,15 +188,15 @@ impl Recommender for BprMf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::table::rows::Format;
     use crate::models::testing::{LEARNED, World, prepare, values};
+    use crate::rows::Format;
     use crate::testing::{assert_same, devices, layouts};
 
     /// What is gathered from pages is what lies in one: losses, steps and lists are the same in every bit.
     #[test]
     fn the_number_of_pages_changes_no_bit() {
         for device in devices() {
-            for format in [Format::F32, Format::F16] {
+            for &format in Format::ALL {
                 let [whole, pages] = [None, layouts(16)[1].page_bytes].map(|page_bytes| {
                     let layout = Layout { format, page_bytes, ..Layout::default() };
                     let options =

@@ -2,10 +2,10 @@
 
 use crate::device::{Buffer, Device, Kernel};
 use crate::kernels::rank::bpr::BiasUse;
-use crate::kernels::table::rows::{Layout, Values};
 use crate::kernels::table::store::Store;
 use crate::kernels::table::update::UpdateRule;
-use crate::sizing::Sizes;
+use crate::rows::{Layout, Values};
+use crate::sizing::{Shape, Sizes};
 use crate::table::{Account, MemoryReport, RaggedTable, ResizePlan, TableOptions};
 use crate::{Error, Result};
 
@@ -147,6 +147,12 @@ impl Embeddings {
     /// Whether an item row begins with a bias.
     pub fn item_bias(&self) -> bool {
         self.item_bias
+    }
+
+    /// What a budget in bytes has to know of the rows.
+    pub fn shape(&self) -> Shape {
+        let (layout, state) = (self.users.as_rows().layout(), self.users.as_rows().state_size());
+        Shape { layout, state, item_bias: self.item_bias }
     }
 
     /// Sizes of the widest user row and the widest item row, bias included.

@@ -9,11 +9,11 @@ use super::{
     Rankings, Recommender, Sampling, TrainingData, TrainingSet,
 };
 use crate::Result;
+use crate::check;
 use crate::device::{Buffer, Commands, Device};
-use crate::kernels::check;
 use crate::kernels::rank::bpr::{Bpr, UserRows};
-use crate::kernels::table::rows::Layout;
 use crate::kernels::table::update::{Optimizer, UpdateRule};
+use crate::rows::Layout;
 use crate::stream::UserItems;
 use crate::table::Account;
 

@@ -11,8 +11,8 @@ use super::{
     Recommender, TrainingData, TrainingSet,
 };
 use crate::Result;
+use crate::check;
 use crate::device::{Buffer, Commands, Device};
-use crate::kernels::check;
 use crate::kernels::rank::bpr::{Bpr, UserRows};
 use crate::stream::UserItems;
 use crate::table::Account;

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::Result;
 use crate::device::Device;
-use crate::kernels::table::optimizer::StateSize;
+use crate::sizing::Shape;
 use crate::table::Account;
 
 /// A recommender on ragged tables.
@@ -104,13 +104,14 @@ impl ModelOptions {
         }
     }
 
-    /// What its optimizer keeps.
-    pub fn state_size(&self) -> StateSize {
-        match self {
-            Self::BprMf(options) => options.rule.optimizer.state_size(),
-            Self::LightGcn(options) => options.optimizer().state_size(),
-            Self::Fism(options) => options.rule.optimizer.state_size(),
-        }
+    /// What a budget in bytes has to know of its rows: that of the [`Embeddings`] that it will have.
+    pub fn shape(&self) -> Shape {
+        let (layout, optimizer) = match self {
+            Self::BprMf(options) => (options.layout, options.rule.optimizer),
+            Self::LightGcn(options) => (options.layout, options.optimizer()),
+            Self::Fism(options) => (options.layout, options.rule.optimizer),
+        };
+        Shape { layout, state: optimizer.state_size(), item_bias: self.item_bias().exists() }
     }
 
     /// The same with another seed.
@@ -119,6 +120,74 @@ impl ModelOptions {
             Self::BprMf(options) => Self::BprMf(BprMfOptions { seed, ..options }),
             Self::LightGcn(options) => Self::LightGcn(LightGcnOptions { seed, ..options }),
             Self::Fism(options) => Self::Fism(FismOptions { seed, ..options }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::table::optimizer::Optimizer;
+    use crate::rows::{Format, Layout};
+    use crate::sizing::{Amount, Budget, Population, Sizes};
+    use crate::table::Counts;
+
+    fn all(layout: Layout, item_bias: ItemBias) -> Vec<ModelOptions> {
+        let rule = Optimizer::RowWiseAdam { learning_rate: 0.1, beta1: 0.9, beta2: 0.99, epsilon: 1e-8 }.into();
+        vec![
+            ModelOptions::BprMf(BprMfOptions { layout, item_bias, ..BprMfOptions::default() }),
+            ModelOptions::BprMf(BprMfOptions { layout, item_bias, rule, ..BprMfOptions::default() }),
+            ModelOptions::LightGcn(LightGcnOptions { layout, item_bias, ..LightGcnOptions::default() }),
+            ModelOptions::Fism(FismOptions { layout, item_bias, ..FismOptions::default() }),
+        ]
+    }
+
+    /// The parameters that these bytes give to a model, which its tables then really hold within them.
+    fn held(model: &ModelOptions, counts: Counts, bytes: u64) -> u64 {
+        const POPULATION: Population = Population { users: 70, items: 50 };
+        let budget = Budget { d_min: 0, counts, ..Budget::new(Amount::Bytes(bytes)) };
+        let resolved = budget.resolve(POPULATION, &model.shape()).unwrap();
+        let account = Account::new(resolved.bytes, counts);
+        let mut built = model.build(&Device::cpu(), &account).unwrap();
+        assert_eq!(built.embeddings().shape(), model.shape(), "{model:?}");
+        // Odd sizes first: each row of f16 then leaves half a word.
+        let mut left = resolved.dims;
+        let mut sizes = [POPULATION.users, POPULATION.items].map(|rows| vec![0u32; rows as usize]);
+        for size in sizes.iter_mut().flatten() {
+            *size = left.min(7) as u32;
+            left -= u64::from(*size);
+        }
+        for size in sizes.iter_mut().flatten() {
+            let more = left.min(u64::from(budget.d_max - *size)) as u32;
+            *size += more;
+            left -= u64::from(more);
+        }
+        assert_eq!(left, 0, "{model:?}");
+        let [users, items] = sizes;
+        built.embeddings_mut().resize(&Sizes { users, items, action: None }).unwrap();
+        assert!(account.used_bytes() <= bytes, "{model:?}, {counts:?}");
+        resolved.params
+    }
+
+    #[test]
+    fn what_a_budget_in_bytes_gives_fits_whatever_the_layout() {
+        for item_bias in [ItemBias::None, ItemBias::default()] {
+            for (optimizer, metadata) in [(false, false), (false, true), (true, false), (true, true)] {
+                let counts = Counts { optimizer, metadata };
+                let params = |format, aligned| {
+                    let layout = Layout { format, aligned, page_bytes: None };
+                    all(layout, item_bias).iter().map(|model| held(model, counts, 12_000)).collect::<Vec<_>>()
+                };
+                let (packed, halves) = (params(Format::F32, false), params(Format::F16, false));
+                let aligned = params(Format::F32, true);
+                for ((&packed, &halves), &aligned) in packed.iter().zip(&halves).zip(&aligned) {
+                    // A row of f16 may leave one value unused, an aligned one three.
+                    assert!(optimizer || (2 * packed - 122..=2 * packed).contains(&halves), "{packed} then {halves}");
+                    assert!(!optimizer || halves > packed, "{packed} then {halves}");
+                    assert!((packed - 3 * 120..packed).contains(&aligned), "{packed} then {aligned}");
+                }
+                params(Format::F16, true);
+            }
         }
     }
 }

@@ -64,7 +64,7 @@ impl Scall {
             user_frequencies[user as usize] += 1;
             item_frequencies[item as usize] += 1;
         }
-        let budget = self.options.budget.resolve(Population { users, items })?;
+        let budget = self.options.budget.resolve(Population { users, items }, &tables.shape())?;
         let context = SizingContext {
             segment: self.reports.len() - 1,
             users: &user_frequencies,

@@ -1,23 +1,10 @@
 //! What the embedding tables of users and items may hold together.
 
-use std::fmt;
-use std::str::FromStr;
-
-use crate::kernels::table::optimizer::StateSize;
-use crate::kernels::table::rows::Layout;
+use super::Amount;
+use crate::rows::StateSize;
+use crate::rows::{Layout, WIDEST};
 use crate::table::Counts;
 use crate::{Error, Result};
-
-/// The size of a budget.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Amount {
-    /// So many parameters (values), for ever.
-    Params(u64),
-    /// So many parameters an entity, on average: grows with the entities (SCALL's budget mode c).
-    MeanSize(f64),
-    /// So many bytes, for ever (SCALL's budget mode B), of what the budget counts.
-    Bytes(u64),
-}
 
 /// How many entities need a row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,20 +22,27 @@ impl Population {
     }
 }
 
-/// A budget, what it counts, and the bounds of a row's size.
+/// How large the rows of a model are besides their dims: what a budget in bytes has to know of it.
+///
+/// A model makes its own ([`Embeddings::shape`](crate::models::Embeddings::shape),
+/// [`ModelOptions::shape`](crate::models::ModelOptions::shape)). The default is that of a plain table: f32, packed, without state or bias.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shape {
+    /// How rows lie in memory. Where rows are aligned or of f16, a budget in bytes expects that each row leaves as much unused as one can.
+    pub layout: Layout,
+    /// What the optimizer keeps, for a budget that counts it.
+    pub state: StateSize,
+    /// Whether one parameter of each item row is a bias, next to its dims.
+    pub item_bias: bool,
+}
+
+/// A budget, what it counts, and the bounds of a row's size. It knows nothing of a model: [`resolve`](Self::resolve) is given its [`Shape`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Budget {
     /// How much.
     pub amount: Amount,
-    /// What counts besides the values, where the amount is in bytes.
+    /// What counts next to the values, where the amount is in bytes.
     pub counts: Counts,
-    /// Optimizer state, for a budget that counts it.
-    pub state: StateSize,
-    /// How rows lie in memory (default: f32, packed). Of aligned rows and of f16, a budget in bytes expects that each row leaves as much
-    /// unused as one can.
-    pub layout: Layout,
-    /// One parameter of each item row is a bias, beside its dims.
-    pub item_bias: bool,
     /// Least size of a row (default 1, as in the paper; 0 lets a fixed budget survive any number of entities).
     pub d_min: u32,
     /// Largest size of a row (default 64).
@@ -67,13 +61,18 @@ pub struct Resolved {
 }
 
 impl Budget {
-    /// A budget with the defaults: values and row directory counted, a bias an item, sizes 1 to 64.
+    /// A budget with the defaults: values and row directory counted, sizes 1 to 64.
     pub fn new(amount: Amount) -> Self {
-        let (counts, state) = (Counts::default(), StateSize::default());
-        Self { amount, counts, state, layout: Layout::default(), item_bias: true, d_min: 1, d_max: 64 }
+        Self { amount, counts: Counts::default(), d_min: 1, d_max: 64 }
     }
 
-    /// What the budget is for this population.
+    /// What the budget is for this population, with rows of this shape.
+    ///
+    /// A number of parameters is a number of values, whatever they take; a number of bytes holds as many values as their layout,
+    /// their optimizer state and the row directory leave room for, so about twice the values in f16.
+    ///
+    /// # Numerics
+    /// Whole numbers, without overflow: what is past 2^64 counts as 2^64 - 1.
     ///
     /// # Errors
     /// [`Error::Infeasible`] when it has no room for rows of the least size; [`Error::Argument`] for bounds or a mean
@@ -81,15 +80,22 @@ impl Budget {
     ///
     /// # Example
     /// ```
-    /// use scall_gpu::sizing::{Amount, Budget, Population};
-    /// let budget = Budget::new(Amount::MeanSize(8.0));
-    /// let resolved = budget.resolve(Population { users: 100, items: 50 })?;
+    /// use scall_gpu::rows::{Format, Layout};
+    /// use scall_gpu::sizing::{Amount, Budget, Population, Shape};
+    /// let population = Population { users: 100, items: 50 };
+    /// let packed = Shape { item_bias: true, ..Shape::default() };
+    /// let resolved = Budget::new(Amount::MeanSize(8.0)).resolve(population, &packed)?;
     /// assert_eq!((resolved.params, resolved.dims), (1200, 1150));
-    /// // 4 bytes a parameter, 2 for each row, and 8 for what the directory of each table has amid a word and a block.
+    /// // 4 bytes a parameter, 2 for each row, and 8 for the last word and block of each table's directory.
     /// assert_eq!(resolved.bytes, 4 * 1200 + 2 * 150 + 2 * 8);
+    ///
+    /// // The same bytes hold twice the values of two bytes, less one for each row, which begins at a whole word.
+    /// let halves = Shape { layout: Layout { format: Format::F16, ..Layout::default() }, ..packed };
+    /// let resolved = Budget::new(Amount::Bytes(resolved.bytes)).resolve(population, &halves)?;
+    /// assert_eq!(resolved.params, 2 * 1200 - 150);
     /// # Ok::<(), scall_gpu::Error>(())
     /// ```
-    pub fn resolve(&self, population: Population) -> Result<Resolved> {
+    pub fn resolve(&self, population: Population, shape: &Shape) -> Result<Resolved> {
         let wrong = |arg, expected: &str, got: String| Error::Argument {
             op: "Budget::resolve",
             arg,
@@ -99,29 +105,24 @@ impl Budget {
         if self.d_min > self.d_max || self.d_max == 0 {
             return Err(wrong("d_max", "at least 1 and at least d_min", self.d_max.to_string()));
         }
+        if self.d_min > WIDEST {
+            return Err(wrong("d_min", &format!("at most {WIDEST}, the widest row"), self.d_min.to_string()));
+        }
         let entities = population.entities();
-        let state = if self.counts.optimizer { self.state } else { StateSize::default() };
-        let a_value = self.layout.format.bytes() + state.bytes(0, 1);
-        let between = entities * u64::from(self.layout.alignment() - 1) * a_value;
-        let widest = self.d_max.saturating_add(self.item_bias.into());
-        let directory = |values| match self.counts.metadata {
-            true => self.layout.metadata_bytes_at_most(2, entities, values, widest),
-            false => 0,
-        };
-        let fixed = |values| directory(values).saturating_add(between + state.bytes(entities, 0));
-        let biases = if self.item_bias { u64::from(population.items) } else { 0 };
+        let bytes = self.bytes_of(entities, shape);
+        let biases = if shape.item_bias { u64::from(population.items) } else { 0 };
         let least = entities * u64::from(self.d_min) + biases;
         let params = match self.amount {
             Amount::Params(params) => params,
             Amount::MeanSize(mean) if mean.is_finite() && mean >= 0.0 => (mean * entities as f64).floor() as u64,
             Amount::MeanSize(mean) => return Err(wrong("mean", "finite and not negative", mean.to_string())),
-            Amount::Bytes(bytes) => {
-                let fixed = fixed(bytes / a_value);
-                let min = fixed + a_value * least;
-                if bytes < min {
-                    return Err(Error::Infeasible { entities, min, budget: bytes, unit: "bytes" });
+            Amount::Bytes(budget) => {
+                let fixed = bytes.fixed(budget / bytes.a_value);
+                let min = fixed.saturating_add(bytes.a_value.saturating_mul(least));
+                if budget < min {
+                    return Err(Error::Infeasible { entities, min, budget, unit: "bytes" });
                 }
-                (bytes - fixed) / a_value
+                (budget - fixed) / bytes.a_value
             }
         };
         if params < least {
@@ -129,59 +130,51 @@ impl Budget {
         }
         let bytes = match self.amount {
             Amount::Bytes(bytes) => bytes,
-            // A budget past 2^64 bytes is one without end.
-            _ => params.saturating_mul(a_value).saturating_add(fixed(params)),
+            _ => params.saturating_mul(bytes.a_value).saturating_add(bytes.fixed(params)),
         };
         Ok(Resolved { params, dims: params - biases, bytes })
     }
-}
 
-impl FromStr for Amount {
-    type Err = Error;
-
-    /// Reads `mean=8`, `params=100000`, or `bytes=10MB` (B, kB, MB, GB by 1000; KiB, MiB, GiB by 1024).
-    fn from_str(text: &str) -> Result<Self> {
-        let wrong = || Error::Argument {
-            op: "Amount",
-            arg: "budget",
-            expected: "mean=NUMBER, params=COUNT or bytes=SIZE such as 10MB or 512KiB".to_owned(),
-            got: format!("{text:?}"),
-        };
-        let (kind, value) = text.split_once('=').ok_or_else(wrong)?;
-        match kind {
-            "mean" => match value.parse::<f64>() {
-                Ok(mean) if mean.is_finite() && mean > 0.0 => Ok(Self::MeanSize(mean)),
-                _ => Err(wrong()),
-            },
-            "params" => value.parse().map(Self::Params).map_err(|_| wrong()),
-            "bytes" => {
-                let digits = value.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(value.len());
-                let (number, unit) = value.split_at(digits);
-                let scale: u64 = match unit.to_ascii_lowercase().as_str() {
-                    "" | "b" => 1,
-                    "kb" => 1000,
-                    "mb" => 1_000_000,
-                    "gb" => 1_000_000_000,
-                    "kib" => 1 << 10,
-                    "mib" => 1 << 20,
-                    "gib" => 1 << 30,
-                    _ => return Err(wrong()),
-                };
-                let number: f64 = number.parse().map_err(|_| wrong())?;
-                Ok(Self::Bytes((number * scale as f64).floor() as u64))
-            }
-            _ => Err(wrong()),
+    /// What rows of this shape take, of what the budget counts.
+    fn bytes_of(&self, entities: u64, shape: &Shape) -> RowBytes {
+        let Shape { layout, state, item_bias } = *shape;
+        let state = if self.counts.optimizer { state } else { StateSize::default() };
+        let a_value = layout.format.bytes() + state.bytes(0, 1);
+        let between = u64::from(layout.alignment() - 1) * a_value;
+        RowBytes {
+            a_value,
+            of_rows: entities.saturating_mul(between.saturating_add(state.bytes(1, 0))),
+            // No row is wider than a directory can say.
+            directory: self.counts.metadata.then_some(Directories {
+                layout,
+                entities,
+                widest: self.d_max.saturating_add(item_bias.into()).min(WIDEST),
+            }),
         }
     }
 }
 
-impl fmt::Display for Amount {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Params(params) => write!(f, "params={params}"),
-            Self::MeanSize(mean) => write!(f, "mean={mean}"),
-            Self::Bytes(bytes) => write!(f, "bytes={bytes}"),
-        }
+/// What the rows of two tables take in bytes.
+struct RowBytes {
+    a_value: u64,
+    /// State of the rows, and what may lie between them.
+    of_rows: u64,
+    directory: Option<Directories>,
+}
+
+/// What the row directories of two tables depend on.
+struct Directories {
+    layout: Layout,
+    entities: u64,
+    widest: u32,
+}
+
+impl RowBytes {
+    /// All that the values themselves do not take, where there are this many: at most.
+    fn fixed(&self, values: u64) -> u64 {
+        let directory =
+            self.directory.as_ref().map_or(0, |of| of.layout.metadata_bytes_at_most(2, of.entities, values, of.widest));
+        directory.saturating_add(self.of_rows)
     }
 }
 
@@ -191,21 +184,28 @@ mod tests {
 
     use super::*;
     use crate::device::Device;
-    use crate::kernels::table::rows::{Directory, Format};
+    use crate::rows::{Directory, Format};
+    use crate::sizing::Sizes;
 
     const POPULATION: Population = Population { users: 10, items: 6 };
 
+    const BIASED: Shape = Shape {
+        layout: Layout { format: Format::F32, aligned: false, page_bytes: None },
+        state: StateSize { per_value: 1, per_row: 0 },
+        item_bias: true,
+    };
+
     fn bytes(amount: u64, counts: Counts, d_min: u32) -> Budget {
-        Budget { counts, d_min, state: StateSize { per_value: 1, per_row: 0 }, ..Budget::new(Amount::Bytes(amount)) }
+        Budget { counts, d_min, ..Budget::new(Amount::Bytes(amount)) }
     }
 
     #[test]
     fn what_counts_comes_off_the_bytes() {
-        // Of 16 rows in two tables: 2 bytes a row, and 8 for what each directory has amid a word and a block.
+        // Of 16 rows in two tables: 2 bytes a row, and 8 for what each directory has left of a word and a block.
         for (optimizer, metadata, params) in
             [(false, false, 250), (true, false, 125), (false, true, 238), (true, true, 119)]
         {
-            let resolved = bytes(1000, Counts { optimizer, metadata }, 1).resolve(POPULATION).unwrap();
+            let resolved = bytes(1000, Counts { optimizer, metadata }, 1).resolve(POPULATION, &BIASED).unwrap();
             assert_eq!((resolved.params, resolved.dims, resolved.bytes), (params, params - 6, 1000));
         }
     }
@@ -213,31 +213,32 @@ mod tests {
     #[test]
     fn state_of_rows_comes_off_the_bytes() {
         let counts = Counts { optimizer: true, metadata: true };
-        let budget = Budget { state: StateSize { per_value: 0, per_row: 1 }, ..bytes(1000, counts, 1) };
+        let (budget, shape) =
+            (bytes(1000, counts, 1), Shape { state: StateSize { per_value: 0, per_row: 1 }, ..BIASED });
         // 48 of directory, 4 * 16 of accumulators.
-        assert_eq!(budget.resolve(POPULATION).unwrap().params, (1000 - 48 - 64) / 4);
+        assert_eq!(budget.resolve(POPULATION, &shape).unwrap().params, (1000 - 48 - 64) / 4);
         let budget = Budget { amount: Amount::Params(100), ..budget };
-        assert_eq!(budget.resolve(POPULATION).unwrap().bytes, 400 + 48 + 64);
+        assert_eq!(budget.resolve(POPULATION, &shape).unwrap().bytes, 400 + 48 + 64);
     }
 
     #[test]
     fn no_room_is_infeasible() {
         // 48 of directory, and 4 for each of 16 rows and 6 biases.
         let tight = bytes(48 + 88, Counts::default(), 1);
-        assert_eq!(tight.resolve(POPULATION).unwrap().dims, 16);
-        let error = bytes(48 + 87, Counts::default(), 1).resolve(POPULATION).unwrap_err();
+        assert_eq!(tight.resolve(POPULATION, &BIASED).unwrap().dims, 16);
+        let error = bytes(48 + 87, Counts::default(), 1).resolve(POPULATION, &BIASED).unwrap_err();
         assert_eq!(error.to_string(), "infeasible budget: 16 entities need at least 136 bytes, the budget is 135");
-        assert_eq!(bytes(48 + 24, Counts::default(), 0).resolve(POPULATION).unwrap().dims, 0);
-        let error = Budget::new(Amount::MeanSize(1.0)).resolve(POPULATION).unwrap_err();
+        assert_eq!(bytes(48 + 24, Counts::default(), 0).resolve(POPULATION, &BIASED).unwrap().dims, 0);
+        let error = Budget::new(Amount::MeanSize(1.0)).resolve(POPULATION, &BIASED).unwrap_err();
         assert!(matches!(error, Error::Infeasible { entities: 16, min: 22, budget: 16, unit: "parameters" }));
     }
 
     /// Sizes of the rows of both tables, all dims given away: at random within the bounds, and as many at the largest size as can be.
-    fn sizes(population: Population, budget: &Budget, resolved: &Resolved, seed: u32) -> [Vec<u32>; 2] {
-        let Budget { d_min, d_max, item_bias, .. } = *budget;
+    fn sizes(population: Population, budget: &Budget, dims: u64, seed: u32) -> Sizes {
+        let Budget { d_min, d_max, .. } = *budget;
         let rows = population.entities() as usize;
         let mut sizes = vec![d_min; rows];
-        let mut left = resolved.dims.min(rows as u64 * u64::from(d_max)) - rows as u64 * u64::from(d_min);
+        let mut left = dims.min(rows as u64 * u64::from(d_max)) - rows as u64 * u64::from(d_min);
         let mut order: Vec<usize> = (0..rows).collect();
         order.sort_by_key(|&row| (row as u32 ^ seed).wrapping_mul(0x9E37_79B9).rotate_left(9));
         for most in [(seed % 7).min(d_max - d_min), d_max - d_min] {
@@ -249,7 +250,7 @@ mod tests {
         }
         assert_eq!(left, 0);
         let items = sizes.split_off(population.users as usize);
-        [sizes, items.into_iter().map(|size| size + u32::from(item_bias)).collect()]
+        Sizes { users: sizes, items, action: None }
     }
 
     proptest! {
@@ -270,11 +271,13 @@ mod tests {
             let layout = Layout { format, aligned, page_bytes };
             let a_value = layout.format.bytes() + 4 * u64::from(per_value * u32::from(optimizer));
             let amount = Amount::Bytes(population.entities() * (mean * a_value + 4 + 8 * a_value) + 200);
-            let budget = Budget { amount, counts, state, layout, item_bias, d_min, d_max };
-            let resolved = budget.resolve(population).unwrap();
+            let budget = Budget { amount, counts, d_min, d_max };
+            let resolved = budget.resolve(population, &Shape { layout, state, item_bias }).unwrap();
             let device = Device::cpu();
             let (mut used, mut pages) = (0, 0);
-            for sizes in sizes(population, &budget, &resolved, seed) {
+            let sizes = sizes(population, &budget, resolved.dims, seed);
+            let items: Vec<u32> = sizes.items.into_iter().map(|size| size + u32::from(item_bias)).collect();
+            for sizes in [sizes.users, items] {
                 let directory = Directory::new(&device, &sizes, layout, state).unwrap();
                 let [values, of_state, metadata] = directory.bytes(layout, state);
                 used += values + of_state * u64::from(optimizer) + metadata * u64::from(counts.metadata);
@@ -289,23 +292,47 @@ mod tests {
                 prop_assert!(left < between + a_value + directories, "{left} bytes left of {}", resolved.bytes);
             }
         }
+
+        /// Numbers of any size: an answer that holds together or an error, and never a sum that went round.
+        #[test]
+        fn no_numbers_overflow(
+            (users, items, d_min, d_max) in (large32(), large32(), large32(), large32()),
+            amount in prop_oneof![
+                large64().prop_map(Amount::Params),
+                large64().prop_map(Amount::Bytes),
+                prop_oneof![Just(1e30), 0.0..1e6f64].prop_map(Amount::MeanSize),
+            ],
+            (optimizer, metadata, aligned, item_bias) in any::<(bool, bool, bool, bool)>(),
+            format in prop_oneof![Just(Format::F32), Just(Format::F16)],
+            page_bytes in prop::option::of(large64()),
+            (per_value, per_row) in (large32(), large32()),
+        ) {
+            let budget = Budget { amount, counts: Counts { optimizer, metadata }, d_min, d_max };
+            let layout = Layout { format, aligned, page_bytes };
+            let shape = Shape { layout, state: StateSize { per_value, per_row }, item_bias };
+            let least = (u128::from(users) + u128::from(items)) * u128::from(d_min)
+                + if item_bias { u128::from(items) } else { 0 };
+            match budget.resolve(Population { users, items }, &shape) {
+                Ok(resolved) => {
+                    prop_assert!(u128::from(resolved.params) >= least);
+                    let values = u128::from(resolved.params) * u128::from(format.bytes());
+                    prop_assert!(u128::from(resolved.bytes) >= values.min(u64::MAX.into()), "{resolved:?}");
+                }
+                Err(Error::Infeasible { min, budget, .. }) => prop_assert!(min > budget),
+                Err(Error::Argument { arg: "d_max", .. }) => prop_assert!(d_min > d_max || d_max == 0),
+                Err(Error::Argument { arg: "d_min", .. }) => prop_assert!(d_min > WIDEST),
+                Err(error) => prop_assert!(false, "{error}"),
+            }
+        }
     }
 
-    #[test]
-    fn amounts_are_read() {
-        for (text, amount) in [
-            ("mean=8", Amount::MeanSize(8.0)),
-            ("mean=0.5", Amount::MeanSize(0.5)),
-            ("params=123", Amount::Params(123)),
-            ("bytes=10MB", Amount::Bytes(10_000_000)),
-            ("bytes=1.5MiB", Amount::Bytes(1_572_864)),
-            ("bytes=77", Amount::Bytes(77)),
-        ] {
-            assert_eq!(text.parse::<Amount>().unwrap(), amount);
-        }
-        for text in ["", "8", "mean=", "mean=-1", "mean=nan", "params=1.5", "bytes=10XB", "bytes=MB", "rows=3"] {
-            let error = text.parse::<Amount>().unwrap_err().to_string();
-            assert!(error.contains("10MB") && error.contains(&format!("{text:?}")), "{error}");
-        }
+    /// Small numbers, any, and those near the end.
+    fn large32() -> impl Strategy<Value = u32> {
+        prop_oneof![0..9u32, any::<u32>(), (0..3u32).prop_map(|less| u32::MAX - less)]
+    }
+
+    /// The same of 64 bits.
+    fn large64() -> impl Strategy<Value = u64> {
+        prop_oneof![0..9u64, any::<u64>(), (0..3u64).prop_map(|less| u64::MAX - less)]
     }
 }

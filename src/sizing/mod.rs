@@ -5,6 +5,7 @@
 //!
 //! Source: `docs/method.md` section 3.
 
+mod amount;
 mod bet;
 mod budget;
 mod discounted;
@@ -21,8 +22,9 @@ mod uniform;
 mod weighted;
 
 pub use crate::kernels::sizing::sample::{Distribution, Profile};
+pub use amount::Amount;
 pub use bet::{Bet, BetOptions};
-pub use budget::{Amount, Budget, Population, Resolved};
+pub use budget::{Budget, Population, Resolved, Shape};
 pub use grow_only::{GrowOnly, GrowOnlyOptions};
 pub use linucb::{LinUcb, LinUcbOptions};
 pub use magnitude::MagnitudeCut;

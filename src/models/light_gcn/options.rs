@@ -1,10 +1,10 @@
 //! How a graph model learns.
 
 use crate::Result;
-use crate::kernels::check;
-use crate::kernels::table::rows::Layout;
+use crate::check;
 use crate::kernels::table::update::Optimizer;
 use crate::models::{ItemBias, Sampling};
+use crate::rows::Layout;
 
 /// How [`LightGcn`](super::LightGcn) learns.
 #[derive(Clone, Copy, Debug)]

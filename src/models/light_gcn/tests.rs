@@ -1,11 +1,11 @@
 use super::*;
 use crate::kernels::table::optimizer::Optimizer;
-use crate::kernels::table::rows::Layout;
 use crate::models::testing::{
     LEARNED, Rows, World, assert_bears_nothing_to_learn, assert_finds_tastes, assert_is_gradient, assert_near,
     assert_near_column, assert_survives_a_resize, dot, prepare, softplus, split, triples, values,
 };
 use crate::models::{ItemBias, Sampling};
+use crate::rows::Layout;
 use crate::testing::{assert_same, devices, layouts};
 
 /// A small world and how it is learned.
@@ -177,7 +177,7 @@ fn step(model: &mut LightGcn) -> Step {
 #[test]
 fn outputs_and_gradients_match_the_dense_oracle() {
     for device in devices() {
-        let [_, pages, _, _, halves, _] = layouts(16);
+        let [_, pages, _, _, halves, ..] = layouts(16);
         let plain = Layout::default();
         for (users, items, layout) in
             [(1, 2, plain), (9, 5, plain), (40, 170, plain), (90, 33, plain), (40, 170, pages), (9, 25, halves)]

@@ -7,7 +7,7 @@ use super::{Constants, Decay, Formula};
 use crate::Result;
 use crate::device::Buffer;
 use crate::kernels::prim::segments::sum_by_lanes;
-use crate::kernels::table::rows::{HostDirectory, Noise, Rows, Value, prefetch_slice};
+use crate::rows::{Codec, HostDirectory, Noise, Rows, per_word, prefetch_slice};
 
 /// The word on the host that counts what is not finite, where there is one.
 pub(in crate::kernels::table) struct Counter<'a>(Option<&'a mut u32>);
@@ -57,7 +57,7 @@ struct RowState<'s, 'a> {
     row: usize,
 }
 
-impl<'a, V: Value> RowsMut<'a, V> {
+impl<'a, V: Codec> RowsMut<'a, V> {
     /// All rows of a table, a page each.
     pub fn pages(op: &'static str, rows: &'a mut Rows) -> Result<Vec<Self>> {
         let per_value = rows.state_size().per_value as usize;
@@ -140,7 +140,7 @@ impl<'a, V: Value> RowsMut<'a, V> {
         let Self { values, state, adjusted, weights, stored, .. } = self;
         let state = RowState { numbers: state, values: own.clone(), row: (row - self.first) as usize };
         let noise = Noise { key: constants.key, row: run.row, step: constants.step };
-        if V::PER_WORD > 1 {
+        if per_word::<V>() > 1 {
             stored.clear();
             stored.extend_from_slice(&values[own.clone()]);
         }
@@ -152,13 +152,13 @@ impl<'a, V: Value> RowsMut<'a, V> {
             #[inline(always)]
             |weights| {
                 left_out = if constants.clips || constants.clamps || constants.decay != Decay::None {
-                    step_adjusted(constants, weights, state, run, (adjusted, V::PER_WORD))
+                    step_adjusted(constants, weights, state, run, (adjusted, per_word::<V>() as usize))
                 } else {
-                    step_along(constants, weights, state, run, V::PER_WORD, |w| w)
+                    step_along(constants, weights, state, run, per_word::<V>() as usize, |w| w)
                 }
             },
         );
-        if V::PER_WORD > 1 && left_out > 0 {
+        if per_word::<V>() > 1 && left_out > 0 {
             restore(&mut values[own], stored, weights);
         }
         left_out
@@ -167,7 +167,7 @@ impl<'a, V: Value> RowsMut<'a, V> {
 
 /// Gives values that were not stepped the bits that they had: rounding keeps those of finite values only.
 #[cold]
-fn restore<V: Value>(values: &mut [V], stored: &[V], weights: &[f32]) {
+fn restore<V: Codec>(values: &mut [V], stored: &[V], weights: &[f32]) {
     let mut before = Vec::new();
     let before = V::widen(stored, &mut before);
     for (((value, stored), before), after) in values.iter_mut().zip(stored).zip(before).zip(weights) {
