@@ -2,9 +2,7 @@
 
 use super::faults::lock;
 use super::gpu::{Cache, Gpu};
-use super::shader::{
-    Access, CodecSource, Entry, Field, IMMEDIATE_PARAMS, MUL_WIDE, MUL_WIDE_64, Shader, UNIFORM_PARAMS, resolve,
-};
+use super::shader::{Access, CodecSource, Dialect, Entry, Field, Shader};
 use crate::{Error, Result};
 
 /// Shader, entry point, codecs, `override` constants.
@@ -295,11 +293,8 @@ impl Pipelines {
     }
 
     fn source(&self, gpu: &Gpu, shader: &Shader, codecs: &[CodecSource]) -> String {
-        let source = resolve(shader.source, codecs);
-        let params = if gpu.has_immediates() { IMMEDIATE_PARAMS } else { UNIFORM_PARAMS };
-        let mul_wide = if gpu.has_wide_integers() { MUL_WIDE_64 } else { MUL_WIDE };
-        let source = source.replacen(UNIFORM_PARAMS, params, 1).replacen(MUL_WIDE, mul_wide, 1);
-        self.edited_source(shader, source)
+        let dialect = Dialect { immediates: gpu.has_immediates(), wide_integers: gpu.has_wide_integers() };
+        self.edited_source(shader, shader.text(dialect, codecs))
     }
 
     #[cfg(not(test))]

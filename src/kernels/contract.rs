@@ -1,26 +1,15 @@
 //! Contract tests: what Rust declares of a shader is what its WGSL says, read by naga.
 
-use std::collections::BTreeSet;
-
 use naga::{AddressSpace, ScalarKind, StorageAccess, TypeInner};
 
 use super::SHADERS;
+use super::variants::codecs;
 use crate::device::shader::{Field, MAX_PARAMS_BYTES, MAX_SHARED_BYTES, UNIFORM_PARAMS, resolve};
 use crate::device::{Access, Shader};
-use crate::rows::Format;
 
-/// The sources that pipelines of a shader are built from: one for each codec, where it reads tables (all of them in that codec).
+/// The sources that pipelines of a shader are built from.
 pub(crate) fn sources(shader: &Shader) -> Vec<String> {
-    let tables = tables(shader);
-    let formats = if tables == 0 { &[Format::F32] } else { Format::ALL };
-    formats.iter().map(|format| resolve(shader.source, &vec![format.source(); tables])).collect()
-}
-
-/// How many tables a shader reads or writes.
-fn tables(shader: &Shader) -> usize {
-    let imports: BTreeSet<_> =
-        shader.source.lines().filter_map(|line| line.trim().strip_prefix("//import rows/page.wgsl")).collect();
-    imports.len()
+    codecs(shader).iter().map(|codecs| resolve(shader.source, codecs)).collect()
 }
 
 fn parsed(shader: &Shader) -> Vec<(naga::Module, naga::valid::ModuleInfo)> {
