@@ -116,6 +116,17 @@ pub enum Error {
         /// Mean loss of the last batch.
         loss: f32,
     },
+    /// Gradients were not finite, or the steps along them would not have been; those steps were left out.
+    #[error(
+        "{op}: {count} dims had gradients or steps that are not finite, and were left as they were; a smaller learning rate helps, or \
+         a rule that skips or clips them"
+    )]
+    NonFinite {
+        /// What looked.
+        op: &'static str,
+        /// How many dims, each time that it happened (modulo 2^32).
+        count: u32,
+    },
     /// A resize plan was made for another table or an earlier state of this one.
     #[error(
         "stale resize plan: it starts from {expected_rows} rows and {expected_values} values, the table has {rows} and {values}"
