@@ -26,13 +26,15 @@
 //! # Ok(()) }
 //! ```
 
-use super::migrate::{Fill, Fresh};
+use super::fresh::Fresh;
 use crate::Result;
 use crate::check;
 use crate::device::{Access, Binding, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
 use crate::kernels::table::lookup::lanes;
 use crate::rng::Purpose;
 use crate::rows::{Codec, Format, PageParams, Rows, with_codec};
+
+pub use super::fresh::Fill;
 
 pub(crate) static SHADER: Shader = Shader {
     name: "table/reset",

@@ -1,7 +1,7 @@
 use super::*;
 use crate::device::Device;
-use crate::rows::StateSize;
-use crate::rows::{Directory, Layout, Rows};
+use crate::rng;
+use crate::rows::{Directory, Layout, Rows, StateSize};
 use crate::testing::{
     assert_gaps, assert_rejects, assert_same, devices, gpu, layouts, offsets_of, poison, rows_of, signed, stored,
 };
