@@ -87,4 +87,7 @@ pub use wgpu;
 mod documents {
     #[doc = include_str!("../README.md")]
     struct Readme;
+
+    #[doc = include_str!("../CONTRIBUTING.md")]
+    struct Contributing;
 }
