@@ -23,7 +23,7 @@ pub use gpu::{Gpu, GpuOptions};
 pub use pipeline::Dispatches;
 pub(crate) use pipeline::{Binding, Launch, check_distinct};
 pub use profile::KERNEL_TIMES;
-pub(crate) use shader::{Access, CodecSource, Entry, Shader, param_group, params};
+pub(crate) use shader::{Access, CodecSource, Entry, Shader, param_group, params, reads, writes};
 
 use crate::Result;
 

@@ -40,7 +40,27 @@ pub(crate) struct Entry {
     pub bindings: &'static [(u32, Access)],
 }
 
+/// A storage buffer that is read.
+pub(crate) const fn reads(binding: u32) -> (u32, Access) {
+    (binding, Access::Read)
+}
+
+/// A storage buffer that is written, and perhaps read.
+pub(crate) const fn writes(binding: u32) -> (u32, Access) {
+    (binding, Access::Write)
+}
+
 impl Entry {
+    /// One of workgroups of 256 threads, with its storage bindings.
+    pub(crate) const fn of(name: &'static str, bindings: &'static [(u32, Access)]) -> Self {
+        Self { name, workgroup: 256, bindings }
+    }
+
+    /// The same with other workgroups.
+    pub(crate) const fn with_threads(self, workgroup: u32) -> Self {
+        Self { workgroup, ..self }
+    }
+
     /// Whether a device with these limits, perhaps lower than WebGPU's defaults, can run it.
     pub(crate) fn check(&self, op: &'static str, limits: &wgpu::Limits) -> Result<()> {
         for (limit, allowed, requested) in [

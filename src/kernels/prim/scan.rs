@@ -8,16 +8,13 @@
 
 use crate::Result;
 use crate::check;
-use crate::device::{Access, Binding, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
+use crate::device::{Binding, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params, writes};
 
 pub(crate) static SHADER: Shader = Shader {
     name: "prim/scan",
     source: include_str!("../../../shaders/prim/scan.wgsl"),
     params: Params::FIELDS,
-    entries: &[
-        Entry { name: "reduce_tiles", workgroup: 256, bindings: &[(1, Access::Write), (2, Access::Write)] },
-        Entry { name: "scan_tiles", workgroup: 256, bindings: &[(1, Access::Write), (2, Access::Write)] },
-    ],
+    entries: &[Entry::of("reduce_tiles", &[writes(1), writes(2)]), Entry::of("scan_tiles", &[writes(1), writes(2)])],
 };
 
 params! {

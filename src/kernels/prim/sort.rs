@@ -15,23 +15,22 @@ use rayon::prelude::*;
 
 use crate::Result;
 use crate::check;
-use crate::device::{Access, Binding, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
+use crate::device::{Access, Binding, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params, writes};
 
 use super::scan::Region;
 
-const MOVED: &[(u32, Access)] = &[(1, Access::Write), (2, Access::Write), (3, Access::Write), (4, Access::Write)];
-const MOVED_BY_COUNTS: &[(u32, Access)] =
-    &[(1, Access::Write), (2, Access::Write), (3, Access::Write), (4, Access::Write), (5, Access::Write)];
+const MOVED: &[(u32, Access)] = &[writes(1), writes(2), writes(3), writes(4)];
+const MOVED_BY_COUNTS: &[(u32, Access)] = &[writes(1), writes(2), writes(3), writes(4), writes(5)];
 
 pub(crate) static SHADER: Shader = Shader {
     name: "prim/sort",
     source: include_str!("../../../shaders/prim/sort.wgsl"),
     params: Params::FIELDS,
     entries: &[
-        Entry { name: "count_tiles", workgroup: 256, bindings: &[(1, Access::Write), (5, Access::Write)] },
-        Entry { name: "scan_counts", workgroup: 256, bindings: &[(5, Access::Write)] },
-        Entry { name: "scatter_tiles", workgroup: 256, bindings: MOVED_BY_COUNTS },
-        Entry { name: "place_each", workgroup: 256, bindings: MOVED },
+        Entry::of("count_tiles", &[writes(1), writes(5)]),
+        Entry::of("scan_counts", &[writes(5)]),
+        Entry::of("scatter_tiles", MOVED_BY_COUNTS),
+        Entry::of("place_each", MOVED),
     ],
 };
 

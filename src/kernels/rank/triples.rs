@@ -23,7 +23,7 @@ use rayon::prelude::*;
 
 use crate::Result;
 use crate::check;
-use crate::device::{Access, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
+use crate::device::{Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params, reads, writes};
 use crate::rng::{Purpose, below, key, philox};
 
 pub(crate) static SHADER: Shader = Shader {
@@ -34,15 +34,7 @@ pub(crate) static SHADER: Shader = Shader {
         name: "sample",
         // Nothing is shared, so small groups: they are placed and retired sooner.
         workgroup: WORKGROUP,
-        bindings: &[
-            (1, Access::Read),
-            (2, Access::Read),
-            (3, Access::Read),
-            (4, Access::Read),
-            (5, Access::Read),
-            (6, Access::Read),
-            (7, Access::Write),
-        ],
+        bindings: &[reads(1), reads(2), reads(3), reads(4), reads(5), reads(6), writes(7)],
     }],
 };
 

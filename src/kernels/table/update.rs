@@ -25,7 +25,7 @@
 //! one value of a row, and so does clipping. On the CPU all threads share the sort; a hot row is summed by all of them.
 
 use crate::check;
-use crate::device::{Access, Binding, Buffer, Dispatches, Entry, Gpu, Kernel, Shader, params};
+use crate::device::{Access, Binding, Buffer, Dispatches, Entry, Gpu, Kernel, Shader, params, reads, writes};
 use crate::kernels::MAX_TRIPS;
 use crate::kernels::prim::scan::Region;
 use crate::kernels::prim::sort::{Keys, Sort, bits_below, record_sort};
@@ -45,27 +45,27 @@ pub(crate) static SHADER: Shader = Shader {
     source: include_str!("../../../shaders/table/update.wgsl"),
     params: Params::FIELDS,
     entries: &[
-        Entry { name: "prepare", workgroup: 256, bindings: &[IDS, WORKSPACE] },
-        Entry { name: "prepare_bags", workgroup: 256, bindings: &[IDS, WORKSPACE, BAGS, WEIGHTS] },
-        Entry { name: "short_runs", workgroup: 256, bindings: SHORT },
-        Entry { name: "short_runs_by_row", workgroup: 256, bindings: SHORT },
-        Entry { name: "partial_sums", workgroup: 256, bindings: &[DIRECTORY, GRADIENTS, WORKSPACE, WINNERS] },
-        Entry { name: "long_runs", workgroup: 256, bindings: LONG },
-        Entry { name: "long_runs_by_row", workgroup: 256, bindings: LONG },
+        Entry::of("prepare", &[IDS, WORKSPACE]),
+        Entry::of("prepare_bags", &[IDS, WORKSPACE, BAGS, WEIGHTS]),
+        Entry::of("short_runs", SHORT),
+        Entry::of("short_runs_by_row", SHORT),
+        Entry::of("partial_sums", &[DIRECTORY, GRADIENTS, WORKSPACE, WINNERS]),
+        Entry::of("long_runs", LONG),
+        Entry::of("long_runs_by_row", LONG),
     ],
 };
 
-const ARENA: (u32, Access) = (1, Access::Write);
-const DIRECTORY: (u32, Access) = (2, Access::Read);
-const FIRST_STATE: (u32, Access) = (3, Access::Write);
-const SECOND_STATE: (u32, Access) = (4, Access::Write);
-const IDS: (u32, Access) = (5, Access::Read);
-const GRADIENTS: (u32, Access) = (6, Access::Read);
-const WORKSPACE: (u32, Access) = (7, Access::Write);
-const BAGS: (u32, Access) = (8, Access::Read);
-const WEIGHTS: (u32, Access) = (9, Access::Read);
-const WINNERS: (u32, Access) = (10, Access::Read);
-const COUNTER: (u32, Access) = (11, Access::Write);
+const ARENA: (u32, Access) = writes(1);
+const DIRECTORY: (u32, Access) = reads(2);
+const FIRST_STATE: (u32, Access) = writes(3);
+const SECOND_STATE: (u32, Access) = writes(4);
+const IDS: (u32, Access) = reads(5);
+const GRADIENTS: (u32, Access) = reads(6);
+const WORKSPACE: (u32, Access) = writes(7);
+const BAGS: (u32, Access) = reads(8);
+const WEIGHTS: (u32, Access) = reads(9);
+const WINNERS: (u32, Access) = reads(10);
+const COUNTER: (u32, Access) = writes(11);
 const SHORT: &[(u32, Access)] = &[ARENA, DIRECTORY, FIRST_STATE, SECOND_STATE, GRADIENTS, WORKSPACE, WINNERS, COUNTER];
 const LONG: &[(u32, Access)] = &[ARENA, DIRECTORY, FIRST_STATE, SECOND_STATE, WORKSPACE, COUNTER];
 

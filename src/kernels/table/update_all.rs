@@ -14,7 +14,7 @@
 
 use crate::Result;
 use crate::check;
-use crate::device::{Access, Buffer, Dispatches, Entry, Gpu, Kernel, Shader, params};
+use crate::device::{Access, Buffer, Dispatches, Entry, Gpu, Kernel, Shader, params, reads, writes};
 use crate::kernels::table::optimizer::{Constants, Counter, RowsMut, Run, UpdateRule};
 use crate::kernels::table::update::lanes_of;
 use crate::rng::Purpose;
@@ -24,20 +24,10 @@ pub(crate) static SHADER: Shader = Shader {
     name: "table/update_all",
     source: include_str!("../../../shaders/table/update_all.wgsl"),
     params: Params::FIELDS,
-    entries: &[
-        Entry { name: "element_wise", workgroup: 256, bindings: BINDINGS },
-        Entry { name: "by_row", workgroup: 256, bindings: BINDINGS },
-    ],
+    entries: &[Entry::of("element_wise", BINDINGS), Entry::of("by_row", BINDINGS)],
 };
 
-const BINDINGS: &[(u32, Access)] = &[
-    (1, Access::Write),
-    (2, Access::Read),
-    (3, Access::Write),
-    (4, Access::Write),
-    (5, Access::Read),
-    (6, Access::Write),
-];
+const BINDINGS: &[(u32, Access)] = &[writes(1), reads(2), writes(3), writes(4), reads(5), writes(6)];
 
 params! {
     struct Params {
