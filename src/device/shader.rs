@@ -161,8 +161,9 @@ pub struct CodecSource {
 
 /// Puts the shared files in place of their `//import` lines, each once.
 ///
-/// `//import FILE as NAME` makes a copy for one of several tables: what begins with `page_` in the file begins with `NAME_` in it. Without a
-/// name it begins with nothing. A line `//codec` is where a file wants a codec (`shaders/rows/codec_NAME.wgsl`): those of `codecs`, in order.
+/// `//import FILE as NAME` makes a copy for one of several tables: what begins with `page_` in the file begins with
+/// `NAME_` in it. Without a name it begins with nothing. A line `//codec` is where a file wants a codec
+/// (`shaders/rows/codec_NAME.wgsl`): those of `codecs`, in order.
 pub(crate) fn resolve(source: &str, codecs: &[CodecSource]) -> String {
     let mut resolved = Resolved { out: String::with_capacity(2 * source.len()), done: Vec::new(), codecs };
     resolved.append(source, None);
@@ -229,7 +230,8 @@ pub(crate) struct Group {
 }
 
 impl Field {
-    /// The names of its scalars in WGSL: those of a group as they are where the field has the group's name, else after the field's.
+    /// The names of its scalars in WGSL: those of a group as they are where the field has the group's name, else after
+    /// the field's.
     pub fn names(&self) -> Vec<String> {
         match self.group {
             None => vec![self.name.to_owned()],

@@ -319,7 +319,7 @@ fn move_by_digit(pair: impl Fn(usize) -> Pair + Sync, to: &mut [Pair], (shift, w
 mod tests {
     use super::*;
     use crate::Error;
-    use crate::device::Device;
+    use crate::device::{Device, Pass};
     use crate::testing::{assert_rejects, assert_same, devices, gpu, poisoned, upload};
 
     /// With other tiles than the count asks for, if any are given.
@@ -340,13 +340,13 @@ mod tests {
         match (device, tiling) {
             (Device::Gpu(gpu), Some(tiling)) => {
                 let mut encoder = gpu.device().create_command_encoder(&Default::default());
-                let mut list = Dispatches::default();
                 let home = [Region::new("keys", &keys), Region::new("payload", &payload)];
                 let space = Region::new("workspace", &workspace);
                 let keys = Keys { count, bits, tiling };
                 assert_eq!(keys.passes() % 2, 0, "the input lies at home");
-                record_sort(gpu, &mut list, home, space, keys).unwrap();
-                list.record(&mut encoder.begin_compute_pass(&Default::default()));
+                Pass::new(gpu, &mut encoder.begin_compute_pass(&Default::default()))
+                    .record(|list| record_sort(gpu, list, home, space, keys))
+                    .unwrap();
                 gpu.queue().submit([encoder.finish()]);
             }
             _ => {

@@ -23,7 +23,7 @@ use rayon::prelude::*;
 
 use crate::Result;
 use crate::check;
-use crate::device::{Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params, reads, writes};
+use crate::device::{Buffer, Change, Changes, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params, reads, writes};
 use crate::rng::{Purpose, below, key, philox};
 
 pub(crate) static SHADER: Shader = Shader {
@@ -126,6 +126,21 @@ impl Kernel for SampleTriples<'_> {
             groups: u64::from(self.batch.div_ceil(WORKGROUP)),
         }
         .record(gpu, list)
+    }
+
+    fn changes(&self) -> Changes {
+        Box::new(|change, params| {
+            match change {
+                Change::Step(step) => params.set("step", step),
+                Change::Seed(seed) => {
+                    let [low, high] = key(seed);
+                    params.set("seed_low", low);
+                    params.set("seed_high", high);
+                }
+                _ => return Ok(false),
+            }
+            Ok(true)
+        })
     }
 
     fn twin(self) -> Result<()> {
