@@ -7,7 +7,7 @@
 
 use scall_gpu::device::{Buffer, Device, Gpu, Kernel};
 use scall_gpu::kernels::table::lookup::Lookup;
-use scall_gpu::kernels::table::rows::{Rows, Values};
+use scall_gpu::rows::{Rows, Values};
 use scall_gpu::{Error, Result, wgpu};
 use wgpu::util::DeviceExt;
 

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::text::printable;
+
 /// What went wrong, with the operator and argument (or file and line), what was expected and what was found.
 #[non_exhaustive]
 #[derive(Debug, thiserror::Error)]
@@ -135,7 +137,7 @@ pub enum Error {
         message: String,
     },
     /// A file could not be opened or read.
-    #[error("{}: {source}", file.display())]
+    #[error("{}: {source}", printable(file))]
     Io {
         /// The file.
         file: PathBuf,
@@ -143,7 +145,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A line of an interaction file does not have the expected form.
-    #[error("{}:{line}: expected {expected}, found {found}", file.display())]
+    #[error("{}:{line}: expected {expected}, found {found}", printable(file))]
     BadRow {
         /// The file.
         file: PathBuf,
@@ -155,7 +157,7 @@ pub enum Error {
         found: String,
     },
     /// A file as a whole is not usable: empty, or a column is missing.
-    #[error("{}: expected {expected}, found {found}", file.display())]
+    #[error("{}: expected {expected}, found {found}", printable(file))]
     BadFile {
         /// The file.
         file: PathBuf,

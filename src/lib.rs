@@ -43,7 +43,9 @@
 //! | [`stream`] | interactions, readers, segments, replay |
 //! | [`models`] | recommenders on ragged tables |
 //! | [`eval`] | Recall and NDCG, ranking in bounded memory |
+//! | [`mod@file`] | files that are written whole or not at all |
 //! | [`rng`] | Philox4x32-10, one random stream for all devices |
+//! | [`text`] | which characters of a text cannot be seen, and how a text of others is shown |
 //!
 //! # Guarantees
 //! - The budget cannot be passed: a change that would is an error before anything moves.
@@ -55,12 +57,15 @@
 //! Source of the method: Qu et al., "Scalable Dynamic Embedding Size Search for Streaming Recommendation", CIKM 2024
 //! (arXiv 2407.15411), cited as SCALL. `docs/method.md` says what is computed here.
 
+mod check;
 pub mod device;
 mod error;
 pub mod eval;
+pub mod file;
 pub mod kernels;
 pub mod models;
 pub mod rng;
+pub mod rows;
 mod scall;
 #[cfg(feature = "search")]
 pub mod search;
@@ -69,6 +74,7 @@ pub mod stream;
 pub mod table;
 #[cfg(test)]
 mod testing;
+pub mod text;
 
 pub use error::{Error, Result};
 pub use scall::{

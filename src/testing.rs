@@ -4,12 +4,10 @@ use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 
-use half::f16;
-
 use crate::device::{Buffer, Device, Element, Gpu, GpuOptions};
 use crate::kernels::SHADERS;
-use crate::kernels::table::optimizer::StateSize;
-use crate::kernels::table::rows::{Format, Layout, Page, Rows, Values};
+use crate::kernels::contract::sources;
+use crate::rows::{Codec, Format, Layout, Page, Rows, StateSize, Stored, Values, with_codec};
 
 /// The GPU to test on, with the limits that every device has, by the variable `SCALL_GPU`: `required` panics where there is none, `off` skips, and otherwise
 /// (`auto`) a missing one is said loudly.
@@ -70,31 +68,27 @@ pub(crate) fn upload<T: Element>(device: &Device, values: &[T]) -> Buffer<T> {
     Buffer::from_slice(device, values).unwrap()
 }
 
-/// Layouts that every kernel on rows passes in: f32 and f16, packed and aligned, in one page and in as many as rows of `widest` allow.
-pub(crate) fn layouts(widest: u32) -> [Layout; 6] {
-    // Pages of a few rows, also where f32 state lies beside f16.
+/// Three of f32 and of f16, and one of every other format.
+const LAYOUTS: usize = 4 + Format::ALL.len();
+
+/// Layouts that every kernel on rows passes in: f32 and f16 packed in one page, packed in as many pages as rows of `widest` allow, and aligned
+/// in as many; then every other format in as many pages.
+pub(crate) fn layouts(widest: u32) -> [Layout; LAYOUTS] {
+    // Pages of a few rows, also where f32 state lies next to values of 2 bytes.
     let page_bytes = Some((4 * u64::from(widest.next_multiple_of(8))).max(96));
-    [Format::F32, Format::F16]
-        .map(|format| {
-            let packed = Layout { format, ..Layout::default() };
-            [packed, Layout { page_bytes, ..packed }, Layout { aligned: true, page_bytes, ..packed }]
-        })
-        .as_flattened()
-        .try_into()
-        .expect("three of each")
+    let in_format = |&format: &Format| {
+        let packed = Layout { format, ..Layout::default() };
+        let all = [packed, Layout { page_bytes, ..packed }, Layout { aligned: true, page_bytes, ..packed }];
+        let own = if matches!(format, Format::F32 | Format::F16) { 0..3 } else { 1..2 };
+        all[own].to_vec()
+    };
+    let all: Vec<_> = Format::ALL.iter().flat_map(in_format).collect();
+    all.try_into().expect("as many as there are")
 }
 
 /// What these values are once they are stored.
 pub(crate) fn stored(values: &[f32], format: Format) -> Vec<f32> {
-    match format {
-        Format::F32 => values.to_vec(),
-        Format::F16 => values.iter().map(|&value| half_of(value).to_f32()).collect(),
-    }
-}
-
-/// The nearest f16; past its range its largest.
-fn half_of(value: f32) -> f16 {
-    f16::from_f32(value.clamp(-65_504.0, 65_504.0))
+    with_codec!(format, V => values.iter().map(|&value| V::nearest(value).decode()).collect())
 }
 
 /// [`signed`] values, and among them what f16 finds hard: ties, values below its normal numbers, and values past its range.
@@ -123,24 +117,24 @@ pub(crate) fn rows_of(device: &Device, sizes: &[u32], values: &[f32], layout: La
             own[span].copy_from_slice(row);
             rest = behind;
         }
-        match &mut page.values {
-            Values::F32(values) => values.write(&own).unwrap(),
-            Values::F16(values) => {
-                values.write(&own.iter().map(|&value| half_of(value)).collect::<Vec<_>>()).unwrap();
-            }
-        }
+        write(&mut page.values, &own);
     }
     assert!(rest.is_empty(), "more values than the rows hold");
     rows
 }
 
+/// Writes the nearest of each value.
+fn write(to: &mut Values, values: &[f32]) {
+    with_codec!(to.format(), V => {
+        let values: Vec<V> = values.iter().map(|&value| V::nearest(value)).collect();
+        V::of_mut(to).expect("its own format").write(&values).unwrap();
+    })
+}
+
 /// Poison in all values of a page and all numbers of its state.
 pub(crate) fn poison(page: &mut Page) {
     let len = page.values().len();
-    match &mut page.values {
-        Values::F32(values) => values.write(&vec![f32::NAN; len]).unwrap(),
-        Values::F16(values) => values.write(&vec![f16::NAN; len]).unwrap(),
-    }
+    write(&mut page.values, &vec![f32::NAN; len]);
     for state in &mut page.state {
         state.write(&vec![f32::NAN; state.len()]).unwrap();
     }
@@ -150,10 +144,7 @@ pub(crate) fn poison(page: &mut Page) {
 #[track_caller]
 pub(crate) fn assert_gaps(what: &str, rows: &Rows) {
     for page in rows.pages() {
-        let values: Vec<f32> = match page.values() {
-            Values::F32(values) => values.read().unwrap(),
-            Values::F16(values) => values.read().unwrap().iter().map(|value| value.to_f32()).collect(),
-        };
+        let values = page.values().read().unwrap();
         let mut end = 0;
         for span in page.spans().chain(std::iter::once(values.len()..values.len())) {
             assert!(values[end..span.start].iter().all(|gap| gap.is_nan()), "mismatch: {what}: written between rows");
@@ -212,7 +203,10 @@ pub(crate) fn assert_rejects(shader: &str, edits: &[(&str, &str)], parity: impl 
     assert!(SHADERS.iter().any(|s| s.name == shader), "{shader} is not in SHADERS");
     let Some(gpu) = gpu() else { return };
     parity(&Device::Gpu(gpu.clone()));
+    let sources = SHADERS.iter().filter(|known| known.name == shader).flat_map(|shader| sources(shader));
+    let sources: Vec<String> = sources.collect();
     for (from, to) in edits {
+        assert!(sources.iter().any(|source| source.contains(from)), "{shader}.wgsl has no text {from:?} to edit");
         let mutant = Device::Gpu(gpu.with_edit(shader, from, to));
         let text = match catch_unwind(AssertUnwindSafe(|| parity(&mutant))) {
             Ok(()) => panic!("{shader}: parity passes with `{from}` edited to `{to}`"),

@@ -8,9 +8,9 @@ use scall_gpu::kernels::prim::scan::Scan;
 use scall_gpu::kernels::prim::sort::Sort;
 use scall_gpu::kernels::table::bags::{LookupBags, Pooling};
 use scall_gpu::kernels::table::lookup::Lookup;
-use scall_gpu::kernels::table::optimizer::{Optimizer, StateSize};
-use scall_gpu::kernels::table::rows::{Format, Layout, Rows, Values};
+use scall_gpu::kernels::table::optimizer::Optimizer;
 use scall_gpu::kernels::table::update::{BagGradients, Gradients, Update};
+use scall_gpu::rows::{Format, Layout, Rows, StateSize, Values};
 use scall_gpu::table::{Account, RaggedTable, TableOptions};
 use scall_gpu::{Error, wgpu};
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use common::devices;
 use scall_gpu::device::{Buffer, Device};
-use scall_gpu::kernels::table::rows::{Format, Layout};
+use scall_gpu::rows::{Format, Layout};
 use scall_gpu::table::{Account, Counts, RaggedTable, TableOptions};
 
 /// A large table and its oracle: as many rows, all of them empty but those that are looked at. What a row is depends on no other.

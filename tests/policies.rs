@@ -5,10 +5,10 @@ mod common;
 use common::devices;
 use proptest::prelude::*;
 use scall_gpu::device::Device;
-use scall_gpu::kernels::table::rows::{Format, Layout};
 use scall_gpu::kernels::table::update::Optimizer;
 use scall_gpu::models::{Embeddings, EmbeddingsOptions};
 use scall_gpu::rng::{Philox, Purpose, below};
+use scall_gpu::rows::{Format, Layout};
 use scall_gpu::sizing::{
     Bet, BetOptions, Budget, GrowOnly, GrowOnlyOptions, LinUcb, LinUcbOptions, MagnitudeCut, MixedDimensions, Outcome,
     Probe, Rows, SizePolicy, Sizes, SizingContext, Uniform,

@@ -3,7 +3,7 @@
 use peak_alloc::PeakAlloc;
 use scall_gpu::device::Device;
 use scall_gpu::kernels::table::optimizer::Optimizer;
-use scall_gpu::kernels::table::rows::{Format, Layout};
+use scall_gpu::rows::{Format, Layout};
 use scall_gpu::table::{Account, RaggedTable, TableOptions};
 
 #[global_allocator]

@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use scall_gpu::Error;
 use scall_gpu::device::{Buffer, Device};
 use scall_gpu::kernels::table::bags::Pooling;
-use scall_gpu::kernels::table::optimizer::{Optimizer, StateSize, UpdateRule};
-use scall_gpu::kernels::table::rows::{Format, Layout, Rows};
+use scall_gpu::kernels::table::optimizer::{Optimizer, UpdateRule};
+use scall_gpu::rows::{Format, Layout, Rows, StateSize};
 use scall_gpu::table::{Account, Counts, Offsets, RaggedTable, ResizePlan, TableOptions};
 
 const OPTIONS: TableOptions = TableOptions {

@@ -9,7 +9,7 @@ use std::process::Command;
 use common::devices;
 use scall_gpu::device::Buffer;
 use scall_gpu::kernels::table::optimizer::Optimizer;
-use scall_gpu::kernels::table::rows::{Format, Layout};
+use scall_gpu::rows::{Format, Layout};
 use scall_gpu::table::{Account, RaggedTable, RowMap, RowMapOptions, TableOptions};
 
 /// A stream of keys through few rows: with a file in the middle, on every device, the end is the same.

@@ -4,9 +4,9 @@ use std::ops::Range;
 
 use scall_gpu::Result;
 use scall_gpu::device::Device;
-use scall_gpu::kernels::table::optimizer::StateSize;
-use scall_gpu::kernels::table::rows::{Layout, Rows};
 use scall_gpu::rng::philox;
+use scall_gpu::rows::StateSize;
+use scall_gpu::rows::{Layout, Rows};
 
 /// `count` numbers below `n`, the same in every run.
 pub fn uniform(count: usize, n: u32, salt: u32) -> Vec<u32> {

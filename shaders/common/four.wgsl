@@ -1,5 +1,5 @@
 // Four dims of a row that a lane takes at once, so that their loads are under way together: a loop of single ones waits for each. The
-// including file has `value_at`.
+// including file imports rows/page.wgsl.
 
 // Every `stride`-th dim from `j` on, so that neighbouring lanes read neighbouring values.
 fn four_dims(j: u32, stride: u32) -> vec4<u32> {
@@ -16,16 +16,16 @@ fn two_pairs(pair: u32, stride: u32) -> vec4<u32> {
 fn four_values(row: Row, dims: vec4<u32>) -> vec4<f32> {
     var values = vec4<f32>(0.0);
     if dims.x < row.size {
-        values.x = value_at(row.start + dims.x);
+        values.x = value_at(row, dims.x);
     }
     if dims.y < row.size {
-        values.y = value_at(row.start + dims.y);
+        values.y = value_at(row, dims.y);
     }
     if dims.z < row.size {
-        values.z = value_at(row.start + dims.z);
+        values.z = value_at(row, dims.z);
     }
     if dims.w < row.size {
-        values.w = value_at(row.start + dims.w);
+        values.w = value_at(row, dims.w);
     }
     return values;
 }

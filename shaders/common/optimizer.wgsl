@@ -1,7 +1,9 @@
-// The optimizer's step, as src/kernels/table/optimizer/step.rs has it. The including file imports rows and four, binds `arena`, `first_state` and
-// `second_state`, has `lanes`, and in Params `learning_rate`, `epsilon`, `beta1`, `beta2`, `correction`, `weight_decay`,
+// The optimizer's step, as src/kernels/table/optimizer/step.rs has it. The including file imports rows/page.wgsl and four,
+// binds `arena`, `first_state` and `second_state`, has `lanes`, and in Params `learning_rate`, `epsilon`, `beta1`, `beta2`, `correction`, `weight_decay`,
 // `max_norm`, `step`, `purpose`, `key_low` and `key_high`.
 //import common/philox.wgsl
+//import rows/put.wgsl
+//import rows/put_stepped.wgsl
 
 const SGD = 0u;
 const MOMENTUM = 1u;
@@ -22,10 +24,6 @@ fn is_row_wise() -> bool {
     return optimizer == ROW_WISE_ADAGRAD || optimizer == ROW_WISE_ADAM;
 }
 
-fn value_at(at: u32) -> f32 {
-    return widened(arena[word_of(at)], at);
-}
-
 fn has_first_state() -> bool {
     return optimizer != SGD && optimizer != ROW_WISE_ADAGRAD;
 }
@@ -34,29 +32,13 @@ fn has_second_state() -> bool {
     return optimizer == ADAM;
 }
 
-// The dims that a lane steps at once, from `j` on: of four words of f32, or two of f16.
-fn dims_of_words(j: u32) -> vec4<u32> {
-    if half == 1u {
-        return two_pairs(j >> 1u, lanes);
-    }
-    return four_dims(j, lanes);
-}
-
-fn per_word() -> u32 {
-    return 1u << half;
-}
-
 // Adds the squares of a row's gradients in these dims, 0 past its end, one after the other; decay included on request.
 fn add_squares(before: f32, row: Row, dims: vec4<u32>, gradients: vec4<f32>, with_decay: bool) -> f32 {
     var g = gradients;
     if with_decay && decay == OF_GRADIENTS {
         g += params.weight_decay * four_values(row, dims);
     }
-    let squares = g * g;
-    if half == 1u {
-        return (before + (squares.x + squares.y)) + (squares.z + squares.w);
-    }
-    return (((before + squares.x) + squares.y) + squares.z) + squares.w;
+    return add_by_words(before, g * g);
 }
 
 // Four values, and their state.
@@ -166,39 +148,12 @@ fn put_weights(id: u32, row: Row, dims: vec4<u32>, after: Weights) {
             second_state[at.w] = after.second.w;
         }
     }
-    if half == 1u {
-        put_pair(id, dims.x, at.x, inside.y, after.w.xy);
-        if inside.z {
-            put_pair(id, dims.z, at.z, inside.w, after.w.zw);
-        }
-        return;
-    }
-    arena[at.x] = bitcast<u32>(after.w.x);
-    if inside.y {
-        arena[at.y] = bitcast<u32>(after.w.y);
-    }
-    if inside.z {
-        arena[at.z] = bitcast<u32>(after.w.z);
-    }
-    if inside.w {
-        arena[at.w] = bitcast<u32>(after.w.w);
-    }
+    put_stepped(id, row, dims, after.w);
 }
 
 // One step of a row, whose id is `id`, in these dims. All is read before anything is written, so that the loads are under way together.
 fn step(id: u32, row: Row, dims: vec4<u32>, gradients: vec4<f32>, row_state: f32) {
     put_weights(id, row, dims, moved(weights_of(row, dims), gradients, row_state));
-}
-
-// Writes the word of f16 that begins with dim j of a row; its upper half only where that has a gradient (`two`).
-fn put_pair(id: u32, j: u32, at: u32, two: bool, values: vec2<f32>) {
-    let noise = philox(vec4<u32>(id, j >> 2u, params.step, params.purpose), vec2<u32>(params.key_low, params.key_high));
-    let low = dithered(values.x, noise[j & 3u] >> 16u);
-    var high = arena[word_of(at)] >> 16u;
-    if two {
-        high = dithered(values.y, noise[(j & 3u) + 1u] >> 16u);
-    }
-    arena[word_of(at)] = low | (high << 16u);
 }
 
 var<workgroup> squares_shared: array<f32, 256>;

@@ -2,15 +2,12 @@
 // every chunk gives a partial sum, and these are added in order. Chunks are counted over all non-zeros. Ragged rows in several pages
 // are added page by page.
 //import common/grid.wgsl
-//import common/directory.wgsl
+//import rows/page.wgsl as x
 
 struct Params {
     rows: u32,        // rows of A
-    x_row: u32,       // first row of X, or of this page of it
-    x_rows: u32,      // rows of X, or of this page of it
-    x_blocks: u32,    // of a ragged X
-    x_shift: u32,
-    x_alignment: u32,
+    // X, or this page of it; of a dense X only the rows are there.
+    //import rows/page_params.wgsl as x
     nonzeros: u32,
     dims: u32,        // width of the product
     x_first: u32,     // leading elements of a row of X that are left out
@@ -24,10 +21,9 @@ struct Params {
 
 override lanes: u32 = 8u;   // threads of a team; each has four elements of Y
 override ragged: u32 = 0u;  // 1 when `x_directory` says where the rows of X lie
-override half: u32 = 0u;    // 1 where X is f16
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<u32>;
+@group(0) @binding(1) var<storage, read> x_arena: array<u32>;
 @group(0) @binding(2) var<storage, read> x_directory: array<u32>;
 @group(0) @binding(3) var<storage, read> row_offsets: array<u32>;
 @group(0) @binding(4) var<storage, read> columns: array<u32>;
@@ -50,32 +46,23 @@ fn elements(first: u32) -> vec4<u32> {
     return vec4<u32>(first) + lanes * vec4<u32>(0u, 1u, 2u, 3u);
 }
 
-fn x_end(row: u32) -> u32 {
-    return end_in(x_directory[params.x_blocks + (row >> 1u)], row);
-}
-
 // A column past X is an empty row, and here also one of another page.
 fn row_of(column: u32) -> Row {
-    let at = column - params.x_row;
-    if at >= params.x_rows {
+    if !x_is_here(column) {
         return Row(0u, 0u);
     }
+    let at = column - params.x_first_row;
     if ragged == 0u {
         return Row(at * (params.x_first + params.dims) + params.x_first, params.dims);
     }
-    var before = 0u;
-    if !begins_block(at, params.x_shift) {
-        before = x_end(at - 1u);
-    }
-    let row = row_between(x_directory[at >> params.x_shift], before, x_end(at), params.x_alignment);
+    let row = x_row_at(at);
     let left_out = min(row.size, params.x_first);
     return Row(row.start + left_out, min(row.size - left_out, params.dims));
 }
 
 fn element(row: Row, j: u32) -> f32 {
     if j < row.size {
-        let at = row.start + j;
-        return as_f32(x[at >> half], at, half);
+        return x_value_at(row, j);
     }
     return 0.0;
 }

@@ -1,18 +1,16 @@
 // BPR on ragged rows: loss and gradients of (user, positive, negative) triples. Rows of a table in several pages are gathered first, one
 // for each occurrence in the triples.
 //import common/grid.wgsl
-//import common/directory.wgsl
+//import rows/page.wgsl as user
+//import rows/page.wgsl as item
 
 struct Params {
     count: u32,           // triples
+    // A page of users, the only one or the one that is gathered from (whichever table it is of), and the only one of items.
+    //import rows/page_params.wgsl as user
+    //import rows/page_params.wgsl as item
     users: u32,           // rows in the user table
-    user_blocks: u32,
-    user_shift: u32,
-    user_alignment: u32,
     items: u32,           // rows in the item table
-    item_blocks: u32,
-    item_shift: u32,
-    item_alignment: u32,
     user_dims: u32,       // width of a user's gradient
     item_dims: u32,       // width of an item's gradient
     bias: u32,            // 1 when item rows begin with their bias
@@ -22,15 +20,11 @@ struct Params {
     l2_bias: f32,
     user_values: u32,     // where gathered rows of users begin in the workspace
     item_values: u32,
-    first_row: u32,       // of the page that is gathered from
-    page_rows: u32,
     first: u32,           // of the triples' ids that are gathered for
     occurrences: u32,
 }
 
 override lanes: u32 = 8u;      // threads that share a triple
-override user_half: u32 = 0u;  // 1 where users' values are f16
-override item_half: u32 = 0u;
 override user_gathered: u32 = 0u;  // 1 where users' rows are gathered: arena and directory are the workspace
 override item_gathered: u32 = 0u;
 
@@ -50,14 +44,9 @@ override item_gathered: u32 = 0u;
 var<workgroup> partial: array<f32, 256>;
 
 struct Item {
-    start: u32,  // of the embedding, past the bias
-    size: u32,
+    row: Row,  // the embedding, past the bias
     bias: f32,
     has_bias: bool,
-}
-
-fn user_end(row: u32) -> u32 {
-    return end_in(user_directory[params.user_blocks + (row >> 1u)], row);
 }
 
 // The row of an id, whose place among the triples is `at`.
@@ -65,52 +54,32 @@ fn user_row(id: u32, at: u32) -> Row {
     if user_gathered == 1u {
         return Row(params.user_values + at * params.user_dims, user_directory[at]);
     }
-    var before = 0u;
-    if !begins_block(id, params.user_shift) {
-        before = user_end(id - 1u);
-    }
-    let row = row_between(user_directory[id >> params.user_shift], before, user_end(id), params.user_alignment);
+    let row = user_row_at(id);
     return Row(row.start, min(row.size, params.user_dims));
-}
-
-fn user_value(at: u32) -> f32 {
-    return as_f32(user_arena[at >> user_half], at, user_half);
-}
-
-fn item_end(row: u32) -> u32 {
-    return end_in(item_directory[params.item_blocks + (row >> 1u)], row);
-}
-
-fn item_value(at: u32) -> f32 {
-    return as_f32(item_arena[at >> item_half], at, item_half);
 }
 
 fn item_place(id: u32, at: u32) -> Row {
     if item_gathered == 1u {
         return Row(params.item_values + (at - params.count) * params.item_dims, item_directory[at]);
     }
-    var before = 0u;
-    if !begins_block(id, params.item_shift) {
-        before = item_end(id - 1u);
-    }
-    return row_between(item_directory[id >> params.item_shift], before, item_end(id), params.item_alignment);
+    return item_row_at(id);
 }
 
 fn item_row(id: u32, at: u32) -> Item {
     let row = item_place(id, at);
     let size = min(row.size, params.item_dims);
     if params.bias == 0u || size == 0u {
-        return Item(row.start, size, 0.0, false);
+        return Item(Row(row.start, size), 0.0, false);
     }
     if params.learned == 0u {
-        return Item(row.start + 1u, size - 1u, 0.0, false);
+        return Item(Row(row.start + 1u, size - 1u), 0.0, false);
     }
-    return Item(row.start + 1u, size - 1u, item_value(row.start), true);
+    return Item(Row(row.start + 1u, size - 1u), item_value_at(row, 0u), true);
 }
 
 fn embedding(item: Item, j: u32) -> f32 {
-    if j < item.size {
-        return item_value(item.start + j);
+    if j < item.row.size {
+        return item_value_at(item.row, j);
     }
     return 0.0;
 }
@@ -133,29 +102,25 @@ fn gradients(
     }
     // Dead lanes stay for the barriers below.
     let live = user_id < params.users && positive_id < params.items && negative_id < params.items;
-    var user_start = 0u;
-    var user_size = 0u;
-    var positive = Item(0u, 0u, 0.0, false);
+    var user = Row(0u, 0u);
+    var positive = Item(user, 0.0, false);
     var negative = positive;
     var weight = 0.0;
     if live {
         if params.dense == 1u {
-            user_start = user_id * params.user_dims;
-            user_size = params.user_dims;
+            user = Row(user_id * params.user_dims, params.user_dims);
             weight = bitcast<f32>(user_directory[user_id]);
         } else {
-            let user = user_row(user_id, b);
-            user_start = user.start;
-            user_size = user.size;
+            user = user_row(user_id, b);
         }
         positive = item_row(positive_id, params.count + b);
         negative = item_row(negative_id, 2u * params.count + b);
     }
 
     var sum = 0.0;
-    for (var j = lane; j < min(user_size, max(positive.size, negative.size)); j += lanes) {
+    for (var j = lane; j < min(user.size, max(positive.row.size, negative.row.size)); j += lanes) {
         let e_p = embedding(positive, j);
-        sum += (user_value(user_start + j) - weight * e_p) * (e_p - embedding(negative, j));
+        sum += (user_value_at(user, j) - weight * e_p) * (e_p - embedding(negative, j));
     }
     partial[thread] = sum;
     for (var step = lanes / 2u; step > 0u; step /= 2u) {
@@ -183,9 +148,9 @@ fn gradients(
     let user_decay = select(decay, 0.0, params.dense == 1u);
     for (var j = lane; j < params.user_dims; j += lanes) {
         var gradient = 0.0;
-        if j < user_size {
+        if j < user.size {
             let difference = embedding(positive, j) - embedding(negative, j);
-            gradient = user_decay * user_value(user_start + j) - pull * difference;
+            gradient = user_decay * user_value_at(user, j) - pull * difference;
         }
         user_gradients[b * params.user_dims + j] = gradient;
     }
@@ -206,14 +171,14 @@ fn gradients(
             let e_n = embedding(negative, j);
             var value = 0.0;
             var excluded = 0.0;
-            if j < user_size {
-                value = pull * (user_value(user_start + j) - weight * e_p);
+            if j < user.size {
+                value = pull * (user_value_at(user, j) - weight * e_p);
                 excluded = pull * weight * (e_p - e_n);
             }
-            if j < positive.size {
+            if j < positive.row.size {
                 of_positive = decay * e_p - value + excluded;
             }
-            if j < negative.size {
+            if j < negative.row.size {
                 of_negative = decay * e_n + value;
             }
         }
@@ -234,15 +199,14 @@ fn gather(
         return;
     }
     let at = params.first + occurrence;
-    let row_of_page = triples[at] - params.first_row;
-    if row_of_page >= params.page_rows {
+    if !user_is_here(triples[at]) {
         return;
     }
-    let row = user_row(row_of_page, at);
+    let row = user_row(triples[at] - params.user_first_row, at);
     if thread % lanes == 0u {
         workspace[at] = row.size;
     }
     for (var j = thread % lanes; j < row.size; j += lanes) {
-        workspace[params.user_values + occurrence * params.user_dims + j] = bitcast<u32>(user_value(row.start + j));
+        workspace[params.user_values + occurrence * params.user_dims + j] = bitcast<u32>(user_value_at(row, j));
     }
 }

@@ -1,14 +1,10 @@
 // Bags of ragged rows, pooled by sum, mean or maximum to a dense output.
 //import common/grid.wgsl
-//import common/rows.wgsl
+//import rows/page.wgsl
 //import common/four.wgsl
 
 struct Params {
-    first_row: u32,   // of this page
-    rows: u32,        // of this page
-    blocks: u32,
-    shift: u32,
-    alignment: u32,
+    //import rows/page_params.wgsl
     table_rows: u32,  // of all pages
     count: u32,       // bags
     dims: u32,        // width of an output row
@@ -44,10 +40,6 @@ fn part_of(bag: u32) -> Part {
     let start = bags[bag];
     let length = bags[bag + 1u] - start;
     return Part(start + min(params.first, length), start + min(params.last, length), length);
-}
-
-fn value_at(at: u32) -> f32 {
-    return widened(arena[word_of(at)], at);
 }
 
 struct Values {

@@ -1,14 +1,10 @@
 // Ragged rows to a zero-padded or a packed output.
 //import common/grid.wgsl
-//import common/rows.wgsl
+//import rows/page.wgsl
 //import common/four.wgsl
 
 struct Params {
-    first_row: u32,   // of this page
-    rows: u32,        // of this page
-    blocks: u32,
-    shift: u32,
-    alignment: u32,
+    //import rows/page_params.wgsl
     table_rows: u32,  // of all pages
     count: u32,       // ids
     dims: u32,        // width of an output row, at most
@@ -39,10 +35,6 @@ fn row_of(id: u32) -> Row {
         return row_at(id - params.first_row);
     }
     return Row(0u, 0u);
-}
-
-fn value_at(at: u32) -> f32 {
-    return widened(arena[word_of(at)], at);
 }
 
 // Writes `width` values of a row, zeros past its end.
@@ -209,7 +201,7 @@ fn packed_value(element: u32) -> Element {
     if j >= row.size {
         return Element(0.0, is_ours(id));
     }
-    return Element(value_at(row.start + j), true);
+    return Element(value_at(row, j), true);
 }
 
 @compute @workgroup_size(256)

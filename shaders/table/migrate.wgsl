@@ -1,20 +1,16 @@
 // Moves ragged rows to new sizes: keeps what fits, drops the rest, starts new dims at zero or at N(0, std^2).
 //import common/grid.wgsl
-//import common/rows.wgsl
+//import rows/page.wgsl
+//import rows/page.wgsl as from
+//import rows/put.wgsl
 //import common/philox.wgsl
 //import common/normal.wgsl
 //import common/fresh.wgsl
 
 struct Params {
-    first_row: u32,   // of the new page
-    rows: u32,        // of the new page
-    blocks: u32,
-    shift: u32,
-    alignment: u32,
-    from_first: u32,  // row of the old page
-    from_rows: u32,   // of the old page; a row that is not there is new
-    from_blocks: u32,
-    from_shift: u32,
+    // The new page, and the old one: a row that is not there is new.
+    //import rows/page_params.wgsl
+    //import rows/page_params.wgsl as from
     begin: u32,       // this dispatch moves the rows begin..end
     end: u32,
     one_a_row: u32,   // 1 where there is one number a row, wherever the rows begin
@@ -34,24 +30,16 @@ override lanes: u32 = 8u;  // threads that share a row
 @group(0) @binding(4) var<storage, read> directory: array<u32>;
 @group(0) @binding(5) var<storage, read> normal_table: array<i32>;
 
-fn old_end(row: u32) -> u32 {
-    return end_in(from_directory[params.from_blocks + (row >> 1u)], row);
-}
-
 // What an id's row was: nothing, where it is new.
 fn old_row(id: u32) -> Row {
-    let row = id - params.from_first;
-    if row >= params.from_rows {
+    if !from_is_here(id) {
         return Row(0u, 0u);
     }
+    let row = id - params.from_first_row;
     if params.one_a_row == 1u {
         return Row(row, 1u);
     }
-    var before = 0u;
-    if !begins_block(row, params.from_shift) {
-        before = old_end(row - 1u);
-    }
-    return row_between(from_directory[row >> params.from_shift], before, old_end(row), params.alignment);
+    return from_row_at(row);
 }
 
 fn new_row(id: u32) -> Row {
@@ -61,11 +49,10 @@ fn new_row(id: u32) -> Row {
     return row_at(id - params.first_row);
 }
 
-// A dim of f16: the bits that were there, or those of a fresh value.
-fn half_bits(id: u32, j: u32, old: Row) -> u32 {
+// The bits of a dim: those that were there, or those of a fresh value.
+fn moved_bits(id: u32, j: u32, old: Row) -> u32 {
     if j < old.size {
-        let at = old.start + j;
-        return (from_arena[at >> 1u] >> (16u * (at & 1u))) & 0xffffu;
+        return from_bits_at(old.start + j);
     }
     return nearest(fresh(id, j));
 }
@@ -82,21 +69,12 @@ fn migrate(
     }
     let old = old_row(id);
     let row = new_row(id);
-    for (var j = (thread % lanes) << half; j < row.size; j += lanes << half) {
-        let at = row.start + j;
-        if half == 1u {
-            var high = 0u;
-            if j + 1u < row.size {
-                high = half_bits(id, j + 1u, old);
-            } else {
-                // What lies behind the row keeps its half of the word.
-                high = arena[at >> 1u] >> 16u;
-            }
-            arena[at >> 1u] = half_bits(id, j, old) | (high << 16u);
-        } else if j < old.size {
-            arena[at] = from_arena[old.start + j];
-        } else {
-            arena[at] = bitcast<u32>(fresh(id, j));
+    for (var j = per_word() * (thread % lanes); j < row.size; j += per_word() * lanes) {
+        let two = has_second(j, row.size);
+        var second = 0u;
+        if two {
+            second = moved_bits(id, j + 1u, old);
         }
+        put_bits(row.start + j, moved_bits(id, j, old), second, two);
     }
 }

@@ -1,16 +1,13 @@
 // Gives ragged rows as they began: N(0, std^2) or zero.
 //import common/grid.wgsl
-//import common/rows.wgsl
+//import rows/page.wgsl
+//import rows/put.wgsl
 //import common/philox.wgsl
 //import common/normal.wgsl
 //import common/fresh.wgsl
 
 struct Params {
-    first_row: u32,  // of this page
-    rows: u32,       // of this page
-    blocks: u32,
-    shift: u32,
-    alignment: u32,
+    //import rows/page_params.wgsl
     count: u32,      // ids
     one_a_row: u32,  // 1 where there is one number a row, wherever the rows begin
     key_low: u32,    // seed
@@ -50,18 +47,12 @@ fn reset(
         return;
     }
     let row = row_of(id);
-    for (var j = (thread % lanes) << half; j < row.size; j += lanes << half) {
-        var word = bitcast<u32>(fresh(id, j));
-        if half == 1u {
-            var high = 0u;
-            if j + 1u < row.size {
-                high = nearest(fresh(id, j + 1u));
-            } else {
-                // What lies behind the row keeps its half of the word.
-                high = arena[word_of(row.start + j)] >> 16u;
-            }
-            word = nearest(fresh(id, j)) | (high << 16u);
+    for (var j = per_word() * (thread % lanes); j < row.size; j += per_word() * lanes) {
+        var values = vec2<f32>(fresh(id, j), 0.0);
+        let two = has_second(j, row.size);
+        if two {
+            values.y = fresh(id, j + 1u);
         }
-        arena[word_of(row.start + j)] = word;
+        put_nearest(row.start + j, values, two);
     }
 }

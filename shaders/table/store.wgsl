@@ -1,13 +1,10 @@
 // Dense values into ragged rows.
 //import common/grid.wgsl
-//import common/rows.wgsl
+//import rows/page.wgsl
+//import rows/put.wgsl
 
 struct Params {
-    first_row: u32,  // of this page
-    rows: u32,       // of this page
-    blocks: u32,
-    shift: u32,
-    alignment: u32,
+    //import rows/page_params.wgsl
     count: u32,      // ids
     dims: u32,       // width of the values
 }
@@ -36,20 +33,12 @@ fn store(
     }
     let row = row_at(id - params.first_row);
     let width = min(row.size, params.dims);
-    for (var j = (thread % lanes) << half; j < width; j += lanes << half) {
-        let at = row.start + j;
-        let value = values[b * params.dims + j];
-        if half == 0u {
-            arena[at] = bitcast<u32>(value);
-        } else {
-            var high = 0u;
-            if j + 1u < width {
-                high = nearest(values[b * params.dims + j + 1u]);
-            } else {
-                // A dim behind the width keeps its half of the word.
-                high = arena[at >> 1u] >> 16u;
-            }
-            arena[at >> 1u] = nearest(value) | (high << 16u);
+    for (var j = per_word() * (thread % lanes); j < width; j += per_word() * lanes) {
+        let two = has_second(j, width);
+        var own = vec2<f32>(values[b * params.dims + j], 0.0);
+        if two {
+            own.y = values[b * params.dims + j + 1u];
         }
+        put_nearest(row.start + j, own, two);
     }
 }

@@ -2,16 +2,12 @@
 // optimizer steps once. Rows are found as runs of equal keys in the sorted ids; a run longer than `chunk` is summed
 // chunk by chunk first. An occurrence has a gradient of its own, or that of the bag that it stands in.
 //import common/grid.wgsl
-//import common/rows.wgsl
+//import rows/page.wgsl
 //import common/optimizer.wgsl
 //import common/four.wgsl
 
 struct Params {
-    first_row: u32,   // of this page
-    rows: u32,        // of this page
-    blocks: u32,
-    shift: u32,
-    alignment: u32,
+    //import rows/page_params.wgsl
     table_rows: u32,  // of all pages
     count: u32,       // occurrences
     dims: u32,        // width of a gradient

@@ -1,15 +1,11 @@
 // The optimizer's step for a dense gradient over every row.
 //import common/grid.wgsl
-//import common/rows.wgsl
+//import rows/page.wgsl
 //import common/optimizer.wgsl
 //import common/four.wgsl
 
 struct Params {
-    first_row: u32,  // of this page
-    rows: u32,       // of this page
-    blocks: u32,
-    shift: u32,
-    alignment: u32,
+    //import rows/page_params.wgsl
     dims: u32,       // width of a gradient
     step: u32,
     purpose: u32,

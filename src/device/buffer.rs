@@ -2,19 +2,16 @@
 
 use std::future::Future;
 use std::marker::PhantomData;
-use std::pin::Pin;
-use std::sync::mpsc::{self, Receiver, TryRecvError};
-use std::task::{Context, Poll};
+use std::ops::Range;
 
 use super::Device;
+use super::element::{Element, bytes_of};
 use super::gpu::Gpu;
 use super::host::HostMemory;
 use super::pipeline::Binding;
+use super::readback::{ReadFuture, Readback};
+use super::stretch::Stretch;
 use crate::{Error, Result};
-
-/// What a buffer may hold: plain old data.
-pub trait Element: bytemuck::Pod + Send + Sync + Unpin {}
-impl<T: bytemuck::Pod + Send + Sync + Unpin> Element for T {}
 
 /// `len` values of one type on one device.
 ///
@@ -35,7 +32,7 @@ pub struct Buffer<T> {
 #[derive(Debug)]
 enum Storage<T> {
     Cpu(HostMemory<T>),
-    Gpu(Gpu, wgpu::Buffer, PhantomData<T>),
+    Gpu(Stretch, PhantomData<T>),
 }
 
 impl<T: Element> Buffer<T> {
@@ -47,9 +44,9 @@ impl<T: Element> Buffer<T> {
         let storage = match device {
             Device::Cpu => Storage::Cpu(HostMemory::from_slice(values)),
             Device::Gpu(gpu) => {
-                check_size::<T>(gpu, values.len())?;
+                gpu.check_size(bytes_of::<T>(values.len()))?;
                 let buffer = gpu.guarded(|| gpu.create_filled("buffer", USAGE, bytemuck::cast_slice(values)))?;
-                Storage::Gpu(gpu.clone(), buffer, PhantomData)
+                Storage::Gpu(Stretch::whole(gpu.clone(), buffer), PhantomData)
             }
         };
         Ok(Self { storage, len: values.len() })
@@ -74,16 +71,17 @@ impl<T: Element> Buffer<T> {
         let storage = match device {
             Device::Cpu => Storage::Cpu(HostMemory::zeroed(len)),
             Device::Gpu(gpu) => {
-                check_size::<T>(gpu, len)?;
+                gpu.check_size(bytes_of::<T>(len))?;
                 // wgpu zeroes fresh buffers.
                 let descriptor = wgpu::BufferDescriptor {
                     label: Some("buffer"),
-                    size: bytes::<T>(len).next_multiple_of(4).max(4),
+                    size: bytes_of::<T>(len).next_multiple_of(4).max(4),
                     usage: USAGE,
                     mapped_at_creation: false,
                 };
-                let buffer = gpu.guarded(|| gpu.device().create_buffer(&descriptor))?;
-                Storage::Gpu(gpu.clone(), buffer, PhantomData)
+                let buffer = gpu.guarded(|| Ok(gpu.device().create_buffer(&descriptor)))?;
+                gpu.check_alive()?;
+                Storage::Gpu(Stretch::whole(gpu.clone(), buffer), PhantomData)
             }
         };
         Ok(Self { storage, len })
@@ -91,20 +89,54 @@ impl<T: Element> Buffer<T> {
 
     /// Wraps a caller's buffer; its whole length is used. The handle is shared, nothing is copied.
     ///
+    /// The buffer has to be of the same device, and so of the same [`wgpu::Instance`]. A buffer of another device of
+    /// the instance is an error. One of another instance is not noticed: wgpu knows a buffer by a number within its
+    /// instance, so it panics, or takes another buffer.
+    ///
     /// # Errors
-    /// [`Error::Buffer`] when it lacks `STORAGE` usage or its size is no multiple of the element's.
+    /// [`Error::Buffer`] when it lacks `STORAGE` usage, is empty, or its size is no multiple of the element's and of
+    /// four bytes; [`Error::Limit`] when the device can't bind a buffer of this size; [`Error::Gpu`] when it is
+    /// destroyed, or of another device.
     pub fn from_wgpu(gpu: &Gpu, buffer: wgpu::Buffer) -> Result<Self> {
-        let wrong = |expected, got| Error::Buffer { op: "Buffer::from_wgpu", arg: "buffer", expected, got };
-        if !buffer.usage().contains(wgpu::BufferUsages::STORAGE) {
-            return Err(wrong("a buffer with STORAGE usage", format!("{:?}", buffer.usage())));
-        }
-        if !buffer.size().is_multiple_of(size_of::<T>() as u64) || !buffer.size().is_multiple_of(4) {
+        let op = "Buffer::from_wgpu";
+        let len = buffer.size().checked_div(size_of::<T>() as u64).unwrap_or(0) as usize;
+        if bytes_of::<T>(len) != buffer.size() {
             let got = format!("{} bytes for elements of {}", buffer.size(), size_of::<T>());
-            return Err(wrong("a whole number of elements and of 32-bit words", got));
+            return Err(Error::Buffer { op, arg: "buffer", expected: "a whole number of elements", got });
         }
-        let len = (buffer.size() / size_of::<T>() as u64) as usize;
-        check_size::<T>(gpu, len)?;
-        Ok(Self { storage: Storage::Gpu(gpu.clone(), buffer, PhantomData), len })
+        Ok(Self { storage: Storage::Gpu(Stretch::of::<T>(op, gpu, buffer, 0..len)?, PhantomData), len })
+    }
+
+    /// Wraps a range of a caller's buffer, counted in elements: kernels, copies, reads and writes see nothing else of
+    /// it. Several ranges of one buffer may be wrapped, but a dispatch that writes one of them can't read another: wgpu
+    /// knows a buffer's use as a whole.
+    ///
+    /// ```
+    /// use scall_gpu::{device::Buffer, wgpu};
+    /// # fn main() -> scall_gpu::Result<()> {
+    /// # let (device, queue) = wgpu::Device::noop(&wgpu::DeviceDescriptor::default());
+    /// # let device = scall_gpu::device::Device::from_wgpu(device, queue);
+    /// # let gpu = device.as_gpu().expect("it is one");
+    /// // A buffer of the caller's for ids and gradients.
+    /// let both = gpu.device().create_buffer(&wgpu::BufferDescriptor {
+    ///     label: Some("step"),
+    ///     size: 4 * (64 + 512),
+    ///     usage: wgpu::BufferUsages::STORAGE,
+    ///     mapped_at_creation: false,
+    /// });
+    /// let ids = Buffer::<u32>::from_wgpu_range(gpu, both.clone(), 0..64)?;
+    /// let gradients = Buffer::<f32>::from_wgpu_range(gpu, both, 64..64 + 512)?;
+    /// assert_eq!((ids.len(), gradients.len()), (64, 512));
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`from_wgpu`](Self::from_wgpu); [`Error::Argument`] for a range past the buffer's end, or one that does
+    /// not begin at a multiple of the device's `min_storage_buffer_offset_alignment` (at most 256 bytes).
+    pub fn from_wgpu_range(gpu: &Gpu, buffer: wgpu::Buffer, elements: Range<usize>) -> Result<Self> {
+        let len = elements.len();
+        let stretch = Stretch::of::<T>("Buffer::from_wgpu_range", gpu, buffer, elements)?;
+        Ok(Self { storage: Storage::Gpu(stretch, PhantomData), len })
     }
 
     /// Number of elements.
@@ -119,14 +151,14 @@ impl<T: Element> Buffer<T> {
 
     /// Bytes of its elements.
     pub fn size_bytes(&self) -> u64 {
-        bytes::<T>(self.len)
+        bytes_of::<T>(self.len)
     }
 
     /// The device it lives on.
     pub fn device(&self) -> Device {
         match &self.storage {
             Storage::Cpu(_) => Device::Cpu,
-            Storage::Gpu(gpu, ..) => Device::Gpu(gpu.clone()),
+            Storage::Gpu(stretch, _) => Device::Gpu(stretch.gpu().clone()),
         }
     }
 
@@ -146,11 +178,21 @@ impl<T: Element> Buffer<T> {
         }
     }
 
-    /// The wgpu buffer, when it lives on a GPU.
+    /// The wgpu buffer, when it lives on a GPU. Of a wrapped range that is the whole buffer, see
+    /// [`as_wgpu_binding`](Self::as_wgpu_binding).
     pub fn as_wgpu(&self) -> Option<&wgpu::Buffer> {
         match &self.storage {
             Storage::Cpu(_) => None,
-            Storage::Gpu(_, buffer, _) => Some(buffer),
+            Storage::Gpu(stretch, _) => Some(stretch.buffer()),
+        }
+    }
+
+    /// The bytes of the wgpu buffer that hold the elements, for a bind group of the caller's own, when it lives on a
+    /// GPU.
+    pub fn as_wgpu_binding(&self) -> Option<wgpu::BufferBinding<'_>> {
+        match &self.storage {
+            Storage::Cpu(_) => None,
+            Storage::Gpu(stretch, _) => Some(stretch.binding()),
         }
     }
 
@@ -159,24 +201,17 @@ impl<T: Element> Buffer<T> {
     ///
     /// # Errors
     /// [`Error::Shape`] when `values` is longer than the buffer; [`Error::Argument`] when it ends within a 32-bit word
-    /// before the buffer's end.
+    /// before the buffer's end; [`Error::Buffer`] for a wrapped buffer without `COPY_DST` usage.
     pub fn write(&mut self, values: &[T]) -> Result<()> {
+        let op = "Buffer::write";
         if values.len() > self.len {
-            return Err(Error::Shape {
-                op: "Buffer::write",
-                arg: "values",
-                expected: self.len as u64,
-                got: values.len() as u64,
-            });
+            let (expected, got) = (self.len as u64, values.len() as u64);
+            return Err(Error::Shape { op, arg: "values", expected, got });
         }
-        check_words::<T>("Buffer::write", values.len(), self.len)?;
+        check_words::<T>(op, values.len(), self.len)?;
         match &mut self.storage {
             Storage::Cpu(own) => own[..values.len()].copy_from_slice(values),
-            Storage::Gpu(gpu, buffer, _) => {
-                let mut bytes = bytemuck::cast_slice(values).to_vec();
-                bytes.resize(bytes.len().next_multiple_of(4), 0);
-                gpu.guarded(|| gpu.queue().write_buffer(buffer, 0, &bytes))?;
-            }
+            Storage::Gpu(stretch, _) => stretch.write(op, bytemuck::cast_slice(values))?,
         }
         Ok(())
     }
@@ -184,53 +219,57 @@ impl<T: Element> Buffer<T> {
     /// Reads all elements back. Blocks until the work submitted so far is done.
     ///
     /// # Errors
-    /// [`Error::DeviceLost`] or [`Error::Gpu`].
+    /// [`Error::Buffer`] for a wrapped buffer without `COPY_SRC` usage; [`Error::DeviceLost`] or [`Error::Gpu`].
     pub fn read(&self) -> Result<Vec<T>> {
         match &self.storage {
             Storage::Cpu(values) => Ok(values.to_vec()),
-            Storage::Gpu(gpu, buffer, _) => {
-                let pending = Readback::start(gpu, buffer, self.len)?;
-                gpu.wait()?;
-                // Another thread's poll may still be running the callback.
-                pending.finish(pending.mapped.recv().ok())
-            }
+            Storage::Gpu(stretch, _) => Readback::start(stretch, self.len)?.wait(),
         }
     }
 
-    /// Reads all elements back without blocking: the future polls the device each time it is polled.
+    /// Reads all elements back without blocking. A thread of the device's polls it while the future waits, and wakes
+    /// the task when the elements are there; nothing spins.
     pub fn read_async(&self) -> impl Future<Output = Result<Vec<T>>> + Send + use<T> {
         match &self.storage {
             Storage::Cpu(values) => ReadFuture::Ready(Some(Ok(values.to_vec()))),
-            Storage::Gpu(gpu, buffer, _) => match Readback::start(gpu, buffer, self.len) {
-                Ok(pending) => ReadFuture::Pending(pending),
+            Storage::Gpu(stretch, _) => match Readback::start(stretch, self.len) {
+                Ok(readback) => readback.into(),
                 Err(error) => ReadFuture::Ready(Some(Err(error))),
             },
         }
     }
 
-    /// Reads all elements back with the caller's own submission: the copy is recorded into `encoder` and mapped when that is submitted.
-    /// The future polls the device each time it is polled, and is never ready before the submission.
+    /// Reads all elements back with the caller's own submission: the copy is recorded into `encoder`, which has to be
+    /// of the same device, and mapped when that is submitted.
+    ///
+    /// The future is ready some time after the submission: a thread of the device's polls it while the future waits,
+    /// and looks every 10 ms as long as nothing is submitted. It ends with an error when the encoder, or the command
+    /// buffer made of it, is dropped without being submitted, and when the device is lost.
     ///
     /// # Errors
-    /// [`Error::Buffer`] for a buffer of the CPU, or without `COPY_SRC` usage.
+    /// [`Error::Buffer`] for a buffer of the CPU, or without `COPY_SRC` usage; [`Error::Gpu`] for one that is
+    /// destroyed. Nothing has been recorded then.
     pub fn record_read(
         &self,
         encoder: &mut wgpu::CommandEncoder,
     ) -> Result<impl Future<Output = Result<Vec<T>>> + Send + use<T>> {
-        let (op, arg, expected) = ("Buffer::record_read", "self", "a buffer on a GPU");
+        let op = "Buffer::record_read";
         match &self.storage {
-            Storage::Cpu(_) => Err(Error::Buffer { op, arg, expected, got: "a CPU buffer".to_owned() }),
-            Storage::Gpu(gpu, buffer, _) => Ok(ReadFuture::Pending(Readback::record(gpu, buffer, self.len, encoder)?)),
+            Storage::Cpu(_) => {
+                let (expected, got) = ("a buffer on a GPU", "a CPU buffer".to_owned());
+                Err(Error::Buffer { op, arg: "self", expected, got })
+            }
+            Storage::Gpu(stretch, _) => {
+                stretch.check_bindable()?;
+                Ok(ReadFuture::from(Readback::record(op, stretch, self.len, encoder)?))
+            }
         }
     }
 
     pub(crate) fn binding(&self, arg: &'static str) -> Binding<'_> {
-        Binding {
-            arg,
-            gpu: match &self.storage {
-                Storage::Cpu(_) => None,
-                Storage::Gpu(gpu, buffer, _) => Some((gpu, buffer)),
-            },
+        match &self.storage {
+            Storage::Cpu(_) => Binding::on_cpu(arg),
+            Storage::Gpu(stretch, _) => Binding::new(arg, stretch.gpu(), stretch.binding()),
         }
     }
 
@@ -242,15 +281,14 @@ impl<T: Element> Buffer<T> {
         self.as_mut_slice().ok_or_else(|| not_on_cpu(op, arg))
     }
 
-    pub(super) fn on(&self, gpu: &Gpu, arg: &'static str) -> Result<&wgpu::Buffer> {
+    /// Its bytes on the device that records.
+    pub(super) fn on(&self, gpu: &Gpu, op: &'static str, arg: &'static str) -> Result<&Stretch> {
         match &self.storage {
-            Storage::Gpu(owner, buffer, _) if owner == gpu => Ok(buffer),
-            _ => Err(Error::Buffer {
-                op: "copy",
-                arg,
-                expected: "a buffer of the device that records",
-                got: self.device().describe(),
-            }),
+            Storage::Gpu(stretch, _) if stretch.gpu() == gpu => Ok(stretch),
+            _ => {
+                let expected = "a buffer of the device that records";
+                Err(Error::Buffer { op, arg, expected, got: self.device().describe() })
+            }
         }
     }
 }
@@ -258,17 +296,13 @@ impl<T: Element> Buffer<T> {
 const USAGE: wgpu::BufferUsages =
     wgpu::BufferUsages::STORAGE.union(wgpu::BufferUsages::COPY_SRC).union(wgpu::BufferUsages::COPY_DST);
 
-fn bytes<T>(len: usize) -> u64 {
-    len as u64 * size_of::<T>() as u64
-}
-
 fn not_on_cpu(op: &'static str, arg: &'static str) -> Error {
     Error::Buffer { op, arg, expected: "a buffer on the CPU", got: "a GPU buffer".to_owned() }
 }
 
 /// A GPU moves 32-bit words: a stretch of smaller elements must end with one, or with the buffer.
 pub(super) fn check_words<T>(op: &'static str, len: usize, end: usize) -> Result<()> {
-    if len == end || bytes::<T>(len).is_multiple_of(4) {
+    if len == end || bytes_of::<T>(len).is_multiple_of(4) {
         return Ok(());
     }
     Err(Error::Argument {
@@ -277,107 +311,4 @@ pub(super) fn check_words<T>(op: &'static str, len: usize, end: usize) -> Result
         expected: format!("a whole number of 32-bit words, or all {end} elements"),
         got: format!("{len} elements of {} bytes", size_of::<T>()),
     })
-}
-
-fn check_size<T>(gpu: &Gpu, len: usize) -> Result<()> {
-    let limits = gpu.limits();
-    let limit =
-        |limit, allowed| Error::Limit { op: "Buffer", arg: "bytes", limit, allowed, requested: bytes::<T>(len) };
-    let binding = limits.max_storage_buffer_binding_size;
-    if bytes::<T>(len) > binding {
-        return Err(limit("max_storage_buffer_binding_size", binding));
-    }
-    if bytes::<T>(len) > limits.max_buffer_size {
-        return Err(limit("max_buffer_size", limits.max_buffer_size));
-    }
-    Ok(())
-}
-
-/// A copy on its way to the host.
-struct Readback<T> {
-    gpu: Gpu,
-    staging: wgpu::Buffer,
-    mapped: Receiver<Result<(), wgpu::BufferAsyncError>>,
-    len: usize,
-    element: PhantomData<fn() -> T>,
-}
-
-impl<T: Element> Readback<T> {
-    fn start(gpu: &Gpu, buffer: &wgpu::Buffer, len: usize) -> Result<Self> {
-        let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        let readback = Self::record(gpu, buffer, len, &mut encoder)?;
-        gpu.submit(encoder.finish())?;
-        Ok(readback)
-    }
-
-    /// Records the copy, to be mapped when the encoder is submitted.
-    fn record(gpu: &Gpu, buffer: &wgpu::Buffer, len: usize, encoder: &mut wgpu::CommandEncoder) -> Result<Self> {
-        if !buffer.usage().contains(wgpu::BufferUsages::COPY_SRC) {
-            return Err(Error::Buffer {
-                op: "Buffer::read",
-                arg: "self",
-                expected: "a buffer with COPY_SRC usage",
-                got: format!("{:?}", buffer.usage()),
-            });
-        }
-        gpu.check()?;
-        let size = bytes::<T>(len).next_multiple_of(4).max(4);
-        let staging = gpu.guarded(|| {
-            gpu.device().create_buffer(&wgpu::BufferDescriptor {
-                label: Some("readback"),
-                size,
-                usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
-                mapped_at_creation: false,
-            })
-        })?;
-        if len > 0 {
-            encoder.copy_buffer_to_buffer(buffer, 0, &staging, 0, size);
-        }
-        let (sender, mapped) = mpsc::channel();
-        // The receiver is gone when the read was given up; then nobody wants to know.
-        encoder.map_buffer_on_submit(&staging, wgpu::MapMode::Read, .., move |result| drop(sender.send(result)));
-        Ok(Self { gpu: gpu.clone(), staging, mapped, len, element: PhantomData })
-    }
-
-    /// The elements, after the map's outcome: `None` when its callback was dropped.
-    fn finish(&self, outcome: Option<Result<(), wgpu::BufferAsyncError>>) -> Result<Vec<T>> {
-        let failed = |message: String| Error::Gpu { message };
-        match outcome {
-            Some(Ok(())) => {}
-            Some(Err(error)) => return self.gpu.check().and(Err(failed(error.to_string()))),
-            None => return self.gpu.check().and(Err(failed("the readback was given up".to_owned()))),
-        }
-        let view = self.staging.get_mapped_range(..).map_err(|e| failed(e.to_string()))?;
-        let size = self.len * size_of::<T>();
-        Ok(bytemuck::pod_collect_to_vec(&view[..size]))
-    }
-}
-
-enum ReadFuture<T> {
-    Ready(Option<Result<Vec<T>>>),
-    Pending(Readback<T>),
-}
-
-impl<T: Element> Future for ReadFuture<T> {
-    type Output = Result<Vec<T>>;
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.get_mut() {
-            Self::Ready(value) => Poll::Ready(value.take().expect("a future polled after its end")),
-            Self::Pending(readback) => {
-                // Mapping is reported from inside a device poll, so ask to be polled again until it is.
-                if let Err(error) = readback.gpu.device().poll(wgpu::PollType::Poll) {
-                    return Poll::Ready(Err(Error::Gpu { message: error.to_string() }));
-                }
-                match readback.mapped.try_recv() {
-                    Ok(outcome) => return Poll::Ready(readback.finish(Some(outcome))),
-                    Err(TryRecvError::Disconnected) => return Poll::Ready(readback.finish(None)),
-                    Err(TryRecvError::Empty) => {}
-                }
-                std::thread::yield_now();
-                context.waker().wake_by_ref();
-                Poll::Pending
-            }
-        }
-    }
 }

@@ -1,6 +1,7 @@
 //! Kernel launches: the trait every operator implements, and a list of launches that is submitted as one.
 
 use super::buffer::check_words;
+use super::element::bytes_of;
 use super::profile::{Timeline, timed};
 use super::{Buffer, Device, Dispatches, Element, Gpu};
 use crate::{Error, Result};
@@ -31,8 +32,8 @@ pub trait Kernel: Sized {
     /// Buffers that do not live on the CPU.
     fn twin(self) -> Result<()>;
 
-    /// Records into a caller's compute pass. Never submits, polls, blocks or reads back. The pass has another pipeline, bind group 0 and
-    /// immediates afterwards.
+    /// Records into a caller's compute pass. Never submits, polls, blocks or reads back. The pass has another pipeline,
+    /// bind group 0 and immediates afterwards.
     ///
     /// # Errors
     /// Those of [`check`](Kernel::check) and [`dispatch`](Kernel::dispatch); nothing has been recorded then.
@@ -56,7 +57,7 @@ pub trait Kernel: Sized {
 fn listed<K: Kernel>(kernel: K, gpu: &Gpu) -> Result<Dispatches> {
     kernel.check()?;
     let mut list = Dispatches::default();
-    kernel.dispatch(gpu, &mut list)?;
+    gpu.guarded(|| kernel.dispatch(gpu, &mut list))?;
     Ok(list)
 }
 
@@ -68,7 +69,8 @@ struct Recording {
     gpu: Gpu,
     // Declared before the encoder: a pass must end before its encoder goes.
     pass: Option<wgpu::ComputePass<'static>>,
-    encoder: wgpu::CommandEncoder,
+    /// Made by the first launch.
+    encoder: Option<wgpu::CommandEncoder>,
     timeline: Option<Timeline>,
 }
 
@@ -77,7 +79,7 @@ impl Commands {
         Self(device.as_gpu().map(|gpu| Recording {
             gpu: gpu.clone(),
             pass: None,
-            encoder: gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("scall-gpu") }),
+            encoder: None,
             timeline: Timeline::start(gpu),
         }))
     }
@@ -94,7 +96,7 @@ impl Commands {
             }
             Some(recording) => {
                 let list = listed(kernel, &recording.gpu)?;
-                list.record(recording.pass(K::NAME));
+                list.record(recording.pass(K::NAME)?);
                 Ok(())
             }
         }
@@ -104,22 +106,31 @@ impl Commands {
     ///
     /// # Errors
     /// [`Error::Shape`] when one is shorter; [`Error::Argument`] when `len` ends within a 32-bit word of `to`;
-    /// [`Error::Buffer`] when they live elsewhere.
+    /// [`Error::Buffer`] when they live elsewhere, are wrapped without the usages `COPY_SRC` and `COPY_DST`, or wrap
+    /// one wgpu buffer.
     pub fn copy<T: Element>(&mut self, from: &Buffer<T>, to: &mut Buffer<T>, len: usize) -> Result<()> {
+        let op = "Commands::copy";
         for (arg, has) in [("from", from.len()), ("to", to.len())] {
             if has < len {
-                return Err(Error::Shape { op: "copy", arg, expected: len as u64, got: has as u64 });
+                return Err(Error::Shape { op, arg, expected: len as u64, got: has as u64 });
             }
         }
-        check_words::<T>("copy", len, to.len())?;
+        check_words::<T>(op, len, to.len())?;
         match &mut self.0 {
-            None => to.host_mut("copy", "to")?[..len].copy_from_slice(&from.host("copy", "from")?[..len]),
+            None => to.host_mut(op, "to")?[..len].copy_from_slice(&from.host(op, "from")?[..len]),
             Some(recording) => {
-                let bytes = ((len * size_of::<T>()) as u64).next_multiple_of(4);
+                let (source, target) = (from.on(&recording.gpu, op, "from")?, to.on(&recording.gpu, op, "to")?);
+                source.check_usage(op, "from", wgpu::BufferUsages::COPY_SRC)?;
+                target.check_usage(op, "to", wgpu::BufferUsages::COPY_DST)?;
+                if source.buffer() == target.buffer() {
+                    let (expected, got) = ("a buffer of its own", "that of `from`".to_owned());
+                    return Err(Error::Buffer { op, arg: "to", expected, got });
+                }
+                let bytes = bytes_of::<T>(len).next_multiple_of(4);
                 if bytes > 0 {
-                    recording.pass = None;
-                    let (source, target) = (from.on(&recording.gpu, "from")?, to.on(&recording.gpu, "to")?);
-                    recording.encoder.copy_buffer_to_buffer(source, 0, target, 0, bytes);
+                    let encoder = recording.encoder_between_passes()?;
+                    let (from, to) = (source.offset(), target.offset());
+                    encoder.copy_buffer_to_buffer(source.buffer(), from, target.buffer(), to, bytes);
                 }
             }
         }
@@ -129,13 +140,16 @@ impl Commands {
     /// Sets every element of `to` to zero.
     ///
     /// # Errors
-    /// [`Error::Buffer`] when it lives elsewhere.
+    /// [`Error::Buffer`] when it lives elsewhere, or is wrapped without the usage `COPY_DST`.
     pub fn clear<T: Element>(&mut self, to: &mut Buffer<T>) -> Result<()> {
+        let op = "Commands::clear";
         match &mut self.0 {
-            None => to.host_mut("clear", "to")?.fill(T::zeroed()),
+            None => to.host_mut(op, "to")?.fill(T::zeroed()),
             Some(recording) => {
-                recording.pass = None;
-                recording.encoder.clear_buffer(to.on(&recording.gpu, "to")?, 0, None);
+                let target = to.on(&recording.gpu, op, "to")?;
+                target.check_usage(op, "to", wgpu::BufferUsages::COPY_DST)?;
+                let encoder = recording.encoder_between_passes()?;
+                encoder.clear_buffer(target.buffer(), target.offset(), Some(target.size()));
             }
         }
         Ok(())
@@ -146,28 +160,52 @@ impl Commands {
     /// # Errors
     /// [`Error::DeviceLost`] or [`Error::Gpu`] when the GPU has reported either.
     pub fn submit(self) -> Result<()> {
-        let Some(Recording { gpu, pass, mut encoder, timeline }) = self.0 else {
+        let Some(Recording { gpu, pass, encoder, timeline }) = self.0 else {
             return Ok(());
         };
         drop(pass);
+        let Some(mut encoder) = encoder else {
+            return gpu.check();
+        };
         if let Some(timeline) = timeline {
-            timeline.finish(&mut encoder);
+            gpu.guarded(|| {
+                timeline.finish(&mut encoder);
+                Ok(())
+            })?;
         }
-        gpu.submit(encoder.finish())
+        gpu.submit(encoder)
     }
 }
 
 impl Recording {
-    fn pass(&mut self, kernel: &'static str) -> &mut wgpu::ComputePass<'static> {
-        let Self { pass, encoder, timeline, .. } = self;
+    fn pass(&mut self, kernel: &'static str) -> Result<&mut wgpu::ComputePass<'static>> {
         // One pass for all launches, unless each is timed: encoders with thousands of passes slow every later submit.
-        if timeline.is_some() {
-            *pass = None;
+        if self.pass.is_none() || self.timeline.is_some() {
+            self.pass = None;
+            let encoder = encoder(&self.gpu, &mut self.encoder)?;
+            let timeline = &mut self.timeline;
+            self.pass = Some(self.gpu.guarded(|| {
+                let timestamp_writes = timeline.as_mut().map(|timeline| timeline.next(kernel));
+                let label = Some(if timestamp_writes.is_some() { kernel } else { LABEL });
+                let descriptor = wgpu::ComputePassDescriptor { label, timestamp_writes };
+                Ok(encoder.begin_compute_pass(&descriptor).forget_lifetime())
+            })?);
         }
-        pass.get_or_insert_with(|| {
-            let timestamp_writes = timeline.as_mut().map(|timeline| timeline.next(kernel));
-            let descriptor = wgpu::ComputePassDescriptor { label: None, timestamp_writes };
-            encoder.begin_compute_pass(&descriptor).forget_lifetime()
-        })
+        Ok(self.pass.as_mut().expect("it has just been made"))
     }
+
+    /// The encoder, after the pass.
+    fn encoder_between_passes(&mut self) -> Result<&mut wgpu::CommandEncoder> {
+        self.pass = None;
+        encoder(&self.gpu, &mut self.encoder)
+    }
+}
+
+const LABEL: &str = "scall-gpu";
+
+fn encoder<'a>(gpu: &Gpu, made: &'a mut Option<wgpu::CommandEncoder>) -> Result<&'a mut wgpu::CommandEncoder> {
+    if made.is_none() {
+        *made = Some(gpu.encoder(LABEL)?);
+    }
+    Ok(made.as_mut().expect("it has just been made"))
 }

@@ -1,10 +1,12 @@
-//! A GPU: adapter choice, limits, the state of its errors, and its pipelines.
+//! A GPU: adapter choice, limits, and its pipelines.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 
+use super::faults::Faults;
 use super::pipeline::Pipelines;
 use super::shader::MAX_PARAMS_BYTES;
+use super::waiter::{Signal, Waiter};
 use crate::{Error, Result};
 
 /// How to pick a GPU.
@@ -30,13 +32,8 @@ struct Inner {
     immediates: bool,
     pipelines: Pipelines,
     normal_table: OnceLock<wgpu::Buffer>,
-}
-
-/// What the driver reported out of band.
-#[derive(Default)]
-struct Faults {
-    lost: Mutex<Option<String>>,
-    error: Mutex<Option<String>>,
+    one_buffer: OnceLock<wgpu::BindGroupLayout>,
+    waiter: Waiter,
 }
 
 impl Gpu {
@@ -98,22 +95,17 @@ impl Gpu {
         let label = Some("scall-gpu");
         let descriptor = wgpu::DeviceDescriptor { label, required_features, required_limits, ..Default::default() };
         let (device, queue) = adapter.request_device(&descriptor).await?;
-        let faults = Arc::new(Faults::default());
-        let sink = faults.clone();
-        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
-            keep_first(&sink.error, error.to_string());
-        }));
-        let sink = faults.clone();
-        device.set_device_lost_callback(move |reason, message| {
-            keep_first(&sink.lost, format!("{reason:?} {message}").trim_end().to_owned());
-        });
+        let faults = Faults::of(&device);
+        faults.listen();
         Ok(Self::assemble(device, queue, faults, false))
     }
 
-    /// The features and limits to request for a device that is to run this crate's kernels, to be merged into what else it has to do.
+    /// The features and limits to request for a device that is to run this crate's kernels, to be merged into what else
+    /// it has to do.
     ///
-    /// WebGPU's default limits with buffers as large as the adapter has them, and immediates where it has those, which spare each dispatch
-    /// a buffer for its parameters. The defaults and no feature will do too: a large table then has more pages.
+    /// WebGPU's default limits with buffers as large as the adapter has them, and immediates where it has those, which
+    /// spare each dispatch a buffer for its parameters. The defaults and no feature will do too: a large table then has
+    /// more pages.
     ///
     /// ```no_run
     /// # use scall_gpu::{device::Gpu, wgpu};
@@ -154,7 +146,8 @@ impl Gpu {
     }
 
     pub(crate) fn from_wgpu(device: wgpu::Device, queue: wgpu::Queue) -> Self {
-        Self::assemble(device, queue, Arc::default(), true)
+        let faults = Faults::of(&device);
+        Self::assemble(device, queue, faults, true)
     }
 
     fn assemble(device: wgpu::Device, queue: wgpu::Queue, faults: Arc<Faults>, borrowed: bool) -> Self {
@@ -164,12 +157,14 @@ impl Gpu {
             info: device.adapter_info(),
             immediates: immediates && limits.max_immediate_size >= MAX_PARAMS_BYTES,
             limits,
+            faults,
             device,
             queue,
-            faults,
             borrowed,
             pipelines: Pipelines::default(),
             normal_table: OnceLock::new(),
+            one_buffer: OnceLock::new(),
+            waiter: Waiter::default(),
         }))
     }
 
@@ -198,6 +193,8 @@ impl Gpu {
             immediates: self.0.immediates,
             pipelines,
             normal_table: OnceLock::new(),
+            one_buffer: OnceLock::new(),
+            waiter: Waiter::default(),
         }))
     }
 
@@ -254,15 +251,19 @@ impl Gpu {
     }
 
     /// [`crate::rng::NORMAL_TABLE`] on this GPU, uploaded once.
-    pub(crate) fn normal_table(&self) -> &wgpu::Buffer {
-        self.0.normal_table.get_or_init(|| {
+    pub(crate) fn normal_table(&self) -> Result<&wgpu::Buffer> {
+        let table = &self.0.normal_table;
+        if table.get().is_none() {
             let bytes = bytemuck::cast_slice(&crate::rng::NORMAL_TABLE[..]);
-            self.create_filled("common/normal", wgpu::BufferUsages::STORAGE, bytes)
-        })
+            let made = self.guarded(|| self.create_filled("common/normal", wgpu::BufferUsages::STORAGE, bytes))?;
+            // Another thread may have been first.
+            let _ = table.set(made);
+        }
+        Ok(table.get().expect("it has just been made"))
     }
 
     /// A buffer born with its contents: no queue write, so its order against recorded work is not a question.
-    pub(crate) fn create_filled(&self, label: &str, usage: wgpu::BufferUsages, bytes: &[u8]) -> wgpu::Buffer {
+    pub(crate) fn create_filled(&self, label: &str, usage: wgpu::BufferUsages, bytes: &[u8]) -> Result<wgpu::Buffer> {
         let size = (bytes.len() as u64).next_multiple_of(4).max(4);
         let buffer = self.device().create_buffer(&wgpu::BufferDescriptor {
             label: Some(label),
@@ -270,62 +271,112 @@ impl Gpu {
             usage,
             mapped_at_creation: true,
         });
-        if !bytes.is_empty() {
-            // A lost device refuses the view; the loss itself is reported at the next submit.
-            if let Ok(mut view) = buffer.get_mapped_range_mut(..) {
-                view.slice(..bytes.len()).copy_from_slice(bytes);
+        let mut view = buffer.get_mapped_range_mut(..).map_err(|error| self.explain(error.to_string()))?;
+        view.slice(..bytes.len()).copy_from_slice(bytes);
+        drop(view);
+        buffer.unmap();
+        Ok(buffer)
+    }
+
+    /// Whether a buffer of this size can be made and bound.
+    pub(super) fn check_size(&self, bytes: u64) -> Result<()> {
+        let limits = self.limits();
+        for (limit, allowed) in [
+            ("max_storage_buffer_binding_size", limits.max_storage_buffer_binding_size),
+            ("max_buffer_size", limits.max_buffer_size),
+        ] {
+            if bytes > allowed {
+                return Err(Error::Limit { op: "Buffer", arg: "bytes", limit, allowed, requested: bytes });
             }
         }
-        buffer.unmap();
-        buffer
+        Ok(())
+    }
+
+    /// Whether the device takes a buffer of a caller's: it does not if that is destroyed, or of another device.
+    pub(super) fn check_bindable(&self, binding: wgpu::BufferBinding<'_>) -> Result<()> {
+        let label = Some("scall-gpu: can it be bound?");
+        self.guarded(|| {
+            let layout = self.0.one_buffer.get_or_init(|| {
+                let ty = wgpu::BufferBindingType::Storage { read_only: true };
+                let ty = wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None };
+                let visibility = wgpu::ShaderStages::COMPUTE;
+                let entries = &[wgpu::BindGroupLayoutEntry { binding: 0, visibility, ty, count: None }];
+                self.device().create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label, entries })
+            });
+            let resource = wgpu::BindingResource::Buffer(binding);
+            let entries = &[wgpu::BindGroupEntry { binding: 0, resource }];
+            drop(self.device().create_bind_group(&wgpu::BindGroupDescriptor { label, layout, entries }));
+            Ok(())
+        })
     }
 
     /// What the driver has reported, if anything. A loss stays; another error is reported once.
     pub(crate) fn check(&self) -> Result<()> {
-        let faults = &self.0.faults;
-        if let Some(reason) = lock(&faults.lost).clone() {
-            return Err(Error::DeviceLost { reason });
-        }
-        match lock(&faults.error).take() {
-            Some(message) => Err(Error::Gpu { message }),
-            None => Ok(()),
-        }
+        self.0.faults.check()
     }
 
-    /// Runs what may raise errors in wgpu and returns them. An owned device has a handler for that; on a borrowed one,
-    /// whose handlers are its owner's, error scopes catch them (they resolve at once outside a browser).
-    pub(super) fn guarded<R>(&self, run: impl FnOnce() -> R) -> Result<R> {
+    /// The same, and whether a borrowed device is lost, of which nobody tells us.
+    pub(super) fn check_alive(&self) -> Result<()> {
+        if self.0.borrowed {
+            self.0.faults.is_lost();
+        }
+        self.check()
+    }
+
+    /// Runs what may raise errors in wgpu and returns the first: that of wgpu, else that of `run`.
+    pub(super) fn guarded<R>(&self, run: impl FnOnce() -> Result<R>) -> Result<R> {
+        let faults = &self.0.faults;
         if !self.0.borrowed {
             let result = run();
-            return self.check().map(|()| result);
+            return self.check().and(result);
         }
-        let memory = self.device().push_error_scope(wgpu::ErrorFilter::OutOfMemory);
-        let validation = self.device().push_error_scope(wgpu::ErrorFilter::Validation);
-        let result = run();
-        let errors = [pollster::block_on(validation.pop()), pollster::block_on(memory.pop())];
-        match errors.into_iter().flatten().next() {
-            Some(error) => Err(Error::Gpu { message: error.to_string() }),
-            None => Ok(result),
+        match faults.scoped(run) {
+            (result, None) => self.check().and(result),
+            (_, Some(error)) => Err(faults.explain(error.to_string())),
         }
     }
 
-    pub(crate) fn submit(&self, commands: wgpu::CommandBuffer) -> Result<()> {
+    /// An error in words, or the loss of the device if that is what stands behind it.
+    pub(super) fn explain(&self, message: String) -> Error {
+        self.0.faults.explain(message)
+    }
+
+    pub(super) fn encoder(&self, label: &str) -> Result<wgpu::CommandEncoder> {
+        let descriptor = wgpu::CommandEncoderDescriptor { label: Some(label) };
+        self.guarded(|| Ok(self.device().create_command_encoder(&descriptor)))
+    }
+
+    /// Finishes an encoder and submits it.
+    pub(super) fn submit(&self, encoder: wgpu::CommandEncoder) -> Result<()> {
         self.check()?;
-        self.guarded(|| self.queue().submit([commands])).map(drop)
+        self.guarded(|| {
+            self.queue().submit([encoder.finish()]);
+            Ok(())
+        })?;
+        self.check_alive()
     }
 
+    /// Runs the callbacks of what is done.
+    pub(super) fn poll(&self) -> Result<()> {
+        self.0.faults.poll(wgpu::PollType::Poll).map(drop)
+    }
+
+    /// Has the device polled by a thread of its own until a signal has its outcome.
+    pub(super) fn watch(&self, signal: Arc<Signal>) -> Result<()> {
+        self.0.waiter.watch(&self.0.faults, signal)
+    }
+
+    /// Blocks until all submitted work is done.
     pub(crate) fn wait(&self) -> Result<()> {
-        self.device()
-            .poll(wgpu::PollType::wait_indefinitely())
-            .map_err(|error| Error::Gpu { message: error.to_string() })?;
-        self.check()
+        self.0.faults.poll(wgpu::PollType::wait_indefinitely())?;
+        self.check_alive()
     }
 }
 
 impl PartialEq for Gpu {
     /// Two handles of one device.
     fn eq(&self, other: &Self) -> bool {
-        self.0.device == other.0.device
+        Arc::ptr_eq(&self.0.faults, &other.0.faults)
     }
 }
 
@@ -333,15 +384,6 @@ impl std::fmt::Debug for Gpu {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Gpu({})", self.describe())
     }
-}
-
-fn keep_first(slot: &Mutex<Option<String>>, message: String) {
-    lock(slot).get_or_insert(message);
-}
-
-/// The state behind these locks is valid after a panic elsewhere.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 pub(super) type Cache<K, V> = Mutex<HashMap<K, V>>;

@@ -2,13 +2,14 @@
 
 use std::ops::{Deref, DerefMut};
 
-use super::buffer::Element;
+use super::element::Element;
 
 /// Bytes of a cache line: a row of a whole number of lines then touches no other.
 const LINE: usize = 64;
 
-/// From so many bytes on memory is asked for in pages of 2 MiB where the system has them (transparent huge pages on Linux): rows that
-/// lie anywhere then miss fewer translations, and fresh memory comes with a few hundred times fewer faults.
+/// From so many bytes on memory is asked for in pages of 2 MiB where the system has them (transparent huge pages on
+/// Linux): rows that lie anywhere then miss fewer translations, and fresh memory comes with a few hundred times fewer
+/// faults.
 #[cfg(target_os = "linux")]
 const HUGE: usize = 4 << 20;
 

@@ -5,19 +5,25 @@
 
 mod buffer;
 mod commands;
+mod element;
+mod faults;
 mod gpu;
 mod host;
 mod pipeline;
 mod profile;
+mod readback;
 pub(crate) mod shader;
+mod stretch;
+mod waiter;
 
-pub use buffer::{Buffer, Element};
+pub use buffer::Buffer;
 pub use commands::{Commands, Kernel};
+pub use element::Element;
 pub use gpu::{Gpu, GpuOptions};
 pub use pipeline::Dispatches;
-pub(crate) use pipeline::{Binding, Launch};
+pub(crate) use pipeline::{Binding, Launch, check_distinct};
 pub use profile::KERNEL_TIMES;
-pub(crate) use shader::{Access, Entry, Shader, params};
+pub(crate) use shader::{Access, CodecSource, Entry, Shader, param_group, params};
 
 use crate::Result;
 

@@ -1,9 +1,10 @@
 //! How long kernels take, for whoever listens.
 //!
-//! Each launch through [`Commands`](super::Commands) is told as a [`tracing`] event of target [`KERNEL_TIMES`] and level TRACE, with fields
-//! `kernel` (its name) and `nanoseconds`: those of the CPU twin, or between the GPU's own timestamps around its dispatches where the device
-//! has [`TIMESTAMP_QUERY`](wgpu::Features::TIMESTAMP_QUERY) (told when a wait finds them). Nothing is measured while nobody listens. While
-//! somebody does, each kernel of a GPU has a pass of its own, which costs some time between them.
+//! Each launch through [`Commands`](super::Commands) is told as a [`tracing`] event of target [`KERNEL_TIMES`] and
+//! level TRACE, with fields `kernel` (its name) and `nanoseconds`: those of the CPU twin, or between the GPU's own
+//! timestamps around its dispatches where the device has [`TIMESTAMP_QUERY`](wgpu::Features::TIMESTAMP_QUERY) (told
+//! when a wait finds them). Nothing is measured while nobody listens. While somebody does, each kernel of a GPU has a
+//! pass of its own, which costs some time between them.
 
 use std::time::Instant;
 

@@ -3,8 +3,6 @@
 //! The declaration is the one place where Rust states an interface; the contract test parses every shader with naga
 //! and compares entry points, workgroup sizes, bindings and the layout of `Params`.
 
-use std::borrow::Cow;
-
 use crate::{Error, Result};
 
 /// Shared memory that any entry point may use; the contract test holds them to it.
@@ -69,11 +67,16 @@ impl Entry {
 pub(crate) struct Shader {
     pub name: &'static str,
     pub source: &'static str,
-    pub params: &'static [&'static str],
+    pub params: &'static [Field],
     pub entries: &'static [Entry],
 }
 
 impl Shader {
+    /// Words of its `Params`.
+    pub(crate) fn param_words(&self) -> usize {
+        self.params.iter().map(|field| field.group.map_or(1, |group| group.fields.len())).sum()
+    }
+
     pub(crate) fn entry(&self, name: &str) -> &'static Entry {
         self.entries
             .iter()
@@ -82,82 +85,209 @@ impl Shader {
     }
 }
 
+/// What of a device decides how a shader is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Dialect {
+    /// `Params` are immediates, else a uniform.
+    pub immediates: bool,
+    /// Products of 64 bits are those of 64-bit integers.
+    pub wide_integers: bool,
+}
+
+impl Dialect {
+    /// All there are, the one that every device understands first.
+    #[cfg(test)]
+    pub(crate) const ALL: [Self; 4] = {
+        let base = Self { immediates: false, wide_integers: false };
+        let immediates = Self { immediates: true, ..base };
+        let wide_integers = Self { wide_integers: true, ..base };
+        [base, immediates, wide_integers, Self { immediates: true, wide_integers: true }]
+    };
+}
+
+impl Shader {
+    /// The text that a pipeline is built from: no imports are left, and it is written for a device and for the codecs of its tables.
+    pub(crate) fn text(&self, dialect: Dialect, codecs: &[CodecSource]) -> String {
+        let params = if dialect.immediates { IMMEDIATE_PARAMS } else { UNIFORM_PARAMS };
+        let mul_wide = if dialect.wide_integers { MUL_WIDE_64 } else { MUL_WIDE };
+        resolve(self.source, codecs).replacen(UNIFORM_PARAMS, params, 1).replacen(MUL_WIDE, mul_wide, 1)
+    }
+}
+
 /// Shared WGSL, by the name that an `//import` line gives.
-const COMMON: &[(&str, &str)] = &[
-    ("common/directory.wgsl", include_str!("../../shaders/common/directory.wgsl")),
+const SHARED: &[(&str, &str)] = &[
     ("common/elementary.wgsl", include_str!("../../shaders/common/elementary.wgsl")),
     ("common/four.wgsl", include_str!("../../shaders/common/four.wgsl")),
     ("common/fresh.wgsl", include_str!("../../shaders/common/fresh.wgsl")),
     ("common/grid.wgsl", include_str!("../../shaders/common/grid.wgsl")),
-    ("common/half.wgsl", include_str!("../../shaders/common/half.wgsl")),
     ("common/mul_wide.wgsl", MUL_WIDE),
     ("common/normal.wgsl", include_str!("../../shaders/common/normal.wgsl")),
     ("common/optimizer.wgsl", include_str!("../../shaders/common/optimizer.wgsl")),
     ("common/philox.wgsl", include_str!("../../shaders/common/philox.wgsl")),
-    ("common/rows.wgsl", include_str!("../../shaders/common/rows.wgsl")),
     ("common/scan.wgsl", include_str!("../../shaders/common/scan.wgsl")),
+    ("rows/page.wgsl", include_str!("../../shaders/rows/page.wgsl")),
+    ("rows/page_params.wgsl", include_str!("../../shaders/rows/page_params.wgsl")),
+    ("rows/put.wgsl", include_str!("../../shaders/rows/put.wgsl")),
+    ("rows/put_stepped.wgsl", include_str!("../../shaders/rows/put_stepped.wgsl")),
+    ("rows/row.wgsl", include_str!("../../shaders/rows/row.wgsl")),
 ];
 
-/// Puts the shared files in place of their `//import` lines, each once.
-pub(crate) fn resolve(source: &str) -> Cow<'_, str> {
-    if !source.contains("//import ") {
-        return Cow::Borrowed(source);
-    }
-    let mut out = String::with_capacity(2 * source.len());
-    let mut done = Vec::new();
-    append(&mut out, source, &mut done);
-    Cow::Owned(out)
+/// The WGSL of a codec, by its name.
+#[derive(Clone, Copy, Debug)]
+pub struct CodecSource {
+    pub name: &'static str,
+    pub source: &'static str,
 }
 
-fn append(out: &mut String, source: &str, done: &mut Vec<String>) {
-    for line in source.lines() {
-        match line.strip_prefix("//import ").map(str::trim) {
-            Some(name) if done.iter().any(|d| d == name) => {}
-            Some(name) => {
-                let (_, text) = COMMON
-                    .iter()
-                    .find(|(known, _)| *known == name)
-                    .unwrap_or_else(|| panic!("no shared WGSL named {name}"));
-                done.push(name.to_owned());
-                append(out, text, done);
+/// Puts the shared files in place of their `//import` lines, each once.
+///
+/// `//import FILE as NAME` makes a copy for one of several tables: what begins with `page_` in the file begins with `NAME_` in it. Without a
+/// name it begins with nothing. A line `//codec` is where a file wants a codec (`shaders/rows/codec_NAME.wgsl`): those of `codecs`, in order.
+pub(crate) fn resolve(source: &str, codecs: &[CodecSource]) -> String {
+    let mut resolved = Resolved { out: String::with_capacity(2 * source.len()), done: Vec::new(), codecs };
+    resolved.append(source, None);
+    assert!(resolved.codecs.is_empty(), "{} codecs more than the shader has tables", resolved.codecs.len());
+    resolved.out
+}
+
+struct Resolved<'a> {
+    out: String,
+    /// Files that are there, by name and the name that they were imported as.
+    done: Vec<(String, Option<String>)>,
+    codecs: &'a [CodecSource],
+}
+
+impl Resolved<'_> {
+    /// Adds a file, one of a table's where it has a prefix.
+    fn append(&mut self, source: &str, prefix: Option<&str>) {
+        for line in source.lines() {
+            if let Some(import) = line.trim_start().strip_prefix("//import ") {
+                let (file, name) = match import.trim().split_once(" as ") {
+                    Some((file, name)) => (file, Some(name)),
+                    None => (import.trim(), None),
+                };
+                self.import(file, name);
+            } else if line.trim_start() == "//codec" {
+                let (codec, others) = self.codecs.split_first().expect("a codec for each table");
+                self.codecs = others;
+                self.append(codec.source, prefix);
+            } else {
+                match prefix {
+                    Some(prefix) => self.out.push_str(&line.replace("page_", prefix)),
+                    None => self.out.push_str(line),
+                }
+                self.out.push('\n');
             }
-            None => {
-                out.push_str(line);
-                out.push('\n');
-            }
+        }
+    }
+
+    fn import(&mut self, file: &str, name: Option<&str>) {
+        let key = (file.to_owned(), name.map(str::to_owned));
+        if self.done.contains(&key) {
+            return;
+        }
+        self.done.push(key);
+        let (_, text) =
+            SHARED.iter().find(|(known, _)| *known == file).unwrap_or_else(|| panic!("no shared WGSL named {file}"));
+        let prefix = name.map_or(String::new(), |name| format!("{name}_"));
+        self.append(text, file.starts_with("rows/").then_some(&prefix));
+    }
+}
+
+/// A field of a `Params` struct: a 32-bit scalar, or a group of them that several kernels have.
+#[derive(Debug)]
+pub(crate) struct Field {
+    pub name: &'static str,
+    pub group: Option<Group>,
+}
+
+/// Scalars that belong together.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Group {
+    pub name: &'static str,
+    pub fields: &'static [&'static str],
+}
+
+impl Field {
+    /// The names of its scalars in WGSL: those of a group as they are where the field has the group's name, else after the field's.
+    pub fn names(&self) -> Vec<String> {
+        match self.group {
+            None => vec![self.name.to_owned()],
+            Some(Group { name, fields }) if name == self.name => fields.iter().map(|&field| field.to_owned()).collect(),
+            Some(Group { fields, .. }) => fields.iter().map(|field| format!("{}_{field}", self.name)).collect(),
         }
     }
 }
 
-/// A 32-bit scalar of a `Params` struct.
-pub(crate) trait Word {
-    fn word(self) -> u32;
+/// What may be a field of `Params`.
+pub(crate) trait Param {
+    const GROUP: Option<Group> = None;
+    fn push(self, words: &mut Vec<u32>);
 }
 
-impl Word for u32 {
-    fn word(self) -> u32 {
-        self
+impl Param for u32 {
+    fn push(self, words: &mut Vec<u32>) {
+        words.push(self);
     }
 }
 
-impl Word for f32 {
-    fn word(self) -> u32 {
-        self.to_bits()
+impl Param for f32 {
+    fn push(self, words: &mut Vec<u32>) {
+        words.push(self.to_bits());
     }
 }
 
-/// Declares a kernel's parameters: 32-bit scalars, in the order of the WGSL struct `Params`.
+/// Declares a kernel's parameters: 32-bit scalars and groups of them, in the order of the WGSL struct `Params`.
 macro_rules! params {
     ($(#[$meta:meta])* struct $name:ident { $($field:ident: $type:ty),* $(,)? }) => {
         $(#[$meta])*
         #[derive(Clone, Copy, Debug)]
         struct $name { $($field: $type),* }
         impl $name {
-            const FIELDS: &'static [&'static str] = &[$(stringify!($field)),*];
+            const FIELDS: &'static [$crate::device::shader::Field] = &[$($crate::device::shader::Field {
+                name: stringify!($field),
+                group: <$type as $crate::device::shader::Param>::GROUP,
+            }),*];
             fn words(&self) -> Vec<u32> {
-                vec![$($crate::device::shader::Word::word(self.$field)),*]
+                let mut words = Vec::new();
+                $($crate::device::shader::Param::push(self.$field, &mut words);)*
+                words
             }
         }
     };
 }
 pub(crate) use params;
+
+/// Declares a group of parameters that several kernels have, by the name of the field that holds it.
+macro_rules! param_group {
+    ($(#[$meta:meta])* $group:literal, struct $name:ident { $($field:ident: $type:ty),* $(,)? }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq)]
+        pub(crate) struct $name { $(pub $field: $type),* }
+        impl $crate::device::shader::Param for $name {
+            const GROUP: Option<$crate::device::shader::Group> =
+                Some($crate::device::shader::Group { name: $group, fields: &[$(stringify!($field)),*] });
+            fn push(self, words: &mut Vec<u32>) {
+                $($crate::device::shader::Param::push(self.$field, words);)*
+            }
+        }
+    };
+}
+pub(crate) use param_group;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_get_names_and_codecs_of_their_own() {
+        let source =
+            "//import rows/page_params.wgsl as user\n//import rows/page_params.wgsl\n//import rows/page_params.wgsl\n";
+        let text = resolve(source, &[]);
+        assert_eq!(text.matches("user_first_row: u32").count(), 1);
+        assert_eq!(text.matches("first_row: u32").count(), 2, "{text}");
+        let [a, b] = ["const a = 1u;", "const b = 2u;"].map(|source| CodecSource { name: "", source });
+        let text = resolve("//codec\n//codec\n", &[a, b]);
+        assert_eq!(text, "const a = 1u;\nconst b = 2u;\n");
+    }
+}

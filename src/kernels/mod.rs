@@ -17,11 +17,14 @@ pub mod rank;
 pub mod sizing;
 pub mod table;
 
-pub(crate) mod check;
 #[cfg(test)]
-mod contract;
+pub(crate) mod contract;
 pub(crate) mod elementary;
+#[cfg(test)]
+mod portability;
 pub(crate) mod row_sums;
+#[cfg(test)]
+mod variants;
 
 /// Loop trips one invocation may make in all. Mesa's lavapipe silently ends every loop at 65,535 trips in total
 /// (`LP_MAX_TGSI_LOOP_ITERATIONS`); a quarter of it leaves room for what surrounds the counted loop.

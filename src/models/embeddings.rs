@@ -1,11 +1,11 @@
 //! The two tables of a recommender, under one account.
 
+use crate::check;
 use crate::device::{Buffer, Device, Kernel};
-use crate::kernels::check;
 use crate::kernels::rank::bpr::BiasUse;
-use crate::kernels::table::rows::{Layout, Values};
 use crate::kernels::table::store::Store;
 use crate::kernels::table::update::UpdateRule;
+use crate::rows::{Layout, Values};
 use crate::sizing::{Shape, Sizes};
 use crate::table::{Account, MemoryReport, RaggedTable, ResizePlan, TableOptions};
 use crate::{Error, Result};

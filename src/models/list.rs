@@ -143,9 +143,9 @@ impl ModelOptions {
 mod tests {
     use super::*;
     use crate::kernels::table::optimizer::Optimizer;
-    use crate::kernels::table::rows::{Format, Layout};
     use crate::models::testing::{World, prepare};
     use crate::models::{ItemBias, RateSchedule, Sampling};
+    use crate::rows::{Format, Layout};
     use crate::sizing::{Amount, Budget, Population, Sizes};
     use crate::table::Counts;
 
@@ -270,15 +270,19 @@ mod tests {
                     let layout = Layout { format, aligned, page_bytes: None };
                     all(layout, item_bias).iter().map(|model| held(model, counts, 12_000)).collect::<Vec<_>>()
                 };
-                let (packed, halves) = (params(Format::F32, false), params(Format::F16, false));
-                let aligned = params(Format::F32, true);
-                for ((&packed, &halves), &aligned) in packed.iter().zip(&halves).zip(&aligned) {
-                    // A row of f16 may leave one value unused, an aligned one three.
-                    assert!(optimizer || (2 * packed - 122..=2 * packed).contains(&halves), "{packed} then {halves}");
-                    assert!(!optimizer || halves > packed, "{packed} then {halves}");
-                    assert!((packed - 3 * 120..packed).contains(&aligned), "{packed} then {aligned}");
+                let packed = params(Format::F32, false);
+                for &format in Format::ALL {
+                    let (halves, aligned) = (params(format, false), params(format, true));
+                    let per_word = 4 / format.bytes();
+                    for ((&packed, &halves), &aligned) in packed.iter().zip(&halves).zip(&aligned) {
+                        // A row leaves less than a word unused, an aligned one less than four; state is f32 whatever the values.
+                        let most = per_word * packed;
+                        let least = if optimizer { packed } else { most - (120 + 1) * (per_word - 1) };
+                        assert!((least..most + per_word).contains(&halves), "{format:?}: {packed} then {halves}");
+                        assert!(halves - aligned < 120 * 4 * per_word, "{format:?}: {halves} then {aligned}");
+                        assert_eq!(format.bytes() < 4, halves > packed, "{format:?}: {packed} then {halves}");
+                    }
                 }
-                params(Format::F16, true);
             }
         }
     }

@@ -6,8 +6,8 @@ use super::{
     TrainingOptions, TrainingSet,
 };
 use crate::Result;
+use crate::check;
 use crate::device::{Commands, Device};
-use crate::kernels::check;
 use crate::kernels::rank::bpr::{Bpr, UserRows};
 use crate::kernels::table::update::Optimizer;
 use crate::table::{Account, Occurrences};
@@ -173,15 +173,15 @@ impl Recommender for BprMf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::table::rows::{Format, Layout};
     use crate::models::testing::{LEARNED, World, prepare, values};
+    use crate::rows::{Format, Layout};
     use crate::testing::{assert_same, devices, layouts};
 
     /// What is gathered from pages is what lies in one: losses, steps and lists are the same in every bit.
     #[test]
     fn the_number_of_pages_changes_no_bit() {
         for device in devices() {
-            for format in [Format::F32, Format::F16] {
+            for &format in Format::ALL {
                 let [whole, pages] = [None, layouts(16)[1].page_bytes].map(|page_bytes| {
                     let layout = Layout { format, page_bytes, ..Layout::default() };
                     let mut options = BprMfOptions::default();

@@ -3,7 +3,7 @@
 use crate::device::{Buffer, Device};
 use crate::kernels::rank::top_k::TopK;
 use crate::kernels::table::lookup::Lookup;
-use crate::kernels::table::rows::Rows;
+use crate::rows::Rows;
 use crate::{Error, Result};
 
 /// What [`RankCandidates::working_bytes`] is when nothing speaks against it: large enough that launches cost nothing

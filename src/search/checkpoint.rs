@@ -18,6 +18,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use super::networks::{Mlp, PARAM_NAMES, PARAMS, Widths, tensor, values};
 use super::optimizer::Trained;
 use super::{ACTIONS, Agent, AgentOptions, ReplayBuffer, Transition};
+use crate::file::atomic;
 use crate::{Error, Result};
 
 /// First of the counters: this file, this version.
@@ -77,16 +78,12 @@ impl Agent {
         })
     }
 
-    /// Writes [`to_bytes`](Self::to_bytes) to a file, beside it first, so that one that was there stays until the new one is whole.
+    /// Writes [`to_bytes`](Self::to_bytes) to a file, which is whole or as it was before ([`atomic::write()`]).
     ///
     /// # Errors
     /// [`Error::Io`].
     pub fn save(&self, file: &Path) -> Result<()> {
-        let mut beside = file.as_os_str().to_owned();
-        beside.push(".part");
-        fs::write(&beside, self.to_bytes())
-            .and_then(|()| fs::rename(&beside, file))
-            .map_err(|source| Error::Io { file: file.to_owned(), source })
+        atomic::write(file, |file| file.put(&self.to_bytes()))
     }
 
     /// Reads a file that [`save`](Self::save) wrote.

@@ -3,33 +3,30 @@
 mod header;
 mod stretch;
 
-use std::ffi::OsString;
-use std::fs::{self, File};
-use std::io;
 use std::path::Path;
-
-use half::f16;
 
 use self::header::Header;
 use self::stretch::{Reader, Writer};
 use super::row_map::Parts;
 use super::{Account, RaggedTable, RowMap};
-use crate::device::Device;
-use crate::kernels::check;
-use crate::kernels::table::rows::{Directory, Format, Rows, WIDEST};
-use crate::{Error, Result};
+use crate::Result;
+use crate::check;
+use crate::device::{Buffer, Device};
+use crate::file::atomic;
+use crate::rows::{Directory, Rows, Stored, Values, WIDEST, with_codec};
 
 impl RaggedTable {
     /// Writes the table to a file: values, sizes, optimizer, its state and steps, and how new rows start. `docs/table-file.md` has the
     /// layout, and how NumPy reads it.
     ///
-    /// The file is written beside `file`, with `.part` behind its name, and takes its place when it is whole and on the disk.
+    /// The file takes the place of `file` when it is whole and on the disk ([`atomic::write()`]): a reader sees the old one or the new one,
+    /// and several writers of one file, threads or processes, do not disturb each other.
     ///
     /// # Cost
     /// One pass. Values, and each number of the state, are on the host one after the other, row behind row.
     ///
     /// # Errors
-    /// [`Error::Io`], what the device reports, or [`Error::Limit`] past 2^32 values. A file that was there is then as before.
+    /// [`Error::Io`](crate::Error::Io), what the device reports, or [`Error::Limit`](crate::Error::Limit) past 2^32 values. A file that was there is then as before.
     ///
     /// # Example
     /// ```
@@ -52,7 +49,7 @@ impl RaggedTable {
     /// [`save`](Self::save), with the keys of the rows: [`load_with_ids`](Self::load_with_ids) gives both back.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a map with more rows than the table; those of [`save`](Self::save).
+    /// [`Error::Argument`](crate::Error::Argument) for a map with more rows than the table; those of [`save`](Self::save).
     ///
     /// # Example
     /// ```
@@ -84,8 +81,8 @@ impl RaggedTable {
     /// and state are on the host beside the table.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::BadFile`] with what was expected where and what was found; [`Error::OverBudget`] when the account has no
-    /// room; [`Error::Limit`] past the device's largest binding.
+    /// [`Error::Io`](crate::Error::Io); [`Error::BadFile`](crate::Error::BadFile) with what was expected where and what was found; [`Error::OverBudget`](crate::Error::OverBudget) when the account has no
+    /// room; [`Error::Limit`](crate::Error::Limit) past the device's largest binding.
     ///
     /// # Example
     /// ```
@@ -159,27 +156,10 @@ impl RaggedTable {
 }
 
 fn save(table: &RaggedTable, ids: Option<&RowMap>, file: &Path) -> Result<()> {
-    let mut beside = OsString::from(file);
-    beside.push(".part");
-    let beside = Path::new(&beside);
-    let failed = |source: io::Error| Error::Io { file: file.to_owned(), source };
-    let written = File::create(beside).map_err(failed).and_then(|part| {
-        let mut writer = Writer::new(part);
-        write(table, ids, &mut writer, &failed)?;
-        writer.finish().map_err(failed)
-    });
-    written.and_then(|()| fs::rename(beside, file).map_err(failed)).inspect_err(|_| {
-        // What is left of a failure has no use; that there may be none is no second one.
-        let _ = fs::remove_file(beside);
-    })
+    atomic::write(file, |file| write(table, ids, &mut Writer::new(file)))
 }
 
-fn write(
-    table: &RaggedTable,
-    ids: Option<&RowMap>,
-    writer: &mut Writer,
-    failed: &impl Fn(io::Error) -> Error,
-) -> Result<()> {
+fn write(table: &RaggedTable, ids: Option<&RowMap>, writer: &mut Writer<'_>) -> Result<()> {
     let mut offsets = vec![0u32];
     let mut end = 0u64;
     offsets.extend(table.sizes().map(|size| {
@@ -188,38 +168,41 @@ fn write(
     }));
     check::indexable("RaggedTable::save", "values", end)?;
     let ids = ids.map(RowMap::parts);
-    writer.bytes(&header::bytes(table, ids.as_ref())).map_err(failed)?;
+    writer.bytes(&header::bytes(table, ids.as_ref()))?;
     if let Some(Parts { rows: (keys, scores), .. }) = ids {
-        writer.numbers(keys, u64::to_le_bytes).map_err(failed)?;
-        writer.numbers(scores, f64::to_le_bytes).map_err(failed)?;
+        writer.numbers(keys, u64::to_le_bytes)?;
+        writer.numbers(scores, f64::to_le_bytes)?;
     }
-    writer.numbers(&offsets, u32::to_le_bytes).map_err(failed)?;
+    writer.numbers(&offsets, u32::to_le_bytes)?;
     let rows = table.as_rows();
-    let half = rows.layout().format == Format::F16;
-    if !half {
-        writer.numbers(&rows.read()?, f32::to_le_bytes).map_err(failed)?;
+    let format = rows.layout().format;
+    let values = |writer: &mut Writer| {
+        let values = rows.read_stored()?;
+        with_codec!(format, V => {
+            let values = V::of(&values).and_then(Buffer::as_slice).expect("values on the host in the format of the rows");
+            writer.numbers(values, V::to_le_bytes)
+        })
+    };
+    let words = format.per_word() == 1;
+    if words {
+        values(writer)?;
     }
     for number in 0..rows.state_size().numbers() {
-        writer.numbers(&rows.read_state(number)?, f32::to_le_bytes).map_err(failed)?;
+        writer.numbers(&rows.read_state(number)?, f32::to_le_bytes)?;
     }
-    if half {
-        writer.numbers(&rows.read_f16()?, f16::to_le_bytes).map_err(failed)?;
+    if !words {
+        values(writer)?;
     }
     let checksum = writer.checksum();
-    writer.numbers(&checksum, u32::to_le_bytes).map_err(failed)
+    writer.numbers(&checksum, u32::to_le_bytes)
 }
 
 /// What is behind the header.
 struct Contents {
     offsets: Vec<u32>,
-    values: Stored,
+    values: Values,
     state: Vec<Vec<f32>>,
     ids: Option<RowMap>,
-}
-
-enum Stored {
-    F32(Vec<f32>),
-    F16(Vec<f16>),
 }
 
 impl Contents {
@@ -228,10 +211,7 @@ impl Contents {
     }
 
     fn write(&self, rows: &mut Rows) -> Result<()> {
-        match &self.values {
-            Stored::F32(values) => rows.write(values)?,
-            Stored::F16(values) => rows.write_f16(values)?,
-        }
+        rows.write_stored(&self.values)?;
         self.state.iter().enumerate().try_for_each(|(number, state)| rows.write_state(number, state))
     }
 }
@@ -239,16 +219,16 @@ impl Contents {
 /// Everything behind the header, in the order in which it lies there.
 fn contents(reader: &mut Reader<'_>, header: &Header) -> Result<Contents> {
     let (mut offsets, mut keys, mut scores) = (Vec::new(), Vec::new(), Vec::new());
-    let mut values = Stored::F32(Vec::new());
+    let format = header.options.layout.format;
+    let mut values = Values::zeroed(&Device::Cpu, format, 0)?;
     let mut state: Vec<Vec<f32>> = header.state.iter().map(|_| Vec::new()).collect();
     for name in &header.order {
         match name.as_str() {
             "offsets" => offsets = reader.numbers(header.rows + 1, u32::from_le_bytes)?,
             "values" => {
-                values = match header.options.layout.format {
-                    Format::F16 => Stored::F16(reader.numbers(header.values, f16::from_le_bytes)?),
-                    _ => Stored::F32(reader.numbers(header.values, f32::from_le_bytes)?),
-                }
+                values = with_codec!(format, V => {
+                    V::values(Buffer::from_vec(&Device::Cpu, reader.numbers(header.values, V::from_le_bytes)?)?)
+                });
             }
             "ids" => keys = reader.numbers(header.ids.map_or(0, |ids| ids.rows), u64::from_le_bytes)?,
             "ids.score" => scores = reader.numbers(header.ids.map_or(0, |ids| ids.rows), f64::from_le_bytes)?,

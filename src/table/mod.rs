@@ -7,7 +7,7 @@
 //! state         s s s     s s s s      the optimizer's, of the same shape, or one number a row, or both
 //! ```
 //!
-//! How that lies in memory, [`kernels::table::rows`](crate::kernels::table::rows) says: formats, alignment, pages.
+//! How that lies in memory, [`rows`](crate::rows) says: formats, alignment, pages.
 //!
 //! A resize is a pure [`ResizePlan`], then [`RaggedTable::resize`]: what survives keeps its bits, values and optimizer
 //! state alike. Tables draw their bytes from an [`Account`]; a plan that would overdraw it is an error before anything

@@ -1,6 +1,6 @@
 //! A resize, worked out before anything moves.
 
-use crate::kernels::table::rows::{Directory, Rows};
+use crate::rows::{Directory, Rows};
 use crate::{Error, Result};
 
 /// What a resize will do: from the sizes a table has to new ones, with more rows or as many.

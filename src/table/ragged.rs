@@ -4,14 +4,14 @@ mod lookups;
 mod resize;
 
 use super::{Account, ResizePlan};
+use crate::check;
 use crate::device::{Buffer, Commands, Device, Kernel};
-use crate::kernels::check;
 use crate::kernels::table::migrate::Fill;
 use crate::kernels::table::optimizer::UpdateRule;
 use crate::kernels::table::reset::Reset;
-use crate::kernels::table::rows::{Directory, Layout, Rows};
 use crate::kernels::table::update::{Gradients, Update};
 use crate::kernels::table::update_all::UpdateAll;
+use crate::rows::{Directory, Layout, Rows};
 use crate::{Error, Result};
 
 /// How a table starts its rows and moves them.

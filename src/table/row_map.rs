@@ -8,7 +8,7 @@ use std::collections::BinaryHeap;
 use hashbrown::HashTable;
 
 use self::queue::Queue;
-use crate::kernels::check;
+use crate::check;
 use crate::{Error, Result};
 
 /// How a map weighs the past.

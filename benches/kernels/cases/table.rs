@@ -5,9 +5,9 @@ use scall_gpu::device::{Buffer, Device, Kernel};
 use scall_gpu::kernels::table::bags::{LookupBags, Pooling};
 use scall_gpu::kernels::table::lookup::{Lookup, LookupPacked};
 use scall_gpu::kernels::table::migrate::{Fill, Migrate};
-use scall_gpu::kernels::table::rows::{Layout, Rows};
 use scall_gpu::kernels::table::update::{BagGradients, Gradients, Optimizer, Update};
 use scall_gpu::kernels::table::update_all::UpdateAll;
+use scall_gpu::rows::{Layout, Rows};
 
 use super::{Case, Meter, Torch, assert_close, finish, upload};
 use crate::data::{HostRows, ragged, skewed, uniform, values};

@@ -26,13 +26,13 @@
 
 use std::ops::Range;
 
-use half::f16;
 use pulp::{Arch, NullaryFnOnce};
 use rayon::prelude::*;
 
+use crate::check;
 use crate::device::{Access, Binding, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
-use crate::kernels::table::rows::{Format, HostRows, Place, Rows, Value};
-use crate::kernels::{MAX_TRIPS, check};
+use crate::kernels::MAX_TRIPS;
+use crate::rows::{Codec, Format, HostRows, Page, PageParams, Rows, with_codec};
 use crate::{Error, Result};
 
 pub(crate) static SHADER: Shader = Shader {
@@ -76,11 +76,7 @@ pub(crate) static SHADER: Shader = Shader {
 params! {
     struct Params {
         rows: u32,
-        x_row: u32,
-        x_rows: u32,
-        x_blocks: u32,
-        x_shift: u32,
-        x_alignment: u32,
+        x: PageParams,
         nonzeros: u32,
         dims: u32,
         x_first: u32,
@@ -116,7 +112,7 @@ pub struct Accumulate<'a> {
 /// ```
 /// use scall_gpu::device::{Buffer, Device, Kernel};
 /// use scall_gpu::kernels::graph::spmm::{Operand, Spmm};
-/// use scall_gpu::kernels::table::rows::{Layout, Rows};
+/// use scall_gpu::rows::{Layout, Rows};
 /// # fn main() -> scall_gpu::Result<()> {
 /// let device = Device::cpu();
 /// // [[0, 2], [0, 0], [1, 3]] times rows of sizes 1 and 2.
@@ -234,22 +230,17 @@ impl Kernel for Spmm<'_> {
         let y = &*self.y;
         // Stand-ins of the right type for what is not there; the shader does not touch them.
         // Unread where nothing is accumulated.
-        let total = || self.accumulate.as_ref().map_or(y.binding("y"), |a| a.total.binding("total"));
+        let total = || self.accumulate.as_ref().map_or(y.binding("y").shared(), |a| a.total.binding("total"));
         let pages = match self.x {
             Operand::Dense(_) => vec![None],
             Operand::Ragged(rows) => rows.pages().iter().map(Some).collect(),
         };
         for (index, page) in pages.iter().enumerate() {
             let last = index + 1 == pages.len();
-            let dense = Place { first: 0, rows: self.x_rows() as u32, blocks: 0, shift: 0, alignment: 1 };
-            let place = page.map_or(dense, |page| page.place);
+            let dense = PageParams { rows: self.x_rows() as u32, ..PageParams::default() };
             let params = Params {
                 rows: self.row_offsets.len() as u32 - 1,
-                x_row: place.first,
-                x_rows: place.rows,
-                x_blocks: place.blocks,
-                x_shift: place.shift,
-                x_alignment: place.alignment,
+                x: page.map_or(dense, Page::params),
                 nonzeros: nonzeros as u32,
                 dims: self.dims,
                 x_first: self.x_first,
@@ -260,7 +251,7 @@ impl Kernel for Spmm<'_> {
                 accumulate: u32::from(last && self.accumulate.is_some()),
                 scale: self.accumulate.as_ref().map_or(0.0, |a| a.scale),
             };
-            let half = page.map_or(0.0, |page| page.half().1);
+            let format = page.map_or(Format::F32, Page::format);
             let ragged = f64::from(u32::from(page.is_some()));
             let matrix = || {
                 let [x, directory] = match (self.x, page) {
@@ -275,7 +266,8 @@ impl Kernel for Spmm<'_> {
                 Launch {
                     shader: &SHADER,
                     entry,
-                    constants: &[("lanes", f64::from(lanes)), ("ragged", ragged), ("half", half)],
+                    codecs: &[format.source()],
+                    constants: &[("lanes", f64::from(lanes)), ("ragged", ragged)],
                     params: params.words(),
                     bindings: &bindings,
                     groups: (units * u64::from(tiles)).div_ceil(u64::from(256 / lanes)),
@@ -300,15 +292,16 @@ impl Kernel for Spmm<'_> {
     }
 
     fn twin(self) -> Result<()> {
-        match self.x {
-            Operand::Ragged(rows) if rows.layout().format == Format::F16 => self.twin_of::<f16>(),
-            _ => self.twin_of::<f32>(),
-        }
+        let format = match self.x {
+            Operand::Ragged(rows) => rows.layout().format,
+            Operand::Dense(_) => Format::F32,
+        };
+        with_codec!(format, V => self.twin_of::<V>())
     }
 }
 
 impl Spmm<'_> {
-    fn twin_of<V: Value>(self) -> Result<()> {
+    fn twin_of<V: Codec>(self) -> Result<()> {
         let op = <Self as Kernel>::NAME;
         let product = Product {
             row_offsets: self.row_offsets.host(op, "row_offsets")?,
@@ -361,7 +354,7 @@ struct Task<'a, V> {
     total: &'a mut [f32],
 }
 
-impl<V: Value> NullaryFnOnce for Task<'_, V> {
+impl<V: Codec> NullaryFnOnce for Task<'_, V> {
     type Output = ();
 
     #[inline(always)]
@@ -395,7 +388,7 @@ struct Sum<'a, V> {
     out: &'a mut [f32],
 }
 
-impl<V: Value> NullaryFnOnce for Sum<'_, V> {
+impl<V: Codec> NullaryFnOnce for Sum<'_, V> {
     type Output = ();
 
     #[inline(always)]
@@ -407,7 +400,7 @@ impl<V: Value> NullaryFnOnce for Sum<'_, V> {
 /// Products in a CPU task: some tens of microseconds.
 const TASK_PRODUCTS: usize = 128 * 1024;
 
-impl<V: Value> Product<'_, V> {
+impl<V: Codec> Product<'_, V> {
     fn chunk(&self) -> usize {
         chunk(self.columns.len())
     }

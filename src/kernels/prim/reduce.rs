@@ -12,8 +12,8 @@
 use rayon::prelude::*;
 
 use crate::Result;
+use crate::check;
 use crate::device::{Access, Buffer, Dispatches, Element, Entry, Gpu, Kernel, Launch, Shader, params};
-use crate::kernels::check;
 
 pub(crate) static SHADER: Shader = Shader {
     name: "prim/reduce",
@@ -128,6 +128,7 @@ impl<T: Reducible> Kernel for Reduce<'_, T> {
             Launch {
                 shader: &SHADER,
                 entry,
+                codecs: &[],
                 constants,
                 params: Params { count, base, to }.words(),
                 bindings: &bindings,

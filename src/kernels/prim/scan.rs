@@ -7,8 +7,8 @@
 //! `2 * levels - 1` dispatches with tiles of 4,096; 4n bytes read twice, 4n written.
 
 use crate::Result;
+use crate::check;
 use crate::device::{Access, Binding, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
-use crate::kernels::check;
 
 pub(crate) static SHADER: Shader = Shader {
     name: "prim/scan",
@@ -73,7 +73,7 @@ impl<'a> Region<'a> {
     }
 
     pub fn binding(&self) -> Binding<'a> {
-        self.buffer.binding(self.arg)
+        self.buffer.binding(self.arg).shared()
     }
 }
 
@@ -101,6 +101,7 @@ pub(crate) fn record_scan(
         Launch {
             shader: &SHADER,
             entry,
+            codecs: &[],
             constants: &[("items", f64::from(items))],
             params: Params {
                 count,

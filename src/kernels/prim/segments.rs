@@ -14,8 +14,9 @@ use rayon::prelude::*;
 
 use super::scan::{self, Region, Scan, record_scan};
 use crate::Result;
+use crate::check;
 use crate::device::{Access, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
-use crate::kernels::{MAX_TRIPS, check};
+use crate::kernels::MAX_TRIPS;
 
 pub(crate) static SHADER: Shader = Shader {
     name: "prim/segments",
@@ -83,6 +84,7 @@ impl Kernel for Runs<'_> {
             Launch {
                 shader: &SHADER,
                 entry,
+                codecs: &[],
                 constants: &[],
                 params: Params { count, first: 0, last: 0 }.words(),
                 bindings,
@@ -156,6 +158,7 @@ impl Kernel for SegmentedSum<'_> {
             Launch {
                 shader: &SHADER,
                 entry: "sum_segments",
+                codecs: &[],
                 constants: &[("lanes", f64::from(lanes))],
                 params: Params { count: segments, first, last: first.saturating_add(MAX_TRIPS) }.words(),
                 bindings: &[self.values.binding("values"), self.offsets.binding("offsets"), self.sums.binding("sums")],

@@ -14,8 +14,8 @@ use std::slice::IterMut;
 use rayon::prelude::*;
 
 use crate::Result;
+use crate::check;
 use crate::device::{Access, Binding, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
-use crate::kernels::check;
 
 use super::scan::Region;
 
@@ -229,7 +229,7 @@ fn record_passes(
         };
         let launch = |list: &mut Dispatches, entry, constants: &[_], bindings: &[Binding<'_>], groups: u32| {
             let (shader, params) = (&SHADER, params.words());
-            Launch { shader, entry, constants, params, bindings, groups: groups.into() }.record(gpu, list)
+            Launch { shader, entry, codecs: &[], constants, params, bindings, groups: groups.into() }.record(gpu, list)
         };
         let moved = [from[0].binding(), from[1].binding(), to[0].binding(), to[1].binding()];
         let few = match tiling {

@@ -28,15 +28,15 @@
 //!
 //! Source: Rendle et al., "BPR: Bayesian personalized ranking from implicit feedback", UAI 2009.
 
-use half::f16;
 use pulp::{Arch, NullaryFnOnce};
 use rayon::prelude::*;
 
 use crate::Result;
+use crate::check;
 use crate::device::{Access, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
+use crate::kernels::TASK_ELEMENTS;
 use crate::kernels::table::lookup::lanes;
-use crate::kernels::table::rows::{Format, HostRows, Place, Rows, Value};
-use crate::kernels::{TASK_ELEMENTS, check};
+use crate::rows::{Codec, Format, HostRows, PageParams, Rows, with_codec};
 
 pub(crate) static SHADER: Shader = Shader {
     name: "rank/bpr",
@@ -69,14 +69,10 @@ params! {
     #[derive(Default)]
     struct Params {
         count: u32,
+        user: PageParams,
+        item: PageParams,
         users: u32,
-        user_blocks: u32,
-        user_shift: u32,
-        user_alignment: u32,
         items: u32,
-        item_blocks: u32,
-        item_shift: u32,
-        item_alignment: u32,
         user_dims: u32,
         item_dims: u32,
         bias: u32,
@@ -86,8 +82,6 @@ params! {
         l2_bias: f32,
         user_values: u32,
         item_values: u32,
-        first_row: u32,
-        page_rows: u32,
         first: u32,
         occurrences: u32,
     }
@@ -214,19 +208,15 @@ impl Bpr<'_> {
         let lanes = lanes(dims);
         for page in rows.pages() {
             let [arena, directory] = page.bindings();
-            let Place { first: first_row, rows: page_rows, blocks, shift, alignment } = page.place;
             Launch {
                 shader: &SHADER,
                 entry: "gather",
-                constants: &[("lanes", f64::from(lanes)), ("user_half", page.half().1)],
+                codecs: &[page.codec(), Format::F32.source()],
+                constants: &[("lanes", f64::from(lanes))],
                 params: Params {
-                    user_blocks: blocks,
-                    user_shift: shift,
-                    user_alignment: alignment,
+                    user: page.params(),
                     user_dims: dims,
                     user_values: values as u32,
-                    first_row,
-                    page_rows,
                     first,
                     occurrences,
                     ..Params::default()
@@ -277,48 +267,43 @@ impl Kernel for Bpr<'_> {
         let lanes = lanes(self.user_dims.max(self.item_dims));
         let count = self.loss.len() as u32;
         let at = self.gathered();
-        let nothing = Place { first: 0, rows: 0, blocks: 0, shift: 0, alignment: 1 };
+        let nothing = PageParams::default();
         let workspace = || self.workspace.binding("workspace");
         if let Some(rows) = self.users.paged() {
             self.gather((gpu, &mut *list), rows, (0, count), (at.user_values, self.user_dims))?;
         }
-        let (user_place, [user_arena, user_directory], user_half) = match self.users {
+        let (user, [user_arena, user_directory], user_format) = match self.users {
             UserRows::Ragged(rows) => match rows.pages() {
-                [page] => (page.place, page.bindings(), page.half().1),
-                _ => (nothing, [workspace(), workspace()], 0.0),
+                [page] => (page.params(), page.bindings(), page.format()),
+                _ => (nothing, [workspace(), workspace()], Format::F32),
             },
             UserRows::History { values, weights } => {
-                (nothing, [values.binding("users.values"), weights.binding("users.weights")], 0.0)
+                (nothing, [values.binding("users.values"), weights.binding("users.weights")], Format::F32)
             }
         };
         if let Some(rows) = paged(self.items) {
             self.gather((gpu, &mut *list), rows, (count, 2 * count), (at.item_values, self.item_dims))?;
         }
-        let (item_place, [item_arena, item_directory], item_half) = match self.items.pages() {
-            [page] => (page.place, page.bindings(), page.half().1),
-            _ => (nothing, [workspace(), workspace()], 0.0),
+        let (item, [item_arena, item_directory], item_format) = match self.items.pages() {
+            [page] => (page.params(), page.bindings(), page.format()),
+            _ => (nothing, [workspace(), workspace()], Format::F32),
         };
         let flag = |on: bool| f64::from(u32::from(on));
         Launch {
             shader: &SHADER,
             entry: "gradients",
+            codecs: &[user_format.source(), item_format.source()],
             constants: &[
                 ("lanes", f64::from(lanes)),
-                ("user_half", user_half),
-                ("item_half", item_half),
                 ("user_gathered", flag(self.users.paged().is_some())),
                 ("item_gathered", flag(paged(self.items).is_some())),
             ],
             params: Params {
                 count,
                 users: self.users.rows(),
-                user_blocks: user_place.blocks,
-                user_shift: user_place.shift,
-                user_alignment: user_place.alignment,
                 items: self.items.len(),
-                item_blocks: item_place.blocks,
-                item_shift: item_place.shift,
-                item_alignment: item_place.alignment,
+                user,
+                item,
                 user_dims: self.user_dims,
                 item_dims: self.item_dims,
                 bias: u32::from(self.item_bias != BiasUse::None),
@@ -347,17 +332,12 @@ impl Kernel for Bpr<'_> {
     }
 
     fn twin(self) -> Result<()> {
-        match (self.users.format(), self.items.layout().format) {
-            (Format::F32, Format::F32) => self.twin_of::<f32, f32>(),
-            (Format::F32, Format::F16) => self.twin_of::<f32, f16>(),
-            (Format::F16, Format::F32) => self.twin_of::<f16, f32>(),
-            (Format::F16, Format::F16) => self.twin_of::<f16, f16>(),
-        }
+        with_codec!(self.users.format(), U => with_codec!(self.items.layout().format, I => self.twin_of::<U, I>()))
     }
 }
 
 impl Bpr<'_> {
-    fn twin_of<U: Value, I: Value>(self) -> Result<()> {
+    fn twin_of<U: Codec, I: Codec>(self) -> Result<()> {
         let op = <Self as Kernel>::NAME;
         let tables = Tables {
             triples: self.triples.host(op, "triples")?,
@@ -430,7 +410,7 @@ struct Fill<'a, 'b, U, I> {
     batch: usize,
 }
 
-impl<U: Value, I: Value> NullaryFnOnce for Fill<'_, '_, U, I> {
+impl<U: Codec, I: Codec> NullaryFnOnce for Fill<'_, '_, U, I> {
     type Output = ();
 
     #[inline(always)]
@@ -456,7 +436,7 @@ impl Block<'_> {
     }
 
     #[inline(always)]
-    fn fill<U: Value, I: Value>(self, tables: &Tables<'_, U, I>, batch: usize) {
+    fn fill<U: Codec, I: Codec>(self, tables: &Tables<'_, U, I>, batch: usize) {
         let [user_dims, item_dims] = tables.dims;
         let ids = [0, 1, 2].map(|block| &tables.triples[block * batch + self.first..][..self.loss.len()]);
         let scale = 1.0 / batch as f32;
@@ -481,7 +461,7 @@ struct Scratch {
     without: Vec<f32>,
 }
 
-impl<U: Value, I: Value> Tables<'_, U, I> {
+impl<U: Codec, I: Codec> Tables<'_, U, I> {
     #[inline(always)]
     fn prefetch(&self, [users, positives, negatives]: [&[u32]; 3], k: usize) {
         let [user_dims, item_dims] = self.dims;

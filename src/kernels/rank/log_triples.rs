@@ -25,8 +25,8 @@
 use rayon::prelude::*;
 
 use crate::Result;
+use crate::check;
 use crate::device::{Access, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
-use crate::kernels::check;
 use crate::rng::{BLOCKS, Purpose, below, key, philox_blocks};
 
 pub(crate) static SHADER: Shader = Shader {
@@ -102,6 +102,7 @@ impl Kernel for SampleLogTriples<'_> {
         Launch {
             shader: &SHADER,
             entry: "sample",
+            codecs: &[],
             constants: &[],
             params: Params {
                 batch: self.batch,

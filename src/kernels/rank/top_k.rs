@@ -21,8 +21,9 @@
 
 mod cpu;
 
+use crate::check;
 use crate::device::{Access, Binding, Buffer, Device, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
-use crate::kernels::{MAX_TRIPS, check};
+use crate::kernels::MAX_TRIPS;
 use crate::{Error, Result};
 
 pub(crate) static SHADER: Shader = Shader {
@@ -201,7 +202,8 @@ impl Kernel for TopK<'_> {
                 scores,
                 positions,
             ];
-            Launch { shader: &SHADER, entry: "score", constants, params, bindings, groups }.record(gpu, list)
+            Launch { shader: &SHADER, entry: "score", codecs: &[], constants, params, bindings, groups }
+                .record(gpu, list)
         };
         let mut first = 0u32;
         loop {
@@ -219,7 +221,8 @@ impl Kernel for TopK<'_> {
                 let ([scores, positions], [of_scores, of_positions]) = (best(), of_segments());
                 let (params, bindings) = (params(fresh), &[scores, positions, of_scores, of_positions]);
                 let groups = blocks.into();
-                Launch { shader: &SHADER, entry: "join", constants, params, bindings, groups }.record(gpu, list)?;
+                Launch { shader: &SHADER, entry: "join", codecs: &[], constants, params, bindings, groups }
+                    .record(gpu, list)?;
             } else {
                 score(best(), params(fresh), blocks.into(), list)?;
             }

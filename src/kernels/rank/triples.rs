@@ -22,8 +22,8 @@
 use rayon::prelude::*;
 
 use crate::Result;
+use crate::check;
 use crate::device::{Access, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
-use crate::kernels::check;
 use crate::rng::{Purpose, below, key, philox};
 
 pub(crate) static SHADER: Shader = Shader {
@@ -110,6 +110,7 @@ impl Kernel for SampleTriples<'_> {
         Launch {
             shader: &SHADER,
             entry: "sample",
+            codecs: &[],
             constants: &[],
             params: Params {
                 batch: self.batch,

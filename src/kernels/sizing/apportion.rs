@@ -33,8 +33,8 @@
 //! 7 dispatches and a [sort](mod@crate::kernels::prim::sort) of `n` fractions. The search is one invocation with
 //! `160 * log2(n)` steps. The CPU selects instead of sorting.
 
+use crate::check;
 use crate::device::{Access, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
-use crate::kernels::check;
 use crate::kernels::prim::scan::Region;
 use crate::kernels::prim::sort::{Keys, Sort, record_sort_in_place};
 use crate::{Error, Result};
@@ -143,6 +143,7 @@ impl Kernel for Apportion<'_> {
             Launch {
                 shader: &SHADER,
                 entry,
+                codecs: &[],
                 constants: &[],
                 params: params.words(),
                 bindings: &bindings.collect::<Vec<_>>(),

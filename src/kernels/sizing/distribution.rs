@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::kernels::check;
+use crate::check;
 use crate::{Error, Result};
 
 /// A family of size profiles: draws of it, sorted, are the relative sizes of the ranks.

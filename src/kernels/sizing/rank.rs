@@ -7,8 +7,8 @@
 //! frequency has, and counts frequencies below 65,536.
 
 use crate::Result;
+use crate::check;
 use crate::device::{Access, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
-use crate::kernels::check;
 use crate::kernels::prim::scan::{Region, scan};
 use crate::kernels::prim::sort::{Keys, Sort, record_sort_in_place, sort};
 
@@ -66,6 +66,7 @@ impl Kernel for Rank<'_> {
         Launch {
             shader: &SHADER,
             entry: "prepare",
+            codecs: &[],
             constants: &[],
             params: Params { count }.words(),
             bindings: &[

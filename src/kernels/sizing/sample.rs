@@ -38,8 +38,9 @@
 use std::ops::Range;
 
 use crate::Result;
+use crate::check;
 use crate::device::{Access, Binding, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
-use crate::kernels::{MAX_TRIPS, check};
+use crate::kernels::MAX_TRIPS;
 
 pub use super::distribution::{Distribution, Profile};
 pub use cpu::{Draws, sample};
@@ -158,22 +159,23 @@ impl Kernel for Sample<'_> {
             |words: &[u32]| gpu.create_filled(Self::NAME, wgpu::BufferUsages::STORAGE, bytemuck::cast_slice(words));
         let words: Vec<u32> =
             batch.order.iter().flat_map(|&k| self.profiles[k].constants(self.entities).words(k as u32)).collect();
-        let profiles = filled(&words);
-        let all_blocks = filled(batch.blocks.as_flattened());
+        let profiles = filled(&words)?;
+        let all_blocks = filled(batch.blocks.as_flattened())?;
         let tiles = tiles(self.entities);
         let count = self.profiles.len() as u64;
         let streams = count.div_ceil(self.profiles_per_stream.into());
         let mut launch = |entry, groups: u64, constants: &[_], blocks: &Range<usize>, draws: Range<u32>| {
             let bindings = SHADER.entry(entry).bindings.iter().map(|(binding, _)| match binding {
-                1 => Binding { arg: "profiles", gpu: Some((gpu, &profiles)) },
-                2 => Binding { arg: "normal_table", gpu: Some((gpu, gpu.normal_table())) },
+                1 => Binding::whole("profiles", gpu, &profiles),
+                2 => Binding::normals(),
                 3 => self.workspace.binding("workspace"),
                 4 => self.out.binding("out"),
-                _ => Binding { arg: "blocks", gpu: Some((gpu, &all_blocks)) },
+                _ => Binding::whole("blocks", gpu, &all_blocks),
             });
             Launch {
                 shader: &SHADER,
                 entry,
+                codecs: &[],
                 constants,
                 params: Params {
                     entities: self.entities,

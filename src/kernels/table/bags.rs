@@ -23,16 +23,16 @@
 
 use std::ops::Range;
 
-use half::f16;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::lookup::{Output, lanes_of_fours, whole_words};
-use super::rows::{Format, HostRows, Place, Rows, Value, prefetch_slice};
 use crate::Result;
+use crate::check;
 use crate::device::{Access, Binding, Buffer, Device, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
 use crate::kernels::row_sums::{ROWS_AT_ONCE, add_rows};
-use crate::kernels::{MAX_TRIPS, TASK_ELEMENTS, check};
+use crate::kernels::{MAX_TRIPS, TASK_ELEMENTS};
+use crate::rows::{Codec, Format, HostRows, PageLaunch, PageParams, Rows, prefetch_slice, with_codec};
 
 use Access::{Read, Write};
 
@@ -69,11 +69,7 @@ pub(crate) static SHADER: Shader = Shader {
 params! {
     #[derive(Default)]
     struct Params {
-        first_row: u32,
-        rows: u32,
-        blocks: u32,
-        shift: u32,
-        alignment: u32,
+        page: PageParams,
         table_rows: u32,
         count: u32,
         dims: u32,
@@ -196,19 +192,12 @@ impl<T: Output> Kernel for LookupBags<'_, T> {
                 (_, Some(winners)) => vec![out, bags_binding, winners.binding("winners")],
                 _ => vec![out, bags_binding],
             };
-            let Place { first: first_row, rows, blocks, shift, alignment } = page.place;
             let first = number * window;
             let last_page = index + 1 == pages.len();
-            Launch {
-                shader: &SHADER,
-                entry,
-                constants: &[("lanes", f64::from(lanes)), page.half()],
+            let launch = PageLaunch {
+                constants: vec![("lanes", f64::from(lanes))],
                 params: Params {
-                    first_row,
-                    rows,
-                    blocks,
-                    shift,
-                    alignment,
+                    page: page.params(),
                     table_rows: self.rows.len(),
                     count: bags,
                     dims: self.dims,
@@ -220,19 +209,16 @@ impl<T: Output> Kernel for LookupBags<'_, T> {
                     ends: u32::from(number + 1 == windows && last_page),
                 }
                 .words(),
-                bindings: &table.into_iter().chain(rest).collect::<Vec<_>>(),
+                bindings: table.into_iter().chain(rest).collect(),
                 groups: u64::from(bags).div_ceil(u64::from(256 / lanes)),
-            }
-            .record(gpu, list)?;
+            };
+            page.launch((gpu, &mut *list), (&SHADER, entry), launch)?;
         }
         Ok(())
     }
 
     fn twin(self) -> Result<()> {
-        match self.rows.layout().format {
-            Format::F32 => self.twin_of::<f32>(),
-            Format::F16 => self.twin_of::<f16>(),
-        }
+        with_codec!(self.rows.layout().format, V => self.twin_of::<V>())
     }
 }
 
@@ -247,6 +233,8 @@ impl<T: Output> LookupBags<'_, T> {
         Launch {
             shader: &SHADER,
             entry: "rounded",
+            // It reads no row, but its shader has a table.
+            codecs: &[Format::F32.source()],
             constants: &[],
             params: Params { count: bags.len() as u32 - 1, dims, ..Params::default() }.words(),
             bindings: &[sums.binding("out"), out.binding("out")],
@@ -255,7 +243,7 @@ impl<T: Output> LookupBags<'_, T> {
         .record(gpu, list)
     }
 
-    fn twin_of<V: Value>(self) -> Result<()> {
+    fn twin_of<V: Codec>(self) -> Result<()> {
         let op = <Self as Kernel>::NAME;
         let table = Bags {
             rows: HostRows::<V>::new(op, "rows", self.rows)?,
@@ -307,7 +295,7 @@ struct Task<'a, V, T> {
     winners: Option<&'a mut [u32]>,
 }
 
-impl<V: Value, T: Output> WithSimd for Task<'_, V, T> {
+impl<V: Codec, T: Output> WithSimd for Task<'_, V, T> {
     type Output = ();
 
     #[inline(always)]
@@ -344,7 +332,7 @@ struct Ahead<'a, V> {
     next: Range<usize>,
 }
 
-impl<'a, V: Value> Ahead<'a, V> {
+impl<'a, V: Codec> Ahead<'a, V> {
     fn new(table: &'a Bags<'a, V>, ids: Range<usize>) -> Self {
         Self { table, found: [(&[], 0.0); 2 * ROWS_AT_ONCE], next: ids }
     }
@@ -374,7 +362,7 @@ impl<'a, V: Value> Ahead<'a, V> {
     }
 }
 
-impl<V: Value> Bags<'_, V> {
+impl<V: Codec> Bags<'_, V> {
     #[inline(always)]
     fn sum<S: Simd>(
         &self,
@@ -385,7 +373,7 @@ impl<V: Value> Bags<'_, V> {
     ) {
         sums.fill(0.0);
         let dims = sums.len();
-        if V::PER_WORD > 1 {
+        if V::FORMAT != Format::F32 {
             for i in bag {
                 self.rows.prefetch(self.ids, i, dims);
                 let row = V::widen(self.rows.row(self.ids[i]), scratch);

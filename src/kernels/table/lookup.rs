@@ -14,10 +14,11 @@
 use half::f16;
 use rayon::prelude::*;
 
-use super::rows::{Format, HostRows, Page, Place, Rows, Value};
 use crate::Result;
-use crate::device::{Access, Binding, Buffer, Dispatches, Element, Entry, Gpu, Kernel, Launch, Shader, params};
-use crate::kernels::{TASK_ELEMENTS, check};
+use crate::check;
+use crate::device::{Access, Binding, Buffer, Dispatches, Element, Entry, Gpu, Kernel, Shader, params};
+use crate::kernels::TASK_ELEMENTS;
+use crate::rows::{Codec, HostRows, Page, PageLaunch, PageParams, Rows, with_codec};
 
 pub(crate) static SHADER: Shader = Shader {
     name: "table/lookup",
@@ -55,11 +56,7 @@ pub(crate) static SHADER: Shader = Shader {
 
 params! {
     struct Params {
-        first_row: u32,
-        rows: u32,
-        blocks: u32,
-        shift: u32,
-        alignment: u32,
+        page: PageParams,
         table_rows: u32,
         count: u32,
         dims: u32,
@@ -80,25 +77,13 @@ impl<'a> Launches<'a> {
     /// `bindings` names the buffers of a page, in the order of the declaration.
     fn record(self, gpu: &Gpu, list: &mut Dispatches, bindings: impl Fn(&'a Page) -> Vec<Binding<'a>>) -> Result<()> {
         let Self { entry, rows, count, dims, lanes, groups } = self;
-        for page in rows.pages() {
-            let Place { first, rows: own, blocks, shift, alignment } = page.place;
-            let table_rows = rows.len();
-            let params = Params { first_row: first, rows: own, blocks, shift, alignment, table_rows, count, dims };
-            Launch {
-                shader: &SHADER,
-                entry,
-                constants: &[
-                    ("lanes", f64::from(lanes)),
-                    ("aligned", f64::from(page.has_aligned_fours())),
-                    page.half(),
-                ],
-                params: params.words(),
-                bindings: &bindings(page),
-                groups,
-            }
-            .record(gpu, list)?;
-        }
-        Ok(())
+        let table_rows = rows.len();
+        rows.launch_pages((gpu, list), (&SHADER, entry), |page| PageLaunch {
+            constants: vec![("lanes", f64::from(lanes)), ("aligned", f64::from(page.has_aligned_fours()))],
+            params: Params { page: page.params(), table_rows, count, dims }.words(),
+            bindings: bindings(page),
+            groups,
+        })
     }
 }
 
@@ -126,14 +111,14 @@ pub trait Output: Element + sealed::Sealed {
     const PER_WORD: u32;
 
     #[doc(hidden)]
-    fn convert<V: Value>(from: &[V], to: &mut [Self]);
+    fn convert<V: Codec>(from: &[V], to: &mut [Self]);
 }
 
 impl Output for f32 {
     const PER_WORD: u32 = 1;
 
     #[inline(always)]
-    fn convert<V: Value>(from: &[V], to: &mut [Self]) {
+    fn convert<V: Codec>(from: &[V], to: &mut [Self]) {
         V::to_f32(from, to);
     }
 }
@@ -142,7 +127,7 @@ impl Output for f16 {
     const PER_WORD: u32 = 2;
 
     #[inline(always)]
-    fn convert<V: Value>(from: &[V], to: &mut [Self]) {
+    fn convert<V: Codec>(from: &[V], to: &mut [Self]) {
         V::to_f16(from, to);
     }
 }
@@ -198,23 +183,19 @@ impl<T: Output> Kernel for Lookup<'_, T> {
             if entry == "rows_by_fours" {
                 // The normal table stands for fours that are not read: it has room for one.
                 let [fours, _] = page.bindings();
-                let normals = Binding { arg: "normals", gpu: Some((gpu, gpu.normal_table())) };
-                bindings.push(if page.has_aligned_fours() { fours } else { normals });
+                bindings.push(if page.has_aligned_fours() { fours } else { Binding::normals() });
             }
             bindings
         })
     }
 
     fn twin(self) -> Result<()> {
-        match self.rows.layout().format {
-            Format::F32 => self.twin_of::<f32>(),
-            Format::F16 => self.twin_of::<f16>(),
-        }
+        with_codec!(self.rows.layout().format, V => self.twin_of::<V>())
     }
 }
 
 impl<T: Output> Lookup<'_, T> {
-    fn twin_of<V: Value>(self) -> Result<()> {
+    fn twin_of<V: Codec>(self) -> Result<()> {
         let op = <Self as Kernel>::NAME;
         let rows = HostRows::<V>::new(op, "rows", self.rows)?;
         let ids = self.ids.host(op, "ids")?;
@@ -236,7 +217,7 @@ impl<T: Output> Lookup<'_, T> {
 
 /// A row into an output that may be shorter, or longer: zeros then.
 #[inline(always)]
-fn put<V: Value, T: Output>(row: &[V], out: &mut [T]) {
+fn put<V: Codec, T: Output>(row: &[V], out: &mut [T]) {
     let (kept, padding) = out.split_at_mut(row.len().min(out.len()));
     T::convert(&row[..kept.len()], kept);
     padding.fill(T::zeroed());
@@ -275,15 +256,12 @@ impl Kernel for LookupSizes<'_> {
     }
 
     fn twin(self) -> Result<()> {
-        match self.rows.layout().format {
-            Format::F32 => self.twin_of::<f32>(),
-            Format::F16 => self.twin_of::<f16>(),
-        }
+        with_codec!(self.rows.layout().format, V => self.twin_of::<V>())
     }
 }
 
 impl LookupSizes<'_> {
-    fn twin_of<V: Value>(self) -> Result<()> {
+    fn twin_of<V: Codec>(self) -> Result<()> {
         let op = <Self as Kernel>::NAME;
         let rows = HostRows::<V>::new(op, "rows", self.rows)?;
         let ids = self.ids.host(op, "ids")?;
@@ -346,15 +324,12 @@ impl<T: Output> Kernel for LookupPacked<'_, T> {
     }
 
     fn twin(self) -> Result<()> {
-        match self.rows.layout().format {
-            Format::F32 => self.twin_of::<f32>(),
-            Format::F16 => self.twin_of::<f16>(),
-        }
+        with_codec!(self.rows.layout().format, V => self.twin_of::<V>())
     }
 }
 
 impl<T: Output> LookupPacked<'_, T> {
-    fn twin_of<V: Value>(self) -> Result<()> {
+    fn twin_of<V: Codec>(self) -> Result<()> {
         let op = <Self as Kernel>::NAME;
         let rows = HostRows::<V>::new(op, "rows", self.rows)?;
         let ids = self.ids.host(op, "ids")?;
@@ -381,7 +356,7 @@ struct Packed<'a> {
 }
 
 /// Halves until a thread's part is left: stretches differ in length, so no chunks of one length would do.
-fn pack<V: Value, T: Output>(rows: &HostRows<'_, V>, packed: Packed<'_>, out: &mut [T]) {
+fn pack<V: Codec, T: Output>(rows: &HostRows<'_, V>, packed: Packed<'_>, out: &mut [T]) {
     let Packed { ids, ends, begin, task } = packed;
     if ids.len() > task {
         let (ids, right_ids) = ids.split_at(ids.len() / 2);

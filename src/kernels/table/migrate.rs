@@ -17,15 +17,14 @@
 
 use std::ops::Range;
 
-use half::f16;
 use pulp::{Arch, NullaryFnOnce};
 
-use super::rows::{Format, HostDirectory, Page, Place, Value};
 use crate::Result;
+use crate::check;
 use crate::device::{Access, Binding, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
-use crate::kernels::check;
 use crate::kernels::table::lookup::lanes;
 use crate::rng::{self, Purpose};
+use crate::rows::{Codec, Format, HostDirectory, Page, PageParams, Place, with_codec};
 
 pub(crate) static SHADER: Shader = Shader {
     name: "table/migrate",
@@ -40,15 +39,8 @@ pub(crate) static SHADER: Shader = Shader {
 
 params! {
     struct Params {
-        first_row: u32,
-        rows: u32,
-        blocks: u32,
-        shift: u32,
-        alignment: u32,
-        from_first: u32,
-        from_rows: u32,
-        from_blocks: u32,
-        from_shift: u32,
+        page: PageParams,
+        from: PageParams,
         begin: u32,
         end: u32,
         one_a_row: u32,
@@ -110,7 +102,7 @@ pub(super) struct Fresh {
 
 impl Fresh {
     /// The dims of a row from `first` on.
-    pub fn write<V: Value>(&self, row: u32, first: u32, dims: &mut [V]) {
+    pub fn write<V: Codec>(&self, row: u32, first: u32, dims: &mut [V]) {
         let mut draws = Draws::new(*self);
         let all = 0..dims.len();
         draws.add(dims, (row, first), all);
@@ -142,7 +134,7 @@ impl Draws {
 
     /// Draws the dims of a row from `first` on to these places, now or later.
     #[inline(always)]
-    fn add<V: Value>(&mut self, values: &mut [V], (row, mut first): (u32, u32), mut places: Range<usize>) {
+    fn add<V: Codec>(&mut self, values: &mut [V], (row, mut first): (u32, u32), mut places: Range<usize>) {
         let Fresh { scale, zero_dims, .. } = self.fresh;
         let zeros =
             if scale == 0.0 { places.len() } else { places.len().min(zero_dims.saturating_sub(first) as usize) };
@@ -166,7 +158,7 @@ impl Draws {
     }
 
     /// Draws what waits. Often a counter has one dim to draw: only those words become normal numbers.
-    fn draw<V: Value>(&mut self, values: &mut [V]) {
+    fn draw<V: Codec>(&mut self, values: &mut [V]) {
         let constant = |word| [word; rng::BLOCKS];
         let counters = [self.rows, self.fours, constant(0), constant(Purpose::Dims as u32)];
         let words = rng::philox_blocks(counters, self.fresh.key);
@@ -243,7 +235,7 @@ impl Kernel for Migrate<'_> {
 
     fn check(&self) -> Result<()> {
         check::dims(Self::NAME, self.widest)?;
-        let kind = |page: &Page| (page.values.format(), page.place.alignment, page.state.len());
+        let kind = |page: &Page| (page.format(), page.place.alignment, page.state.len());
         for page in self.from {
             let words = format!("{:?}", kind(self.to));
             check::domain(Self::NAME, "from", format!("{:?}", kind(page)), kind(page) == kind(self.to), &words)?;
@@ -256,24 +248,14 @@ impl Kernel for Migrate<'_> {
         for array in Array::all(to) {
             let fill = if array == Array::Values { self.fill } else { Fill::Zero };
             let one_a_row = matches!(array, Array::State { one_a_row: true, .. });
-            let half = if array == Array::Values { to.half() } else { ("half", 0.0) };
-            let lanes = if one_a_row { 1 } else { lanes(self.widest >> half.1 as u32) };
+            let format = if array == Array::Values { to.format() } else { Format::F32 };
+            let lanes = if one_a_row { 1 } else { lanes(self.widest / format.per_word()) };
             let Fresh { key, scale, zero_dims } = fill.fresh();
-            let normals = || Binding { arg: "normal table", gpu: Some((gpu, gpu.normal_table())) };
+            let normals = Binding::normals;
             for (source, rows) in sources(self.from, to.place) {
-                let Place { first, rows: all, blocks, shift, alignment } = to.place;
-                let from =
-                    source.map_or(Place { first: 0, rows: 0, blocks: 0, shift: 0, alignment }, |page| page.place);
                 let params = Params {
-                    first_row: first,
-                    rows: all,
-                    blocks,
-                    shift,
-                    alignment,
-                    from_first: from.first,
-                    from_rows: from.rows,
-                    from_blocks: from.blocks,
-                    from_shift: from.shift,
+                    page: to.params(),
+                    from: source.map_or(PageParams::default(), Page::params),
                     begin: rows.start,
                     end: rows.end,
                     one_a_row: one_a_row.into(),
@@ -293,7 +275,8 @@ impl Kernel for Migrate<'_> {
                 Launch {
                     shader: &SHADER,
                     entry: "migrate",
-                    constants: &[("lanes", f64::from(lanes)), half],
+                    codecs: &[format.source(); 2],
+                    constants: &[("lanes", f64::from(lanes))],
                     params: params.words(),
                     bindings: &[from_arena, from_directory, arena, directory, normals()],
                     groups: u64::from(rows.end - rows.start).div_ceil(u64::from(256 / lanes)),
@@ -305,15 +288,12 @@ impl Kernel for Migrate<'_> {
     }
 
     fn twin(self) -> Result<()> {
-        match self.to.values.format() {
-            Format::F32 => self.twin_of::<f32>(),
-            Format::F16 => self.twin_of::<f16>(),
-        }
+        with_codec!(self.to.format(), V => self.twin_of::<V>())
     }
 }
 
 impl Migrate<'_> {
-    fn twin_of<V: Value>(self) -> Result<()> {
+    fn twin_of<V: Codec>(self) -> Result<()> {
         let (op, Self { from, to, fill, .. }) = (<Self as Kernel>::NAME, self);
         let (per_row, sources) = (to.per_row_state(), sources(from, to.place));
         let (directory, values, state) = to.host_mut::<V>(op)?;
@@ -345,7 +325,7 @@ impl Migrate<'_> {
 }
 
 /// All rows of a page from their sources; `old` gives what of a page moves.
-fn move_rows<'a, V: Value>(
+fn move_rows<'a, V: Codec>(
     sources: &[(Option<&'a Page>, Range<u32>)],
     old: impl Fn(&'a Page) -> Result<&'a [V]>,
     (fill, directory): (Fill, &HostDirectory<'_>),
@@ -378,7 +358,7 @@ struct Moves<'a, V> {
 /// written by the next row's.
 const BLOCK: usize = 32;
 
-impl<V: Value> Moves<'_, V> {
+impl<V: Codec> Moves<'_, V> {
     /// Halves the rows until a part is small, in parallel: the directory cuts the values, which begin at element `base`, into disjoint
     /// slices.
     fn move_part(&self, rows: Range<u32>, (base, values): (usize, &mut [V])) {
@@ -404,7 +384,7 @@ struct Part<'a, V> {
     values: &'a mut [V],
 }
 
-impl<V: Value> NullaryFnOnce for Part<'_, V> {
+impl<V: Codec> NullaryFnOnce for Part<'_, V> {
     type Output = ();
 
     #[inline(always)]

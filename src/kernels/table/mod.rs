@@ -5,7 +5,7 @@ pub mod lookup;
 pub mod migrate;
 pub mod optimizer;
 pub mod reset;
-pub mod rows;
+
 pub mod store;
 pub mod update;
 pub mod update_all;

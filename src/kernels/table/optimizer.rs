@@ -34,8 +34,8 @@
 //! Kingma, Ba, ICLR 2015. AdamW: Loshchilov, Hutter, ICLR 2019. The row-wise forms are FBGEMM's exact row-wise Adagrad and
 //! partial row-wise Adam, which hold one second moment a row.
 
-use super::rows::Rows;
-use crate::kernels::check;
+use crate::check;
+use crate::rows::{Rows, StateSize};
 use crate::{Result, rng};
 
 mod step;
@@ -158,33 +158,6 @@ impl Default for UpdateRule {
 impl From<Optimizer> for UpdateRule {
     fn from(optimizer: Optimizer) -> Self {
         Self::new(optimizer)
-    }
-}
-
-/// f32 numbers of state that an optimizer keeps.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct StateSize {
-    /// For each value.
-    pub per_value: u32,
-    /// For each row.
-    pub per_row: u32,
-}
-
-impl StateSize {
-    /// Bytes for a table of this many rows and values.
-    pub fn bytes(&self, rows: u64, values: u64) -> u64 {
-        4 * (u64::from(self.per_value) * values + u64::from(self.per_row) * rows)
-    }
-
-    /// How many.
-    pub fn numbers(&self) -> usize {
-        (self.per_value + self.per_row) as usize
-    }
-
-    /// Lengths of the state's buffers, one for each number: first those of the values, then those of the rows.
-    pub fn lens(&self, rows: usize, values: usize) -> impl ExactSizeIterator<Item = usize> + use<> {
-        let per_value = self.per_value;
-        (0..per_value + self.per_row).map(move |i| if i < per_value { values } else { rows })
     }
 }
 

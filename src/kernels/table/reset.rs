@@ -16,7 +16,7 @@
 //! use scall_gpu::device::{Buffer, Device, Kernel};
 //! use scall_gpu::kernels::table::migrate::Fill;
 //! use scall_gpu::kernels::table::reset::Reset;
-//! use scall_gpu::kernels::table::rows::{Layout, Rows};
+//! use scall_gpu::rows::{Layout, Rows};
 //! # fn main() -> scall_gpu::Result<()> {
 //! let device = Device::cpu();
 //! let mut rows = Rows::zeroed(&device, &[1, 2], Layout::default(), Default::default())?;
@@ -26,15 +26,13 @@
 //! # Ok(()) }
 //! ```
 
-use half::f16;
-
 use super::migrate::{Fill, Fresh};
-use super::rows::{Format, Place, Rows, Value};
 use crate::Result;
+use crate::check;
 use crate::device::{Access, Binding, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
-use crate::kernels::check;
 use crate::kernels::table::lookup::lanes;
 use crate::rng::Purpose;
+use crate::rows::{Codec, Format, PageParams, Rows, with_codec};
 
 pub(crate) static SHADER: Shader = Shader {
     name: "table/reset",
@@ -49,11 +47,7 @@ pub(crate) static SHADER: Shader = Shader {
 
 params! {
     struct Params {
-        first_row: u32,
-        rows: u32,
-        blocks: u32,
-        shift: u32,
-        alignment: u32,
+        page: PageParams,
         count: u32,
         one_a_row: u32,
         key_low: u32,
@@ -89,16 +83,11 @@ impl Kernel for Reset<'_> {
     fn dispatch(self, gpu: &Gpu, list: &mut Dispatches) -> Result<()> {
         let count = self.ids.len() as u32;
         for page in self.rows.pages() {
-            let mut launch = |arena, fill: Fill, one_a_row: bool, half: (&'static str, f64)| {
-                let lanes = if one_a_row { 1 } else { lanes(self.widest >> half.1 as u32) };
+            let mut launch = |arena, fill: Fill, one_a_row: bool, format: Format| {
+                let lanes = if one_a_row { 1 } else { lanes(self.widest / format.per_word()) };
                 let Fresh { key, scale, zero_dims } = fill.fresh();
-                let Place { first, rows, blocks, shift, alignment } = page.place;
                 let params = Params {
-                    first_row: first,
-                    rows,
-                    blocks,
-                    shift,
-                    alignment,
+                    page: page.params(),
                     count,
                     one_a_row: one_a_row.into(),
                     key_low: key[0],
@@ -108,11 +97,12 @@ impl Kernel for Reset<'_> {
                     scale,
                 };
                 let [_, directory] = page.bindings();
-                let normals = Binding { arg: "normal table", gpu: Some((gpu, gpu.normal_table())) };
+                let normals = Binding::normals();
                 Launch {
                     shader: &SHADER,
                     entry: "reset",
-                    constants: &[("lanes", f64::from(lanes)), half],
+                    codecs: &[format.source()],
+                    constants: &[("lanes", f64::from(lanes))],
                     params: params.words(),
                     bindings: &[arena, directory, self.ids.binding("ids"), normals],
                     groups: u64::from(count).div_ceil(u64::from(256 / lanes)),
@@ -120,24 +110,21 @@ impl Kernel for Reset<'_> {
                 .record(gpu, list)
             };
             let [values, _] = page.bindings();
-            launch(values, self.fill, false, page.half())?;
+            launch(values, self.fill, false, page.format())?;
             for (number, state) in page.state.iter().enumerate() {
-                launch(state.binding("rows"), Fill::Zero, number >= page.per_row_state(), ("half", 0.0))?;
+                launch(state.binding("rows"), Fill::Zero, number >= page.per_row_state(), Format::F32)?;
             }
         }
         Ok(())
     }
 
     fn twin(self) -> Result<()> {
-        match self.rows.layout().format {
-            Format::F32 => self.twin_of::<f32>(),
-            Format::F16 => self.twin_of::<f16>(),
-        }
+        with_codec!(self.rows.layout().format, V => self.twin_of::<V>())
     }
 }
 
 impl Reset<'_> {
-    fn twin_of<V: Value>(self) -> Result<()> {
+    fn twin_of<V: Codec>(self) -> Result<()> {
         let op = <Self as Kernel>::NAME;
         let ids = self.ids.host(op, "ids")?;
         let fresh = self.fill.fresh();
@@ -168,8 +155,8 @@ mod tests {
     use crate::Error;
     use crate::device::Device;
     use crate::kernels::table::migrate::tests::fresh;
-    use crate::kernels::table::optimizer::StateSize;
-    use crate::kernels::table::rows::Layout;
+    use crate::rows::Layout;
+    use crate::rows::StateSize;
     use crate::testing::{
         assert_gaps, assert_rejects, assert_same, devices, gpu, layouts, offsets_of, rows_of, signed, stored, upload,
     };

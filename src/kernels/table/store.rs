@@ -9,13 +9,11 @@
 //! # Cost
 //! One dispatch a page; `8 * (sum of min(d, D))` bytes, plus ids and directory.
 
-use half::f16;
-
-use super::rows::{Format, Place, Rows, Value};
 use crate::Result;
-use crate::device::{Access, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
-use crate::kernels::check;
+use crate::check;
+use crate::device::{Access, Buffer, Dispatches, Entry, Gpu, Kernel, Shader, params};
 use crate::kernels::table::lookup::lanes;
+use crate::rows::{Codec, PageLaunch, PageParams, Rows, with_codec};
 
 pub(crate) static SHADER: Shader = Shader {
     name: "table/store",
@@ -30,11 +28,7 @@ pub(crate) static SHADER: Shader = Shader {
 
 params! {
     struct Params {
-        first_row: u32,
-        rows: u32,
-        blocks: u32,
-        shift: u32,
-        alignment: u32,
+        page: PageParams,
         count: u32,
         dims: u32,
     }
@@ -66,33 +60,25 @@ impl Kernel for Store<'_> {
 
     fn dispatch(self, gpu: &Gpu, list: &mut Dispatches) -> Result<()> {
         let (dims, count) = (self.dims, self.ids.len() as u32);
-        for page in self.rows.pages() {
-            let lanes = lanes(dims.div_ceil(page.values.format().per_word()));
-            let Place { first, rows, blocks, shift, alignment } = page.place;
+        let lanes = lanes(dims.div_ceil(self.rows.layout().format.per_word()));
+        self.rows.launch_pages((gpu, list), (&SHADER, "store"), |page| {
             let [arena, directory] = page.bindings();
-            Launch {
-                shader: &SHADER,
-                entry: "store",
-                constants: &[("lanes", f64::from(lanes)), page.half()],
-                params: Params { first_row: first, rows, blocks, shift, alignment, count, dims }.words(),
-                bindings: &[arena, directory, self.ids.binding("ids"), self.values.binding("values")],
+            PageLaunch {
+                constants: vec![("lanes", f64::from(lanes))],
+                params: Params { page: page.params(), count, dims }.words(),
+                bindings: vec![arena, directory, self.ids.binding("ids"), self.values.binding("values")],
                 groups: u64::from(count).div_ceil(u64::from(256 / lanes)),
             }
-            .record(gpu, list)?;
-        }
-        Ok(())
+        })
     }
 
     fn twin(self) -> Result<()> {
-        match self.rows.layout().format {
-            Format::F32 => self.twin_of::<f32>(),
-            Format::F16 => self.twin_of::<f16>(),
-        }
+        with_codec!(self.rows.layout().format, V => self.twin_of::<V>())
     }
 }
 
 impl Store<'_> {
-    fn twin_of<V: Value>(self) -> Result<()> {
+    fn twin_of<V: Codec>(self) -> Result<()> {
         let op = <Self as Kernel>::NAME;
         let (ids, values) = (self.ids.host(op, "ids")?, self.values.host(op, "values")?);
         if self.dims == 0 {
@@ -117,8 +103,8 @@ mod tests {
     use super::*;
     use crate::Error;
     use crate::device::Device;
-    use crate::kernels::table::optimizer::StateSize;
-    use crate::kernels::table::rows::Layout;
+    use crate::rows::Layout;
+    use crate::rows::StateSize;
     use crate::testing::{
         assert_gaps, assert_rejects, assert_same, awkward, devices, layouts, offsets_of, rows_of, signed, stored,
         upload,
@@ -197,6 +183,9 @@ mod tests {
                 ("(1u << (shift - 1u)) - 1u + ((mantissa >> shift) & 1u)", "(1u << (shift - 1u))"),
                 ("(1u << (shift - 1u)) - 1u", "0u"),
                 ("if shift > 24u {", "if shift > 22u {"),
+                // And of the other format of 16 bits.
+                ("0x7fffu + ((bitcast<u32>(value) >> 16u) & 1u)", "0x8000u"),
+                ("min(size, 0x7f7f0000u) + added", "min(size, 0x7f7f0000u)"),
             ],
             parity,
         );

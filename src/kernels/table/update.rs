@@ -24,17 +24,16 @@
 //! rows (and their state) once in each direction; with bags `4 * bags * D` bytes of gradients, once for each id. Row-wise state reads the gradients once more where a lane has more than
 //! one value of a row, and so does clipping. On the CPU all threads share the sort; a hot row is summed by all of them.
 
-use half::f16;
-
-use crate::device::{Access, Binding, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
+use crate::check;
+use crate::device::{Access, Binding, Buffer, Dispatches, Entry, Gpu, Kernel, Shader, params};
+use crate::kernels::MAX_TRIPS;
 use crate::kernels::prim::scan::Region;
 use crate::kernels::prim::sort::{Keys, Sort, bits_below, record_sort};
 use crate::kernels::table::bags::Pooling;
 use crate::kernels::table::lookup::lanes_of_fours;
 use crate::kernels::table::optimizer::Constants;
-use crate::kernels::table::rows::{Format, Page, Place, Rows};
-use crate::kernels::{MAX_TRIPS, check};
 use crate::rng::Purpose;
+use crate::rows::{Page, PageLaunch, PageParams, Rows, with_codec};
 use crate::{Error, Result};
 
 pub use crate::kernels::table::optimizer::{Optimizer, UpdateRule};
@@ -71,11 +70,7 @@ const LONG: &[(u32, Access)] = &[ARENA, DIRECTORY, FIRST_STATE, SECOND_STATE, WO
 
 params! {
     struct Params {
-        first_row: u32,
-        rows: u32,
-        blocks: u32,
-        shift: u32,
-        alignment: u32,
+        page: PageParams,
         table_rows: u32,
         count: u32,
         dims: u32,
@@ -269,12 +264,8 @@ impl Kernel for Update<'_> {
             stepping;
         let sort_base = 2 * count;
         let bags = self.gradients.bags();
-        let params = |place: Place| Params {
-            first_row: place.first,
-            rows: place.rows,
-            blocks: place.blocks,
-            shift: place.shift,
-            alignment: place.alignment,
+        let params = |page: &Page| Params {
+            page: page.params(),
             table_rows,
             count,
             dims,
@@ -308,27 +299,25 @@ impl Kernel for Update<'_> {
             (Pooling::Max, _) => 2.0,
             _ => 1.0,
         });
-        let sizes = |page: &Page, lanes: u32| {
-            [("lanes", f64::from(lanes)), ("chunk", f64::from(chunk)), ("source", source), page.half()]
-        };
+        let sizes = |lanes: u32| [("lanes", f64::from(lanes)), ("chunk", f64::from(chunk)), ("source", source)];
         let keys = Keys::new(count, bits_below(table_rows + 1));
         let region = |base| Region::new("workspace", workspace).at(base);
         let (home, sort_space) = ([region(0), region(count)], region(sort_base));
         // Keys and occurrences are written where the sort begins; it leaves them in front.
         let [keys_at, occurrences_at] = keys.origin(home, sort_space).map(|region| region.base);
-        let mut prepare = |entry, bindings: &[Binding<'_>]| {
+        let mut prepare = |entry, bindings: Vec<Binding<'_>>| {
             let page = &self.rows.pages()[0];
-            let params = Params { keys: keys_at, occurrences: occurrences_at, ..params(page.place) }.words();
-            let (shader, constants, groups) = (&SHADER, &sizes(page, lanes), count.div_ceil(256).into());
-            Launch { shader, entry, constants, params, bindings, groups }.record(gpu, list)
+            let params = Params { keys: keys_at, occurrences: occurrences_at, ..params(page) }.words();
+            let (constants, groups) = (sizes(lanes).to_vec(), count.div_ceil(256).into());
+            page.launch((gpu, &mut *list), (&SHADER, entry), PageLaunch { constants, params, bindings, groups })
         };
         let ids = self.ids.binding("ids");
         match bags {
-            None => prepare("prepare", &[ids, space()])?,
+            None => prepare("prepare", vec![ids, space()])?,
             Some(of) => {
                 // Unread where there are none; the gradients have the right type.
                 let weights = of.weights.unwrap_or(of.gradients).binding("weights");
-                prepare("prepare_bags", &[ids, space(), of.bags.binding("bags"), weights])?;
+                prepare("prepare_bags", vec![ids, space(), of.bags.binding("bags"), weights])?;
             }
         }
         record_sort(gpu, list, home, sort_space, keys)?;
@@ -336,30 +325,27 @@ impl Kernel for Update<'_> {
             if stepping.by_row() { ["short_runs_by_row", "long_runs_by_row"] } else { ["short_runs", "long_runs"] };
         let chunks = count.div_ceil(chunk);
         for page in self.rows.pages() {
-            let mut launch = |entry, constants: &[_], bindings: &[Binding<'_>], groups: u32| {
-                let params = params(page.place).words();
-                Launch { shader: &SHADER, entry, constants, params, bindings, groups: groups.into() }.record(gpu, list)
+            let mut launch = |entry, constants: Vec<_>, bindings: Vec<Binding<'_>>, groups: u32| {
+                let (params, groups) = (params(page).words(), groups.into());
+                page.launch((gpu, &mut *list), (&SHADER, entry), PageLaunch { constants, params, bindings, groups })
             };
             let rows = || {
                 let state = [0, 1].map(|number| page.state_binding(number));
                 page.bindings().into_iter().chain(state)
             };
-            let bindings: Vec<_> = rows().chain([gradients(), space(), winners()]).collect();
-            launch(short, &stepping.overrides(sizes(page, lanes)), &bindings, count.div_ceil(TILE))?;
+            let bindings = rows().chain([gradients(), space(), winners()]).collect();
+            launch(short, stepping.overrides(sizes(lanes)), bindings, count.div_ceil(TILE))?;
             let [_, directory] = page.bindings();
-            let bindings = [directory, gradients(), space(), winners()];
-            launch("partial_sums", &sizes(page, lanes), &bindings, chunks.div_ceil(256 / lanes))?;
-            let bindings: Vec<_> = rows().chain([space()]).collect();
-            launch(long, &stepping.overrides(sizes(page, LONG_LANES)), &bindings, chunks.div_ceil(256 / LONG_LANES))?;
+            let bindings = vec![directory, gradients(), space(), winners()];
+            launch("partial_sums", sizes(lanes).to_vec(), bindings, chunks.div_ceil(256 / lanes))?;
+            let bindings = rows().chain([space()]).collect();
+            launch(long, stepping.overrides(sizes(LONG_LANES)), bindings, chunks.div_ceil(256 / LONG_LANES))?;
         }
         Ok(())
     }
 
     fn twin(self) -> Result<()> {
-        match self.rows.layout().format {
-            Format::F32 => cpu::update::<f32>(self),
-            Format::F16 => cpu::update::<f16>(self),
-        }
+        with_codec!(self.rows.layout().format, V => cpu::update::<V>(self))
     }
 }
 

@@ -12,15 +12,13 @@
 //! One dispatch a page. Moves `4 * (sum of min(d, D))` bytes of gradients once (once more for row-wise state, and once more for
 //! clipping) and the rows and their state once in each direction.
 
-use half::f16;
-
 use crate::Result;
-use crate::device::{Access, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
-use crate::kernels::check;
+use crate::check;
+use crate::device::{Access, Buffer, Dispatches, Entry, Gpu, Kernel, Shader, params};
 use crate::kernels::table::optimizer::{Constants, RowsMut, Run, UpdateRule};
-use crate::kernels::table::rows::{Format, Place, Rows, Value};
 use crate::kernels::table::update::lanes_of;
 use crate::rng::Purpose;
+use crate::rows::{Codec, PageLaunch, PageParams, Rows, with_codec};
 
 pub(crate) static SHADER: Shader = Shader {
     name: "table/update_all",
@@ -37,11 +35,7 @@ const BINDINGS: &[(u32, Access)] =
 
 params! {
     struct Params {
-        first_row: u32,
-        rows: u32,
-        blocks: u32,
-        shift: u32,
-        alignment: u32,
+        page: PageParams,
         dims: u32,
         step: u32,
         purpose: u32,
@@ -92,14 +86,10 @@ impl Kernel for UpdateAll<'_> {
         let stepping = self.rule.constants(self.step, self.seed);
         let Constants { learning_rate, epsilon, beta1, beta2, correction, weight_decay, max_norm, step, key, .. } =
             stepping;
-        for page in self.rows.pages() {
-            let Place { first, rows, blocks, shift, alignment } = page.place;
+        let entry = if stepping.by_row() { "by_row" } else { "element_wise" };
+        self.rows.launch_pages((gpu, list), (&SHADER, entry), |page| {
             let params = Params {
-                first_row: first,
-                rows,
-                blocks,
-                shift,
-                alignment,
+                page: page.params(),
                 dims,
                 step,
                 purpose: Purpose::Rounding as u32,
@@ -115,29 +105,22 @@ impl Kernel for UpdateAll<'_> {
             };
             let [arena, directory] = page.bindings();
             let [first_state, second_state] = [0, 1].map(|number| page.state_binding(number));
-            Launch {
-                shader: &SHADER,
-                entry: if stepping.by_row() { "by_row" } else { "element_wise" },
-                constants: &stepping.overrides([("lanes", f64::from(lanes)), page.half()]),
+            PageLaunch {
+                constants: stepping.overrides([("lanes", f64::from(lanes))]),
                 params: params.words(),
-                bindings: &[arena, directory, first_state, second_state, self.gradients.binding("gradients")],
-                groups: u64::from(rows).div_ceil(u64::from(256 / lanes)),
+                bindings: vec![arena, directory, first_state, second_state, self.gradients.binding("gradients")],
+                groups: u64::from(page.rows()).div_ceil(u64::from(256 / lanes)),
             }
-            .record(gpu, list)?;
-        }
-        Ok(())
+        })
     }
 
     fn twin(self) -> Result<()> {
-        match self.rows.layout().format {
-            Format::F32 => self.twin_of::<f32>(),
-            Format::F16 => self.twin_of::<f16>(),
-        }
+        with_codec!(self.rows.layout().format, V => self.twin_of::<V>())
     }
 }
 
 impl UpdateAll<'_> {
-    fn twin_of<V: Value>(self) -> Result<()> {
+    fn twin_of<V: Codec>(self) -> Result<()> {
         let op = <Self as Kernel>::NAME;
         let all = All {
             gradients: self.gradients.host(op, "gradients")?,
@@ -163,7 +146,7 @@ struct All<'a> {
 
 impl All<'_> {
     /// Halves the rows until a part is small, in parallel.
-    fn step<V: Value>(&self, mut rows: RowsMut<'_, V>, range: std::ops::Range<u32>) {
+    fn step<V: Codec>(&self, mut rows: RowsMut<'_, V>, range: std::ops::Range<u32>) {
         if rows.values() + range.len() > 32 * 1024 && range.len() > 1 {
             let middle = range.start + (range.end - range.start) / 2;
             let (low, high) = rows.split_at(middle);

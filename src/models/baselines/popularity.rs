@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::{Baseline, Past, better, sorted};
 use crate::Result;
-use crate::kernels::check;
+use crate::check;
 use crate::models::{RankRequest, Rankings};
 use crate::stream::{Interactions, decayed_counts};
 

@@ -6,12 +6,12 @@ use super::Normalisation;
 use super::model::{GraphModel, Propagation, build};
 use super::propagation::{Graph, Layers};
 use crate::Result;
+use crate::check;
 use crate::device::{Buffer, Commands, Device};
-use crate::kernels::check;
 use crate::kernels::rank::bpr::UserRows;
-use crate::kernels::table::rows::Rows;
 use crate::kernels::table::update::Optimizer;
 use crate::models::{Embeddings, Sampling, TrainingOptions};
+use crate::rows::Rows;
 use crate::stream::UserItems;
 use crate::table::Account;
 

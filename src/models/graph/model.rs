@@ -8,12 +8,12 @@ use super::propagation::{Graph, Layers};
 use crate::Result;
 use crate::device::{Buffer, Commands, Device};
 use crate::kernels::rank::bpr::{Bpr, UserRows};
-use crate::kernels::table::rows::Rows;
 use crate::models::training::{Batch, Clock, Scatter, Trainer, run_steps};
 use crate::models::{
     DEFAULT_WORKING_BYTES, Embeddings, ItemBias, RankCandidates, RankRequest, Rankings, Recommender, TrainingData,
     TrainingOptions, TrainingSet,
 };
+use crate::rows::Rows;
 use crate::stream::UserItems;
 use crate::table::Account;
 

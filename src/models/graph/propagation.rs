@@ -4,8 +4,8 @@ use crate::Result;
 use crate::device::{Buffer, Commands, Device};
 use crate::kernels::graph::spmm::{Accumulate, Operand, Spmm};
 use crate::kernels::table::lookup::Lookup;
-use crate::kernels::table::rows::Rows;
 use crate::models::{Bipartite, Embeddings, Normalisation};
+use crate::rows::Rows;
 use crate::stream::UserItems;
 use crate::table::RaggedTable;
 

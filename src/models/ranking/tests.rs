@@ -1,6 +1,6 @@
 use super::*;
-use crate::kernels::table::optimizer::StateSize;
-use crate::kernels::table::rows::Layout;
+use crate::rows::Layout;
+use crate::rows::StateSize;
 use crate::testing::{devices, layouts, rows_of, signed};
 
 /// Ragged tables of small integers, so that every score is exact and many are tied.

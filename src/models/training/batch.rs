@@ -3,8 +3,8 @@
 use crate::device::{Buffer, Commands, Device, Kernel};
 use crate::kernels::prim::reduce::{Operator, Reduce};
 use crate::kernels::rank::bpr::{Bpr, UserRows};
-use crate::kernels::table::rows::Rows;
 use crate::kernels::table::update::{Optimizer, Update};
+use crate::rows::Rows;
 use crate::{Error, Result};
 
 /// Largest batch: its buffers are dense, three rows a triple.

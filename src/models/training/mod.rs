@@ -5,10 +5,10 @@ mod rate;
 
 use super::{Embeddings, EmbeddingsOptions, ItemBias, Sampling, TrainingData, TrainingSet};
 use crate::Result;
+use crate::check;
 use crate::device::{Buffer, Commands, Device};
-use crate::kernels::check;
-use crate::kernels::table::rows::Layout;
 use crate::kernels::table::update::UpdateRule;
+use crate::rows::Layout;
 use crate::table::Account;
 
 pub(super) use batch::{Batch, MAX_BATCH, Scatter, run_steps};

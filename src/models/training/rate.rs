@@ -1,7 +1,7 @@
 //! Learning rates that move over the steps of a segment.
 
 use crate::Result;
-use crate::kernels::check;
+use crate::check;
 
 /// How a learning rate moves over the steps of a segment. It begins again with the next.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

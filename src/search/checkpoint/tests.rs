@@ -42,6 +42,27 @@ fn a_loaded_agent_goes_on_bit_for_bit() {
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "nothing is left beside it");
 }
 
+/// Two threads, one path: after each save there is a whole file, one of theirs.
+#[test]
+fn two_threads_save_to_one_path() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("agent.safetensors");
+    let agents = [agent(0), agent(9)];
+    let bytes = agents.each_ref().map(Agent::to_bytes);
+    std::thread::scope(|scope| {
+        for own in agents {
+            let (bytes, file) = (&bytes, &file);
+            scope.spawn(move || {
+                for _ in 0..100 {
+                    own.save(file).unwrap();
+                    assert!(bytes.contains(&Agent::load(file, STATE).unwrap().to_bytes()));
+                }
+            });
+        }
+    });
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "nothing is left next to it");
+}
+
 #[test]
 fn another_layout_is_refused() {
     let error = Agent::from_bytes(&agent(3).to_bytes(), 5).unwrap_err().to_string();

@@ -9,7 +9,7 @@ use super::super::row_map::Parts;
 use super::super::{RaggedTable, RowMapOptions, TableOptions};
 use super::stretch::Reader;
 use crate::kernels::table::optimizer::{Optimizer, UpdateRule};
-use crate::kernels::table::rows::{Format, Layout};
+use crate::rows::{Format, Layout};
 use crate::{Error, Result};
 
 const FORMAT: &str = "scall-gpu table";
@@ -66,15 +66,17 @@ pub(super) fn bytes(table: &RaggedTable, ids: Option<&Parts<(&[u64], &[f64])>>) 
     let (rows, values) = (table.rows() as usize, table.len() as usize);
     let state = options.rule.optimizer.state_size().lens(rows, values).enumerate();
     let state = state.map(|(number, len)| (format!("state.{number}"), "F32", len, 4));
-    // Readers want every number at a multiple of its width: behind an odd number of f16 no words can come.
-    if options.layout.format == Format::F16 {
-        tensors.extend(state);
-        tensors.push(("values".to_owned(), "F16", values, 2));
-        tensors.push(("checksum".to_owned(), "U16", 4, 2));
-    } else {
-        tensors.push(("values".to_owned(), "F32", values, 4));
+    let format = options.layout.format;
+    let values = ("values".to_owned(), format.dtype(), values, format.bytes() as usize);
+    // Readers want every number at a multiple of its width: after an odd number of halves of words no words can come.
+    if format.per_word() == 1 {
+        tensors.push(values);
         tensors.extend(state);
         tensors.push(("checksum".to_owned(), "U32", 2, 4));
+    } else {
+        tensors.extend(state);
+        tensors.push(values);
+        tensors.push(("checksum".to_owned(), "U16", 4, 2));
     }
 
     // No text here needs an escape. Written by hand, since the crate's maps have no order: equal tables give equal bytes.
@@ -112,8 +114,7 @@ impl Header {
             return Err(reader.bad("metadata `init_std` finite and not negative", &options.init_std.to_string()));
         }
         let offsets = fields.len("offsets", Dtype::U32)?;
-        let dtype = if options.layout.format == Format::F16 { Dtype::F16 } else { Dtype::F32 };
-        let values = fields.len("values", dtype)?;
+        let values = fields.values(options.layout.format)?;
         for (name, len) in [("offsets", offsets), ("values", values)] {
             if len > u32::MAX as usize {
                 return Err(reader.bad(&format!("`{name}` of less than 2^32 numbers"), &len.to_string()));
@@ -284,10 +285,21 @@ impl Fields<'_> {
 
     /// What values are stored as: what they are in the file.
     fn format(&self) -> Result<Format> {
-        match self.json.info("values").map(|info| info.dtype) {
-            Some(Dtype::F32) => Ok(Format::F32),
-            Some(Dtype::F16) => Ok(Format::F16),
-            _ => Err(self.reader.bad("`values` as F32 or F16 of one dimension", &self.shape("values"))),
+        let dtype = self.json.info("values").map(|info| info.dtype.to_string());
+        let known = Format::ALL.iter().copied().find(|format| Some(format.dtype()) == dtype.as_deref());
+        known.ok_or_else(|| {
+            let names: Vec<_> = Format::ALL.iter().map(|format| format.dtype()).collect();
+            self.reader.bad(&format!("`values` as {} of one dimension", names.join(" or ")), &self.shape("values"))
+        })
+    }
+
+    /// How many values of a format there are.
+    fn values(&self, format: Format) -> Result<usize> {
+        match self.json.info("values") {
+            Some(info) if info.shape.len() == 1 => Ok(info.shape[0]),
+            _ => {
+                Err(self.reader.bad(&format!("`values` as {} of one dimension", format.dtype()), &self.shape("values")))
+            }
         }
     }
 

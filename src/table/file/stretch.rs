@@ -1,9 +1,10 @@
 //! Numbers to and from files, a piece at a time, with a checksum of all of them.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::Read;
 use std::path::Path;
 
+use crate::file::atomic::Pending;
 use crate::{Error, Result};
 
 /// Bytes that are on their way at once: a multiple of every number's.
@@ -34,28 +35,28 @@ impl Checksum {
 }
 
 /// A file that is being written.
-pub(super) struct Writer {
-    file: File,
+pub(super) struct Writer<'a> {
+    file: &'a mut Pending,
     sum: Checksum,
     piece: Vec<u8>,
 }
 
-impl Writer {
-    pub fn new(file: File) -> Self {
+impl<'a> Writer<'a> {
+    pub fn new(file: &'a mut Pending) -> Self {
         Self { file, sum: Checksum::new(), piece: vec![0; PIECE] }
     }
 
-    pub fn bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
+    pub fn bytes(&mut self, bytes: &[u8]) -> Result<()> {
         self.sum.add(bytes);
-        self.file.write_all(bytes)
+        self.file.put(bytes)
     }
 
-    pub fn numbers<T: Copy, const N: usize>(&mut self, numbers: &[T], bytes: fn(T) -> [u8; N]) -> io::Result<()> {
+    pub fn numbers<T: Copy, const N: usize>(&mut self, numbers: &[T], bytes: fn(T) -> [u8; N]) -> Result<()> {
         for numbers in numbers.chunks(PIECE / N) {
             let piece = &mut self.piece[..numbers.len() * N];
             piece.as_chunks_mut().0.iter_mut().zip(numbers).for_each(|(to, &number)| *to = bytes(number));
             self.sum.add(piece);
-            self.file.write_all(piece)?;
+            self.file.put(piece)?;
         }
         Ok(())
     }
@@ -63,11 +64,6 @@ impl Writer {
     /// Of all that was written.
     pub fn checksum(&self) -> [u32; 2] {
         self.sum.words()
-    }
-
-    /// Waits until it is on the disk: a rename may otherwise be there before the contents.
-    pub fn finish(self) -> io::Result<()> {
-        self.file.sync_all()
     }
 }
 

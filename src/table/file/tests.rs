@@ -1,6 +1,7 @@
 //! Files as they are written, damaged, and edited.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::PathBuf;
 
 use proptest::collection::vec;
@@ -11,8 +12,9 @@ use tempfile::TempDir;
 
 use super::super::{Counts, RowMapOptions, TableOptions};
 use super::*;
+use crate::Error;
 use crate::kernels::table::optimizer::{Optimizer, UpdateRule};
-use crate::kernels::table::rows::Layout;
+use crate::rows::{Format, Layout};
 use crate::testing::{assert_same, devices, layouts, signed, upload};
 
 const SGD: UpdateRule = UpdateRule::new(Optimizer::Sgd { learning_rate: 0.1 });
@@ -316,11 +318,14 @@ fn other_contents_are_refused() {
     let text = |m: &mut Texts, name: &str, value: &str| drop(m.insert(name.into(), value.into()));
     type Edit<'a> = &'a dyn Fn(&mut Tensors, &mut Texts);
     let cases: [(Edit<'_>, &str); 32] = [
-        (&|t, _| drop(t.remove("values")), "`values` as F32 or F16 of one dimension, found none"),
+        (&|t, _| drop(t.remove("values")), "`values` as F32 or F16 or BF16 of one dimension, found none"),
         (&|t, _| drop(t.remove("state.0")), "`state.0` as F32 [7], found none"),
         (&|t, _| drop(t.remove("ids")), "`ids` as U64 of one dimension, found none"),
         (&|t, _| drop(t.remove("ids.score")), "`ids.score` as F64 [3], found none"),
-        (&|t, _| t.get_mut("values").unwrap().0 = Dtype::U32, "`values` as F32 or F16 of one dimension, found U32 [7]"),
+        (
+            &|t, _| t.get_mut("values").unwrap().0 = Dtype::U32,
+            "`values` as F32 or F16 or BF16 of one dimension, found U32 [7]",
+        ),
         (&|t, _| t.get_mut("values").unwrap().1 = vec![1, 7], "`values` as F32 of one dimension, found F32 [1, 7]"),
         (&|t, _| cut(t, "values", 6, 4), "`state.0` as F32 [6], found F32 [7]"),
         (&|t, _| cut(t, "offsets", 0, 4), "`offsets` of one number more than there are rows, found none"),
@@ -390,7 +395,7 @@ fn every_tensor_lies_at_a_multiple_of_its_width() {
 fn pages_do_not_show_in_a_file() {
     let scratch = Scratch::new();
     for device in devices() {
-        for format in [Format::F32, Format::F16] {
+        for &format in Format::ALL {
             let save = |page_bytes| {
                 let layout = Layout { format, aligned: true, page_bytes };
                 let table = laid_out(layout, &device, rules()[6], &[3, 0, 4, 16, 7, 9, 1, 0]);
@@ -416,4 +421,26 @@ fn files_are_named() {
     fs::create_dir_all(scratch.file().join("full")).unwrap();
     assert!(matches!(table(&device, SGD, &[1]).save(&scratch.file()), Err(Error::Io { .. })));
     assert_eq!(fs::read_dir(scratch.0.path()).unwrap().count(), 1);
+}
+
+/// Two threads, one path: after each save there is a whole file, one of theirs.
+#[test]
+fn two_threads_save_to_one_path() {
+    let scratch = Scratch::new();
+    let (device, account) = (Device::cpu(), Account::unlimited());
+    let tables = [&[3u32, 0, 700, 4][..], &[9; 1000]].map(|sizes| table(&device, ADAM, sizes));
+    std::thread::scope(|scope| {
+        for own in &tables {
+            let (device, account, tables, file) = (&device, &account, &tables, scratch.file());
+            scope.spawn(move || {
+                for _ in 0..75 {
+                    own.save(&file).unwrap();
+                    let loaded = RaggedTable::load(device, account, &file).unwrap();
+                    let saved = tables.iter().find(|table| table.rows() == loaded.rows()).unwrap();
+                    assert_equal(&loaded, saved);
+                }
+            });
+        }
+    });
+    assert_eq!(fs::read_dir(scratch.0.path()).unwrap().count(), 1, "nothing is left next to it");
 }

@@ -2,8 +2,8 @@
 
 use super::RaggedTable;
 use crate::Result;
+use crate::check;
 use crate::device::{Buffer, Kernel};
-use crate::kernels::check;
 use crate::kernels::table::bags::{LookupBags, Pooling};
 use crate::kernels::table::lookup::{Lookup, LookupPacked};
 use crate::table::Offsets;

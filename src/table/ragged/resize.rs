@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use super::RaggedTable;
 use crate::device::{Device, Kernel};
 use crate::kernels::table::migrate::{Fill, Migrate};
-use crate::kernels::table::rows::{Directory, Page, Rows};
+use crate::rows::{Directory, Page, Rows};
 use crate::table::ResizePlan;
 use crate::table::plan::Fingerprint;
 use crate::{Error, Result};

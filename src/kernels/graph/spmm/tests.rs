@@ -1,8 +1,8 @@
 use super::*;
 use crate::Error;
 use crate::device::Device;
-use crate::kernels::table::optimizer::StateSize;
-use crate::kernels::table::rows::Layout;
+use crate::rows::Layout;
+use crate::rows::StateSize;
 use crate::testing::{
     assert_close, assert_gaps, assert_rejects, assert_same, devices, gpu, layouts, offsets_of, poisoned, rows_of,
     signed, stored, upload,
@@ -279,16 +279,16 @@ fn mutants_are_rejected() {
     assert_rejects(
         SHADER.name,
         &[
-            ("if at >= params.x_rows {", "if at + 1u >= params.x_rows {"),
-            ("before = x_end(at - 1u);", "before = 0u;"),
+            ("id - params.x_first_row < params.x_rows", "id - params.x_first_row + 1u < params.x_rows"),
+            ("before = x_end_of(row - 1u);", "before = 0u;"),
             ("return Row(row.start + left_out,", "return Row(row.start,"),
             ("+ params.dims) + params.x_first, params.dims);", "+ params.dims), params.dims);"),
             ("+ params.dims) + params.y_first + j;", "+ params.dims) + j;"),
-            ("let at = column - params.x_row;", "let at = column;"),
+            ("let at = column - params.x_first_row;", "let at = column;"),
             ("return output[place_of(row, j)];", "return 0.0;"),
             ("before = partial_of(place, team.first);", "before = vec4<f32>(0.0);"),
             ("j < params.dims && params.begins == 0u", "j < params.dims"),
-            ("x[at >> half]", "x[at]"),
+            ("x_arena[x_word_of(at)]", "x_arena[at]"),
             ("e < end; e++", "e + 1u < end; e++"),
             ("if end - begin <= params.chunk {", "if end - begin < params.chunk {"),
             ("if row_offsets[middle + 1u] <= position {", "if row_offsets[middle + 1u] < position {"),

@@ -1,8 +1,8 @@
 use super::*;
 use crate::Error;
 use crate::device::Device;
-use crate::kernels::table::optimizer::StateSize;
-use crate::kernels::table::rows::Layout;
+use crate::rows::Layout;
+use crate::rows::StateSize;
 use crate::testing::{
     assert_close, assert_gaps, assert_rejects, assert_same, devices, gpu, layouts, offsets_of, poisoned, rows_of,
     signed, stored, upload,
@@ -421,29 +421,29 @@ fn mutants_are_rejected() {
             ("select(1.0, e, x >= 0.0)", "select(e, 1.0, x >= 0.0)"),
             ("+ (positive.bias - negative.bias)", ""),
             ("if params.learned == 0u {", "if params.learned == 2u {"),
-            ("size - 1u, 0.0, false);", "size - 1u, 0.0, true);"),
+            ("size - 1u), 0.0, false);", "size - 1u), 0.0, true);"),
             ("+ excluded;", ";"),
             ("- weight * e_p) * (e_p", ") * (e_p"),
             ("select(decay, 0.0, params.dense == 1u)", "decay"),
-            ("if j < item.size {", "if j <= item.size {"),
+            ("if j < item.row.size {", "if j <= item.row.size {"),
             ("(params.count + b) * params.item_dims", "b * params.item_dims"),
             ("let decay_bias = 2.0 * params.l2_bias", "let decay_bias = 2.0 * params.l2"),
             ("&& negative_id < params.items", ""),
             // Of rows that are found by a directory, and of those that are gathered.
-            ("before = user_end(id - 1u);", "before = 0u;"),
-            ("before = item_end(id - 1u);", "before = 0u;"),
-            ("item_arena[at >> item_half]", "item_arena[at]"),
-            ("user_arena[at >> user_half]", "user_arena[at]"),
+            ("before = user_end_of(row - 1u);", "before = 0u;"),
+            ("before = item_end_of(row - 1u);", "before = 0u;"),
+            ("item_arena[item_word_of(at)]", "item_arena[at]"),
+            ("user_arena[user_word_of(at)]", "user_arena[at]"),
             (
                 "(at - params.count) * params.item_dims, item_directory[at]",
                 "(at - params.count) * params.item_dims, params.item_dims",
             ),
             ("Row(params.user_values + at * params.user_dims", "Row(params.user_values + (at / 2u) * params.user_dims"),
-            ("let row_of_page = triples[at] - params.first_row;", "let row_of_page = triples[at];"),
+            ("let row = user_row(triples[at] - params.user_first_row, at);", "let row = user_row(triples[at], at);"),
             ("let at = params.first + occurrence;", "let at = occurrence;"),
             ("workspace[at] = row.size;", "workspace[at] = params.user_dims;"),
             (
-                "if j < negative.size {\n                of_negative",
+                "if j < negative.row.size {\n                of_negative",
                 "if j < params.item_dims {\n                of_negative",
             ),
         ],

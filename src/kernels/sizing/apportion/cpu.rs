@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::infeasible;
-use crate::kernels::check;
+use crate::check;
 use crate::{Error, Result};
 
 const NAME: &str = "sizing/apportion";

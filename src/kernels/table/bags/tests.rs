@@ -2,8 +2,8 @@ use half::f16;
 
 use super::*;
 use crate::device::Device;
-use crate::kernels::table::optimizer::StateSize;
-use crate::kernels::table::rows::Layout;
+use crate::rows::Layout;
+use crate::rows::StateSize;
 use crate::testing::{
     assert_close, assert_gaps, assert_rejects, assert_same, devices, gpu, layouts, offsets_of, poisoned, rows_of,
     signed, stored, upload,
@@ -155,8 +155,8 @@ fn lengths() -> Vec<Vec<u32>> {
 }
 
 /// Layouts with rows of up to 18 values, several of them to a page.
-fn all_layouts() -> [Layout; 6] {
-    layouts(64)
+fn all_layouts() -> Vec<Layout> {
+    layouts(64).to_vec()
 }
 
 fn pooled_parity(device: &Device) {

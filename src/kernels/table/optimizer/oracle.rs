@@ -4,7 +4,7 @@ use half::f16;
 
 use super::*;
 use crate::device::{Buffer, Device};
-use crate::kernels::table::rows::{Format, Layout, Value, Values};
+use crate::rows::{Codec, Format, Layout, Values, with_codec};
 use crate::testing::{assert_close, assert_gaps, assert_same, rows_of, signed, stored};
 
 pub(in crate::kernels::table) const SGD: Optimizer = Optimizer::Sgd { learning_rate: 0.5 };
@@ -123,17 +123,15 @@ pub(in crate::kernels::table) fn directories(rows: &Rows) -> Vec<u32> {
     rows.pages().iter().flat_map(|page| page.directory().read().unwrap()).collect()
 }
 
-/// The largest f16 that is not above one number, and the smallest that is not below another.
-fn around(low: f64, high: f64) -> [f32; 2] {
-    let next = |value: f16, up: bool| match (value.to_f32() == 0.0, value.is_sign_positive() == up) {
-        (true, _) => f16::from_bits(1 | u16::from(!up) << 15),
-        (false, true) => f16::from_bits(value.to_bits() + 1),
-        (false, false) => f16::from_bits(value.to_bits() - 1),
-    };
-    let [below, above] = [low, high].map(f16::from_f64);
-    let below = if below.to_f64() > low { next(below, false) } else { below };
-    let above = if above.to_f64() < high { next(above, true) } else { above };
-    [below, above].map(f16::to_f32)
+/// The largest number of a codec that is not above one number, and the smallest that is not below another.
+fn around<V: Codec>(low: f64, high: f64) -> [f32; 2] {
+    // With no noise a value is rounded towards zero, with all of it away from zero.
+    let both = |value: f32| [0, 0xFFFF].map(|noise| V::dithered(value, noise).decode());
+    let (below, above) = (low as f32, high as f32);
+    let below = if f64::from(below) > low { below.next_down() } else { below };
+    let above = if f64::from(above) < high { above.next_up() } else { above };
+    let ([a, b], [c, d]) = (both(below), both(above));
+    [a.min(b), c.max(d)]
 }
 
 #[test]
@@ -148,10 +146,10 @@ fn neighbours_of_numbers_among_f16() {
         (2.9 * unit, 2.0 * unit, 3.0 * unit),
         (2049.0, 2048.0, 2050.0),
     ] {
-        assert_eq!(around(number, number), [low as f32, high as f32], "{number}");
-        assert_eq!(around(-number, -number), [-high as f32, -low as f32], "-{number}");
+        assert_eq!(around::<f16>(number, number), [low as f32, high as f32], "{number}");
+        assert_eq!(around::<f16>(-number, -number), [-high as f32, -low as f32], "-{number}");
     }
-    assert_eq!(around(0.999, 2049.0), [0.998_535_16, 2050.0]);
+    assert_eq!(around::<f16>(0.999, 2049.0), [0.998_535_16, 2050.0]);
 }
 
 /// A row's gradient and its error bound; without a gradient, nothing of the row may move.
@@ -160,7 +158,7 @@ pub(in crate::kernels::table) struct Gradient {
     pub errors: Vec<f64>,
 }
 
-/// Compares every row; what has no gradient must be equal bit for bit. Values of f16 are one of the two next to what f32 may give.
+/// Compares every row; what has no gradient must be equal bit for bit. Values that are not f32 are one of the two next to what f32 may give.
 pub(in crate::kernels::table) fn check(
     what: &str,
     (rule, step, format): (UpdateRule, u32, Format),
@@ -312,14 +310,13 @@ fn check_row(
         let want = kept - delta;
         let tolerance = slack + 4.0 * EPS * (w.abs() + want.abs());
         let got = after.arena[at];
-        match format {
-            Format::F32 => close(&what, got, want, tolerance),
-            Format::F16 => {
-                let [low, high] = around(want - tolerance, want + tolerance);
-                let one_of_them = low <= got && got <= high;
-                assert!(one_of_them, "mismatch: {what}: {got}, expected {low} or {high} for {want}");
-            }
+        if format.is_f32() {
+            close(&what, got, want, tolerance);
+            continue;
         }
+        let [low, high] = with_codec!(format, V => around::<V>(want - tolerance, want + tolerance));
+        let one_of_them = low <= got && got <= high;
+        assert!(one_of_them, "mismatch: {what}: {got}, expected {low} or {high} for {want}");
     }
 }
 
@@ -330,7 +327,7 @@ fn step_row(
     (weights, gradient): (&[f32], &[f32]),
     state: &[&[f32]],
 ) -> (Vec<f32>, Vec<Vec<f32>>) {
-    fn step<V: Value>(rows: &mut Rows, constants: &Constants, gradient: &[f32]) {
+    fn step<V: Codec>(rows: &mut Rows, constants: &Constants, gradient: &[f32]) {
         let [page] = &mut RowsMut::<V>::pages("test", rows).unwrap()[..] else { panic!("one page") };
         page.step(constants, Run { row: 0, gradient, lanes: 1 });
     }
@@ -339,21 +336,16 @@ fn step_row(
     let layout = Layout { format, ..Layout::default() };
     let mut rows = before.rows(&Device::cpu(), &[weights.len() as u32], layout, rule);
     let constants = rule.constants(1, 7);
-    match format {
-        Format::F32 => step::<f32>(&mut rows, &constants, gradient),
-        Format::F16 => step::<f16>(&mut rows, &constants, gradient),
-    }
+    with_codec!(format, V => step::<V>(&mut rows, &constants, gradient));
     let Snapshot { arena, state } = Snapshot::of("step", &rows);
     (arena, state)
 }
-
-const FORMATS: [Format; 2] = [Format::F32, Format::F16];
 
 #[test]
 fn the_first_step_of_adam_is_the_learning_rate() {
     let g = 0.25f32;
     let want = 1.0 - 0.1 * g / (g + 1e-3);
-    for (format, slack) in [(Format::F32, 1e-6), (Format::F16, 1.0 / 2048.0)] {
+    for (format, slack) in [(Format::F32, 1e-6), (Format::F16, 1.0 / 2048.0), (Format::BF16, 1.0 / 256.0)] {
         for (optimizer, kept) in [(ADAM, 1.0), (ADAM_W, 0.97), (ROW_WISE_ADAM, 1.0)] {
             let state: &[&[f32]] = &[&[0.0], &[0.0]];
             let (weights, _) = step_row(format, optimizer.into(), (&[1.0], &[g]), state);
@@ -362,10 +354,10 @@ fn the_first_step_of_adam_is_the_learning_rate() {
     }
 }
 
-/// Numbers worked out by hand, all of them f16.
+/// Numbers worked out by hand, which every format has.
 #[test]
 fn steps_by_hand() {
-    for format in FORMATS {
+    for &format in Format::ALL {
         // Velocity 0.5 * 2 + 1.
         let momentum = |nesterov| Optimizer::Momentum { learning_rate: 0.25, momentum: 0.5, nesterov };
         let (weights, state) = step_row(format, momentum(false).into(), (&[3.0], &[1.0]), &[&[2.0]]);
@@ -388,7 +380,7 @@ fn steps_by_hand() {
 #[test]
 fn gradients_of_no_length_and_of_too_much() {
     let weights = [1.0f32, -2.0];
-    for format in FORMATS {
+    for &format in Format::ALL {
         for optimizer in ALL {
             let state: Vec<&[f32]> = optimizer.state_size().lens(1, 2).map(|len| &[0.0f32; 2][..len]).collect();
             for tiny in [0.0, 1e-40] {

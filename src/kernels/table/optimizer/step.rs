@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::{Constants, Decay, Formula};
 use crate::Result;
 use crate::kernels::prim::segments::sum_by_lanes;
-use crate::kernels::table::rows::{HostDirectory, Noise, Rows, Value, prefetch_slice};
+use crate::rows::{Codec, HostDirectory, Noise, Rows, per_word, prefetch_slice};
 
 /// Rows next to each other in a page, with their state: what one CPU task may write.
 pub(in crate::kernels::table) struct RowsMut<'a, V> {
@@ -37,7 +37,7 @@ struct RowState<'s, 'a> {
     row: usize,
 }
 
-impl<'a, V: Value> RowsMut<'a, V> {
+impl<'a, V: Codec> RowsMut<'a, V> {
     /// All rows of a table, a page each.
     pub fn pages(op: &'static str, rows: &'a mut Rows) -> Result<Vec<Self>> {
         let per_value = rows.state_size().per_value as usize;
@@ -126,9 +126,9 @@ impl<'a, V: Value> RowsMut<'a, V> {
             #[inline(always)]
             |weights| {
                 if constants.clips || constants.decay != Decay::None {
-                    step_adjusted(constants, weights, state, run, (adjusted, V::PER_WORD));
+                    step_adjusted(constants, weights, state, run, (adjusted, per_word::<V>() as usize));
                 } else {
-                    step_along(constants, weights, state, run, V::PER_WORD);
+                    step_along(constants, weights, state, run, per_word::<V>() as usize);
                 }
             },
         );

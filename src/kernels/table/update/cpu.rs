@@ -7,15 +7,15 @@ use rayon::prelude::*;
 
 use super::{BagGradients, LONG_LANES, Update, chunk, lanes_of};
 use crate::Result;
+use crate::check;
 use crate::device::Kernel;
-use crate::kernels::check;
 use crate::kernels::prim::sort::{Pair, bits_below, sort_pairs};
 use crate::kernels::row_sums::{ROWS_AT_ONCE, add_rows};
 use crate::kernels::table::bags::Pooling;
 use crate::kernels::table::optimizer::{Constants, RowsMut, Run};
-use crate::kernels::table::rows::{BEYOND_CACHES, VALUES_AHEAD, Value, prefetch_slice};
+use crate::rows::{BEYOND_CACHES, Codec, VALUES_AHEAD, prefetch_slice};
 
-pub(super) fn update<V: Value>(of: Update<'_>) -> Result<()> {
+pub(super) fn update<V: Codec>(of: Update<'_>) -> Result<()> {
     let op = <Update<'_> as Kernel>::NAME;
     let (count, dims, past) = (of.count as usize, of.dims as usize, of.rows.len());
     let ids = &of.ids.host(op, "ids")?[of.first as usize..][..count];
@@ -181,7 +181,7 @@ struct Step<'a, 'b, V> {
     sum: &'a mut [f32],
 }
 
-impl<V: Value> WithSimd for Step<'_, '_, V> {
+impl<V: Codec> WithSimd for Step<'_, '_, V> {
     type Output = ();
 
     #[inline(always)]
@@ -214,7 +214,7 @@ const MOST_AHEAD: usize = 32;
 const TASK_CHUNKS: usize = 32;
 
 impl Batch<'_> {
-    fn step<V: Value>(&self, pages: Vec<RowsMut<'_, V>>) {
+    fn step<V: Codec>(&self, pages: Vec<RowsMut<'_, V>>) {
         let all = self.occurrences;
         // Cut between rows into tasks of about equal length; rows ascend, so their values split at the same places.
         let length = all.len().div_ceil(4 * rayon::current_num_threads()).max(256);
@@ -239,7 +239,7 @@ impl Batch<'_> {
     }
 
     #[inline(always)]
-    fn step_rows<S: Simd, V: Value>(&self, simd: S, Task { range, mut rows }: Task<'_, V>, sum: &mut [f32]) {
+    fn step_rows<S: Simd, V: Codec>(&self, simd: S, Task { range, mut rows }: Task<'_, V>, sum: &mut [f32]) {
         let mut at = range.start;
         while at < range.end {
             let row = self.occurrences[at][0];
@@ -267,7 +267,7 @@ impl Batch<'_> {
 
     /// Asks memory for the rows and the gradients of these occurrences.
     #[inline(always)]
-    fn prefetch<V: Value>(&self, rows: &RowsMut<'_, V>, range: Range<usize>) {
+    fn prefetch<V: Codec>(&self, rows: &RowsMut<'_, V>, range: Range<usize>) {
         for position in range {
             let pair = &self.occurrences[position];
             let width = self.dims.min(rows.size(pair[0]) as usize);

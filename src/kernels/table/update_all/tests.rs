@@ -4,7 +4,7 @@ use crate::kernels::table::optimizer::Optimizer;
 use crate::kernels::table::optimizer::oracle::{
     self, ADAGRAD, ADAM, ADAM_W, ROW_WISE, ROW_WISE_ADAM, SGD, Snapshot, clipped,
 };
-use crate::kernels::table::rows::Layout;
+use crate::rows::{Format, Layout};
 use crate::testing::{
     assert_rejects, assert_same, devices, gpu, layouts, offsets_of, poisoned, rows_of, signed, upload,
 };
@@ -171,7 +171,7 @@ fn exact_steps_are_the_same_bits_on_every_device_and_in_every_layout() {
 
 /// Rows of f16, all values 1.5, after steps by `by` a value.
 fn walk(device: &Device, by: f32, (seed, steps): (u64, &[u32])) -> Vec<f32> {
-    let [.., layout] = layouts(40);
+    let layout = Layout { aligned: true, ..layouts(40)[4] };
     let mut rows = rows_of(device, &[40; 25], &[1.5; 1000], layout, SGD.state_size());
     let gradients = upload(device, &[-2.0 * by; 1000]);
     for &step in steps {
@@ -281,8 +281,11 @@ fn mutants_of_layouts_are_rejected() {
             ("if !begins_block(row, params.shift) {", "if row > 0u {"),
             ("directory[row >> params.shift]", "directory[0]"),
             // Odd widths.
-            ("put_pair(id, dims.x, at.x, inside.y, after.w.xy);", "put_pair(id, dims.x, at.x, true, after.w.xy);"),
-            ("var high = arena[word_of(at)] >> 16u;", "var high = 0u;"),
+            (
+                "put_dithered(id, dims.x, at.x, inside.y, values.xy);",
+                "put_dithered(id, dims.x, at.x, true, values.xy);",
+            ),
+            ("high = arena[word_of(at)] >> 16u;", "high = 0u;"),
             ("g.y = gradients[base + dims.y];", "g.y = gradients[base + dims.x];"),
             // Noise.
             ("noise[(j & 3u) + 1u]", "noise[j & 3u]"),

@@ -1,11 +1,11 @@
 use super::*;
-use crate::kernels::table::rows::{Format, Layout};
 use crate::models::graph::testing::{observe_step, width_of};
 use crate::models::testing::{
     LEARNED, Rows, World, assert_bears_nothing_to_learn, assert_finds_tastes, assert_is_gradient, assert_near,
     assert_near_column, assert_survives_a_resize, dot, prepare, resize, softplus, values,
 };
 use crate::models::{ItemBias, RankRequest, Rankings, Recommender, TrainingData};
+use crate::rows::{Format, Layout};
 use crate::testing::{assert_same, devices, layouts};
 
 const COUNTED: ItemBias = ItemBias::Counted { half_life: None };

@@ -1,11 +1,11 @@
 use super::*;
-use crate::kernels::table::rows::Layout;
 use crate::models::graph::testing::{observe_step, width_of};
 use crate::models::testing::{
     LEARNED, Rows, World, assert_bears_nothing_to_learn, assert_finds_tastes, assert_is_gradient, assert_near,
     assert_near_column, assert_survives_a_resize, dot, prepare, softplus, values,
 };
 use crate::models::{ItemBias, Recommender, Sampling};
+use crate::rows::Layout;
 use crate::testing::{assert_same, devices, layouts};
 
 /// A small world and how it is learned.
@@ -132,7 +132,7 @@ fn gradient(case: &Case, matrix: &[Vec<f64>], rows: &Rows, triples: &[[u32; 3]])
 #[test]
 fn outputs_and_gradients_match_the_dense_oracle() {
     for device in devices() {
-        let [_, pages, _, _, halves, _] = layouts(16);
+        let [_, pages, _, _, halves, ..] = layouts(16);
         let plain = Layout::default();
         for (users, items, layout) in
             [(1, 2, plain), (9, 5, plain), (40, 170, plain), (90, 33, plain), (40, 170, pages), (9, 25, halves)]

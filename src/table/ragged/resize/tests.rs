@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::device::{Buffer, Gpu, GpuOptions};
 use crate::kernels::table::optimizer::Optimizer;
-use crate::kernels::table::rows::{Format, Layout};
+use crate::rows::{Format, Layout};
 use crate::table::{Account, Counts, TableOptions};
 use crate::testing::{devices, gpu, layouts, signed};
 
@@ -266,12 +266,12 @@ proptest! {
     fn any_resize_in_any_pages_keeps_rows_and_peak(
         (from, mut to, more) in (sizes(), sizes(), sizes()),
         page_bytes in 160u64..3000,
-        (half, aligned) in any::<(bool, bool)>(),
+        format in prop::sample::select(Format::ALL),
+        aligned in any::<bool>(),
         optimizer in prop_oneof![Just(SGD), Just(ADAGRAD), Just(ROW_WISE), Just(BOTH)],
     ) {
         to.resize(from.len(), 3);
         to.extend(more);
-        let format = if half { Format::F16 } else { Format::F32 };
         let layout = Layout { format, aligned, page_bytes: Some(page_bytes) };
         let account = Account::unlimited();
         let mut table = table(&Device::cpu(), &from, optimizer, layout, &account);

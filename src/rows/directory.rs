@@ -2,9 +2,8 @@
 
 use std::ops::Range;
 
-use super::Layout;
+use super::{Layout, StateSize};
 use crate::device::Device;
-use crate::kernels::table::optimizer::StateSize;
 use crate::{Error, Result};
 
 /// The widest row: ends of rows are 16-bit numbers.

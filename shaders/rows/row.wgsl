@@ -1,5 +1,4 @@
-// Where a row lies by the words of its page's directory (src/kernels/table/rows.rs).
-//import common/half.wgsl
+// Where a row lies by the words of its page's directory (src/rows/mod.rs).
 
 struct Row {
     start: u32,

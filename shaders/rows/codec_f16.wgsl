@@ -1,28 +1,24 @@
-// Values as they are stored: f32, or f16 in pairs, the lower half first.
+// Values as f16 in pairs (src/rows/codec/codec_f16.rs).
+const page_value_bits = 16u;
 
-// The value at an element, from the word that holds it.
-fn as_f32(word: u32, at: u32, half_values: u32) -> f32 {
-    if half_values == 1u {
-        let pair = unpack2x16float(word);
-        return select(pair.x, pair.y, (at & 1u) == 1u);
-    }
-    return bitcast<f32>(word);
+fn page_decoded(bits: u32) -> f32 {
+    return unpack2x16float(bits).x;
 }
 
 // The sign of a value as that of an f16, and its size, at most 65,504: all that f16 holds.
-fn clamped_bits(value: f32) -> vec2<u32> {
+fn page_clamped_bits(value: f32) -> vec2<u32> {
     let bits = bitcast<u32>(value);
     return vec2<u32>((bits >> 16u) & 0x8000u, min(bits & 0x7fffffffu, 0x477fe000u));
 }
 
-fn is_nan_bits(value: f32) -> bool {
+fn page_is_nan_bits(value: f32) -> bool {
     return (bitcast<u32>(value) & 0x7fffffffu) > 0x7f800000u;
 }
 
-// The nearest f16, ties to even, in whole numbers: what a device makes of `pack2x16float` may round either way.
-fn nearest(value: f32) -> u32 {
-    let bits = clamped_bits(value);
-    if is_nan_bits(value) {
+// The nearest, ties to even, in whole numbers: what a device makes of `pack2x16float` may round either way.
+fn page_nearest(value: f32) -> u32 {
+    let bits = page_clamped_bits(value);
+    if page_is_nan_bits(value) {
         return bits.x | 0x7e00u;
     }
     if bits.y >= 0x38800000u {
@@ -37,10 +33,10 @@ fn nearest(value: f32) -> u32 {
     return bits.x | ((mantissa + (1u << (shift - 1u)) - 1u + ((mantissa >> shift) & 1u)) >> shift);
 }
 
-// One of the two f16 next to a value, right on average over 16 bits of noise, as `dithered` in src/kernels/table/rows/host.rs.
-fn dithered(value: f32, noise: u32) -> u32 {
-    let bits = clamped_bits(value);
-    if is_nan_bits(value) {
+// One of the two next to a value, right on average over 16 bits of noise.
+fn page_dithered(value: f32, noise: u32) -> u32 {
+    let bits = page_clamped_bits(value);
+    if page_is_nan_bits(value) {
         return bits.x | 0x7e00u;
     }
     if bits.y >= 0x38800000u {

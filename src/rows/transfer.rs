@@ -1,0 +1,179 @@
+//! Rows to and from the host, copies of rows, and snapshots of their values.
+
+use std::borrow::Cow;
+
+use super::codec::{Codec, Stored, Values, duplicate, with_codec};
+use super::{Page, Place, Rows};
+use crate::check;
+use crate::device::{Buffer, Device, Element};
+use crate::{Error, Result};
+
+impl Rows {
+    /// The values on the host, row after row and nothing between, as f32.
+    ///
+    /// # Errors
+    /// What the device reports.
+    pub fn read(&self) -> Result<Vec<f32>> {
+        self.gathered(|page| page.values.read())
+    }
+
+    /// The values on the host as they are stored, row after row and nothing between.
+    ///
+    /// # Errors
+    /// What the device reports.
+    pub fn read_stored(&self) -> Result<Values> {
+        with_codec!(self.layout.format, V => {
+            let mut out = Vec::with_capacity(self.values as usize);
+            for page in &self.pages {
+                let values = V::of(&page.values).expect("pages of one format").read()?;
+                page.spans().for_each(|span| out.extend_from_slice(&values[span]));
+            }
+            Ok(V::values(Buffer::from_vec(&Device::Cpu, out)?))
+        })
+    }
+
+    /// Writes all values as they are stored, from the host: what [`read_stored`](Self::read_stored) gave.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for another number of values; [`Error::Buffer`] for values of a GPU or of another format; what the device reports.
+    pub fn write_stored(&mut self, values: &Values) -> Result<()> {
+        let op = "Rows::write_stored";
+        check::len(op, "values", values.len(), self.values)?;
+        with_codec!(self.layout.format, V => {
+            let Some(values) = V::of(values) else {
+                let (arg, expected, got) = ("values", "in the format of the rows", values.format().name().to_owned());
+                return Err(Error::Buffer { op, arg, expected, got });
+            };
+            self.scatter(values.host(op, "values")?, |page, values: &[V]| {
+                V::of_mut(&mut page.values).expect("pages of one format").write(values)
+            })
+        })
+    }
+
+    /// One number of the state on the host: of the values' shape, row after row and nothing between; or one a row.
+    ///
+    /// # Errors
+    /// What the device reports.
+    ///
+    /// # Panics
+    /// When there is no such number.
+    pub fn read_state(&self, number: usize) -> Result<Vec<f32>> {
+        if number < self.state_size.per_value as usize {
+            return self.gathered(|page| page.state[number].read());
+        }
+        let mut out = Vec::with_capacity(self.len() as usize);
+        for page in &self.pages {
+            // A page that was cut short keeps its buffers.
+            out.extend_from_slice(&page.state[number].read()?[..page.place.rows as usize]);
+        }
+        Ok(out)
+    }
+
+    fn gathered(&self, read: impl Fn(&Page) -> Result<Vec<f32>>) -> Result<Vec<f32>> {
+        let mut out = Vec::with_capacity(self.values as usize);
+        for page in &self.pages {
+            let values = read(page)?;
+            page.spans().for_each(|span| out.extend_from_slice(&values[span]));
+        }
+        Ok(out)
+    }
+
+    /// Writes all values from the host, row after row; a format that is not f32 takes the nearest that it has.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for another number of values; what the device reports.
+    pub fn write(&mut self, values: &[f32]) -> Result<()> {
+        check::len("Rows::write", "values", values.len(), self.values)?;
+        with_codec!(self.layout.format, V => {
+            // f32 as they are.
+            let stored: Cow<'_, [V]> = match bytemuck::try_cast_slice(values).ok().filter(|_| self.layout.format.is_f32()) {
+                Some(values) => Cow::Borrowed(values),
+                None => values.iter().map(|&value| V::nearest(value)).collect(),
+            };
+            self.scatter(&stored, |page, values: &[V]| {
+                V::of_mut(&mut page.values).expect("pages of one format").write(values)
+            })
+        })
+    }
+
+    /// Writes one number of the state from the host, in the shape of [`read_state`](Self::read_state).
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for another number of values; what the device reports.
+    ///
+    /// # Panics
+    /// When there is no such number.
+    pub fn write_state(&mut self, number: usize, values: &[f32]) -> Result<()> {
+        let ragged = number < self.state_size.per_value as usize;
+        let expected = if ragged { self.values } else { self.len().into() };
+        check::len("Rows::write_state", "values", values.len(), expected)?;
+        if ragged {
+            return self.scatter(values, |page, values: &[f32]| page.state[number].write(values));
+        }
+        self.pages.iter_mut().try_for_each(|page| {
+            let Place { first, rows, .. } = page.place;
+            page.state[number].write(&values[first as usize..][..rows as usize])
+        })
+    }
+
+    /// Gives each page its values, with zeros between rows.
+    fn scatter<T: Element>(&mut self, values: &[T], write: impl Fn(&mut Page, &[T]) -> Result<()>) -> Result<()> {
+        let mut rest = values;
+        for page in &mut self.pages {
+            let mut out = vec![T::zeroed(); page.values.len()];
+            for span in page.spans() {
+                let (row, others) = rest.split_at(span.len());
+                out[span].copy_from_slice(row);
+                rest = others;
+            }
+            write(page, &out)?;
+        }
+        Ok(())
+    }
+
+    /// A copy of everything.
+    pub(crate) fn duplicate(&self) -> Result<Self> {
+        let copy = |page: &Page| {
+            Ok(Page {
+                place: page.place,
+                directory: duplicate(&self.device, &page.directory)?,
+                mirror: page.mirror.clone(),
+                values: page.values.duplicate(&self.device)?,
+                state: page.state.iter().map(|state| duplicate(&self.device, state)).collect::<Result<_>>()?,
+                per_value: page.per_value,
+            })
+        };
+        let pages = self.pages.iter().map(copy).collect::<Result<_>>()?;
+        let Self { layout, state_size, values, widest, .. } = *self;
+        Ok(Self { device: self.device.clone(), layout, state_size, values, widest, pages })
+    }
+
+    /// A copy of the values.
+    pub(crate) fn copy_values(&self) -> Result<Vec<Values>> {
+        self.pages.iter().map(|page| page.values.duplicate(&self.device)).collect()
+    }
+
+    /// Whether a copy of values has the shape of these.
+    pub(crate) fn check_copy(&self, op: &'static str, saved: &[Values]) -> Result<()> {
+        let len = |values: &Values| values.len() as u64;
+        let (expected, got) = (self.pages.iter().map(|page| len(&page.values)), saved.iter().map(len));
+        if expected.clone().eq(got.clone()) {
+            return Ok(());
+        }
+        Err(Error::Shape { op, arg: "snapshot", expected: expected.sum(), got: got.sum() })
+    }
+
+    /// Puts a copy of the values back.
+    pub(crate) fn restore_values(&mut self, saved: &[Values]) -> Result<()> {
+        self.check_copy("Rows::restore_values", saved)?;
+        let mut commands = self.device.commands();
+        for (page, saved) in self.pages.iter_mut().zip(saved) {
+            with_codec!(self.layout.format, V => {
+                let own = V::of_mut(&mut page.values).expect("pages of one format");
+                let saved = V::of(saved).expect("a snapshot in the format of its rows");
+                commands.copy(saved, own, saved.len())?;
+            })
+        }
+        commands.submit()
+    }
+}
