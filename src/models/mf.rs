@@ -146,7 +146,7 @@ impl Recommender for BprMf {
         *scratch_bytes = scratch.bytes();
         let mut step = Step { options, l2_bias: *l2_bias, set, clock, tables, scratch: &mut scratch };
         run_steps(&device, (steps, STEPS_A_SUBMISSION), progress, |commands| step.record(commands))?;
-        scratch.mean_loss(steps)
+        scratch.mean_loss(steps, tables)
     }
 
     fn rank(&mut self, request: RankRequest<'_>) -> Result<Rankings> {

@@ -162,12 +162,12 @@ impl<P: Propagation> Step<'_, P> {
             commands.clear(side.layer.dense_mut())?;
             let (rows, dims) = (&mut side.layer, side.width);
             let sum = Scatter { rows, ids: triples, first, count, gradients, dims, factor: 1.0 };
-            sum.record(commands, workspace)?;
+            sum.record(commands, workspace, &mut own.counter)?;
             if decays {
                 commands.clear(side.weights.dense_mut())?;
                 let (rows, gradients) = (&mut side.weights, ones);
                 let sum = Scatter { rows, ids: triples, first, count, gradients, dims: 1, factor: decay };
-                sum.record(commands, workspace)?;
+                sum.record(commands, workspace, &mut own.counter)?;
             }
         }
         propagation.record_gradients(commands, graph, layers)?;
@@ -266,7 +266,7 @@ impl<P: Propagation> Recommender for GraphModel<P> {
         let device = tables.device().clone();
         let mut step = Step { options, propagation, set, clock, graph, layers, tables, scratch: &mut scratch };
         run_steps(&device, (steps, STEPS_A_SUBMISSION), progress, |commands| step.record(commands))?;
-        scratch.batch.mean_loss(steps)
+        scratch.batch.mean_loss(steps, tables)
     }
 
     fn rank(&mut self, request: RankRequest<'_>) -> Result<Rankings> {
