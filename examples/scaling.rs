@@ -87,8 +87,9 @@ fn measure(device: &Device, rows: u32) -> Result<Found> {
     let draw = |i: u32, n: u32| ((u64::from(philox([i, 0, 0, 0], [n, 7])[0]) * u64::from(n)) >> 32) as u32;
     let interactions: Vec<_> = (0..INTERACTIONS).map(|i| (draw(i, users), draw(i, items))).collect();
     let history = UserItems::new(users, interactions.iter().copied())?;
-    let mut model =
-        BprMf::new(device, BprMfOptions { batch: BATCH, ..BprMfOptions::default() }, &Account::unlimited())?;
+    let mut options = BprMfOptions::default();
+    options.training.batch = BATCH;
+    let mut model = BprMf::new(device, options, &Account::unlimited())?;
     let sizes = |salt: u32| {
         let side = |rows: u32| (0..rows).map(|row| draw(row ^ salt, 2 * MEAN - 1) + 1).collect();
         Sizes { users: side(users), items: side(items), action: None }

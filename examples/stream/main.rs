@@ -55,7 +55,7 @@ fn run(args: &Args) -> Result<()> {
     print(&format!("\n{}", output::HEAD));
 
     let progress = output::Progress::new(segments.len(), options.steps);
-    let (steps, model_name, item_bias) = (options.steps, options.model.name(), options.model.item_bias().exists());
+    let (steps, model_name, item_bias) = (options.steps, options.model.name(), options.model.shape().item_bias);
     let mut scall = Scall::over(&device, data, segments, policy, options)?;
     let (mut profiles, start) = (Vec::new(), Instant::now());
     loop {

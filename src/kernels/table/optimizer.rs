@@ -245,6 +245,19 @@ impl Optimizer {
         StateSize { per_value, per_row }
     }
 
+    /// The step size.
+    pub fn learning_rate(&self) -> f32 {
+        match *self {
+            Self::Sgd { learning_rate }
+            | Self::Momentum { learning_rate, .. }
+            | Self::Adagrad { learning_rate, .. }
+            | Self::Adam { learning_rate, .. }
+            | Self::AdamW { learning_rate, .. }
+            | Self::RowWiseAdagrad { learning_rate, .. }
+            | Self::RowWiseAdam { learning_rate, .. } => learning_rate,
+        }
+    }
+
     /// The same with another step size.
     pub fn with_learning_rate(mut self, rate: f32) -> Self {
         match &mut self {
