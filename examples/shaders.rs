@@ -1,5 +1,5 @@
-//! All shaders as files, for programs that run them without this library: WGSL without imports, and one manifest in JSON
-//! that says how each is run.
+//! All shaders as files, for programs that run them without this library: WGSL without imports, and one manifest in
+//! JSON that says how each is run.
 //!
 //! ```text
 //! cargo run --example shaders -- --out DIR
