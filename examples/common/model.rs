@@ -16,7 +16,7 @@ pub enum Model {
     Fism,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Bias {
     /// What sold lately, counted
     Counted,
@@ -26,7 +26,7 @@ pub enum Bias {
     None,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Sampled {
     Log,
     Users,
@@ -77,12 +77,12 @@ impl Setup {
 
     /// How rows move, and in words.
     fn adagrad(&self, default: f32) -> (UpdateRule, String) {
-        let (learning_rate, epsilon) = (self.learning_rate.unwrap_or(default), self.epsilon);
+        let (learning_rate, epsilon) = (self.learning_rate.unwrap_or(default), self.epsilon.unwrap_or(1e-3));
         let words = format!("Adagrad at {learning_rate} (epsilon {epsilon})");
         (Optimizer::Adagrad { learning_rate, epsilon }.into(), words)
     }
 
-    fn model(&self) -> Model {
+    pub(super) fn model(&self) -> Model {
         self.model.unwrap_or(if self.paper { Model::Lightgcn } else { Model::Mf })
     }
 
@@ -94,11 +94,19 @@ impl Setup {
         })
     }
 
+    pub(super) fn bias(&self) -> Bias {
+        self.bias.unwrap_or(if self.paper { Bias::None } else { Bias::Counted })
+    }
+
+    pub(super) fn sampling(&self) -> Sampled {
+        self.sampling.unwrap_or(if self.paper { Sampled::Users } else { Sampled::Log })
+    }
+
     /// Where biases come from.
     fn item_bias(&self) -> ItemBias {
-        match self.bias.unwrap_or(if self.paper { Bias::None } else { Bias::Counted }) {
+        match self.bias() {
             Bias::Counted => ItemBias::Counted { half_life: self.half_life },
-            Bias::Learned => ItemBias::Learned { keep: self.keep_bias },
+            Bias::Learned => ItemBias::Learned { keep: self.keep_bias.unwrap_or(0.0) },
             Bias::None => ItemBias::None,
         }
     }
@@ -109,7 +117,7 @@ impl Setup {
             (Some(window), _) | (None, Sampling::Log { window }) => window,
             _ => 5000,
         };
-        match self.sampling.unwrap_or(if self.paper { Sampled::Users } else { Sampled::Log }) {
+        match self.sampling() {
             Sampled::Log => Sampling::Log { window },
             Sampled::Users => Sampling::Users,
         }
