@@ -96,6 +96,16 @@ pub enum Error {
         /// Unit of both: `parameters` or `bytes`.
         unit: &'static str,
     },
+    /// A size policy returned sizes that are not what it was asked for; no table has changed.
+    #[error("size policy `{policy}`: expected {expected}, found {found}")]
+    BadSizes {
+        /// The policy's name.
+        policy: &'static str,
+        /// What it was asked for, and for whom.
+        expected: String,
+        /// What it returned.
+        found: String,
+    },
     /// Training has left the finite numbers.
     #[error(
         "training diverged: the loss is {loss} after {steps} steps; a smaller learning rate or more regularisation helps"
@@ -105,6 +115,17 @@ pub enum Error {
         steps: u32,
         /// Mean loss of the last batch.
         loss: f32,
+    },
+    /// Gradients were not finite, or the steps along them would not have been; those steps were left out.
+    #[error(
+        "{op}: {count} dims had gradients or steps that are not finite, and were left as they were; a smaller learning rate helps, or \
+         a rule that skips or clips them"
+    )]
+    NonFinite {
+        /// What looked.
+        op: &'static str,
+        /// How many dims, each time that it happened (modulo 2^32).
+        count: u32,
     },
     /// A resize plan was made for another table or an earlier state of this one.
     #[error(

@@ -269,7 +269,9 @@ impl Scall {
             ..frame(&self.device, &self.options)
         };
         // Nothing is known before the first segment: uniform sizes (`docs/method.md` section 3).
-        let sizes = if t == 0 { Uniform.decide(&context)? } else { self.policy.decide(&context)? };
+        let policy: &mut dyn SizePolicy = if t == 0 { &mut Uniform } else { &mut *self.policy };
+        let sizes = policy.decide(&context)?;
+        sizes.check_decision(policy, &context)?;
         seconds.size = clock.lap();
 
         progress(Phase::Resize);
@@ -351,8 +353,8 @@ impl Scall {
             last: &last,
             history: &self.history,
         };
-        let mut trial = Trial { setup, probes: 0, progress };
         let context = last.context(frame(&self.device, &self.options));
+        let mut trial = Trial { setup, policy: self.policy.name(), context, probes: 0, progress };
         self.policy.search(&context, &mut trial)?;
         Ok(trial.probes)
     }

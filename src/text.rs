@@ -119,8 +119,8 @@ fn hidden(text: &str) -> impl Iterator<Item = (usize, char)> {
         }
         let shapes = (is_joiner(c) || is_selector(c)) && base.is_some_and(is_shaped);
         // The digit of a keycap is followed by a selector and the cap.
-        let of_keycap = is_selector(c) && text[at + c.len_utf8()..].starts_with('\u{20e3}');
-        !(shapes || of_keycap)
+        let is_keycap = is_selector(c) && text[at + c.len_utf8()..].starts_with('\u{20e3}');
+        !(shapes || is_keycap)
     })
 }
 

@@ -11,8 +11,8 @@ pub struct GrowOnlyOptions {
     /// Candidate sizes, ascending (default 2, 4, 8, 16, 32, 64: the paper's, up to the default `d_max`). A row may have the
     /// largest that is not above its number of occurrences so far, and the first in any case.
     pub candidates: Vec<u32>,
-    /// Whether growth ends at the budget (default). Otherwise rows get what the rule says, and the tables' account refuses
-    /// what passes the budget with [`Error::OverBudget`].
+    /// Whether growth ends at the budget (default). Otherwise rows get what the rule says, and what passes the budget is refused with
+    /// [`Error::OverBudget`].
     pub cut: bool,
 }
 
@@ -123,6 +123,10 @@ impl SizePolicy for GrowOnly {
         let candidates = &self.options.candidates;
         let ok = !candidates.is_empty() && candidates.is_sorted_by(|a, b| a < b);
         domain("GrowOnly", "candidates", format!("{candidates:?}"), ok, "ascending sizes, at least one")
+    }
+
+    fn is_exact(&self) -> bool {
+        self.options.cut
     }
 
     fn decide(&mut self, context: &SizingContext<'_>) -> Result<Sizes> {

@@ -1,6 +1,8 @@
 //! The examples as a person meets them.
 
 mod compare;
+#[path = "../common/examples.rs"]
+mod examples;
 mod files;
 mod flags;
 mod kernel_report;
@@ -12,21 +14,14 @@ mod record;
 mod small;
 mod stream;
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::Path;
+use std::process::Output;
 
-/// An example's binary, which cargo builds next to the tests.
-fn binary(name: &str) -> Command {
-    let tests = std::env::current_exe().unwrap();
-    let file = format!("{name}{}", std::env::consts::EXE_SUFFIX);
-    let binary: PathBuf = tests.ancestors().nth(2).unwrap().join("examples").join(file);
-    assert!(binary.exists(), "{} is not built: run all targets with `cargo test`", binary.display());
-    Command::new(binary)
-}
+use examples::binary;
 
-/// Runs an example on the CPU.
+/// Runs an example's binary on the CPU.
 fn example(name: &str, args: &[&str]) -> Output {
-    binary(name).args(["--device", "cpu"]).args(args).output().unwrap()
+    examples::example(name, &[&["--device", "cpu"], args].concat())
 }
 
 fn stream(args: &[&str]) -> Output {
