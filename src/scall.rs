@@ -142,7 +142,7 @@ impl Scall {
     /// A loop at the beginning of a recorded stream that is cut into `segments`.
     ///
     /// # Errors
-    /// [`Error::Argument`] for options outside their domain, for segments that overlap, run backwards or pass the last row.
+    /// [`Error::Argument`] for options of the loop, the model or the policy outside their domain, for segments that overlap, run backwards or pass the last row.
     pub fn over(
         device: &Device,
         data: Interactions,
@@ -180,6 +180,7 @@ impl Scall {
                 requested: options.budget.d_max.into(),
             });
         }
+        policy.check()?;
         Segment::check_all("Scall::new", &segments, data.len())?;
         options.model = options.model.with_seed(options.seed);
         let bias = match options.model.item_bias() {

@@ -2,7 +2,8 @@
 
 use super::weighted::{sides, weighted};
 use super::{SizePolicy, Sizes, SizingContext};
-use crate::{Error, Result};
+use crate::Result;
+use crate::check::domain;
 
 /// How rows grow.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,15 +61,8 @@ impl GrowOnly {
 
     /// Adds the context's frequencies to the occurrences `before`, and lets the rows of `sizes` grow.
     fn climb(&self, context: &SizingContext<'_>, before: &Ladder, sizes: &[Vec<u32>; 2]) -> Result<(Ladder, Sizes)> {
+        self.check()?;
         let candidates = &self.options.candidates;
-        if candidates.is_empty() || !candidates.is_sorted_by(|a, b| a < b) {
-            return Err(Error::Argument {
-                op: "GrowOnly",
-                arg: "candidates",
-                expected: "ascending sizes, at least one".to_owned(),
-                got: format!("{candidates:?}"),
-            });
-        }
         let total = context.total()?;
         let occurrences = [context.users, context.items].map(|frequencies| frequencies.to_vec());
         let mut occurrences = occurrences.map(|side| side.into_iter().map(u64::from).collect::<Vec<_>>());
@@ -123,6 +117,12 @@ fn grant(size: &mut u32, higher: u32, left: &mut u64) {
 impl SizePolicy for GrowOnly {
     fn name(&self) -> &'static str {
         "grow"
+    }
+
+    fn check(&self) -> Result<()> {
+        let candidates = &self.options.candidates;
+        let ok = !candidates.is_empty() && candidates.is_sorted_by(|a, b| a < b);
+        domain("GrowOnly", "candidates", format!("{candidates:?}"), ok, "ascending sizes, at least one")
     }
 
     fn is_exact(&self) -> bool {

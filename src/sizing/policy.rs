@@ -222,6 +222,14 @@ pub trait SizePolicy {
     /// Its name, for reports and errors.
     fn name(&self) -> &'static str;
 
+    /// Checks its options, before anything runs.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] that names the option.
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// Whether its sizes add up to exactly what there is (default: yes). Those of a policy that promises less may add up to less; to more they
     /// are [`Error::OverBudget`].
     fn is_exact(&self) -> bool {

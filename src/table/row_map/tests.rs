@@ -219,7 +219,7 @@ proptest! {
                 }
                 Call::SaveAndLoad => {
                     // A copy holds nothing either.
-                    let again = if model.clock % 2 == 0 { loaded(&map) } else { map.clone() };
+                    let again = if model.clock.is_multiple_of(2) { loaded(&map) } else { map.clone() };
                     map = again;
                     holds.drain(..).for_each(|held| assert!(map.release(held).is_err(), "rows of another map"));
                     model.released(&holds);
