@@ -272,7 +272,13 @@ impl State {
     ///
     /// # Errors
     /// [`Error::BadState`] with the first number outside it.
-    pub fn check<T: Number>(&self, name: &str, numbers: &[T], domain: impl Fn(T) -> bool, expected: &str) -> Result<()> {
+    pub fn check<T: Number>(
+        &self,
+        name: &str,
+        numbers: &[T],
+        domain: impl Fn(T) -> bool,
+        expected: &str,
+    ) -> Result<()> {
         match numbers.iter().find(|&&number| !domain(number)) {
             None => Ok(()),
             Some(number) => Err(self.wrong(name, expected, &number.to_string())),
@@ -319,7 +325,7 @@ mod tests {
         policy.put_state("agent", inner(2));
         let mut state = inner(0);
         // Names that stand next to the one that is taken out.
-        for (name, n) in [("policy.", 3), ("policy0", 4), ("polic", 5), ("policy/", 6)] {
+        for (name, n) in [("policy.", 3u32), ("policy0", 4), ("polic", 5), ("policy/", 6)] {
             state.put(name, [n]);
         }
         let mut whole = state.clone();
