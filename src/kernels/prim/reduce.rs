@@ -8,6 +8,23 @@
 //!
 //! # Cost
 //! `ceil(log_4096(n))` dispatches; 4n bytes.
+//!
+//! # Example
+//! ```
+//! use scall_gpu::device::{Buffer, Device, Kernel};
+//! use scall_gpu::kernels::prim::reduce::{Operator, Reduce};
+//! # fn main() -> scall_gpu::Result<()> {
+//! let device = Device::cpu();
+//! let mut out = Buffer::zeroed(&device, Reduce::<f32>::out_len(3))?;
+//! let losses = Buffer::from_slice(&device, &[1.5f32, -2.0, 4.0])?;
+//! Reduce { input: &losses, operator: Operator::Sum, out: &mut out }.run(&device)?;
+//! assert_eq!(f32::from_bits(out.read()?[0]), 3.5);
+//!
+//! let sizes = Buffer::from_slice(&device, &[7u32, 3, 9])?;
+//! Reduce { input: &sizes, operator: Operator::Max, out: &mut out }.run(&device)?;
+//! assert_eq!(out.read()?[0], 9);
+//! # Ok(()) }
+//! ```
 
 use rayon::prelude::*;
 

@@ -5,6 +5,19 @@
 //!
 //! # Cost
 //! `2 * levels - 1` dispatches with tiles of 4,096; 4n bytes read twice, 4n written.
+//!
+//! # Example
+//! ```
+//! use scall_gpu::device::{Buffer, Device, Kernel};
+//! use scall_gpu::kernels::prim::scan::Scan;
+//! # fn main() -> scall_gpu::Result<()> {
+//! let device = Device::cpu();
+//! let mut values = Buffer::from_slice(&device, &[3u32, 0, 2, 4])?; // sizes
+//! let mut workspace = Buffer::zeroed(&device, Scan::workspace_len(4))?;
+//! Scan { values: &mut values, count: 4, inclusive: false, workspace: &mut workspace }.run(&device)?;
+//! assert_eq!(values.read()?, [0, 3, 3, 5]); // where each begins
+//! # Ok(()) }
+//! ```
 
 use crate::Result;
 use crate::check;

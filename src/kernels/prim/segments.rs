@@ -46,6 +46,21 @@ params! {
 }
 
 /// Finds the runs of equal keys. See the [module](self).
+///
+/// # Example
+/// ```
+/// use scall_gpu::device::{Buffer, Device, Kernel};
+/// use scall_gpu::kernels::prim::segments::Runs;
+/// # fn main() -> scall_gpu::Result<()> {
+/// let device = Device::cpu();
+/// let keys = Buffer::from_slice(&device, &[4u32, 4, 7, 9, 9, 9])?;
+/// let (mut runs, mut starts) = (Buffer::zeroed(&device, 7)?, Buffer::zeroed(&device, 7)?);
+/// let mut workspace = Buffer::zeroed(&device, Runs::workspace_len(6))?;
+/// Runs { keys: &keys, runs: &mut runs, starts: &mut starts, workspace: &mut workspace }.run(&device)?;
+/// assert_eq!(runs.read()?[..4], [3, 4, 7, 9]); // three runs, and the key of each
+/// assert_eq!(starts.read()?[..4], [0, 2, 3, 6]);
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 pub struct Runs<'a> {
     /// `n` keys, equal ones side by side.
@@ -123,6 +138,20 @@ impl Kernel for Runs<'_> {
 }
 
 /// Sums over segments. See the [module](self).
+///
+/// # Example
+/// ```
+/// use scall_gpu::device::{Buffer, Device, Kernel};
+/// use scall_gpu::kernels::prim::segments::SegmentedSum;
+/// # fn main() -> scall_gpu::Result<()> {
+/// let device = Device::cpu();
+/// let values = Buffer::from_slice(&device, &[1.0f32, 2.0, 3.0, 4.0])?;
+/// let offsets = Buffer::from_slice(&device, &[0u32, 2, 2, 4])?; // three segments, the second empty
+/// let mut sums = Buffer::zeroed(&device, 3)?;
+/// SegmentedSum { values: &values, offsets: &offsets, longest: 2, sums: &mut sums }.run(&device)?;
+/// assert_eq!(sums.read()?, [3.0, 0.0, 7.0]);
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 pub struct SegmentedSum<'a> {
     /// The values, segment after segment.

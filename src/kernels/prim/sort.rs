@@ -7,6 +7,21 @@
 //! `p = 2 * ceil(bits / 8)` passes of a count, a scan and a scatter; about `20 * n * p` bytes. Up to 65,536 elements go without the scan.
 //! Up to 8,192 are compared all with all, `n^2` times, in one dispatch and another that puts them back. On the CPU `p = ceil(bits / 10)` passes over
 //! pairs, each shared by all threads, `24 * n * p` bytes.
+//!
+//! # Example
+//! ```
+//! use scall_gpu::device::{Buffer, Device, Kernel};
+//! use scall_gpu::kernels::prim::sort::Sort;
+//! # fn main() -> scall_gpu::Result<()> {
+//! let device = Device::cpu();
+//! let mut keys = Buffer::from_slice(&device, &[5u32, 2, 5, 1])?; // below 2^3
+//! let mut payload = Buffer::from_slice(&device, &[0u32, 1, 2, 3])?;
+//! let mut workspace = Buffer::zeroed(&device, Sort::workspace_len(4))?;
+//! Sort { keys: &mut keys, payload: &mut payload, count: 4, bits: 3, workspace: &mut workspace }.run(&device)?;
+//! assert_eq!(keys.read()?, [1, 2, 5, 5]);
+//! assert_eq!(payload.read()?, [3, 1, 0, 2]); // the first 5 stays first
+//! # Ok(()) }
+//! ```
 
 use std::ops::Range;
 use std::slice::IterMut;

@@ -26,6 +26,47 @@
 //! written. On a GPU a table in several pages takes a dispatch more for each of them: they copy the rows of the batch to a workspace of
 //! `4 * B * (3 + user_dims + 2 * item_dims)` bytes (less where one of the tables lies in one page), which is read in their place.
 //!
+//! # Example
+//! ```
+//! use scall_gpu::device::{Buffer, Device, Kernel};
+//! use scall_gpu::kernels::rank::bpr::{BiasUse, Bpr, UserRows};
+//! use scall_gpu::rows::{Layout, Rows};
+//! # fn main() -> scall_gpu::Result<()> {
+//! let device = Device::cpu();
+//! let (mut users, mut items) = (rows(&device, &[2])?, rows(&device, &[2, 1])?);
+//! users.write(&[1.0, 1.0])?;
+//! items.write(&[2.0, 1.0, 3.0])?; // [2, 1] and [3]
+//! let triples = Buffer::from_slice(&device, &[0, 0, 1])?; // one: user 0 took item 0, and not item 1
+//! let (mut loss, mut of_users) = (Buffer::zeroed(&device, 1)?, Buffer::zeroed(&device, 2)?);
+//! let mut of_items = Buffer::zeroed(&device, 2 * 2)?;
+//! let sides = UserRows::Ragged(&users);
+//! let mut workspace = Buffer::zeroed(&device, Bpr::workspace_len(1, sides, &items, [2, 2]))?;
+//! Bpr {
+//!     triples: &triples,
+//!     users: sides,
+//!     items: &items,
+//!     item_bias: BiasUse::None,
+//!     l2: 0.0,
+//!     l2_bias: 0.0,
+//!     user_dims: 2,
+//!     item_dims: 2,
+//!     loss: &mut loss,
+//!     user_gradients: &mut of_users,
+//!     item_gradients: &mut of_items,
+//!     workspace: &mut workspace,
+//! }
+//! .run(&device)?;
+//! // x = (2 - 3) + (1 - 0) = 0, so the loss is ln 2 and c is 1/2.
+//! let near = |found: Vec<f32>, wanted: &[f32]| found.iter().zip(wanted).all(|(a, b)| (a - b).abs() < 1e-6);
+//! assert!(near(loss.read()?, &[0.693_147_2]));
+//! assert!(near(of_users.read()?, &[0.5, -0.5])); // [1, 2]
+//! assert!(near(of_items.read()?, &[-0.5, -0.5, 0.5, 0.0])); // [2, 2]: item 0, then item 1, which has one dim
+//! # Ok(()) }
+//! # fn rows(device: &Device, sizes: &[u32]) -> scall_gpu::Result<Rows> {
+//! #     Rows::zeroed(device, sizes, Layout::default(), Default::default())
+//! # }
+//! ```
+//!
 //! Source: Rendle et al., "BPR: Bayesian personalized ranking from implicit feedback", UAI 2009.
 
 use crate::Result;

@@ -19,6 +19,34 @@
 //! One dispatch, one thread a triple, at most seven searches of `log2(h)` dependent reads for a user who touched h items; 12
 //! bytes a triple written.
 //!
+//! # Example
+//! ```
+//! use scall_gpu::device::{Buffer, Device, Kernel};
+//! use scall_gpu::kernels::rank::log_triples::SampleLogTriples;
+//! # fn main() -> scall_gpu::Result<()> {
+//! let device = Device::cpu();
+//! let mut triples = Buffer::zeroed(&device, 3 * 4)?;
+//! SampleLogTriples {
+//!     users: &Buffer::from_slice(&device, &[0, 1, 1, 0])?, // four rows: (0, 0), (1, 1), (1, 2), (0, 2)
+//!     items: &Buffer::from_slice(&device, &[0, 1, 2, 2])?,
+//!     touched_offsets: &Buffer::from_slice(&device, &[0, 2, 4])?, // user 0 touched 0 and 2, user 1 touched 1 and 2
+//!     touched: &Buffer::from_slice(&device, &[0, 2, 1, 2])?,
+//!     window: 3,
+//!     step: 0,
+//!     seed: 7,
+//!     batch: 4,
+//!     triples: &mut triples,
+//! }
+//! .run(&device)?;
+//! let triples = triples.read()?; // [3, 4]
+//! let (users, (positives, negatives)) = (&triples[..4], triples[4..].split_at(4));
+//! for b in 0..4 {
+//!     assert!([(0, 0), (1, 1), (1, 2), (0, 2)].contains(&(users[b], positives[b])));
+//!     assert!([1 - users[b], u32::MAX].contains(&negatives[b])); // item 1 for user 0, item 0 for user 1, or none
+//! }
+//! # Ok(()) }
+//! ```
+//!
 //! Source: ours; sampling negatives by popularity goes back to Mikolov et al., "Distributed representations of words and
 //! phrases and their compositionality", NIPS 2013.
 

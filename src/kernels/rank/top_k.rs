@@ -18,6 +18,34 @@
 //! A workgroup takes 16 queries (8 for k past 40) through the candidates, 256 (512) at a time, so the candidates are read `U / 16`
 //! times. One dispatch for every few thousand candidates. Fewer than some 4,000 queries would not fill a large GPU: up to 64 segments
 //! of the candidates then get lists of their own, at most 4 MB beside the arguments, which a second dispatch joins.
+//!
+//! # Example
+//! ```
+//! use scall_gpu::device::{Buffer, Device, Kernel};
+//! use scall_gpu::kernels::rank::top_k::TopK;
+//! # fn main() -> scall_gpu::Result<()> {
+//! let device = Device::cpu();
+//! let (mut scores, mut positions) = (Buffer::zeroed(&device, 4)?, Buffer::zeroed(&device, 4)?);
+//! TopK {
+//!     queries: &Buffer::from_slice(&device, &[1.0, 0.0, 0.0, 1.0])?, // two of two dims
+//!     query_count: 2,
+//!     candidates: &Buffer::from_slice(&device, &[2.0, 0.0, 0.0, 5.0, 3.0, 1.0])?, // three
+//!     candidate_count: 3,
+//!     candidate_base: 0,
+//!     dims: 2,
+//!     item_bias: false,
+//!     excluded_offsets: &Buffer::from_slice(&device, &[0, 1, 1])?, // the first query leaves out the third candidate
+//!     excluded: &Buffer::from_slice(&device, &[2])?,
+//!     k: 2,
+//!     fresh: true,
+//!     best_scores: &mut scores,
+//!     best_positions: &mut positions,
+//! }
+//! .run(&device)?;
+//! assert_eq!(positions.read()?, [0, 1, 1, 2]); // [2, k]
+//! assert_eq!(scores.read()?, [2.0, 0.0, 5.0, 1.0]);
+//! # Ok(()) }
+//! ```
 
 mod cpu;
 

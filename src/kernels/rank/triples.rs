@@ -18,6 +18,35 @@
 //!
 //! # Cost
 //! One dispatch, one thread a triple, `log2(h)` dependent reads; 12 bytes a triple written.
+//!
+//! # Example
+//! ```
+//! use scall_gpu::device::{Buffer, Device, Kernel};
+//! use scall_gpu::kernels::rank::triples::SampleTriples;
+//! # fn main() -> scall_gpu::Result<()> {
+//! let device = Device::cpu();
+//! let mut triples = Buffer::zeroed(&device, 3 * 4)?;
+//! SampleTriples {
+//!     users: &Buffer::from_slice(&device, &[0, 1])?,
+//!     positive_offsets: &Buffer::from_slice(&device, &[0, 1, 2])?, // user 0 took item 5, user 1 item 6
+//!     positives: &Buffer::from_slice(&device, &[5, 6])?,
+//!     items: &Buffer::from_slice(&device, &[5, 6, 7])?,
+//!     touched_offsets: &Buffer::from_slice(&device, &[0, 1, 3])?, // by position: user 0 touched 5, user 1 touched 5 and 6
+//!     touched: &Buffer::from_slice(&device, &[0, 0, 1])?,
+//!     step: 0,
+//!     seed: 7,
+//!     batch: 4,
+//!     triples: &mut triples,
+//! }
+//! .run(&device)?;
+//! let triples = triples.read()?; // [3, 4]
+//! let (users, (positives, negatives)) = (&triples[..4], triples[4..].split_at(4));
+//! for b in 0..4 {
+//!     assert_eq!(positives[b], 5 + users[b]);
+//!     assert!(if users[b] == 0 { [6, 7].contains(&negatives[b]) } else { negatives[b] == 7 });
+//! }
+//! # Ok(()) }
+//! ```
 
 use rayon::prelude::*;
 

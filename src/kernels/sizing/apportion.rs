@@ -32,6 +32,25 @@
 //! # Cost
 //! 7 dispatches and a [sort](mod@crate::kernels::prim::sort) of `n` fractions. The search is one invocation with
 //! `160 * log2(n)` steps. The CPU selects instead of sorting.
+//!
+//! # Example
+//! ```
+//! use scall_gpu::device::{Buffer, Device, Kernel};
+//! use scall_gpu::kernels::sizing::apportion::{Allotment, Apportion};
+//! # fn main() -> scall_gpu::Result<()> {
+//! let device = Device::cpu();
+//! let mut sizes = Buffer::zeroed(&device, 4)?;
+//! Apportion {
+//!     weights: &Buffer::from_slice(&device, &[0.5, 0.3, 0.2, 0.0])?,
+//!     first: 0,
+//!     allotment: Allotment { total: 10, d_min: 1, d_max: 4 },
+//!     sizes: &mut sizes,
+//!     workspace: &mut Buffer::zeroed(&device, Apportion::workspace_len(4))?,
+//! }
+//! .run(&device)?;
+//! assert_eq!(sizes.read()?, [4, 3, 2, 1]); // lambda is 10, the first and the last are at their bounds
+//! # Ok(()) }
+//! ```
 
 use crate::check;
 use crate::device::{Access, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};

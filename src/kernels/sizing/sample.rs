@@ -30,6 +30,33 @@
 //! (nothing of size `R * n` is stored), on the CPU once (which holds `4n` bytes, or twice that where a stream has several profiles, for each
 //! of twice as many draws as there are threads). 6 dispatches, and for each family one and one for each 64 draws.
 //!
+//! # Example
+//! ```
+//! use scall_gpu::device::{Buffer, Device, Kernel};
+//! use scall_gpu::kernels::sizing::sample::{Distribution, Profile, Sample};
+//! # fn main() -> scall_gpu::Result<()> {
+//! let device = Device::cpu();
+//! let profiles = [0.5, 8.0].map(|alpha| Profile { distribution: Distribution::PowerLaw, alpha });
+//! let mut weights = Buffer::zeroed(&device, 2 * 5)?;
+//! Sample {
+//!     profiles: &profiles,
+//!     entities: 5,
+//!     draws: 100,
+//!     seed: 1,
+//!     first_stream: 0,
+//!     profiles_per_stream: 2,
+//!     out: &mut weights,
+//!     workspace: &mut Buffer::zeroed(&device, Sample::workspace_len(2, 5, 100))?,
+//! }
+//! .run(&device)?;
+//! let weights = weights.read()?; // [2, 5]
+//! for row in weights.chunks(5) {
+//!     assert!(row.is_sorted_by(|a, b| a >= b) && (row.iter().sum::<f32>() - 1.0).abs() < 1e-5);
+//! }
+//! assert!(weights[0] > 0.4 && weights[5] < 0.25); // a small shape is steep, a large one nearly even
+//! # Ok(()) }
+//! ```
+//!
 //! # Source
 //! Qu et al., CIKM 2024, arXiv 2407.15411 (profiles); order statistics by spacings: Devroye,
 //! "Non-Uniform Random Variate Generation" (1986), V.3; common random numbers: Glasserman and Yao, "Some guidelines and guarantees for common
