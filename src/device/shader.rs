@@ -106,7 +106,7 @@ impl Dialect {
 }
 
 impl Shader {
-    /// The text that a pipeline is built from: no imports are left, and it is written for a device and for the codecs of its tables.
+    /// The text that a pipeline is built from: without imports, with a codec for each table, written for a device.
     pub(crate) fn text(&self, dialect: Dialect, codecs: &[CodecSource]) -> String {
         let params = if dialect.immediates { IMMEDIATE_PARAMS } else { UNIFORM_PARAMS };
         let mul_wide = if dialect.wide_integers { MUL_WIDE_64 } else { MUL_WIDE };

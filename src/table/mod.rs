@@ -28,4 +28,4 @@ pub use account::{Account, Counts, Held};
 pub use offsets::Offsets;
 pub use plan::ResizePlan;
 pub use ragged::{MemoryReport, Occurrences, RaggedTable, TableOptions};
-pub use row_map::{Assigned, Evicted, RowMap, RowMapOptions};
+pub use row_map::{Assigned, Evicted, HeldRows, RowMap, RowMapOptions};

@@ -218,9 +218,11 @@ struct Gathered {
 
 impl Gathered {
     fn new(batch: u64, users: Option<u32>, items: Option<u32>) -> Self {
+        // Widths are checked only when the workspace is there: 64 bits hold any but the widest two rows.
+        let values = |rows: u64, dims: Option<u32>| rows.saturating_mul(dims.unwrap_or(0).into());
         let user_values = if users.or(items).is_some() { 3 * batch } else { 0 };
-        let item_values = user_values + batch * u64::from(users.unwrap_or(0));
-        Self { user_values, item_values, end: item_values + 2 * batch * u64::from(items.unwrap_or(0)) }
+        let item_values = user_values.saturating_add(values(batch, users));
+        Self { user_values, item_values, end: item_values.saturating_add(values(2 * batch, items)) }
     }
 }
 

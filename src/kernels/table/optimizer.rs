@@ -22,11 +22,17 @@
 //! step by `shaders/common/optimizer.wgsl` on a GPU and by `optimizer/step.rs` on the CPU. A dim without a gradient keeps its
 //! value and state, decay or not; so does a row that a sparse update does not step.
 //!
+//! # What is not finite
+//! No step puts NaN or an infinity into a table. Where a dim's new value or state would not be finite, the dim keeps both, bit for bit, and its
+//! step is left out. Where the whole row has a say (it is clipped, or has state of its own) and its norm or its new state is not finite, all
+//! its dims are left out, and so is the row's state. That is so for a gradient of NaN or infinity, for squares or sums that pass the range of
+//! f32 (a square of 1.9e19, a row's norm of that size), and for a step that would take a value past it. What is left out is counted, on the
+//! device, where an operator is given a counter; [`NonFinite`] says what else becomes of it.
+//!
 //! # Numerics
 //! The corrections `1 - b^t` are computed once a step, in f64, on the host. Squares of a row are summed by as many lanes as
 //! share it on a GPU, then by a tree; the CPU sums in the same order, so the two differ by fused products only. A gradient
-//! of norm 0 is left as it is; one whose squares pass the range of f32 (a norm above 1.8e19) is clipped to zero.
-//! A rule without decay or clipping runs the code that knows of neither.
+//! of norm 0 is left as it is. A rule without decay or clipping runs the code that knows of neither.
 //!
 //! # Source
 //! Momentum: Polyak 1964; with the look ahead Nesterov 1983, in the form of Sutskever, Martens, Dahl, Hinton, ICML 2013, with
@@ -38,9 +44,11 @@ use crate::check;
 use crate::rows::{Rows, StateSize};
 use crate::{Result, rng};
 
+mod non_finite;
 mod step;
 
-pub(super) use step::{RowsMut, Run};
+pub use non_finite::NonFinite;
+pub(super) use step::{Counter, RowsMut, Run};
 
 /// How a row moves along its gradient.
 ///
@@ -135,12 +143,14 @@ pub struct UpdateRule {
     pub weight_decay: f32,
     /// A longer gradient of a row is shortened to this norm (default infinite: none is).
     pub max_norm: f32,
+    /// What becomes of gradients and steps that are not finite (default: they are left out, and training ends with an error).
+    pub non_finite: NonFinite,
 }
 
 impl UpdateRule {
     /// An optimizer without decay or clipping.
     pub const fn new(optimizer: Optimizer) -> Self {
-        Self { optimizer, weight_decay: 0.0, max_norm: f32::INFINITY }
+        Self { optimizer, weight_decay: 0.0, max_norm: f32::INFINITY, non_finite: NonFinite::Error }
     }
 
     /// The same with another step size.
@@ -187,6 +197,8 @@ pub(super) struct Constants {
     pub formula: Formula,
     pub decay: Decay,
     pub clips: bool,
+    /// Whether gradients that are not finite are replaced.
+    pub clamps: bool,
     pub learning_rate: f32,
     pub epsilon: f32,
     /// Or the momentum.
@@ -203,9 +215,15 @@ pub(super) struct Constants {
 
 impl Constants {
     /// The shader's overrides, behind the given ones.
-    pub fn overrides<const N: usize>(&self, own: [(&'static str, f64); N]) -> Vec<(&'static str, f64)> {
-        let numbers = [self.formula as u32, self.decay as u32, u32::from(self.clips)].map(f64::from);
-        own.into_iter().chain(["optimizer", "decay", "clip"].into_iter().zip(numbers)).collect()
+    pub fn overrides<const N: usize>(&self, own: [(&'static str, f64); N], counts: bool) -> Vec<(&'static str, f64)> {
+        let numbers = [
+            ("optimizer", self.formula as u32),
+            ("decay", self.decay as u32),
+            ("clip", self.clips.into()),
+            ("clamps", self.clamps.into()),
+            ("counts", counts.into()),
+        ];
+        own.into_iter().chain(numbers.map(|(name, number)| (name, number.into()))).collect()
     }
 
     /// Whether the whole row has a say in a value's step.
@@ -285,6 +303,7 @@ impl UpdateRule {
             formula,
             decay,
             clips: self.max_norm.is_finite(),
+            clamps: self.non_finite == NonFinite::Clip,
             learning_rate,
             epsilon,
             beta1: 0.0,

@@ -258,8 +258,8 @@ mod tests {
                 ("directory[row >> params.shift]", "directory[0u]"),
                 ("let start = (before + alignment - 1u) & ~(alignment - 1u);", "let start = before;"),
                 // Halves of words, and the nearest of them.
-                ("high = nearest(fresh(id, j + 1u));", "high = nearest(fresh(id, j));"),
-                ("high = arena[word_of(row.start + j)] >> 16u;", "high = 0u;"),
+                ("values.y = fresh(id, j + 1u);", "values.y = fresh(id, j);"),
+                ("high = arena[word_of(at)] >> 16u;", "high = 0u;"),
                 ("size + 0xfffu", "size"),
             ],
             parity,
