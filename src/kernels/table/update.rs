@@ -43,6 +43,7 @@
 //!     step: 1,
 //!     seed: 0,
 //!     workspace: &mut Buffer::zeroed(&device, Update::workspace_len(3, 2))?,
+//!     counter: None,
 //! }
 //! .run(&device)?;
 //! assert_eq!(rows.read()?, [-0.5, -2.0, -1.5]); // row 1 has one dim, and steps along 1 + 2

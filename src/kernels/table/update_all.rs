@@ -23,7 +23,7 @@
 //! let mut rows = Rows::zeroed(&device, &[2, 1], Layout::default(), Default::default())?;
 //! let gradients = Buffer::from_slice(&device, &[1.0, 2.0, 3.0, 4.0])?; // [2, 2]
 //! let rule = Optimizer::Sgd { learning_rate: 0.5 }.into();
-//! UpdateAll { rows: &mut rows, gradients: &gradients, dims: 2, rule, step: 1, seed: 0 }.run(&device)?;
+//! UpdateAll { rows: &mut rows, gradients: &gradients, dims: 2, rule, step: 1, seed: 0, counter: None }.run(&device)?;
 //! assert_eq!(rows.read()?, [-0.5, -1.0, -1.5]); // row 1 has one dim
 //! # Ok(()) }
 //! ```
