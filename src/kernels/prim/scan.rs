@@ -1,7 +1,7 @@
 //! Prefix sum of u32, in place: `v[i] <- sum of v[0..i]` (exclusive) or `v[0..=i]` (inclusive), modulo 2^32.
 //!
-//! Reduce, then scan: tile sums, their own scan (recursively), each tile onto its carry. No workgroup waits for
-//! another, which a look-back scan needs and not every GPU promises.
+//! Reduce, then scan: the tiles are summed, these sums are scanned (recursively), and each tile is scanned onto its
+//! carry. No workgroup waits for another. A scan with look-back would need that, and not every GPU promises it.
 //!
 //! # Cost
 //! `2 * levels - 1` dispatches with tiles of 4,096; 4n bytes read twice, 4n written.
@@ -75,7 +75,7 @@ pub(crate) struct Region<'a> {
 }
 
 impl<'a> Region<'a> {
-    /// From the begin.
+    /// From the beginning.
     pub fn new(arg: &'static str, buffer: &'a Buffer<u32>) -> Self {
         Self { arg, buffer, base: 0 }
     }
@@ -99,7 +99,7 @@ pub(crate) fn record_scan(
     (count, inclusive, items): (u32, bool, u32),
 ) -> Result<()> {
     let tile = 256 * items;
-    // (words, where they stand) of each level.
+    // Of each level: how many words, and where they stand.
     let mut levels = vec![(count, values)];
     let mut end = workspace.base;
     while levels[levels.len() - 1].0 > tile {

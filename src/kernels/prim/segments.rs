@@ -1,11 +1,12 @@
 //! Segments: runs of equal keys in a sorted list, and f32 sums over segments.
 //!
-//! [`Runs`]: of `keys = [4, 4, 7, 9, 9, 9]` the runs are `[4, 7, 9]` and they start at `[0, 2, 3]`, with the end 6 after
-//! the last. [`SegmentedSum`]: `sums[s] = sum of values[offsets[s]..offsets[s + 1]]`.
+//! [`Runs`]: of `keys = [4, 4, 7, 9, 9, 9]` the runs are `[4, 7, 9]` and they start at `[0, 2, 3]`, with the end 6
+//! after the last. [`SegmentedSum`]: `sums[s] = sum of values[offsets[s]..offsets[s + 1]]`.
 //!
 //! # Numerics
-//! A segment is summed by `k` lanes, each every k-th value in order, then the lanes by halves, `k` from the mean length;
-//! both devices add in this order and agree in every bit. The error is within `eps * (length / k + log2(k)) * sum |v|`.
+//! A segment is summed by `k` lanes, where `k` follows from the mean length. Each lane adds every k-th value in order,
+//! then the lanes add up by halves. Both devices add in this order and agree in every bit. The error is within
+//! `eps * (length / k + log2(k)) * sum |v|`.
 //!
 //! # Cost
 //! `Runs`: two dispatches and a scan, 20n bytes. `SegmentedSum`: one dispatch for every 16,384 k values, 4n bytes.
@@ -63,7 +64,7 @@ params! {
 /// ```
 #[derive(Debug)]
 pub struct Runs<'a> {
-    /// `n` keys, equal ones side by side.
+    /// `n` keys, equal ones next to each other.
     pub keys: &'a Buffer<u32>,
     /// `n + 1` words: the number of runs, then the key of each. The rest is not written.
     pub runs: &'a mut Buffer<u32>,
@@ -158,8 +159,8 @@ pub struct SegmentedSum<'a> {
     pub values: &'a Buffer<f32>,
     /// `segments + 1` offsets into the values, monotone.
     pub offsets: &'a Buffer<u32>,
-    /// Values in the longest segment, or more. A longer segment is an error on the CPU; a GPU, whose offsets are not read
-    /// back, leaves out what lies far enough beyond.
+    /// Values in the longest segment, or more. A longer segment is an error on the CPU. On a GPU the offsets are not
+    /// read back, and values far enough beyond are left out.
     pub longest: u32,
     /// One sum a segment; every one is written.
     pub sums: &'a mut Buffer<f32>,
@@ -218,8 +219,8 @@ impl Kernel for SegmentedSum<'_> {
     }
 }
 
-/// The sum of all terms, `last` behind the others, in the order of a GPU's lanes (a power of two, at most 256): every lane its strides in order,
-/// then the lanes by halves.
+/// The sum of all terms, `last` after the others, in the order of a GPU's lanes (a power of two, at most 256): every
+/// lane adds its strides in order, then the lanes add up by halves.
 #[inline]
 pub(crate) fn sum_by_lanes<T>(values: &[T], last: Option<&T>, lanes: u32, term: impl Fn(&T) -> f32) -> f32 {
     match lanes {
@@ -235,7 +236,7 @@ pub(crate) fn sum_by_lanes<T>(values: &[T], last: Option<&T>, lanes: u32, term: 
     }
 }
 
-/// The lanes known in advance, so that their sums are vectors.
+/// With the number of lanes known at compile time, so that their sums are vectors.
 fn sum_by<const LANES: usize, T>(values: &[T], last: Option<&T>, term: impl Fn(&T) -> f32) -> f32 {
     let mut sums = [0.0f32; LANES];
     let (strides, rest) = values.as_chunks::<LANES>();
@@ -335,7 +336,7 @@ mod tests {
         sums.iter().for_each(|sum| assert_same("sums", sum, &sums[0]));
     }
 
-    /// One segment of everything takes more strides than one invocation may loop.
+    /// One segment of all values takes more strides than the loops of one invocation may have.
     #[test]
     fn a_giant_segment_is_summed_in_windows() {
         let mut lengths = vec![0; 5000];
