@@ -1,6 +1,6 @@
 //! Entities by frequency: `order` lists the indices, most frequent first, equal frequencies by index.
 //!
-//! A stable radix sort of the complements, so that the k-th most frequent entity is `order[k]`.
+//! The k-th most frequent entity is `order[k]`. It is a stable radix sort of the complements of the frequencies.
 //!
 //! # Cost
 //! One dispatch and a [sort](mod@crate::kernels::prim::sort) of 32 bits. The CPU sorts only the bits that the largest
