@@ -1,23 +1,25 @@
-//! Training triples drawn from a log of interactions, negatives from the same time: a row of the log, and the item of
-//! another row nearby that its user never touched.
+//! Training triples drawn from a log of interactions, with negatives from the same time: a row of the log, and the item
+//! of another row nearby that its user never touched.
 //!
-//! Triple `b` of step `s` takes the words `philox((b, s, k, Purpose::LogTriples), seed)`: word 0 of `k = 0` picks one of the n rows,
-//! its user and its item the positive. The other words of `k = 0` and those of `k = 1`, in order, each pick one of the rows
-//! at most `window` before or after; the first whose item the user never touched gives the negative.
+//! Triple `b` of step `s` takes the words `philox((b, s, k, Purpose::LogTriples), seed)`. Word 0 of `k = 0` picks one
+//! of the n rows, which gives the user and the positive. The other words of `k = 0` and those of `k = 1`, in order,
+//! each pick one of the rows at most `window` before or after it. The first of these whose item the user never touched
+//! gives the negative.
 //!
-//! Why the same time: an item's rows nearby are its popularity THEN, so positives and negatives are equally popular, whenever
-//! that was. What is left to learn is taste; popularity, which moves, can be counted instead of learned.
+//! Why from the same time: the number of an item's rows nearby is its popularity at that time. So positives and
+//! negatives are equally popular, at any time, and what is left to learn is taste. Popularity moves, and can be counted
+//! instead of learned.
 //!
 //! # Shapes
-//! `triples` is three blocks of `batch` ids: users, positives, negatives. A negative is u32::MAX when all
-//! seven tries were touched; [`Bpr`](super::bpr::Bpr) skips such triples.
+//! `triples` is three blocks of `batch` ids: users, positives, negatives. A negative is u32::MAX when the user touched
+//! the items of all seven tries; [`Bpr`](super::bpr::Bpr) skips such triples.
 //!
 //! # Numerics
-//! Integers, the same on both devices. An index below n is off uniform by less than `n / 2^32`.
+//! Integers, the same on both devices. The chance of an index below n is off uniform by less than `n / 2^32` of itself.
 //!
 //! # Cost
-//! One dispatch, one thread a triple, at most seven searches of `log2(h)` dependent reads for a user who touched h items; 12
-//! bytes a triple written.
+//! One dispatch with one thread a triple. A thread makes at most seven searches, each of `log2(h)` dependent reads for
+//! a user who touched h items, and writes 12 bytes.
 //!
 //! # Example
 //! ```
@@ -47,8 +49,8 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Source: ours; sampling negatives by popularity goes back to Mikolov et al., "Distributed representations of words and
-//! phrases and their compositionality", NIPS 2013.
+//! Source: ours; sampling negatives by popularity goes back to Mikolov et al., "Distributed representations of words
+//! and phrases and their compositionality", NIPS 2013.
 
 use rayon::prelude::*;
 
@@ -63,7 +65,7 @@ pub(crate) static SHADER: Shader = Shader {
     params: Params::FIELDS,
     entries: &[Entry {
         name: "sample",
-        // Nothing is shared, so small groups: they are placed and retired sooner.
+        // Threads share nothing, so groups are small: these start and end sooner.
         workgroup: WORKGROUP,
         bindings: &[(1, Access::Read), (2, Access::Read), (3, Access::Read), (4, Access::Read), (5, Access::Write)],
     }],
@@ -94,13 +96,14 @@ pub struct SampleLogTriples<'a> {
     pub users: &'a Buffer<u32>,
     /// The item of each row.
     pub items: &'a Buffer<u32>,
-    /// `nu + 1` offsets into `touched`, by user id; monotone, the last at most its length. A user past them touched nothing.
+    /// `nu + 1` offsets into `touched`, by user id; monotone, the last at most its length. A user past them touched
+    /// nothing.
     pub touched_offsets: &'a Buffer<u32>,
     /// Item ids that each user ever touched, ascending within a user.
     pub touched: &'a Buffer<u32>,
     /// How many rows before and after the positive's a negative may come from, at least 1.
     pub window: u32,
-    /// Training step: every step draws anew.
+    /// Training step: every step draws other triples.
     pub step: u32,
     /// Seed of the stream.
     pub seed: u64,
@@ -180,7 +183,7 @@ impl Kernel for SampleLogTriples<'_> {
     }
 }
 
-/// Triples that are drawn step by step side by side, since each step waits for memory.
+/// Triples that are drawn together, step by step, since each step waits for memory.
 const GROUP: usize = BLOCKS;
 
 /// The log on the host.
@@ -231,7 +234,7 @@ impl Log<'_> {
 
     /// The items that a user touched.
     fn history(&self, user: u32) -> Result<&[u32]> {
-        // Nobody past the offsets touched anything.
+        // A user past the offsets touched nothing.
         if user as usize >= self.offsets.len() - 1 {
             return Ok(&[]);
         }
