@@ -1,10 +1,24 @@
 //! Entities by frequency: `order` lists the indices, most frequent first, equal frequencies by index.
 //!
-//! A stable radix sort of the complements, so that the k-th most frequent entity is `order[k]`.
+//! The k-th most frequent entity is `order[k]`. It is a stable radix sort of the complements of the frequencies.
 //!
 //! # Cost
 //! One dispatch and a [sort](mod@crate::kernels::prim::sort) of 32 bits. The CPU sorts only the bits that the largest
 //! frequency has, and counts frequencies below 65,536.
+//!
+//! # Example
+//! ```
+//! use scall_gpu::device::{Buffer, Device, Kernel};
+//! use scall_gpu::kernels::sizing::rank::Rank;
+//! # fn main() -> scall_gpu::Result<()> {
+//! let device = Device::cpu();
+//! let frequencies = Buffer::from_slice(&device, &[2u32, 7, 0, 7])?;
+//! let mut order = Buffer::zeroed(&device, 4)?;
+//! let mut workspace = Buffer::zeroed(&device, Rank::workspace_len(4))?;
+//! Rank { frequencies: &frequencies, order: &mut order, workspace: &mut workspace }.run(&device)?;
+//! assert_eq!(order.read()?, [1, 3, 0, 2]);
+//! # Ok(()) }
+//! ```
 
 use crate::Result;
 use crate::check;

@@ -18,6 +18,34 @@
 //! Bags of more than about 16,000 ids take further dispatches. Where f16 outputs take more than one on a GPU, they are summed in f32 first,
 //! for which `4 * bags * D` bytes are allocated, and rounded by one dispatch more.
 //!
+//! # Example
+//! ```
+//! use scall_gpu::device::{Buffer, Device, Kernel};
+//! use scall_gpu::kernels::table::bags::{LookupBags, Pooling};
+//! use scall_gpu::rows::{Layout, Rows};
+//! # fn main() -> scall_gpu::Result<()> {
+//! let device = Device::cpu();
+//! let mut rows = Rows::zeroed(&device, &[2, 0, 3], Layout::default(), Default::default())?;
+//! rows.write(&[1.0, 2.0, 3.0, 4.0, 5.0])?;
+//! let ids = Buffer::from_slice(&device, &[0, 2, 0])?;
+//! let bags = Buffer::from_slice(&device, &[0, 1, 1, 3])?; // row 0; none; rows 2 and 0
+//! let mut out = Buffer::<f32>::zeroed(&device, 3 * 3)?;
+//! LookupBags {
+//!     rows: &rows,
+//!     ids: &ids,
+//!     bags: &bags,
+//!     longest_bag: 2,
+//!     weights: None,
+//!     pooling: Pooling::Mean,
+//!     dims: 3,
+//!     out: &mut out,
+//!     winners: None,
+//! }
+//! .run(&device)?;
+//! assert_eq!(out.read()?, [1.0, 2.0, 0.0, 0.0, 0.0, 0.0, 2.0, 3.0, 2.5]); // [3, 3]
+//! # Ok(()) }
+//! ```
+//!
 //! Source: the embedding bag of recommenders (Naumov et al., "Deep learning recommendation model for personalization and
 //! recommendation systems", 2019), on rows of different sizes.
 

@@ -124,6 +124,22 @@ pub(crate) fn whole_words<T: Output>(op: &'static str, dims: u32) -> Result<()> 
 }
 
 /// Looks up single rows, zero-padded. See the [module](self).
+///
+/// # Example
+/// ```
+/// use scall_gpu::device::{Buffer, Device, Kernel};
+/// use scall_gpu::kernels::table::lookup::Lookup;
+/// use scall_gpu::rows::{Layout, Rows};
+/// # fn main() -> scall_gpu::Result<()> {
+/// let device = Device::cpu();
+/// let mut rows = Rows::zeroed(&device, &[2, 0, 3], Layout::default(), Default::default())?;
+/// rows.write(&[1.0, 2.0, 3.0, 4.0, 5.0])?;
+/// let ids = Buffer::from_slice(&device, &[2, 0, 1, 9])?;
+/// let mut out = Buffer::<f32>::zeroed(&device, 4 * 2)?;
+/// Lookup { rows: &rows, ids: &ids, dims: 2, out: &mut out }.run(&device)?;
+/// assert_eq!(out.read()?, [3.0, 4.0, 1.0, 2.0, 0.0, 0.0, 0.0, 0.0]); // [4, 2]; there is no row 9
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 pub struct Lookup<'a, T: Output = f32> {
     /// The rows.
@@ -213,6 +229,31 @@ impl Kernel for LookupSizes<'_> {
 
 /// Looks up single rows into a ragged output: row b goes to `out[out_offsets[b]..out_offsets[b + 1]]`, cut or padded with
 /// zeros to what there is room for. See the [module](self).
+///
+/// # Example
+/// ```
+/// use scall_gpu::device::{Buffer, Device, Kernel};
+/// use scall_gpu::kernels::prim::scan::Scan;
+/// use scall_gpu::kernels::table::lookup::{LookupPacked, LookupSizes};
+/// use scall_gpu::rows::{Layout, Rows};
+/// # fn main() -> scall_gpu::Result<()> {
+/// let device = Device::cpu();
+/// let mut rows = Rows::zeroed(&device, &[2, 0, 3], Layout::default(), Default::default())?;
+/// rows.write(&[1.0, 2.0, 3.0, 4.0, 5.0])?;
+/// let ids = Buffer::from_slice(&device, &[2, 1, 0])?;
+///
+/// let mut offsets = Buffer::zeroed(&device, 3 + 1)?;
+/// LookupSizes { rows: &rows, ids: &ids, dims: 2, out: &mut offsets }.run(&device)?;
+/// assert_eq!(offsets.read()?, [2, 0, 2, 0]); // row 2 is cut to two dims; one word more
+/// let mut workspace = Buffer::zeroed(&device, Scan::workspace_len(4))?;
+/// Scan { values: &mut offsets, count: 4, inclusive: false, workspace: &mut workspace }.run(&device)?;
+/// assert_eq!(offsets.read()?, [0, 2, 2, 4]);
+///
+/// let mut out = Buffer::<f32>::zeroed(&device, 4)?;
+/// LookupPacked { rows: &rows, ids: &ids, out_offsets: &offsets, widest: 2, out: &mut out }.run(&device)?;
+/// assert_eq!(out.read()?, [3.0, 4.0, 1.0, 2.0]);
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 pub struct LookupPacked<'a, T: Output = f32> {
     /// The rows.

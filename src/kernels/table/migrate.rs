@@ -14,6 +14,21 @@
 //! # Cost
 //! A dispatch for each old page with rows of the new one, for the values and for each number of state; reads what is kept, writes the
 //! new page.
+//!
+//! # Example
+//! ```
+//! use scall_gpu::device::{Device, Kernel};
+//! use scall_gpu::kernels::table::migrate::{Fill, Migrate};
+//! use scall_gpu::rows::{Layout, Rows};
+//! # fn main() -> scall_gpu::Result<()> {
+//! let device = Device::cpu();
+//! let mut old = Rows::zeroed(&device, &[2, 3], Layout::default(), Default::default())?;
+//! old.write(&[1.0, 2.0, 3.0, 4.0, 5.0])?;
+//! let mut new = Rows::zeroed(&device, &[1, 4, 2], Layout::default(), Default::default())?;
+//! Migrate { from: old.pages(), to: &mut new.pages_mut()[0], widest: 4, fill: Fill::Zero }.run(&device)?;
+//! assert_eq!(new.read()?, [1.0, 3.0, 4.0, 5.0, 0.0, 0.0, 0.0]); // cut, grown, new
+//! # Ok(()) }
+//! ```
 
 use std::ops::Range;
 

@@ -23,6 +23,32 @@
 //! On the GPU a [sort](crate::kernels::prim::sort) of the ids (one dispatch for up to 8,192), a dispatch, and three more a page. Moves `4 * B * D` bytes of gradients once and the touched
 //! rows (and their state) once in each direction; with bags `4 * bags * D` bytes of gradients, once for each id. Row-wise state reads the gradients once more where a lane has more than
 //! one value of a row, and so does clipping. On the CPU all threads share the sort; a hot row is summed by all of them.
+//!
+//! # Example
+//! ```
+//! use scall_gpu::device::{Buffer, Device, Kernel};
+//! use scall_gpu::kernels::table::update::{Optimizer, Update};
+//! use scall_gpu::rows::{Layout, Rows};
+//! # fn main() -> scall_gpu::Result<()> {
+//! let device = Device::cpu();
+//! let mut rows = Rows::zeroed(&device, &[2, 1], Layout::default(), Default::default())?;
+//! Update {
+//!     rows: &mut rows,
+//!     ids: &Buffer::from_slice(&device, &[1, 0, 1])?, // row 1 occurs twice
+//!     first: 0,
+//!     count: 3,
+//!     gradients: (&Buffer::from_slice(&device, &[1.0, 1.0, 1.0, 4.0, 2.0, 2.0])?).into(), // [3, 2]
+//!     dims: 2,
+//!     rule: Optimizer::Sgd { learning_rate: 0.5 }.into(),
+//!     step: 1,
+//!     seed: 0,
+//!     workspace: &mut Buffer::zeroed(&device, Update::workspace_len(3, 2))?,
+//!     counter: None,
+//! }
+//! .run(&device)?;
+//! assert_eq!(rows.read()?, [-0.5, -2.0, -1.5]); // row 1 has one dim, and steps along 1 + 2
+//! # Ok(()) }
+//! ```
 
 use crate::check;
 use crate::device::{Access, Binding, Buffer, Dispatches, Entry, Gpu, Kernel, Shader, params, reads, writes};

@@ -11,6 +11,22 @@
 //! # Cost
 //! One dispatch a page. Moves `4 * (sum of min(d, D))` bytes of gradients once (once more for row-wise state, and once more for
 //! clipping) and the rows and their state once in each direction.
+//!
+//! # Example
+//! ```
+//! use scall_gpu::device::{Buffer, Device, Kernel};
+//! use scall_gpu::kernels::table::update::Optimizer;
+//! use scall_gpu::kernels::table::update_all::UpdateAll;
+//! use scall_gpu::rows::{Layout, Rows};
+//! # fn main() -> scall_gpu::Result<()> {
+//! let device = Device::cpu();
+//! let mut rows = Rows::zeroed(&device, &[2, 1], Layout::default(), Default::default())?;
+//! let gradients = Buffer::from_slice(&device, &[1.0, 2.0, 3.0, 4.0])?; // [2, 2]
+//! let rule = Optimizer::Sgd { learning_rate: 0.5 }.into();
+//! UpdateAll { rows: &mut rows, gradients: &gradients, dims: 2, rule, step: 1, seed: 0, counter: None }.run(&device)?;
+//! assert_eq!(rows.read()?, [-0.5, -1.0, -1.5]); // row 1 has one dim
+//! # Ok(()) }
+//! ```
 
 use crate::Result;
 use crate::check;
