@@ -5,7 +5,7 @@ use crate::device::{Buffer, Device, Kernel};
 use crate::kernels::rank::bpr::BiasUse;
 use crate::kernels::table::store::Store;
 use crate::kernels::table::update::UpdateRule;
-use crate::rows::{Layout, Values};
+use crate::rows::{Codec, Layout, Values, with_codec};
 use crate::sizing::{Shape, Sizes};
 use crate::table::{Account, MemoryReport, RaggedTable, ResizePlan, TableOptions};
 use crate::{Error, Result};
@@ -234,6 +234,13 @@ impl Embeddings {
         let ids = Buffer::from_vec(&self.device, (0..rows).collect())?;
         let values = Buffer::from_slice(&self.device, biases)?;
         Store { rows: self.items.rows_mut(), ids: &ids, values: &values, dims: 1 }.run(&self.device)
+    }
+
+    /// Biases as [`set_biases`](Self::set_biases) would store them: rounded to the format of the rows.
+    pub(crate) fn as_stored(&self, biases: Vec<f32>) -> Vec<f32> {
+        with_codec!(self.items.as_rows().layout().format, V => {
+            biases.into_iter().map(|bias| V::nearest(bias).decode()).collect()
+        })
     }
 
     /// Multiplies every item bias by `factor`: popularity fades, taste stays.

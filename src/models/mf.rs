@@ -149,7 +149,7 @@ impl Recommender for BprMf {
         scratch.mean_loss(steps, tables)
     }
 
-    fn rank(&mut self, request: RankRequest<'_>) -> Result<Rankings> {
+    fn rank(&self, request: RankRequest<'_>) -> Result<Rankings> {
         let tables = &self.embeddings;
         let (user_dims, item_dims) = tables.widths();
         RankCandidates {
@@ -197,8 +197,13 @@ mod tests {
                     let loss = model.train(5, &mut |_| {}).unwrap();
                     assert_ne!(values(&model), before);
                     let candidates: Vec<u32> = (0..70).collect();
-                    let request =
-                        RankRequest { users: &[0, 7, 39], candidates: &candidates, excluded: &|_| &[], k: 10 };
+                    let request = RankRequest {
+                        users: &[0, 7, 39],
+                        candidates: &candidates,
+                        excluded: &|_| &[],
+                        k: 10,
+                        item_biases: None,
+                    };
                     (values(&model), vec![loss], model.rank(request).unwrap())
                 });
                 let what = format!("{format:?}, {}", device.describe());

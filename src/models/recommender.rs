@@ -48,7 +48,7 @@ pub trait Recommender: Send + Sync {
     ///
     /// # Errors
     /// Those of [`RankCandidates`](super::RankCandidates).
-    fn rank(&mut self, request: RankRequest<'_>) -> Result<Rankings>;
+    fn rank(&self, request: RankRequest<'_>) -> Result<Rankings>;
 
     /// Bytes of device memory that training and ranking hold besides the tables.
     fn working_bytes(&self) -> u64;

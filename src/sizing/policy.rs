@@ -250,8 +250,8 @@ fn bad(policy: &'static str, expected: String, found: String) -> Error {
 /// less. There is one for each entity, each from `d_min` to `d_max`. [`Scall`](crate::Scall) checks all of that before anything moves, also
 /// of the sizes that a search probes, which may add up to less; what is wrong is [`Error::BadSizes`].
 ///
-/// A policy is decided on by one thread at a time, and may move between threads.
-pub trait SizePolicy: Send {
+/// A policy may move between threads, as may what holds it.
+pub trait SizePolicy: Send + Sync {
     /// Its name, for reports and errors.
     fn name(&self) -> &'static str;
 

@@ -116,7 +116,7 @@ impl Baseline for ItemKnn {
         let lists: Vec<Vec<u32>> = users
             .par_iter()
             .map_init(scratch, |scratch, (user, excluded)| {
-                let request = RankRequest { users: ids, candidates, excluded: &|_| &[], k };
+                let request = RankRequest { users: ids, candidates, excluded: &|_| &[], k, item_biases: None };
                 self.list(*user, &request, excluded, scratch)
             })
             .collect();
@@ -145,7 +145,13 @@ mod tests {
             assert!((scratch.items[item as usize] * knn.scale(item) - expected).abs() < 1e-12, "item {item}");
         }
         let excluded = |user: u32| history.row(user);
-        let request = RankRequest { users: &[0, 3, 6], candidates: &[0, 1, 2, 3, 4, 9], excluded: &excluded, k: 4 };
+        let request = RankRequest {
+            users: &[0, 3, 6],
+            candidates: &[0, 1, 2, 3, 4, 9],
+            excluded: &excluded,
+            k: 4,
+            item_biases: None,
+        };
         let lists = knn.rank(request).unwrap();
         assert_eq!(lists.user(0), [2, 3, 4, 9]);
         assert_eq!(lists.user(1), [0, 1, 2, 4]);
