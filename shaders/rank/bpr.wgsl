@@ -85,10 +85,10 @@ fn embedding(item: Item, j: u32) -> f32 {
 }
 
 @compute @workgroup_size(256)
-fn gradients(own: Invocation) {
-    let thread = own.thread;
+fn gradients(invocation: Invocation) {
+    let thread = invocation.thread;
     let lane = thread % lanes;
-    let b = unit_of(own, lanes);
+    let b = unit_of(invocation, lanes);
     var user_id = params.users;
     var positive_id = params.items;
     var negative_id = params.items;
@@ -186,9 +186,9 @@ fn gradients(own: Invocation) {
 
 // The rows of a page that the triples name; the page and the widths are those of users, whichever table it is of.
 @compute @workgroup_size(256)
-fn gather(own: Invocation) {
-    let thread = own.thread;
-    let occurrence = unit_of(own, lanes);
+fn gather(invocation: Invocation) {
+    let thread = invocation.thread;
+    let occurrence = unit_of(invocation, lanes);
     if occurrence >= params.occurrences {
         return;
     }

@@ -278,11 +278,11 @@ fn key_at(sums: mat4x4<f32>, bit: u32) -> u32 {
 }
 
 @compute @workgroup_size(256)
-fn score(own: Invocation) {
-    let thread = own.thread;
+fn score(invocation: Invocation) {
+    let thread = invocation.thread;
     let blocks = (params.queries + 4u * fours - 1u) / (4u * fours);
-    let block = group_of(own) % blocks;
-    let segment = group_of(own) / blocks;
+    let block = group_of(invocation) % blocks;
+    let segment = group_of(invocation) / blocks;
     if segment >= params.segments {
         return;
     }
@@ -320,9 +320,9 @@ fn score(own: Invocation) {
 
 // The lists of all segments into one.
 @compute @workgroup_size(256)
-fn join(own: Invocation) {
-    let thread = own.thread;
-    let block = group_of(own);
+fn join(invocation: Invocation) {
+    let thread = invocation.thread;
+    let block = group_of(invocation);
     let first_query = block * 4u * fours;
     if first_query >= params.queries {
         return;
