@@ -2,7 +2,11 @@
 
 use std::path::PathBuf;
 
+use crate::text::printable;
+
 /// What went wrong, with the operator and argument (or file and line), what was expected and what was found.
+///
+/// Its text is fit for a terminal: what a file or a caller put into it is shown as [`text::printable`](crate::text::printable) does.
 #[non_exhaustive]
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -19,7 +23,7 @@ pub enum Error {
         got: u64,
     },
     /// An argument has a value outside its domain.
-    #[error("{op}: `{arg}` must be {expected}, got {got}")]
+    #[error("{op}: `{arg}` must be {}, got {}", printable(expected), printable(got))]
     Argument {
         /// The operator or constructor.
         op: &'static str,
@@ -92,6 +96,16 @@ pub enum Error {
         /// Unit of both: `parameters` or `bytes`.
         unit: &'static str,
     },
+    /// A size policy returned sizes that are not what it was asked for; no table has changed.
+    #[error("size policy `{policy}`: expected {expected}, found {found}")]
+    BadSizes {
+        /// The policy's name.
+        policy: &'static str,
+        /// What it was asked for, and for whom.
+        expected: String,
+        /// What it returned.
+        found: String,
+    },
     /// Training has left the finite numbers.
     #[error(
         "training diverged: the loss is {loss} after {steps} steps; a smaller learning rate or more regularisation helps"
@@ -101,6 +115,17 @@ pub enum Error {
         steps: u32,
         /// Mean loss of the last batch.
         loss: f32,
+    },
+    /// Gradients were not finite, or the steps along them would not have been; those steps were left out.
+    #[error(
+        "{op}: {count} dims had gradients or steps that are not finite, and were left as they were; a smaller learning rate helps, or \
+         a rule that skips or clips them"
+    )]
+    NonFinite {
+        /// What looked.
+        op: &'static str,
+        /// How many dims, each time that it happened (modulo 2^32).
+        count: u32,
     },
     /// A resize plan was made for another table or an earlier state of this one.
     #[error(
@@ -135,7 +160,7 @@ pub enum Error {
         message: String,
     },
     /// A file could not be opened or read.
-    #[error("{}: {source}", file.display())]
+    #[error("{}: {source}", printable(file))]
     Io {
         /// The file.
         file: PathBuf,
@@ -143,7 +168,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A line of an interaction file does not have the expected form.
-    #[error("{}:{line}: expected {expected}, found {found}", file.display())]
+    #[error("{}:{line}: expected {}, found {}", printable(file), printable(expected), printable(found))]
     BadRow {
         /// The file.
         file: PathBuf,
@@ -155,7 +180,7 @@ pub enum Error {
         found: String,
     },
     /// A file as a whole is not usable: empty, or a column is missing.
-    #[error("{}: expected {expected}, found {found}", file.display())]
+    #[error("{}: expected {}, found {}", printable(file), printable(expected), printable(found))]
     BadFile {
         /// The file.
         file: PathBuf,
@@ -168,3 +193,23 @@ pub enum Error {
 
 /// The crate's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_of_others_is_escaped() {
+        let (file, raw) = (PathBuf::from("\u{1b}[2J.csv"), "\u{1b}]0;x\u{7}\n".to_owned());
+        let (expected, found, got) = (raw.clone(), raw.clone(), raw);
+        for error in [
+            Error::Argument { op: "a", arg: "b", expected: expected.clone(), got },
+            Error::BadRow { file: file.clone(), line: 1, expected: expected.clone(), found: found.clone() },
+            Error::BadFile { file: file.clone(), expected, found },
+            Error::Io { file, source: std::io::ErrorKind::NotFound.into() },
+        ] {
+            let text = error.to_string();
+            assert!(text.contains(r"\u{1b}") && !text.contains(|c: char| c.is_control()), "{text:?}");
+        }
+    }
+}

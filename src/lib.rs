@@ -45,6 +45,7 @@
 //! | [`eval`] | Recall and NDCG, ranking in bounded memory |
 //! | [`mod@file`] | files that are written whole or not at all |
 //! | [`rng`] | Philox4x32-10, one random stream for all devices |
+//! | [`text`] | which characters of a text cannot be seen, and how a text of others is shown |
 //!
 //! # Guarantees
 //! - The budget cannot be passed: a change that would is an error before anything moves.
@@ -73,9 +74,20 @@ pub mod stream;
 pub mod table;
 #[cfg(test)]
 mod testing;
+pub mod text;
 
 pub use error::{Error, Result};
 pub use scall::{
     EarlyStop, Followed, Phase, ProbeOptions, Replay, Scall, ScallOptions, Seconds, SegmentReport, Summary, follow,
 };
 pub use wgpu;
+
+/// The code in the documents, compiled and run with the other examples.
+#[cfg(doctest)]
+mod documents {
+    #[doc = include_str!("../README.md")]
+    struct Readme;
+
+    #[doc = include_str!("../CONTRIBUTING.md")]
+    struct Contributing;
+}

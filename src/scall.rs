@@ -138,7 +138,7 @@ impl Scall {
     /// A loop at the beginning of a recorded stream that is cut into `segments`.
     ///
     /// # Errors
-    /// [`Error::Argument`] for options outside their domain, for segments that overlap, run backwards or pass the last row.
+    /// [`Error::Argument`] for options of the loop, the model or the policy outside their domain, for segments that overlap, run backwards or pass the last row.
     pub fn over(
         device: &Device,
         data: Interactions,
@@ -176,6 +176,7 @@ impl Scall {
                 requested: options.budget.d_max.into(),
             });
         }
+        policy.check()?;
         Segment::check_all("Scall::new", &segments, data.len())?;
         options.model = options.model.with_seed(options.seed);
         let bias = match options.model.item_bias() {
@@ -268,7 +269,9 @@ impl Scall {
             ..frame(&self.device, &self.options)
         };
         // Nothing is known before the first segment: uniform sizes (`docs/method.md` section 3).
-        let sizes = if t == 0 { Uniform.decide(&context)? } else { self.policy.decide(&context)? };
+        let policy: &mut dyn SizePolicy = if t == 0 { &mut Uniform } else { &mut *self.policy };
+        let sizes = policy.decide(&context)?;
+        sizes.check_decision(policy, &context)?;
         seconds.size = clock.lap();
 
         progress(Phase::Resize);
@@ -350,8 +353,8 @@ impl Scall {
             last: &last,
             history: &self.history,
         };
-        let mut trial = Trial { setup, probes: 0, progress };
         let context = last.context(frame(&self.device, &self.options));
+        let mut trial = Trial { setup, policy: self.policy.name(), context, probes: 0, progress };
         self.policy.search(&context, &mut trial)?;
         Ok(trial.probes)
     }

@@ -333,6 +333,7 @@ fn records_all(device: Device) {
         step: 1,
         seed: 0,
         workspace: &mut words(&vec![0; Update::bag_workspace_len(3, 4)]),
+        counter: None,
     }
     .record(gpu, &mut pass)
     .unwrap();

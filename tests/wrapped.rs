@@ -171,6 +171,7 @@ fn rows_in_ranges_of_one_buffer_are_stepped() {
                 step,
                 seed: 0,
                 workspace: &mut Buffer::zeroed(&device, Update::workspace_len(2, 2)).unwrap(),
+                counter: None,
             }
             .run(&device)
             .unwrap();

@@ -1,6 +1,6 @@
 // The optimizer's step, as src/kernels/table/optimizer/step.rs has it. The including file imports rows/page.wgsl and four,
-// binds `arena`, `first_state` and `second_state`, has `lanes`, and in Params `learning_rate`, `epsilon`, `beta1`, `beta2`, `correction`, `weight_decay`,
-// `max_norm`, `step`, `purpose`, `key_low` and `key_high`.
+// binds `arena`, `first_state`, `second_state` and `counter`, has `lanes`, and in Params `learning_rate`, `epsilon`, `beta1`, `beta2`,
+// `correction`, `weight_decay`, `max_norm`, `step`, `purpose`, `key_low` and `key_high`.
 //import common/philox.wgsl
 //import rows/put.wgsl
 //import rows/put_stepped.wgsl
@@ -19,6 +19,33 @@ const OF_WEIGHTS = 2u;
 override optimizer: u32 = 0u;
 override decay: u32 = 0u;  // weight decay: 0 none
 override clip: u32 = 0u;   // 1 where a row's gradient has a longest norm
+override clamps: u32 = 0u; // 1 where gradients beyond `LARGEST` are replaced
+override counts: u32 = 0u; // 1 where `counter` counts; else it is not touched
+
+// Numbers are told to be finite by their bits: WGSL lets a compiler take every float for finite.
+const INFINITE = 0x7f800000u;
+// 2^55: the squares of 65,535 such numbers have a finite sum.
+const LARGEST = 0x5b000000u;
+
+// The bits without the sign, in the order of the sizes; those of NaN are above those of infinity.
+fn sizes_of(numbers: vec4<f32>) -> vec4<u32> {
+    return bitcast<vec4<u32>>(numbers) & vec4<u32>(0x7fffffffu);
+}
+
+fn is_finite(number: f32) -> bool {
+    return (bitcast<u32>(number) & 0x7fffffffu) < INFINITE;
+}
+
+// Gradients as a step takes them: of those that are replaced, NaN as 0, others no larger than `LARGEST`.
+fn taken(gradients: vec4<f32>) -> vec4<f32> {
+    if clamps == 0u {
+        return gradients;
+    }
+    let sizes = sizes_of(gradients);
+    let signs = bitcast<vec4<u32>>(gradients) & vec4<u32>(0x80000000u);
+    let clamped = signs | min(sizes, vec4<u32>(LARGEST));
+    return bitcast<vec4<f32>>(select(clamped, vec4<u32>(0u), sizes > vec4<u32>(INFINITE)));
+}
 
 fn is_row_wise() -> bool {
     return optimizer == ROW_WISE_ADAGRAD || optimizer == ROW_WISE_ADAM;
@@ -121,39 +148,68 @@ fn weights_of(row: Row, dims: vec4<u32>) -> Weights {
     return before;
 }
 
-fn put_weights(id: u32, row: Row, dims: vec4<u32>, after: Weights) {
+// Writes `those` of the dims, which the row has.
+fn put_weights(id: u32, row: Row, dims: vec4<u32>, after: Weights, those: vec4<bool>) {
     let at = vec4<u32>(row.start) + dims;
-    let inside = dims < vec4<u32>(row.size);
     if has_first_state() {
-        first_state[at.x] = after.first.x;
-        if inside.y {
+        if those.x {
+            first_state[at.x] = after.first.x;
+        }
+        if those.y {
             first_state[at.y] = after.first.y;
         }
-        if inside.z {
+        if those.z {
             first_state[at.z] = after.first.z;
         }
-        if inside.w {
+        if those.w {
             first_state[at.w] = after.first.w;
         }
     }
     if has_second_state() {
-        second_state[at.x] = after.second.x;
-        if inside.y {
+        if those.x {
+            second_state[at.x] = after.second.x;
+        }
+        if those.y {
             second_state[at.y] = after.second.y;
         }
-        if inside.z {
+        if those.z {
             second_state[at.z] = after.second.z;
         }
-        if inside.w {
+        if those.w {
             second_state[at.w] = after.second.w;
         }
     }
-    put_stepped(id, row, dims, after.w);
+    put_stepped(id, row, dims, after.w, those);
 }
 
 // One step of a row, whose id is `id`, in these dims. All is read before anything is written, so that the loads are under way together.
-fn step(id: u32, row: Row, dims: vec4<u32>, gradients: vec4<f32>, row_state: f32) {
-    put_weights(id, row, dims, moved(weights_of(row, dims), gradients, row_state));
+fn step(id: u32, row: Row, dims: vec4<u32>, gradients: vec4<f32>) {
+    put_step(id, row, dims, gradients, moved(weights_of(row, dims), taken(gradients), 0.0), true);
+}
+
+// Writes what a step along these gradients makes of a row in these dims, where all of it is finite: a dim where it is not keeps its value
+// and its state, and so does a whole row whose norm or own state is not finite.
+fn put_step(id: u32, row: Row, dims: vec4<u32>, gradients: vec4<f32>, after: Weights, row_is_finite: bool) {
+    let inside = dims < vec4<u32>(row.size);
+    let states = max(sizes_of(after.first), sizes_of(after.second));
+    let largest = max(max(sizes_of(taken(gradients)), sizes_of(after.w)), states);
+    let sound = (largest < vec4<u32>(INFINITE)) & vec4<bool>(row_is_finite);
+    if counts == 1u {
+        let replaced = bitcast<vec4<u32>>(taken(gradients)) != bitcast<vec4<u32>>(gradients);
+        add_to_counter(ones_of(inside & !sound) + ones_of(inside & replaced));
+    }
+    put_weights(id, row, dims, after, inside & sound);
+}
+
+fn ones_of(which: vec4<bool>) -> vec4<u32> {
+    return select(vec4<u32>(0u), vec4<u32>(1u), which);
+}
+
+fn add_to_counter(ones: vec4<u32>) {
+    let number = ones.x + ones.y + ones.z + ones.w;
+    if number > 0u {
+        atomicAdd(&counter, number);
+    }
 }
 
 var<workgroup> squares_shared: array<f32, 256>;
@@ -170,21 +226,25 @@ fn sum_of_lanes(thread: u32, part: f32) {
     }
 }
 
-// What a row's gradient is multiplied by, so that it is not longer than `max_norm`. `squares` is this lane's part. All
-// threads of the workgroup come here.
+// What a row's gradient is multiplied by, so that it is not longer than `max_norm`; -1 where its norm is not finite. `squares` is this
+// lane's part. All threads of the workgroup come here.
 fn clip_factor(thread: u32, squares: f32) -> f32 {
     sum_of_lanes(thread, squares);
-    let norm = sqrt(squares_shared[thread - thread % lanes]);
+    let sum = squares_shared[thread - thread % lanes];
     // The sum is read before the next one begins.
     workgroupBarrier();
+    if !is_finite(sum) {
+        return -1.0;
+    }
+    let norm = sqrt(sum);
     if norm > params.max_norm {
         return params.max_norm / norm;
     }
     return 1.0;
 }
 
-// Takes the mean square of a row's gradient into its state and gives that to all its lanes. `squares` is this lane's
-// part; a row without width stays. All threads of the workgroup come here.
+// Takes the mean square of a row's gradient into its state, where that stays finite, and gives that to all its lanes. `squares` is this
+// lane's part; a row without width stays. All threads of the workgroup come here.
 fn accumulate(thread: u32, row: u32, width: u32, squares: f32) -> f32 {
     sum_of_lanes(thread, squares);
     // One lane reads and writes the state: a workgroup's barrier does not order storage.
@@ -193,10 +253,14 @@ fn accumulate(thread: u32, row: u32, width: u32, squares: f32) -> f32 {
         var state = 0.0;
         if optimizer == ROW_WISE_ADAM {
             state = params.beta2 * second_state[row] + (1.0 - params.beta2) * mean;
-            second_state[row] = state;
+            if is_finite(state) {
+                second_state[row] = state;
+            }
         } else {
             state = first_state[row] + mean;
-            first_state[row] = state;
+            if is_finite(state) {
+                first_state[row] = state;
+            }
         }
         squares_shared[thread] = state;
     }

@@ -26,25 +26,35 @@ fn page_put_dithered(id: u32, j: u32, at: u32, has_second: bool, values: vec2<f3
     page_put_bits(at, first, second, has_second);
 }
 
-// Writes those of a row's dims that it has, the first at least.
-fn page_put_stepped(id: u32, row: Row, dims: vec4<u32>, values: vec4<f32>) {
+// Writes `those` of the dims, which the row has.
+fn page_put_stepped(id: u32, row: Row, dims: vec4<u32>, values: vec4<f32>, those: vec4<bool>) {
     let at = vec4<u32>(row.start) + dims;
-    let inside = dims < vec4<u32>(row.size);
     if page_value_bits == 16u {
-        page_put_dithered(id, dims.x, at.x, inside.y, values.xy);
-        if inside.z {
-            page_put_dithered(id, dims.z, at.z, inside.w, values.zw);
-        }
+        page_put_either(id, dims.x, at.x, those.xy, values.xy);
+        page_put_either(id, dims.z, at.z, those.zw, values.zw);
         return;
     }
-    page_arena[at.x] = bitcast<u32>(values.x);
-    if inside.y {
+    if those.x {
+        page_arena[at.x] = bitcast<u32>(values.x);
+    }
+    if those.y {
         page_arena[at.y] = bitcast<u32>(values.y);
     }
-    if inside.z {
+    if those.z {
         page_arena[at.z] = bitcast<u32>(values.z);
     }
-    if inside.w {
+    if those.w {
         page_arena[at.w] = bitcast<u32>(values.w);
+    }
+}
+
+// Writes one half of a word of two values, or the other, or both.
+fn page_put_either(id: u32, j: u32, at: u32, those: vec2<bool>, values: vec2<f32>) {
+    if those.x {
+        page_put_dithered(id, j, at, those.y, values);
+    } else if those.y {
+        let first = page_bits_at(at);
+        page_put_dithered(id, j, at, true, values);
+        page_put_bits(at, first, page_bits_at(at + 1u), true);
     }
 }

@@ -49,6 +49,7 @@ override source: u32 = 0u;
 @group(0) @binding(8) var<storage, read> bags: array<u32>;
 @group(0) @binding(9) var<storage, read> weights: array<f32>;
 @group(0) @binding(10) var<storage, read> winners: array<u32>;
+@group(0) @binding(11) var<storage, read_write> counter: atomic<u32>;
 
 fn key(position: u32) -> u32 {
     return workspace[params.keys + position];
@@ -331,7 +332,7 @@ fn short_runs(
         let run = short[number];
         for (var j = per_word() * (thread % lanes); j < run.row.size; j += 4u * lanes) {
             let dims = dims_of_words(j);
-            step(run.id, run.row, dims, short_sums(run, first, dims), 0.0);
+            step(run.id, run.row, dims, short_sums(run, first, dims));
         }
     }
 }
@@ -366,7 +367,7 @@ fn short_runs_by_row(
             for (var j = lane; j < row.size; j += 4u * lanes) {
                 let dims = dims_of_words(j);
                 g = short_sums(run, first, dims);
-                squares = add_squares(squares, row, dims, g, false);
+                squares = add_squares(squares, row, dims, taken(g), false);
             }
             factor = clip_factor(thread, squares);
         }
@@ -378,17 +379,18 @@ fn short_runs_by_row(
                 if clip == 0u || !keeps {
                     g = short_sums(run, first, dims);
                 }
-                squares = add_squares(squares, row, dims, factor * g, true);
+                squares = add_squares(squares, row, dims, factor * taken(g), true);
             }
-            row_state = accumulate(thread, run.id - params.first_row, row.size, squares);
+            row_state = accumulate(thread, run.id - params.first_row, select(0u, row.size, factor >= 0.0), squares);
         }
+        let finite = factor >= 0.0 && is_finite(row_state);
         for (var j = lane; j < row.size; j += 4u * lanes) {
             let dims = dims_of_words(j);
             if !keeps {
                 g = short_sums(run, first, dims);
                 before = weights_of(row, dims);
             }
-            put_weights(run.id, row, dims, moved(before, factor * g, row_state));
+            put_step(run.id, row, dims, g, moved(before, factor * taken(g), row_state), finite);
         }
         // The row's state is read before the next round's sums.
         workgroupBarrier();
@@ -558,7 +560,7 @@ fn long_runs(
     let run = long_run(index);
     for (var j = per_word() * (thread % lanes); j < run.row.size; j += 4u * lanes) {
         let dims = dims_of_words(j);
-        step(run.id, run.row, dims, long_sums(run, index, dims), 0.0);
+        step(run.id, run.row, dims, long_sums(run, index, dims));
     }
 }
 
@@ -578,7 +580,7 @@ fn long_runs_by_row(
         let dims = dims_of_words(j);
         let g = long_sums(run, index, dims);
         put_sums(kept, dims, row.size, g);
-        squares = add_squares(squares, row, dims, g, clip == 0u);
+        squares = add_squares(squares, row, dims, taken(g), clip == 0u);
     }
     var factor = 1.0;
     if clip == 1u {
@@ -587,16 +589,18 @@ fn long_runs_by_row(
             squares = 0.0;
             for (var j = lane; j < row.size; j += 4u * lanes) {
                 let dims = dims_of_words(j);
-                squares = add_squares(squares, row, dims, factor * four_sums(kept, dims, row.size), true);
+                squares = add_squares(squares, row, dims, factor * taken(four_sums(kept, dims, row.size)), true);
             }
         }
     }
     var row_state = 0.0;
     if is_row_wise() {
-        row_state = accumulate(thread, run.id - params.first_row, row.size, squares);
+        row_state = accumulate(thread, run.id - params.first_row, select(0u, row.size, factor >= 0.0), squares);
     }
+    let finite = factor >= 0.0 && is_finite(row_state);
     for (var j = lane; j < row.size; j += 4u * lanes) {
         let dims = dims_of_words(j);
-        step(run.id, row, dims, factor * four_sums(kept, dims, row.size), row_state);
+        let g = four_sums(kept, dims, row.size);
+        put_step(run.id, row, dims, g, moved(weights_of(row, dims), factor * taken(g), row_state), finite);
     }
 }

@@ -28,6 +28,7 @@ override lanes: u32 = 8u;  // threads that share a row
 @group(0) @binding(3) var<storage, read_write> first_state: array<f32>;
 @group(0) @binding(4) var<storage, read_write> second_state: array<f32>;
 @group(0) @binding(5) var<storage, read> gradients: array<f32>;
+@group(0) @binding(6) var<storage, read_write> counter: atomic<u32>;
 
 // The dims of a row that have a gradient. A row past the page is empty.
 fn row_of(row: u32) -> Row {
@@ -67,7 +68,7 @@ fn element_wise(
     let row = row_of(index);
     for (var j = per_word() * (thread % lanes); j < row.size; j += 4u * lanes) {
         let dims = dims_of_words(j);
-        step(params.first_row + index, row, dims, gradients_of(index, row, dims), 0.0);
+        step(params.first_row + index, row, dims, gradients_of(index, row, dims));
     }
 }
 
@@ -86,7 +87,7 @@ fn by_row(
         var squares = 0.0;
         for (var j = lane; j < row.size; j += 4u * lanes) {
             let dims = dims_of_words(j);
-            squares = add_squares(squares, row, dims, gradients_of(index, row, dims), false);
+            squares = add_squares(squares, row, dims, taken(gradients_of(index, row, dims)), false);
         }
         factor = clip_factor(thread, squares);
     }
@@ -95,12 +96,15 @@ fn by_row(
         var squares = 0.0;
         for (var j = lane; j < row.size; j += 4u * lanes) {
             let dims = dims_of_words(j);
-            squares = add_squares(squares, row, dims, factor * gradients_of(index, row, dims), true);
+            squares = add_squares(squares, row, dims, factor * taken(gradients_of(index, row, dims)), true);
         }
-        row_state = accumulate(thread, index, row.size, squares);
+        row_state = accumulate(thread, index, select(0u, row.size, factor >= 0.0), squares);
     }
+    let finite = factor >= 0.0 && is_finite(row_state);
     for (var j = lane; j < row.size; j += 4u * lanes) {
         let dims = dims_of_words(j);
-        step(params.first_row + index, row, dims, factor * gradients_of(index, row, dims), row_state);
+        let g = gradients_of(index, row, dims);
+        let after = moved(weights_of(row, dims), factor * taken(g), row_state);
+        put_step(params.first_row + index, row, dims, g, after, finite);
     }
 }

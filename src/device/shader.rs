@@ -85,6 +85,35 @@ impl Shader {
     }
 }
 
+/// What of a device decides how a shader is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Dialect {
+    /// `Params` are immediates, else a uniform.
+    pub immediates: bool,
+    /// Products of 64 bits are those of 64-bit integers.
+    pub wide_integers: bool,
+}
+
+impl Dialect {
+    /// All there are, the one that every device understands first.
+    #[cfg(test)]
+    pub(crate) const ALL: [Self; 4] = {
+        let base = Self { immediates: false, wide_integers: false };
+        let immediates = Self { immediates: true, ..base };
+        let wide_integers = Self { wide_integers: true, ..base };
+        [base, immediates, wide_integers, Self { immediates: true, wide_integers: true }]
+    };
+}
+
+impl Shader {
+    /// The text that a pipeline is built from: without imports, with a codec for each table, written for a device.
+    pub(crate) fn text(&self, dialect: Dialect, codecs: &[CodecSource]) -> String {
+        let params = if dialect.immediates { IMMEDIATE_PARAMS } else { UNIFORM_PARAMS };
+        let mul_wide = if dialect.wide_integers { MUL_WIDE_64 } else { MUL_WIDE };
+        resolve(self.source, codecs).replacen(UNIFORM_PARAMS, params, 1).replacen(MUL_WIDE, mul_wide, 1)
+    }
+}
+
 /// Shared WGSL, by the name that an `//import` line gives.
 const SHARED: &[(&str, &str)] = &[
     ("common/elementary.wgsl", include_str!("../../shaders/common/elementary.wgsl")),

@@ -162,7 +162,7 @@ impl Recommender for BprMf {
         });
         self.set = Some(set);
         done?;
-        scratch.mean_loss(steps)
+        scratch.mean_loss(steps, &mut self.embeddings)
     }
 
     fn rank(&mut self, request: RankRequest<'_>) -> Result<Rankings> {

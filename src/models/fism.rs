@@ -167,13 +167,13 @@ impl Fism {
             commands.clear(side.layer.dense_mut())?;
             let (rows, dims) = (&mut side.layer, side.width);
             let sum = Scatter { rows, ids: triples, first, count, gradients, dims, factor: 1.0 };
-            sum.record(commands, workspace)?;
+            sum.record(commands, workspace, &mut own.counter)?;
         }
         // Item rows are decayed with their triples; a user's own row is only a part of the output.
         commands.clear(users.weights.dense_mut())?;
         let (rows, factor) = (&mut users.weights, 2.0 * l2 / batch as f32);
         let count = Scatter { rows, ids: triples, first: 0, count: batch, gradients: ones, dims: 1, factor };
-        count.record(commands, workspace)?;
+        count.record(commands, workspace, &mut own.counter)?;
         layers.record_history_gradients(commands, &self.graph)?;
         layers.record_user_decay(commands, &self.embeddings)?;
         let (users, items) = self.embeddings.tables_mut();
@@ -237,7 +237,7 @@ impl Recommender for Fism {
         });
         (self.set, self.layers) = (Some(set), Some(layers));
         done?;
-        scratch.batch.mean_loss(steps)
+        scratch.batch.mean_loss(steps, &mut self.embeddings)
     }
 
     fn rank(&mut self, request: RankRequest<'_>) -> Result<Rankings> {

@@ -137,12 +137,12 @@ impl LightGcn {
             commands.clear(side.layer.dense_mut())?;
             let (rows, dims) = (&mut side.layer, side.width);
             let sum = Scatter { rows, ids: triples, first, count, gradients, dims, factor: 1.0 };
-            sum.record(commands, workspace)?;
+            sum.record(commands, workspace, &mut own.counter)?;
             if decay > 0.0 {
                 commands.clear(side.weights.dense_mut())?;
                 let (rows, gradients) = (&mut side.weights, ones);
                 let sum = Scatter { rows, ids: triples, first, count, gradients, dims: 1, factor: decay };
-                sum.record(commands, workspace)?;
+                sum.record(commands, workspace, &mut own.counter)?;
             }
         }
         layers.record_gradients(commands, graph)?;
@@ -212,7 +212,7 @@ impl Recommender for LightGcn {
         });
         (self.set, self.layers) = (Some(set), Some(layers));
         done?;
-        scratch.batch.mean_loss(steps)
+        scratch.batch.mean_loss(steps, &mut self.embeddings)
     }
 
     fn rank(&mut self, request: RankRequest<'_>) -> Result<Rankings> {

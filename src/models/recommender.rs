@@ -36,7 +36,8 @@ pub trait Recommender: Send + Sync {
     /// of the last batch, 0 where there was nothing to learn.
     ///
     /// # Errors
-    /// [`Error::Diverged`](crate::Error::Diverged) when that loss is not finite; what the device reports.
+    /// [`Error::Diverged`](crate::Error::Diverged) when that loss is not finite; [`Error::NonFinite`](crate::Error::NonFinite) when gradients
+    /// were not, and the rule does not go on then; what the device reports.
     fn train(&mut self, steps: u32, progress: &mut dyn FnMut(u32)) -> Result<f32>;
 
     /// The best `k` of the candidates for each user.

@@ -3,7 +3,9 @@
 use crate::device::{Buffer, Commands, Device, Kernel};
 use crate::kernels::prim::reduce::{Operator, Reduce};
 use crate::kernels::rank::bpr::{Bpr, UserRows};
+use crate::kernels::table::optimizer::NonFinite;
 use crate::kernels::table::update::{Optimizer, Update};
+use crate::models::Embeddings;
 use crate::rows::Rows;
 use crate::{Error, Result};
 
@@ -18,6 +20,8 @@ pub(super) struct Batch {
     pub item_gradients: Buffer<f32>,
     /// Of the losses, then of the updates.
     pub workspace: Buffer<u32>,
+    /// Counts the dims of [`Scatter`]'s sums that are not finite.
+    pub counter: Buffer<u32>,
     /// Widths of a user's and an item's gradient.
     pub dims: [u32; 2],
 }
@@ -44,6 +48,7 @@ impl Batch {
             user_gradients: Buffer::zeroed(device, batch as usize * user_dims as usize)?,
             item_gradients: Buffer::zeroed(device, 2 * batch as usize * item_dims as usize)?,
             workspace: Buffer::zeroed(device, workspace)?,
+            counter: Buffer::zeroed(device, 1)?,
             dims: [user_dims, item_dims],
         })
     }
@@ -54,17 +59,31 @@ impl Batch {
         floats.iter().sum::<u64>() + self.triples.size_bytes() + self.workspace.size_bytes()
     }
 
-    /// Mean loss of the last batch.
+    /// Mean loss of the last batch, at the end of a training of both tables.
     ///
     /// # Errors
-    /// [`Error::Diverged`] when it is not finite.
-    pub fn mean_loss(&self, steps: u32) -> Result<f32> {
+    /// [`Error::Diverged`] when it is not finite; [`Error::NonFinite`] when gradients were not, or steps along them, and the rule does not
+    /// go on then.
+    pub fn mean_loss(&self, steps: u32, embeddings: &mut Embeddings) -> Result<f32> {
         let device = self.loss.device();
         let batch = self.loss.len();
         let mut sum = Buffer::zeroed(&device, Reduce::<f32>::out_len(batch as u32))?;
         Reduce { input: &self.loss, operator: Operator::Sum, out: &mut sum }.run(&device)?;
         let loss = f32::from_bits(sum.read()?[0]) / batch as f32;
-        if loss.is_finite() { Ok(loss) } else { Err(Error::Diverged { steps, loss }) }
+        if !loss.is_finite() {
+            return Err(Error::Diverged { steps, loss });
+        }
+        let (users, items) = embeddings.tables_mut();
+        let own = self.counter.read()?[0];
+        let count = own.saturating_add(users.take_count()?).saturating_add(items.take_count()?);
+        match users.options().rule.non_finite {
+            _ if count == 0 => Ok(loss),
+            NonFinite::Error => Err(Error::NonFinite { op: "Recommender::train", count }),
+            _ => {
+                tracing::warn!(count, steps, "dims with gradients or steps that are not finite");
+                Ok(loss)
+            }
+        }
     }
 }
 
@@ -98,7 +117,8 @@ pub(super) fn run_steps(
 }
 
 /// `row_r += factor * sum of the gradients of r's occurrences`: what an SGD step at a negative rate does, exact over
-/// duplicates and in one order on all devices.
+/// duplicates and in one order on all devices. What is not finite is left out of the sum and counted, whatever the model's rule makes of
+/// it: it would reach all neighbours otherwise.
 pub(super) struct Scatter<'a> {
     pub rows: &'a mut Rows,
     pub ids: &'a Buffer<u32>,
@@ -110,10 +130,20 @@ pub(super) struct Scatter<'a> {
 }
 
 impl Scatter<'_> {
-    pub fn record(self, commands: &mut Commands, workspace: &mut Buffer<u32>) -> Result<()> {
+    pub fn record(self, commands: &mut Commands, workspace: &mut Buffer<u32>, counter: &mut Buffer<u32>) -> Result<()> {
         let Self { rows, ids, first, count, gradients, dims, factor } = self;
-        let rule = Optimizer::Sgd { learning_rate: -factor }.into();
-        let gradients = gradients.into();
-        commands.run(Update { rows, ids, first, count, gradients, dims, rule, step: 1, seed: 0, workspace })
+        commands.run(Update {
+            rows,
+            ids,
+            first,
+            count,
+            gradients: gradients.into(),
+            dims,
+            rule: Optimizer::Sgd { learning_rate: -factor }.into(),
+            step: 1,
+            seed: 0,
+            workspace,
+            counter: Some(counter),
+        })
     }
 }

@@ -73,7 +73,9 @@ impl Scall {
             rows: Some(rows(&*self.model)),
             ..frame(&self.device, &self.options)
         };
-        let sizes = if self.reports.len() == 1 { Uniform.decide(&context)? } else { self.policy.admit(&context)? };
+        let policy: &mut dyn SizePolicy = if self.reports.len() == 1 { &mut Uniform } else { &mut *self.policy };
+        let sizes = policy.admit(&context)?;
+        sizes.check_decision(policy, &context)?;
         self.account.set_capacity(budget.bytes.max(self.account.used_bytes()))?;
         self.model.embeddings_mut().resize(&sizes)?;
         self.account.set_capacity(budget.bytes)

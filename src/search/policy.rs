@@ -243,7 +243,7 @@ impl SizePolicy for ScallPolicy {
 impl ScallPolicy {
     /// An action near another.
     fn near(&self, context: &SizingContext<'_>, action: [f32; ACTIONS], step: u32) -> Result<[f32; ACTIONS]> {
-        let stream = context.segment as u32 * self.options.probes + step;
+        let stream = (context.segment as u32).wrapping_mul(self.options.probes).wrapping_add(step);
         let mut rng = Philox::substream(context.seed, Purpose::NearBest, stream);
         let noise = values(&noise(1, &mut rng));
         Ok(std::array::from_fn(|k| (action[k] + self.options.near_best_std * noise[k]).clamp(0.0, 1.0)))

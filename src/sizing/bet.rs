@@ -4,6 +4,7 @@ use rand::Rng;
 
 use super::{Action, Distribution, Probe, SizePolicy, Sizes, SizingContext, Uniform};
 use crate::Result;
+use crate::check::domain;
 use crate::rng::{Philox, Purpose, below};
 
 /// How actions are drawn and tried.
@@ -63,6 +64,10 @@ impl Bet {
 impl SizePolicy for Bet {
     fn name(&self) -> &'static str {
         "bet"
+    }
+
+    fn check(&self) -> Result<()> {
+        domain("Bet", "draws", self.options.draws, self.options.draws > 0, "at least 1")
     }
 
     fn searches(&self) -> bool {

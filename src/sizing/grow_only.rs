@@ -2,7 +2,8 @@
 
 use super::weighted::{sides, weighted};
 use super::{SizePolicy, Sizes, SizingContext};
-use crate::{Error, Result};
+use crate::Result;
+use crate::check::domain;
 
 /// How rows grow.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -10,8 +11,8 @@ pub struct GrowOnlyOptions {
     /// Candidate sizes, ascending (default 2, 4, 8, 16, 32, 64: the paper's, up to the default `d_max`). A row may have the
     /// largest that is not above its number of occurrences so far, and the first in any case.
     pub candidates: Vec<u32>,
-    /// Whether growth ends at the budget (default). Otherwise rows get what the rule says, and the tables' account refuses
-    /// what passes the budget with [`Error::OverBudget`].
+    /// Whether growth ends at the budget (default). Otherwise rows get what the rule says, and what passes the budget is refused with
+    /// [`Error::OverBudget`].
     pub cut: bool,
 }
 
@@ -60,15 +61,8 @@ impl GrowOnly {
 
     /// Adds the context's frequencies to the occurrences `before`, and lets the rows of `sizes` grow.
     fn climb(&self, context: &SizingContext<'_>, before: &Ladder, sizes: &[Vec<u32>; 2]) -> Result<(Ladder, Sizes)> {
+        self.check()?;
         let candidates = &self.options.candidates;
-        if candidates.is_empty() || !candidates.is_sorted_by(|a, b| a < b) {
-            return Err(Error::Argument {
-                op: "GrowOnly",
-                arg: "candidates",
-                expected: "ascending sizes, at least one".to_owned(),
-                got: format!("{candidates:?}"),
-            });
-        }
         let total = context.total()?;
         let occurrences = [context.users, context.items].map(|frequencies| frequencies.to_vec());
         let mut occurrences = occurrences.map(|side| side.into_iter().map(u64::from).collect::<Vec<_>>());
@@ -123,6 +117,16 @@ fn grant(size: &mut u32, higher: u32, left: &mut u64) {
 impl SizePolicy for GrowOnly {
     fn name(&self) -> &'static str {
         "grow"
+    }
+
+    fn check(&self) -> Result<()> {
+        let candidates = &self.options.candidates;
+        let ok = !candidates.is_empty() && candidates.is_sorted_by(|a, b| a < b);
+        domain("GrowOnly", "candidates", format!("{candidates:?}"), ok, "ascending sizes, at least one")
+    }
+
+    fn is_exact(&self) -> bool {
+        self.options.cut
     }
 
     fn decide(&mut self, context: &SizingContext<'_>) -> Result<Sizes> {

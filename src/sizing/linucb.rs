@@ -83,21 +83,6 @@ impl LinUcb {
         Self { options, model, levels: [MEAN; 2 * GROUPS] }
     }
 
-    fn check(&self) -> Result<()> {
-        let LinUcbOptions { gamma, ridge, alpha, .. } = self.options;
-        let domains = [
-            ("gamma", gamma, (0.0..=1.0).contains(&gamma), "from 0 to 1"),
-            ("ridge", ridge, ridge.is_finite() && ridge > 0.0, "finite and above 0"),
-            ("alpha", alpha, alpha.is_finite() && alpha >= 0.0, "finite and at least 0"),
-        ];
-        match domains.into_iter().find(|(_, _, good, _)| !good) {
-            None => Ok(()),
-            Some((arg, value, _, expected)) => {
-                Err(Error::Argument { op: "LinUcb", arg, expected: expected.to_owned(), got: value.to_string() })
-            }
-        }
-    }
-
     /// The level of each group that is expected to earn most, the nearest to the mean among equals.
     fn best(&self, groups: &Groups) -> Levels {
         std::array::from_fn(|group| {
@@ -123,6 +108,21 @@ impl LinUcb {
 impl SizePolicy for LinUcb {
     fn name(&self) -> &'static str {
         "linucb"
+    }
+
+    fn check(&self) -> Result<()> {
+        let LinUcbOptions { gamma, ridge, alpha, .. } = self.options;
+        let domains = [
+            ("gamma", gamma, (0.0..=1.0).contains(&gamma), "from 0 to 1"),
+            ("ridge", ridge, ridge.is_finite() && ridge > 0.0, "finite and above 0"),
+            ("alpha", alpha, alpha.is_finite() && alpha >= 0.0, "finite and at least 0"),
+        ];
+        match domains.into_iter().find(|(_, _, good, _)| !good) {
+            None => Ok(()),
+            Some((arg, value, _, expected)) => {
+                Err(Error::Argument { op: "LinUcb", arg, expected: expected.to_owned(), got: value.to_string() })
+            }
+        }
     }
 
     fn searches(&self) -> bool {

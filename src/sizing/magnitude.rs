@@ -2,8 +2,9 @@
 
 use super::weighted::{as_held, weighted, with_newcomers};
 use super::{SizePolicy, Sizes, SizingContext};
+use crate::Result;
+use crate::check::domain;
 use crate::table::RaggedTable;
-use crate::{Error, Result};
 
 /// Magnitude pruning, re-packed: rows keep room for as many coordinates as they have among the largest `|value|`.
 ///
@@ -77,15 +78,12 @@ impl SizePolicy for MagnitudeCut {
         "magnitude"
     }
 
+    fn check(&self) -> Result<()> {
+        domain("MagnitudeCut", "keep", self.keep, (0.0..=1.0).contains(&self.keep), "from 0 to 1")
+    }
+
     fn decide(&mut self, context: &SizingContext<'_>) -> Result<Sizes> {
-        if !(0.0..=1.0).contains(&self.keep) {
-            return Err(Error::Argument {
-                op: "MagnitudeCut",
-                arg: "keep",
-                expected: "from 0 to 1".to_owned(),
-                got: self.keep.to_string(),
-            });
-        }
+        self.check()?;
         let Some(rows) = context.rows else {
             return weighted(context, &vec![1.0; context.users.len() + context.items.len()]);
         };

@@ -20,6 +20,10 @@ impl SizePolicy for Random {
         "random"
     }
 
+    fn check(&self) -> Result<()> {
+        self.profile.check_for("Random")
+    }
+
     fn decide(&mut self, context: &SizingContext<'_>) -> Result<Sizes> {
         let action = self.profile.action(context);
         let [mut users, mut items] = profiles(context, &action, self.profile.draws)?.map(|side| side.sizes);

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::text::{first_hidden, quoted, trim};
 use crate::{Error, Result};
 
 /// The last second of the year 9999.
@@ -20,21 +21,22 @@ impl Place<'_> {
         Error::BadRow { file: self.file.into(), line: self.line, expected: expected.into(), found: found.into() }
     }
 
-    /// UTF-8 without the white space around it.
+    /// UTF-8 without what is trimmed at its ends.
     pub fn text(self, field: &[u8]) -> Result<&str> {
-        let field = field.trim_ascii();
-        std::str::from_utf8(field).map_err(|error| {
+        let text = std::str::from_utf8(field).map_err(|error| {
             let at = error.valid_up_to();
             let byte = field[at];
-            self.bad_row("UTF-8 text", format!("byte 0x{byte:02X} at offset {at} of {}", shown(field)))
-        })
+            self.bad_row("UTF-8 text", format!("byte 0x{byte:02X} at offset {at} of {}", quoted(field)))
+        })?;
+        Ok(trim(text))
     }
 
-    /// A text that is not empty; `kind` is `user` or `item`.
+    /// A text that is not empty and of which every character can be seen; `kind` is `user` or `item`.
     pub fn id<'t>(self, kind: &str, field: &'t [u8]) -> Result<&'t str> {
-        match self.text(field)? {
-            "" => Err(self.bad_row(format!("a text as {kind} id"), "an empty field")),
-            id => Ok(id),
+        let id = self.text(field)?;
+        match bad_id(kind, id) {
+            Some((expected, found)) => Err(self.bad_row(expected, found)),
+            None => Ok(id),
         }
     }
 
@@ -44,10 +46,7 @@ impl Place<'_> {
         let number = text.parse();
         match number {
             Ok(seconds @ 0..=LAST_SECOND) => Ok(seconds),
-            _ => Err(self.bad_row(
-                format!("unix seconds, a whole number from 0 to {LAST_SECOND} (year 9999)"),
-                shown(field) + finer_unit(number.unwrap_or(0)),
-            )),
+            _ => Err(self.bad_row(expected_seconds(), quoted(field) + finer_unit(number.unwrap_or(0)))),
         }
     }
 
@@ -55,9 +54,44 @@ impl Place<'_> {
     pub fn rating(self, field: &[u8]) -> Result<()> {
         match self.text(field)?.parse::<f64>() {
             Ok(rating) if rating.is_finite() => Ok(()),
-            _ => Err(self.bad_row("a number as rating", shown(field))),
+            _ => Err(self.bad_row("a number as rating", quoted(field))),
         }
     }
+}
+
+/// What is wrong with a trimmed text as an id: what is expected, and what is found.
+fn bad_id(kind: &str, id: &str) -> Option<(String, String)> {
+    if id.is_empty() {
+        return Some((format!("a text as {kind} id"), "an empty field".into()));
+    }
+    let (at, c) = first_hidden(id)?;
+    let found = format!("U+{:04X} at offset {at} of {}", u32::from(c), quoted(id.as_bytes()));
+    Some((format!("a {kind} id without characters that cannot be seen"), found))
+}
+
+fn expected_seconds() -> String {
+    format!("unix seconds, a whole number from 0 to {LAST_SECOND} (year 9999)")
+}
+
+/// Checks a row that comes from a caller as one of a file is checked, but that nothing is trimmed: a caller knows its ids.
+///
+/// # Errors
+/// [`Error::Argument`] that names the argument.
+pub(super) fn check_row(op: &'static str, user: &str, item: &str, timestamp: i64) -> Result<()> {
+    for (arg, id) in [("user", user), ("item", item)] {
+        let wrong = match trim(id) {
+            trimmed if trimmed == id => bad_id(arg, id),
+            _ => Some((format!("a {arg} id without space at its ends"), quoted(id.as_bytes()))),
+        };
+        if let Some((expected, got)) = wrong {
+            return Err(Error::Argument { op, arg, expected, got });
+        }
+    }
+    if !(0..=LAST_SECOND).contains(&timestamp) {
+        let got = format!("{timestamp}{}", finer_unit(timestamp));
+        return Err(Error::Argument { op, arg: "timestamp", expected: expected_seconds(), got });
+    }
+    Ok(())
 }
 
 /// A guess at the unit of a number too large for seconds, each unit up to the year 5138.
@@ -71,18 +105,6 @@ fn finer_unit(number: i64) -> &'static str {
     } else {
         ", which looks like nanoseconds"
     }
-}
-
-/// The start of a text in quotes, escaped so that no file can send control characters to a terminal.
-pub(super) fn shown(bytes: &[u8]) -> String {
-    const LONGEST: usize = 80;
-    let mut characters = bytes.utf8_chunks().flat_map(|chunk| {
-        let valid = chunk.valid().chars().map(|c| c.escape_debug().to_string());
-        valid.chain(chunk.invalid().iter().map(|byte| format!("\\x{byte:02x}")))
-    });
-    let start: String = characters.by_ref().take(LONGEST).collect();
-    let rest = if characters.next().is_some() { "…" } else { "" };
-    format!("\"{start}\"{rest}")
 }
 
 #[cfg(test)]
@@ -115,13 +137,5 @@ mod tests {
         ] {
             assert_eq!(seconds(field), format!("{bad} {found}"));
         }
-    }
-
-    #[test]
-    fn shown_is_short_and_printable() {
-        assert_eq!(shown(b"a\x1b[2J\xff\r\n\"\0"), r#""a\u{1b}[2J\xff\r\n\"\0""#);
-        assert_eq!(shown("né 日本 \u{202e}".as_bytes()), r#""né 日本 \u{202e}""#);
-        assert_eq!(shown(&[b'x'; 80]), format!("\"{}\"", "x".repeat(80)));
-        assert_eq!(shown(&[b'x'; 81]), format!("\"{}\"…", "x".repeat(80)));
     }
 }

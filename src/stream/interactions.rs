@@ -1,5 +1,6 @@
 //! The rows of a stream in time order, as columns.
 
+use super::fields::check_row;
 use super::names::{Dictionary, Names, next_u32};
 use crate::{Error, Result};
 
@@ -42,7 +43,9 @@ impl Interactions {
     /// Sorts rows of (user, item, unix seconds) by time, stably, and numbers users and items.
     ///
     /// # Errors
-    /// [`Error::Limit`](crate::Error::Limit) for more than 2^32 - 1 rows, users or items.
+    /// [`Error::Argument`] for what would be an error in a file too: an empty id, one with characters that cannot be seen
+    /// ([`text`](crate::text)), a time before 1970 or past the year 9999; and for an id with space at its ends, which a file's reader would
+    /// trim. [`Error::Limit`] for more than 2^32 - 1 rows, users or items.
     ///
     /// ```
     /// let data = scall_gpu::stream::Interactions::from_rows([("ann", "tea", 20), ("bob", "tea", 10)])?;
@@ -53,16 +56,18 @@ impl Interactions {
     pub fn from_rows<U: AsRef<str>, I: AsRef<str>>(rows: impl IntoIterator<Item = (U, I, i64)>) -> Result<Self> {
         let mut builder = Builder::default();
         for (user, item, timestamp) in rows {
-            builder.push(user.as_ref(), item.as_ref(), timestamp)?;
+            let (user, item) = (user.as_ref(), item.as_ref());
+            check_row("stream/from_rows", user, item, timestamp)?;
+            builder.push(user, item, timestamp)?;
         }
         builder.finish()
     }
 
-    /// Adds a row behind the last.
+    /// Adds a row after the last.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a time before that of the last row; [`Error::Limit`] at 2^32 - 1 rows, users or items. Nothing
-    /// is added then.
+    /// [`Error::Argument`] for a time before that of the last row, and as in [`from_rows`](Self::from_rows); [`Error::Limit`] at 2^32 - 1
+    /// rows, users or items. Nothing is added then.
     ///
     /// ```
     /// let mut data = scall_gpu::stream::Interactions::default();
@@ -72,6 +77,7 @@ impl Interactions {
     /// # Ok::<(), scall_gpu::Error>(())
     /// ```
     pub fn push(&mut self, user: &str, item: &str, timestamp: i64) -> Result<()> {
+        check_row("stream/push", user, item, timestamp)?;
         if let Some(last) = self.timestamps.last().filter(|&&last| timestamp < last) {
             let (expected, got) = (format!("{last}, the time of the last row, or later"), timestamp.to_string());
             return Err(Error::Argument { op: "stream/push", arg: "timestamp", expected, got });
@@ -238,9 +244,9 @@ mod tests {
 
     #[test]
     fn sorts_stably_and_numbers_by_appearance() {
-        let rows = [("c", "z", 5), ("a", "x", 5), ("b", "x", -1), ("a", "y", 5), ("c", "x", 4)];
+        let rows = [("c", "z", 5), ("a", "x", 5), ("b", "x", 0), ("a", "y", 5), ("c", "x", 4)];
         let data = Interactions::from_rows(rows).unwrap();
-        assert_eq!(data.timestamps(), [-1, 4, 5, 5, 5]);
+        assert_eq!(data.timestamps(), [0, 4, 5, 5, 5]);
         assert_eq!(data.users(), [0, 1, 1, 2, 2]);
         assert_eq!(data.items(), [0, 0, 1, 0, 2]);
         assert_eq!(data.user_names().iter().collect::<Vec<_>>(), ["b", "c", "a"]);
@@ -249,6 +255,34 @@ mod tests {
         let seen: Vec<_> = (0..7).map(|row| (data.users_seen(row), data.items_seen(row))).collect();
         assert_eq!(seen, [(0, 0), (1, 1), (2, 1), (2, 2), (3, 2), (3, 3), (3, 3)]);
         assert_eq!(data.pairs([4, 0]).collect::<Vec<_>>(), [(2, 2), (0, 0)]);
+    }
+
+    #[test]
+    fn rows_from_a_caller_are_checked_as_those_of_a_file() {
+        let mut data = Interactions::default();
+        data.push("ann", "tea", 7).unwrap();
+        let before = data.clone();
+        let hidden = |kind| format!("`{kind}` must be a {kind} id without characters that cannot be seen, got");
+        let ends = |kind| format!("`{kind}` must be a {kind} id without space at its ends, got");
+        let time = "`timestamp` must be unix seconds, a whole number from 0 to 253402300799 (year 9999), got";
+        for (row, expected) in [
+            (("", "tea", 7), "`user` must be a text as user id, got an empty field".into()),
+            (("ann", "", 7), "`item` must be a text as item id, got an empty field".into()),
+            (("ann ", "tea", 7), format!(r#"{} "ann ""#, ends("user"))),
+            (("ann", "\u{feff}tea", 7), format!(r#"{} "\u{{feff}}tea""#, ends("item"))),
+            (("a\u{200b}nn", "tea", 7), format!(r#"{} U+200B at offset 1 of "a\u{{200b}}nn""#, hidden("user"))),
+            (("ann", "te\0a", 7), format!(r#"{} U+0000 at offset 2 of "te\0a""#, hidden("item"))),
+            (("ann", "tea", -1), format!("{time} -1")),
+            (("ann", "tea", 1_700_000_000_000), format!("{time} 1700000000000, which looks like milliseconds")),
+        ] {
+            let (user, item, timestamp) = row;
+            assert_eq!(data.push(user, item, timestamp).unwrap_err().to_string(), format!("stream/push: {expected}"));
+            assert_eq!(
+                Interactions::from_rows([row]).unwrap_err().to_string(),
+                format!("stream/from_rows: {expected}")
+            );
+        }
+        assert_eq!(data, before);
     }
 
     #[test]

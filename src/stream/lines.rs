@@ -1,118 +1,92 @@
-//! A file line by line: counted, bounded in length, without a byte order mark.
+//! A file record by record: lines are counted, and bounded in length.
 
-use std::io::{self, BufRead, BufReader, Chain, Cursor, Read};
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
-use super::fields::{Place, shown};
+use super::fields::Place;
+use crate::text::{blank_prefix, quoted};
+use crate::{Error, Result};
 
-/// The longest line in bytes. Without a bound, a binary file or an open quote would be read into memory whole.
-const LONGEST_LINE: usize = 1 << 20;
+/// The longest record in bytes. Without a bound, a binary file or an open quote would be read into memory whole.
+const LONGEST_RECORD: usize = 1 << 20;
 
-/// Marks UTF-8 on some systems; not part of the text.
-const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
-
-/// The lines of a file, one at a time in one buffer.
-///
-/// As [`Read`] it serves at most one line a call, so that a parser above has never taken more than it has parsed and
-/// [`Lines::record_line`] is exact. Records with quoted line breaks span several lines, and the bound holds for all together.
+/// The records of a file, one at a time in one buffer: a line each, or several where a quoted field has line breaks.
 pub(super) struct Lines<'a, R> {
-    input: BufReader<Chain<Cursor<Vec<u8>>, R>>,
+    input: BufReader<R>,
     file: &'a Path,
-    /// The line at hand with its line feed.
-    line: Vec<u8>,
-    /// How much of it has been served.
-    served: usize,
-    /// Its number, from 1.
-    number: u64,
-    /// The first line of the record at hand that is not blank; 0 before it.
-    record_line: u64,
-    /// Bytes from there on.
-    record_bytes: usize,
+    /// The record at hand, with its last line feed.
+    record: Vec<u8>,
+    /// The line where it begins, from 1.
+    first: u64,
+    /// The line that was read last.
+    last: u64,
 }
 
 impl<'a, R: Read> Lines<'a, R> {
-    pub fn new(mut input: R, file: &'a Path) -> io::Result<Self> {
-        let mut head = Vec::new();
-        input.by_ref().take(BYTE_ORDER_MARK.len() as u64).read_to_end(&mut head)?;
-        if head == BYTE_ORDER_MARK {
-            head.clear();
-        }
-        Ok(Self {
-            input: BufReader::with_capacity(1 << 16, Cursor::new(head).chain(input)),
-            file,
-            line: Vec::new(),
-            served: 0,
-            number: 0,
-            record_line: 0,
-            record_bytes: 0,
-        })
+    pub fn new(input: R, file: &'a Path) -> Self {
+        Self { input: BufReader::with_capacity(1 << 16, input), file, record: Vec::new(), first: 0, last: 0 }
     }
 
     pub fn file(&self) -> &'a Path {
         self.file
     }
 
-    /// Where the record at hand begins.
-    pub fn place(&self) -> Place<'a> {
-        Place { file: self.file, line: self.record_line }
-    }
-
-    /// Ends the record at hand.
-    pub fn next_record(&mut self) {
-        (self.record_line, self.record_bytes) = (0, 0);
-    }
-
-    /// The next line that is not blank.
+    /// Goes on to the next line that is not blank, and says where it is; `None` at the end of the input.
     ///
     /// # Errors
-    /// those of the input, or an [`Error`](crate::Error) within for a line that is too long.
-    pub fn next_line(&mut self) -> io::Result<Option<(Place<'a>, &[u8])>> {
-        self.next_record();
-        while self.record_line == 0 {
-            if !self.advance()? {
+    /// [`Error::Io`], or [`Error::BadRow`] for a line that is too long.
+    pub fn next_record(&mut self) -> Result<Option<Place<'a>>> {
+        loop {
+            self.record.clear();
+            if !self.read_line()? {
                 return Ok(None);
             }
+            self.first = self.last;
+            if self.record.len() > LONGEST_RECORD {
+                return Err(self.place().bad_row("a line of at most 1 MiB", quoted(&self.record)));
+            }
+            if blank_prefix(&self.record, None) < self.record.len() {
+                return Ok(Some(self.place()));
+            }
         }
-        Ok(Some((self.place(), &self.line)))
     }
 
-    /// Reads one line; `false` at the end of the input.
-    fn advance(&mut self) -> io::Result<bool> {
-        self.line.clear();
-        self.served = 0;
-        let room = LONGEST_LINE - self.record_bytes;
-        self.input.by_ref().take(room as u64 + 1).read_until(b'\n', &mut self.line)?;
-        if self.line.is_empty() {
-            return Ok(false);
+    /// Adds the next line to the record at hand, for a quote that is still open.
+    ///
+    /// # Errors
+    /// [`Error::Io`], or [`Error::BadRow`] where there is no next line or the record becomes too long.
+    pub fn extend(&mut self) -> Result<()> {
+        if !self.read_line()? {
+            return Err(self.place().bad_row("a closing quote", "the end of the file"));
         }
-        self.number += 1;
-        let in_record = self.record_line != 0;
-        if !in_record && (self.line.len() > room || !self.line.trim_ascii().is_empty()) {
-            self.record_line = self.number;
+        if self.record.len() > LONGEST_RECORD {
+            return Err(self.place().bad_row("a closing quote within 1 MiB", "none"));
         }
-        if self.line.len() > room {
-            let (expected, found) = if in_record {
-                ("a closing quote within 1 MiB", "none".into())
-            } else {
-                ("a line of at most 1 MiB", shown(&self.line))
-            };
-            return Err(io::Error::other(self.place().bad_row(expected, found)));
-        }
-        if self.record_line != 0 {
-            self.record_bytes += self.line.len();
-        }
-        Ok(true)
+        Ok(())
     }
-}
 
-impl<R: Read> Read for Lines<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.served == self.line.len() && !self.advance()? {
-            return Ok(0);
-        }
-        let count = (&self.line[self.served..]).read(buffer)?;
-        self.served += count;
-        Ok(count)
+    /// The record at hand without its last line feed.
+    pub fn record(&self) -> &[u8] {
+        self.record.strip_suffix(b"\n").unwrap_or(&self.record)
+    }
+
+    /// Whether the record at hand has no line break.
+    pub fn is_one_line(&self) -> bool {
+        self.first == self.last
+    }
+
+    /// Where the record at hand begins.
+    pub fn place(&self) -> Place<'a> {
+        Place { file: self.file, line: self.first }
+    }
+
+    /// Reads a line, or the part of one that passes the bound; `false` at the end of the input.
+    fn read_line(&mut self) -> Result<bool> {
+        let room = (LONGEST_RECORD + 1).saturating_sub(self.record.len());
+        let read = self.input.by_ref().take(room as u64).read_until(b'\n', &mut self.record);
+        let count = read.map_err(|source| Error::Io { file: self.file.into(), source })?;
+        self.last += 1;
+        Ok(count > 0)
     }
 }
 
@@ -120,28 +94,30 @@ impl<R: Read> Read for Lines<'_, R> {
 mod tests {
     use super::*;
 
-    fn numbered(input: &[u8]) -> io::Result<Vec<(u64, String)>> {
-        let mut lines = Lines::new(input, Path::new("f"))?;
+    fn numbered(input: &[u8]) -> Result<Vec<(u64, String)>> {
+        let mut lines = Lines::new(input, Path::new("f"));
         let mut all = Vec::new();
-        while let Some((place, line)) = lines.next_line()? {
-            all.push((place.line, String::from_utf8_lossy(line).into_owned()));
+        while let Some(place) = lines.next_record()? {
+            all.push((place.line, String::from_utf8_lossy(lines.record()).into_owned()));
         }
         Ok(all)
     }
 
     #[test]
-    fn counts_blank_lines_and_drops_the_mark() {
-        let input = b"\xEF\xBB\xBFa\r\n\n \t\r\nb\n\nc";
-        let expected = [(1, "a\r\n"), (4, "b\n"), (6, "c")].map(|(line, text)| (line, text.to_string()));
-        assert_eq!(numbered(input).unwrap(), expected);
+    fn counts_blank_lines() {
+        let input = "\u{feff}a\r\n\n \t\r\nb\n\u{feff}\n\u{a0}\u{200b}\nc";
+        let expected = [(1, "\u{feff}a\r"), (4, "b"), (7, "c")].map(|(line, text)| (line, text.to_string()));
+        assert_eq!(numbered(input.as_bytes()).unwrap(), expected);
         assert_eq!(numbered(b"").unwrap(), []);
-        assert_eq!(numbered(b"\xEF\xBB\xBF").unwrap(), []);
+        assert_eq!(numbered("\u{feff}".as_bytes()).unwrap(), []);
+        // Half a mark is no text, and zeros are damage: neither is blank.
         assert_eq!(numbered(b"\xEF\xBB").unwrap().len(), 1);
+        assert_eq!(numbered(b"\0\0\n").unwrap().len(), 1);
     }
 
     #[test]
     fn bounds_a_line() {
-        let mut input = vec![b'x'; LONGEST_LINE - 1];
+        let mut input = vec![b'x'; LONGEST_RECORD - 1];
         input.extend_from_slice(b"\ny\n");
         assert_eq!(numbered(&input).unwrap().len(), 2);
         input.insert(0, b'\n');
@@ -151,13 +127,17 @@ mod tests {
     }
 
     #[test]
-    fn serves_a_line_a_call() {
-        let mut lines = Lines::new(&b"\nab\ncd"[..], Path::new("f")).unwrap();
-        let mut buffer = [0; 8];
-        for (expected, number) in [("\n", 0), ("ab\n", 2), ("cd", 2), ("", 2)] {
-            let count = lines.read(&mut buffer).unwrap();
-            assert_eq!(&buffer[..count], expected.as_bytes());
-            assert_eq!(lines.place().line, number);
-        }
+    fn bounds_a_record_of_several_lines() {
+        let mut lines = Lines::new(&b"\nab\ncd"[..], Path::new("f"));
+        assert_eq!(lines.next_record().unwrap().unwrap().line, 2);
+        lines.extend().unwrap();
+        assert_eq!((lines.record(), lines.place().line), (&b"ab\ncd"[..], 2));
+        assert_eq!(lines.extend().unwrap_err().to_string(), "f:2: expected a closing quote, found the end of the file");
+        let long = vec![b'\n'; LONGEST_RECORD];
+        let input = [b"ab\n", &long[..]].concat();
+        let mut lines = Lines::new(&input[..], Path::new("f"));
+        lines.next_record().unwrap();
+        let error = (0..=LONGEST_RECORD).find_map(|_| lines.extend().err()).unwrap();
+        assert_eq!(error.to_string(), "f:1: expected a closing quote within 1 MiB, found none");
     }
 }

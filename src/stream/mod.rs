@@ -27,6 +27,7 @@
 //!
 //! Source: `docs/method.md` section 2.
 
+mod delimited;
 mod fields;
 mod format;
 mod interactions;

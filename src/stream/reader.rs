@@ -1,20 +1,27 @@
 //! Reads files of interactions as a stream: one line in memory at a time, and every error with its file and line.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::Read;
 use std::path::Path;
 
-use csv::{ByteRecord, Reader, ReaderBuilder, Terminator};
-
-use super::fields::{Place, shown};
+use super::delimited::Records;
+use super::fields::Place;
 use super::interactions::Builder;
 use super::lines::Lines;
 use super::{Columns, Format, Interactions};
+use crate::text::{printable, quoted};
 use crate::{Error, Result};
 
 /// Reads a file.
 ///
-/// A row needs a user id, an item id (any non-empty UTF-8 text) and a timestamp in whole unix seconds from 0 to the year 9999.
+/// A row needs a user id, an item id (any UTF-8 text that can be seen) and a timestamp in whole unix seconds from 0 to the year 9999.
+/// Every line that is not blank is one row, but for the header and the lines that a quoted CSV field goes on over in a column that is not
+/// read: nothing is skipped, and where quotes leave open what is a row, that is an error.
+///
+/// # What is trimmed
+/// Around every field: white space, byte order marks (files that were joined have them in the middle), and other characters that cannot be
+/// seen. Within an id these are an error, so that two ids that look alike are one; [`text`](crate::text) has the table. Nothing else is
+/// normalised.
 ///
 /// # Errors
 /// [`Error::Io`] for a file that cannot be read; [`Error::BadRow`] with the line for a bad row or one longer than
@@ -35,7 +42,7 @@ pub fn read(path: impl AsRef<Path>, format: &Format) -> Result<Interactions> {
 
 /// Reads an input, such as a decompressor, that errors call `name`. Errors and rows as in [`read`].
 pub fn read_from(input: impl Read, name: &Path, format: &Format) -> Result<Interactions> {
-    let lines = Lines::new(input, name).map_err(|error| unwrap(error, name))?;
+    let lines = Lines::new(input, name);
     let rows = match format {
         Format::DoubleColon => double_colon(lines),
         Format::Csv(columns) => delimited(lines, columns, b','),
@@ -43,7 +50,7 @@ pub fn read_from(input: impl Read, name: &Path, format: &Format) -> Result<Inter
     }?;
     let data = rows.finish()?;
     tracing::debug!(
-        file = %name.display(),
+        file = printable(name),
         rows = data.len(),
         users = data.user_count(),
         items = data.item_count(),
@@ -53,10 +60,9 @@ pub fn read_from(input: impl Read, name: &Path, format: &Format) -> Result<Inter
 }
 
 fn double_colon(mut lines: Lines<impl Read>) -> Result<Builder> {
-    let file = lines.file();
     let mut rows = Builder::default();
-    while let Some((place, line)) = lines.next_line().map_err(|error| unwrap(error, file))? {
-        let text = place.text(line)?;
+    while let Some(place) = lines.next_record()? {
+        let text = place.text(lines.record())?;
         let mut fields = text.split("::").map(str::as_bytes);
         let mut next = || fields.next();
         let (Some(user), Some(item), Some(rating), Some(timestamp), None) = (next(), next(), next(), next(), next())
@@ -64,79 +70,54 @@ fn double_colon(mut lines: Lines<impl Read>) -> Result<Builder> {
             let count = text.split("::").count();
             return Err(place.bad_row(
                 "4 fields, user::item::rating::unix_seconds",
-                format!("{count} in {}", shown(text.as_bytes())),
+                format!("{count} in {}", quoted(text.as_bytes())),
             ));
         };
         place.rating(rating)?;
         push(&mut rows, place, [user, item, timestamp])?;
     }
     if rows.is_empty() {
-        return Err(no_rows(file, "none"));
+        return Err(no_rows(lines.file(), "none"));
     }
     Ok(rows)
 }
 
 fn delimited(lines: Lines<impl Read>, columns: &Columns, delimiter: u8) -> Result<Builder> {
-    let file = lines.file();
-    let mut csv = ReaderBuilder::new()
-        .delimiter(delimiter)
-        // LF alone ends a record, so that ours is the csv crate's idea of a line; the CR before it is white space.
-        .terminator(Terminator::Any(b'\n'))
-        .has_headers(false)
-        .flexible(true)
-        .from_reader(lines);
-    let mut record = ByteRecord::new();
+    let mut records = Records::new(lines, delimiter);
+    let file = records.file();
     let mut rows = Builder::default();
 
-    let Some(first) = next_record(&mut csv, &mut record)? else {
+    let Some(first) = records.advance()? else {
         return Err(no_rows(file, "none"));
     };
-    let width = record.len();
-    let positions = columns.find(&record, file)?;
+    let names: Vec<_> = (0..records.len()).map(|position| records.field(position)).collect();
+    let at = columns.find(&names, file)?;
+    records.check_breaks(at)?;
     let mut next = Some(first);
     if columns.header {
-        let timestamp = &record[positions[2]];
+        let timestamp = &names[at.timestamp];
         if first.timestamp(timestamp).is_ok() {
             let expected = "a header that names the timestamp";
-            return Err(first.bad_row(expected, shown(timestamp)));
+            return Err(first.bad_row(expected, quoted(timestamp)));
         }
-        next = next_record(&mut csv, &mut record)?;
+        next = records.advance()?;
     }
     while let Some(place) = next {
-        if record.len() != width {
-            let row: Vec<&[u8]> = record.iter().map(<[u8]>::trim_ascii).collect();
+        if records.len() != records.width() {
             return Err(place.bad_row(
-                format!("{width} fields, as in the first line"),
-                format!("{} in {}", record.len(), shown(&row.join(&delimiter))),
+                format!("{} fields, as in the first line", records.width()),
+                format!("{} in {}", records.len(), records.shown()),
             ));
         }
-        push(&mut rows, place, positions.map(|position| &record[position]))?;
-        next = next_record(&mut csv, &mut record)?;
+        records.check_breaks(at)?;
+        let [user, item, timestamp] = [at.user, at.item, at.timestamp].map(|position| records.read(position));
+        push(&mut rows, place, [&user?, &item?, &timestamp?])?;
+        next = records.advance()?;
     }
     if rows.is_empty() {
         return Err(no_rows(file, "only a header"));
     }
     Ok(rows)
-}
-
-/// The next record that is not blank, and where it begins.
-fn next_record<'a, R: Read>(csv: &mut Reader<Lines<'a, R>>, record: &mut ByteRecord) -> Result<Option<Place<'a>>> {
-    loop {
-        csv.get_mut().next_record();
-        let more = csv.read_byte_record(record).map_err(|error| {
-            let error = match error.into_kind() {
-                csv::ErrorKind::Io(error) => error,
-                other => io::Error::other(format!("{other:?}")),
-            };
-            unwrap(error, csv.get_ref().file())
-        })?;
-        let place = csv.get_ref().place();
-        match place.line {
-            _ if !more => return Ok(None),
-            0 => continue,
-            _ => return Ok(Some(place)),
-        }
-    }
 }
 
 fn push(rows: &mut Builder, place: Place, [user, item, timestamp]: [&[u8]; 3]) -> Result<()> {
@@ -147,9 +128,4 @@ fn push(rows: &mut Builder, place: Place, [user, item, timestamp]: [&[u8]; 3]) -
 
 fn no_rows(file: &Path, found: &str) -> Error {
     Error::BadFile { file: file.into(), expected: "rows of interactions".into(), found: found.into() }
-}
-
-/// Takes out the error that [`Lines`] put into an I/O error, or names the file in one of the system.
-fn unwrap(error: io::Error, file: &Path) -> Error {
-    error.downcast().unwrap_or_else(|source| Error::Io { file: file.into(), source })
 }

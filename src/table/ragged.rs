@@ -1,15 +1,19 @@
 //! The table itself.
 
 mod lookups;
+mod prepared;
 mod resize;
 
+use std::sync::Arc;
+
 pub use lookups::{BagLookup, PackedLookup};
+pub use prepared::PreparedRows;
 
 use super::{Account, ResizePlan};
 use crate::check;
 use crate::device::{Buffer, Device, Kernel, Recorder};
 use crate::kernels::table::migrate::Fill;
-use crate::kernels::table::optimizer::UpdateRule;
+use crate::kernels::table::optimizer::{NonFinite, UpdateRule};
 use crate::kernels::table::reset::Reset;
 use crate::kernels::table::update::{Gradients, Update};
 use crate::kernels::table::update_all::UpdateAll;
@@ -84,6 +88,11 @@ pub struct RaggedTable {
     rows: Rows,
     steps: u32,
     peak_bytes: u64,
+    /// A word that counts the dims of updates that were not finite, from the first update on. No part of what the account counts: it is as
+    /// long for any table.
+    counter: Option<Buffer<u32>>,
+    /// Another one for other pages: what was prepared for these is of no use then.
+    pages: Arc<()>,
 }
 
 impl RaggedTable {
@@ -94,7 +103,7 @@ impl RaggedTable {
     pub fn new(device: &Device, sizes: &[u32], options: TableOptions, account: &Account) -> Result<Self> {
         options.rule.check("RaggedTable::new")?;
         let rows = Rows::zeroed(device, &[], options.layout, options.rule.optimizer.state_size())?;
-        let mut table = Self { options, account: account.clone(), rows, steps: 0, peak_bytes: 0 };
+        let mut table = Self::restored(options, account, rows, 0);
         table.append_rows(sizes)?;
         Ok(table)
     }
@@ -110,12 +119,12 @@ impl RaggedTable {
             // Giving back cannot overdraw.
             let _ = account.exchange(bytes, 0);
         })?;
-        Ok(Self { options: self.options, account: account.clone(), rows, steps: self.steps, peak_bytes: 0 })
+        Ok(Self::restored(self.options, account, rows, self.steps))
     }
 
     /// A table with contents from elsewhere, for which the account has already given the bytes.
     pub(super) fn restored(options: TableOptions, account: &Account, rows: Rows, steps: u32) -> Self {
-        Self { options, account: account.clone(), rows, steps, peak_bytes: 0 }
+        Self { options, account: account.clone(), rows, steps, peak_bytes: 0, counter: None, pages: Arc::default() }
     }
 
     /// The device it lives on.
@@ -216,6 +225,7 @@ impl RaggedTable {
         workspace: &mut Buffer<u32>,
     ) -> Result<()> {
         let Occurrences { ids, first, count, gradients, dims } = occurrences;
+        let counter = Some(counter_of(&mut self.counter, self.rows.device())?);
         recorder.run(Update {
             rows: &mut self.rows,
             ids,
@@ -227,6 +237,7 @@ impl RaggedTable {
             step: self.steps.saturating_add(1),
             seed: self.options.seed,
             workspace,
+            counter,
         })?;
         self.steps = self.steps.saturating_add(1);
         Ok(())
@@ -242,6 +253,7 @@ impl RaggedTable {
         gradients: &Buffer<f32>,
         dims: u32,
     ) -> Result<()> {
+        let counter = Some(counter_of(&mut self.counter, self.rows.device())?);
         recorder.run(UpdateAll {
             rows: &mut self.rows,
             gradients,
@@ -249,9 +261,50 @@ impl RaggedTable {
             rule: self.options.rule,
             step: self.steps.saturating_add(1),
             seed: self.options.seed,
+            counter,
         })?;
         self.steps = self.steps.saturating_add(1);
         Ok(())
+    }
+
+    /// How many dims, since it was last asked, had gradients or steps in updates that were not finite: see
+    /// [what becomes of them](crate::kernels::table::optimizer#what-is-not-finite). Waits for the updates that were submitted.
+    ///
+    /// # Errors
+    /// [`Error::NonFinite`] where there were any and the rule has [`NonFinite::Error`]; what the device reports.
+    ///
+    /// # Example
+    /// ```
+    /// use scall_gpu::Error;
+    /// use scall_gpu::device::{Buffer, Device};
+    /// use scall_gpu::table::{Account, RaggedTable, TableOptions};
+    /// # fn main() -> scall_gpu::Result<()> {
+    /// let device = Device::cpu();
+    /// let mut table = RaggedTable::new(&device, &[2], TableOptions::default(), &Account::unlimited())?;
+    /// let before = table.read()?;
+    /// table.apply_gradients(&[0], &Buffer::from_slice(&device, &[f32::NAN, 1.0])?, 2)?;
+    /// let after = table.read()?;
+    /// assert_eq!(after, [before[0], before[1] - 0.01]);
+    /// assert!(matches!(table.check_finite(), Err(Error::NonFinite { count: 1, .. })));
+    /// assert_eq!(table.check_finite()?, 0);
+    /// # Ok(()) }
+    /// ```
+    pub fn check_finite(&mut self) -> Result<u32> {
+        let count = self.take_count()?;
+        match self.options.rule.non_finite {
+            NonFinite::Error if count > 0 => Err(Error::NonFinite { op: "RaggedTable::check_finite", count }),
+            _ => Ok(count),
+        }
+    }
+
+    /// How many dims had gradients or steps that were not finite, whatever becomes of them; the count begins at 0 again.
+    pub(crate) fn take_count(&mut self) -> Result<u32> {
+        let Some(counter) = &mut self.counter else { return Ok(0) };
+        let count = counter.read()?[0];
+        if count > 0 {
+            counter.write(&[0])?;
+        }
+        Ok(count)
     }
 
     /// Begins rows anew, in place: values are drawn as in a new table, optimizer state is zero. For rows that pass from one entity
@@ -363,6 +416,14 @@ impl RaggedTable {
             return Err(Error::IdOutOfRange { op, arg: "ids", position, id: ids[position], rows: rows.into() });
         }
         Buffer::from_slice(self.device(), ids)
+    }
+}
+
+/// A table's counter, made when it is first needed.
+fn counter_of<'a>(counter: &'a mut Option<Buffer<u32>>, device: &Device) -> Result<&'a mut Buffer<u32>> {
+    match counter {
+        Some(counter) => Ok(counter),
+        none => Ok(none.insert(Buffer::zeroed(device, 1)?)),
     }
 }
 

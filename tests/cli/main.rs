@@ -1,19 +1,17 @@
 //! The examples as a person meets them.
 
 mod compare;
+#[path = "../common/examples.rs"]
+mod examples;
 mod kernel_report;
 mod stream;
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::Path;
+use std::process::Output;
 
-/// Runs an example's binary, which cargo builds beside the tests, on the CPU.
+/// Runs an example's binary on the CPU.
 fn example(name: &str, args: &[&str]) -> Output {
-    let tests = std::env::current_exe().unwrap();
-    let file = format!("{name}{}", std::env::consts::EXE_SUFFIX);
-    let binary: PathBuf = tests.ancestors().nth(2).unwrap().join("examples").join(file);
-    assert!(binary.exists(), "{} is not built: run all targets with `cargo test`", binary.display());
-    Command::new(binary).args(["--device", "cpu"]).args(args).output().unwrap()
+    examples::example(name, &[&["--device", "cpu"], args].concat())
 }
 
 fn stream(args: &[&str]) -> Output {

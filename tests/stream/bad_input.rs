@@ -42,7 +42,7 @@ fn csv_rows() {
     let seconds = "expected unix seconds, a whole number from 0 to 253402300799 (year 9999), found";
     check("user,item,time\na,b,1\n\n\na,b\n", r#"f:5: expected 3 fields, as in the first line, found 2 in "a,b""#);
     check(
-        "user,item,time,x\r\na,\"b\r\n\r\nc\",1,\r\n\r\na,b,1,2,3\r\n",
+        "user,item,time,x\r\na,b,1,\"b\r\n\r\nc\"\r\n\r\na,b,1,2,3\r\n",
         r#"f:6: expected 4 fields, as in the first line, found 5 in "a,b,1,2,3""#,
     );
     check("user,item,time\n,b,1\n", "f:2: expected a text as user id, found an empty field");
@@ -54,15 +54,102 @@ fn csv_rows() {
         "user,item,time\na,b,1362062307000\n",
         &format!(r#"f:2: {seconds} "1362062307000", which looks like milliseconds"#),
     );
-    // A quote left open takes the rest of the file; the error names the line where it was opened.
-    check(
-        "user,item,time\na,b,1\na,\"b,1\na,b,1\n",
-        r#"f:3: expected 3 fields, as in the first line, found 2 in "a,b,1\na,b,1""#,
-    );
     assert_message(
         "user\titem\ttime\na\tb\n",
         &tsv(),
         r#"f:2: expected 3 fields, as in the first line, found 2 in "a\tb""#,
+    );
+}
+
+#[test]
+fn quotes_of_a_csv() {
+    let check = |bytes: &str, expected: &str| assert_message(bytes, &csv(), expected);
+    // A quote left open would take the rest of the file; the error names the line where its record begins.
+    check("user,item,time\na,b,1\na,\"b,1\na,b,1\n", "f:3: expected a closing quote, found the end of the file");
+    check("user,item,time,x\na,b,1,\"\na,b,2,x\n", "f:2: expected a closing quote, found the end of the file");
+    check("user,item,time,\"x\na,b,1,\n", "f:1: expected a closing quote, found the end of the file");
+    // Opened in one row and closed in another, before a comma or not, in a column that is read or not.
+    let after = "expected a comma or the end of the line after the closing quote of field";
+    check("user,item,time\na,\"b\",1\na,\"b,1\na,\"b\",1\n", &format!(r#"f:3: {after} 2, found "\"b\",1""#));
+    check("user,x,item,time\na,\"x,b,1\na,\"x\",b,1\n", &format!(r#"f:2: {after} 2, found "\"x\",b,1""#));
+    check("user,item,time\na,\"b\"c,1\n", &format!(r#"f:2: {after} 2, found "\"c,1""#));
+    check("user,x,item,time\na,\"b\"c,i,1\n", &format!(r#"f:2: {after} 2, found "\"c,i,1""#));
+    check(
+        "user,item,time\na,\"b,1\nc,d\",2\n",
+        r#"f:2: expected the item in one line, or a closing quote before its end, found "b,1\nc,d""#,
+    );
+    for (bytes, line, row, record) in [
+        ("user,x,item,time\na,\"x,b,1\nc,x\",d,2\n", 2, 2, r#""a,\"x,b,1\nc,x\",d,2""#),
+        ("user,item,time,x\na,b,1,x\n\na,b,2,\"x\nc,d,3,x\"\n", 4, 5, r#""a,b,2,\"x\nc,d,3,x\"""#),
+        ("x,user,item,time\n\"x,a,b,1\nx\",c,d,2\n", 2, 2, r#""\"x,a,b,1\nx\",c,d,2""#),
+        ("user,item,time,\"x\na,b,1,x\nc,d,2,x\"\n", 1, 2, r#""user,item,time,\"x\na,b,1,x\nc,d,2,x\"""#),
+        ("user,x,item,time\na,\"x\nc,x,d,2\n\",b,1\n", 2, 3, r#""a,\"x\nc,x,d,2\n\",b,1""#),
+        ("user,item,time,x\na,b,1,\"x\nc,d,2,\"\"\nc,d,3,x\"\n", 2, 3, r#""a,b,1,\"x\nc,d,2,\"\"\nc,d,3,x\"""#),
+        // A comma of the text makes the line longer than a row.
+        ("user,item,time,x\na,b,1,\"x\nc,d,2,y, z\"\n", 2, 3, r#""a,b,1,\"x\nc,d,2,y, z\"""#),
+    ] {
+        let expected = format!("a closing quote before the end of line {row}, a row by itself");
+        check(bytes, &format!("f:{line}: expected {expected}, found {record}"));
+    }
+    // A line break within what is read.
+    for (row, kind, found) in
+        [("\"a\nb\",c,1", "user", "a\\nb"), ("a,\"b\n\",1", "item", "b\\n"), ("a,b,\"\n1\"", "timestamp", "\\n1")]
+    {
+        check(
+            &format!("user,item,time\na,b,1\n{row}\n"),
+            &format!(r#"f:3: expected the {kind} in one line, or a closing quote before its end, found "{found}""#),
+        );
+    }
+    // The opening quote is what is missing.
+    check("user,item,time\na,b\",1\n", r#"f:2: expected field 2 wholly in quotes or without any, found "b\"""#);
+}
+
+#[test]
+fn quotes_of_a_tsv() {
+    let check = |bytes: &str, expected: &str| assert_message(bytes, &tsv(), expected);
+    check("user\titem\ttime\na\t\"b\n\"\t1\n", r#"f:2: expected 3 fields, as in the first line, found 2 in "a\t\"b""#);
+    check(
+        "user\titem\ttime\tx\na\tb\t1\t\"x\ny\"\n",
+        r#"f:3: expected 4 fields, as in the first line, found 1 in "y\"""#,
+    );
+    check(
+        "user\tx\titem\ttime\na\t\"b\tc\"\n",
+        r#"f:2: expected 4 fields, as in the first line, found 2 in "a\t\"b\tc\"""#,
+    );
+}
+
+#[test]
+fn characters_that_cannot_be_seen() {
+    let kinds = [
+        ("an\0n", "U+0000 at offset 2 of \"an\\0n\""),
+        ("\u{1b}ann", "U+001B at offset 0 of \"\\u{1b}ann\""),
+        ("ann\u{7f}", "U+007F at offset 3 of \"ann\\u{7f}\""),
+        ("a\u{b}nn", "U+000B at offset 1 of \"a\\u{b}nn\""),
+        ("ann\u{feff}b", "U+FEFF at offset 3 of \"ann\\u{feff}b\""),
+        ("é\u{200b}b", "U+200B at offset 2 of \"é\\u{200b}b\""),
+        ("a\u{200d}b", "U+200D at offset 1 of \"a\\u{200d}b\""),
+        ("a\rb", "U+000D at offset 1 of \"a\\rb\""),
+    ];
+    for (id, found) in kinds {
+        for (kind, user, item) in [("user", id, "b"), ("item", "a", id)] {
+            let expected = format!("f:2: expected a {kind} id without characters that cannot be seen, found {found}");
+            assert_message(format!("a::b::1::1\n{user}::{item}::1::1\n"), &Format::DoubleColon, &expected);
+            assert_message(format!("user,item,time\n{user},{item},1\n"), &csv(), &expected);
+            assert_message(format!("user,item,time\n\"{user}\",\"{item}\",1\n"), &csv(), &expected);
+            assert_message(format!("user\titem\ttime\n{user}\t{item}\t1\n"), &tsv(), &expected);
+        }
+    }
+    for id in [" ", "\u{feff}", "\u{200b} \u{a0}"] {
+        assert_message(
+            format!("{id}::b::1::1\n"),
+            &Format::DoubleColon,
+            "f:1: expected a text as user id, found an empty field",
+        );
+    }
+    assert_message(
+        "user,item,time\na,b,1\u{200b}7\n",
+        &csv(),
+        r#"f:2: expected unix seconds, a whole number from 0 to 253402300799 (year 9999), found "1\u{200b}7""#,
     );
 }
 
@@ -119,6 +206,16 @@ fn headers() {
 }
 
 #[test]
+fn a_column_that_is_there_twice() {
+    assert_message(
+        "user,item,time,time\na,b,1,2\n",
+        &csv(),
+        "f: expected one column with the timestamp, or the choice of one by name or position, \
+         found \"time\" in column 2 and \"time\" in column 3, counted from 0",
+    );
+}
+
+#[test]
 fn columns_that_contradict_each_other() {
     assert_message(
         "a,b,1\n",
@@ -135,7 +232,7 @@ fn columns_that_contradict_each_other() {
 #[test]
 fn files_without_rows() {
     for format in [Format::DoubleColon, csv(), tsv()] {
-        for bytes in ["", "\n\r\n", "\u{feff}", " \n"] {
+        for bytes in ["", "\n\r\n", "\u{feff}", " \n", "\u{feff}\n\u{a0}\u{feff}\n"] {
             assert_message(bytes, &format, "f: expected rows of interactions, found none");
         }
     }
@@ -182,6 +279,20 @@ impl Read for Breaks<'_> {
             count => Ok(count),
         }
     }
+}
+
+/// A name from outside cannot rewrite the screen.
+#[test]
+fn names_of_files_are_escaped() {
+    for name in ["\u{1b}[2J\n.csv", "a\u{202e}b.csv"] {
+        for bytes in ["", "user,item,time\na,b\n"] {
+            let error = read_from(bytes.as_bytes(), Path::new(name), &csv()).unwrap_err().to_string();
+            assert!(!error.contains(['\u{1b}', '\n', '\u{202e}']), "{error:?}");
+            assert!(error.contains("\\u{1b}[2J\\n.csv:") || error.contains("a\\u{202e}b.csv:"), "{error:?}");
+        }
+    }
+    let error = read("\u{1b}[2J", &csv()).unwrap_err().to_string();
+    assert!(error.starts_with("\\u{1b}[2J: "), "{error:?}");
 }
 
 #[test]

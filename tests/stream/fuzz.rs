@@ -119,16 +119,17 @@ proptest! {
     }
 }
 
-/// A line, or lines, of a CSV file with three columns, how many rows that is, and whether it is bad.
+/// Lines of a CSV file with a note that is not read, and how many rows they are.
 fn line() -> impl Strategy<Value = (&'static str, usize)> {
     select(
         &[
-            ("a,b,1", 1),
-            ("\"a\",\"b\nb\",2", 1),
-            ("a,\"b\n\n \n\"\"b\",\"3\"", 1),
-            ("\"\n\na\",b,4", 1),
+            ("a,,b,1", 1),
+            ("\"a\",\"x\nx\",\"b\",2", 1),
+            ("a,\"x\n\n \n\"\"x\",b,\"3\"", 1),
+            ("\"a\",\"\n\nx, y, z\",b,4", 1),
             ("", 0),
             (" ", 0),
+            ("\u{feff}", 0),
             ("\r\n\n", 0),
         ][..],
     )
@@ -141,12 +142,12 @@ proptest! {
     fn line_numbers_are_exact(
         before in vec((line(), any::<bool>()), 0..20),
         after in vec((line(), any::<bool>()), 0..5),
-        bad in select(&["a,b", "a,b,x", ",b,1", "\"\n\",b,1", "a,b,\"\n7\n7\""][..]),
+        bad in select(&["a,,b", "a,,b,x", ",,b,1", "\"\n\",,b,1", "a,,b,\"\n7\n7\"", "a,\"\n\"x,b,1", "a,\"x\nb,x,c,1\n\",b,1"][..]),
     ) {
         let ended = |lines: &[((&str, usize), bool)]| -> String {
             lines.iter().map(|((text, _), carriage)| format!("{text}{}\n", if *carriage { "\r" } else { "" })).collect()
         };
-        let start = format!("user,item,time\n{}", ended(&before));
+        let start = format!("user,note,item,time\n{}", ended(&before));
         let rows: usize = before.iter().map(|((_, rows), _)| rows).sum();
         if rows > 0 {
             prop_assert_eq!(read_bytes(&start, &csv()).unwrap().len(), rows);
@@ -155,6 +156,63 @@ proptest! {
         match read_bytes(format!("{start}{bad}\n{}", ended(&after)), &csv()) {
             Err(Error::BadRow { line, .. }) => prop_assert_eq!(line, expected),
             other => prop_assert!(false, "{:?}", other),
+        }
+    }
+}
+
+/// How a writer of CSV leaves a text, where it has to be in quotes or where it pleases.
+fn written(text: &str, delimiter: char, anyway: bool) -> String {
+    match anyway || text.contains([delimiter, '"']) {
+        true => format!("\"{}\"", text.replace('"', "\"\"")),
+        false => text.to_owned(),
+    }
+}
+
+/// Rows of a user, a note that is not read, an item, a time and another note, a line each; `true` puts a field in quotes.
+fn noted_rows() -> impl Strategy<Value = Vec<[(String, bool); 5]>> {
+    let seldom = || proptest::bool::weighted(0.2);
+    let note = || (prop_oneof!["[ab]{0,2}", "[ab\", ]{0,5}"], seldom());
+    let id = || ("[a-c]{1,2}", seldom());
+    let time = (0..30u32, seldom()).prop_map(|(time, quoted)| (time.to_string(), quoted));
+    vec((id(), note(), id(), time, note()).prop_map(|(a, b, c, d, e)| [a, b, c, d, e]), 1..12)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(5_000))]
+
+    /// Quotes that come or go make an error or leave every row where it was: none is lost, and none becomes part of another.
+    #[test]
+    fn a_line_is_a_row_whatever_happens_to_quotes(
+        rows in noted_rows(),
+        edits in vec((any::<Index>(), any::<bool>()), 0..4),
+        delimiter in select(&[',', '\t'][..]),
+        order in Just([0, 1, 2, 3, 4]).prop_shuffle(),
+    ) {
+        let format = if delimiter == ',' { csv() } else { tsv() };
+        let names = ["user", "note", "item", "time", "other"].map(|name| (name.to_owned(), false));
+        let mut file: String = std::iter::once(&names)
+            .chain(&rows)
+            .map(|row| {
+                let fields = order.map(|k| written(&row[k].0, delimiter, row[k].1));
+                fields.join(&delimiter.to_string()) + "\n"
+            })
+            .collect();
+        let whole = read_bytes(&file, &format);
+        prop_assert_eq!(whole.unwrap().len(), rows.len());
+        for (at, insert) in &edits {
+            let all = |wanted: &[char]| file.match_indices(wanted).map(|(at, _)| at).collect::<Vec<_>>();
+            let (quotes, ends) = (all(&['"']), all(&[delimiter, '\n']));
+            if *insert || quotes.is_empty() {
+                // Before or after what ends a field, where a quote does most, but not after the last line.
+                let at = at.index(2 * ends.len() - 1);
+                file.insert(ends[at / 2] + at % 2, '"');
+            } else {
+                file.remove(quotes[at.index(quotes.len())]);
+            }
+        }
+        let lines = file.lines().filter(|line| !line.trim().is_empty()).count() - 1;
+        if let Ok(data) = read_bytes(&file, &format) {
+            prop_assert_eq!(data.len(), lines, "{}", file);
         }
     }
 }

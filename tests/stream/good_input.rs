@@ -31,9 +31,75 @@ fn csv_and_tsv() {
         &csv(),
     );
     assert_reads("Customer ID\tproduct_id\tunix_seconds\nann\ttea\t20\nann\tjam\t20\nbob\t\"tea\"\t10\n", &tsv());
+    // Line breaks of a text that is not read, in the first column, in the middle, in the last; no line of them is a row.
+    assert_reads("n,user,item,time\n\"a\n\nb\",ann,tea,20\n\"\",ann,jam,20\n\"1, 2\n3, 4\",bob,tea,10", &csv());
+    assert_reads("user,n,item,time\nann,\"a\nb\n\",tea,20\r\nann,\"\n\",jam,20\nbob,,tea,10", &csv());
+    assert_reads("user,item,time,n\nann,tea,20,\"a\n\"\nann,jam,20,\"1\r\n2, 3\"\nbob,tea,10,", &csv());
+    // White space around quotes, and a quote in a text that is not read.
+    assert_reads("user, item, n, time\nann, \"tea\" , 5\" x 7\",20\nann,jam,x\",20\n \"bob\",tea,,10\t", &csv());
     // Bytes that are not UTF-8 do no harm in a column that is not read.
     let latin = b"user,title,item,time\nann,caf\xe9,tea,20\nann,,jam,20\nbob,,tea,10";
     assert_eq!(rows(&read_bytes(latin, &csv()).unwrap()), EXPECTED);
+}
+
+#[test]
+fn quotes_of_a_tsv_are_text_but_around_a_field() {
+    let head = "user\titem\ttime\tnote\n";
+    for (field, expected) in [
+        ("\"Heroes", "\"Heroes"),
+        ("Low\"", "Low\""),
+        ("7\" single", "7\" single"),
+        ("\"a\" b \"c\"", "\"a\" b \"c\""),
+        ("\"Low\"", "Low"),
+        ("\"a \"\"b\"\"\"", "a \"b\""),
+        ("\"a b\" ", "a b"),
+        ("\"", "\""),
+    ] {
+        let file = format!("{head}ann\t{field}\t1\t\"\nbob\t{field}\t2\t\"x\ty\"\n");
+        let data = read_bytes(file, &tsv()).unwrap();
+        assert_eq!(rows(&data), [("ann", expected, 1), ("bob", expected, 2)]);
+    }
+}
+
+#[test]
+fn tabs_within_quotes_are_text_where_there_are_too_many() {
+    let file = "user\tnote\titem\ttime\nann\t\"a\tb\"\ttea\t20\nann\t\"a\tjam\t20\nbob\t\"\t\t\"\t\"tea\"\t10\n";
+    assert_reads(file, &tsv());
+    // Here every tab parts two fields, and the quotes, one in a name and one in another, are text.
+    let data = read_bytes("user\tnote\titem\ttime\nann\t\"Heroes\tLow\"\t20\n", &tsv()).unwrap();
+    assert_eq!(rows(&data), [("ann", "Low\"", 20)]);
+}
+
+#[test]
+fn invisible_characters_at_the_ends_are_trimmed() {
+    // Two files, each with a byte order mark, joined.
+    let file = "\u{feff}1::10::5::1\n2::11::4::2\n1::12::4::3\n";
+    let data = read_bytes(file.repeat(2), &Format::DoubleColon).unwrap();
+    assert_eq!((data.len(), data.user_count(), data.item_count()), (6, 2, 3));
+    for blank in ["\u{feff}", "\u{200b}", "\u{a0}", "\u{3000}", "\u{2009}", "\u{2060}", "\t", " "] {
+        let pad = |text: &str| format!("{blank}{text}{blank}");
+        let row = |delimiter: &str| {
+            let fields = [["ann", "tea", "5", "20"], ["ann", "jam", "5", "20"], ["bob", "tea", "5", "10"]];
+            fields.map(|row| row.map(pad).join(delimiter)).join("\n")
+        };
+        assert_reads(&row("::"), &Format::DoubleColon);
+        assert_reads(&format!("{}\n{blank}\n{}", ["user", "item", "x", "time"].map(pad).join(","), row(",")), &csv());
+        if blank != "\t" {
+            assert_reads(&format!("{}\n{}", ["user", "item", "x", "time"].map(pad).join("\t"), row("\t")), &tsv());
+            let quoted = |text| pad(&format!("\"{}\"", pad(text)));
+            let file = [["user", "item", "time"], ["ann", "tea", "20"], ["ann", "jam", "20"], ["bob", "tea", "10"]];
+            assert_reads(&file.map(|row| row.map(quoted).join(",")).join("\n"), &csv());
+        }
+    }
+}
+
+#[test]
+fn what_shapes_its_neighbours_is_text() {
+    // A word of Persian with a non-joiner, a family, a heart in colour, and spaces of other widths.
+    let ids = ["می\u{200c}خواهم", "👨\u{200d}👩\u{200d}👧", "❤\u{fe0f}", "山田\u{3000}太郎", "100\u{a0}%"];
+    let file: String = ids.iter().map(|id| format!("{id}::x::1::1\n")).collect();
+    let data = read_bytes(file, &Format::DoubleColon).unwrap();
+    assert_eq!(data.user_names().iter().collect::<Vec<_>>(), ids);
 }
 
 #[test]
@@ -68,7 +134,7 @@ impl Read for Trickle<'_> {
 
 #[test]
 fn the_size_of_reads_does_not_matter() {
-    let file = "\u{feff}user,item,timestamp\r\nann,\"tea\n\n\",20\r\n\r\nbob,tea,10";
+    let file = "\u{feff}user,note,item,timestamp\r\nann,\"a\n\nb\",tea,20\r\n\r\nbob,,tea,10";
     let whole = read_bytes(file, &csv()).unwrap();
     let trickled = read_from(Trickle(file.as_bytes()), Path::new("f"), &csv()).unwrap();
     assert_eq!(whole, trickled);

@@ -221,7 +221,10 @@ fn update_of(
     let mut workspace = Buffer::zeroed(device, needed)?;
     let mut step = |rows: &mut Rows| {
         let (ids, rule, workspace) = (&ids, optimizer.into(), &mut workspace);
-        finish(device, Update { rows, ids, first: 0, count, gradients, dims, rule, step: 1, seed: 0, workspace })
+        finish(
+            device,
+            Update { rows, ids, first: 0, count, gradients, dims, rule, step: 1, seed: 0, workspace, counter: None },
+        )
     };
     // A dense sum of gradients, then a step of every touched row.
     let (mut want, mut squares) = (host.values.clone(), vec![0.0f32; host.values.len()]);
@@ -255,7 +258,10 @@ pub fn update_all(device: &Device, meter: &mut dyn Meter, rows: usize) -> Result
     let mut table = host.on(device, adam.state_size())?;
     let gradients = upload(device, &host_gradients)?;
     let step = |rows: &mut Rows| {
-        finish(device, UpdateAll { rows, gradients: &gradients, dims: DIMS, rule: adam.into(), step: 1, seed: 0 })
+        finish(
+            device,
+            UpdateAll { rows, gradients: &gradients, dims: DIMS, rule: adam.into(), step: 1, seed: 0, counter: None },
+        )
     };
     let (mut want, len) = (host.values.clone(), host.values.len());
     let [mut means, mut squares] = [vec![0.0f32; len], vec![0.0f32; len]];

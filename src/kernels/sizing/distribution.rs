@@ -98,7 +98,7 @@ pub struct Profile {
 }
 
 impl Profile {
-    pub(super) fn check(&self, op: &'static str) -> Result<()> {
+    pub(crate) fn check(&self, op: &'static str) -> Result<()> {
         let (least, largest) = self.distribution.alpha_domain();
         let ok = (least..=largest).contains(&self.alpha);
         check::domain(op, "alpha", self.alpha, ok, &format!("in {least}..={largest} for {}", self.distribution))

@@ -122,7 +122,8 @@ pub struct Sample<'a> {
 impl Sample<'_> {
     /// Values of workspace that `profiles` profiles of `entities` with `draws` draws need.
     pub fn workspace_len(profiles: usize, entities: u32, draws: u32) -> usize {
-        profiles * draws as usize * (3 * tiles(entities) as usize + 3)
+        let each = 3 * tiles(entities) as usize + 3;
+        profiles.saturating_mul(draws as usize).saturating_mul(each)
     }
 }
 

@@ -21,20 +21,16 @@
 //! Source: the embedding bag of recommenders (Naumov et al., "Deep learning recommendation model for personalization and
 //! recommendation systems", 2019), on rows of different sizes.
 
-use std::ops::Range;
-
-use pulp::{Arch, Simd, WithSimd};
-use rayon::prelude::*;
-
 use super::lookup::{Output, lanes_of_fours, whole_words};
 use crate::Result;
 use crate::check;
 use crate::device::{Access, Binding, Buffer, Device, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
-use crate::kernels::row_sums::{ROWS_AT_ONCE, add_rows};
-use crate::kernels::{MAX_TRIPS, TASK_ELEMENTS};
-use crate::rows::{Codec, Format, HostRows, PageLaunch, PageParams, Rows, prefetch_slice, with_codec};
+use crate::kernels::MAX_TRIPS;
+use crate::rows::{Format, PageLaunch, PageParams, Rows, with_codec};
 
 use Access::{Read, Write};
+
+mod cpu;
 
 pub(crate) static SHADER: Shader = Shader {
     name: "table/bags",
@@ -241,172 +237,6 @@ impl<T: Output> LookupBags<'_, T> {
             groups: (out.len() as u64 / 2).div_ceil(256),
         }
         .record(gpu, list)
-    }
-
-    fn twin_of<V: Codec>(self) -> Result<()> {
-        let op = <Self as Kernel>::NAME;
-        let table = Bags {
-            rows: HostRows::<V>::new(op, "rows", self.rows)?,
-            ids: self.ids.host(op, "ids")?,
-            bags: self.bags.host(op, "bags")?,
-            weights: self.weights.map(|w| w.host(op, "weights")).transpose()?,
-        };
-        let out = self.out.host_mut(op, "out")?;
-        let winners = self.winners.map(|w| w.host_mut(op, "winners")).transpose()?;
-        let dims = self.dims as usize;
-        if dims == 0 {
-            return Ok(());
-        }
-        check::offsets(op, "bags", table.bags, table.ids.len())?;
-        let longest = table.bags.windows(2).map(|bag| bag[1] - bag[0]).max().unwrap_or(0);
-        let known = longest <= self.longest_bag;
-        check::domain(op, "longest_bag", self.longest_bag, known, &format!("at least {longest}"))?;
-        let count = (TASK_ELEMENTS / dims).max(1);
-        let (arch, size, pooling) = (Arch::new(), count * dims, self.pooling);
-        let task = |part, out, winners| Task { table: &table, first: part * count, pooling, dims, out, winners };
-        let outputs = out.par_chunks_mut(size);
-        match winners {
-            Some(winners) => {
-                outputs.zip(winners.par_chunks_mut(size)).enumerate().for_each(|(part, (out, winners))| {
-                    arch.dispatch(task(part, out, Some(winners)));
-                })
-            }
-            None => outputs.enumerate().for_each(|(part, out)| arch.dispatch(task(part, out, None))),
-        }
-        Ok(())
-    }
-}
-
-/// What bags are pooled from.
-struct Bags<'a, V> {
-    rows: HostRows<'a, V>,
-    ids: &'a [u32],
-    bags: &'a [u32],
-    weights: Option<&'a [f32]>,
-}
-
-/// The bags from `first` on, as many as there is room for, in loops compiled for the vectors that there are.
-struct Task<'a, V, T> {
-    table: &'a Bags<'a, V>,
-    first: usize,
-    pooling: Pooling,
-    dims: usize,
-    out: &'a mut [T],
-    winners: Option<&'a mut [u32]>,
-}
-
-impl<V: Codec, T: Output> WithSimd for Task<'_, V, T> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let Self { table, first, pooling, dims, out, mut winners } = self;
-        let (mut pooled, mut scratch) = (vec![0.0; dims], Vec::new());
-        let bags = &table.bags[first..];
-        let mut ahead = Ahead::new(table, bags[0] as usize..bags[out.len() / dims] as usize);
-        for (k, out) in out.chunks_exact_mut(dims).enumerate() {
-            let bag = bags[k] as usize..bags[k + 1] as usize;
-            match pooling {
-                Pooling::Sum => table.sum(simd, bag, &mut pooled, (&mut ahead, &mut scratch)),
-                Pooling::Mean => {
-                    let length = bag.len().max(1) as f32;
-                    table.sum(simd, bag, &mut pooled, (&mut ahead, &mut scratch));
-                    pooled.iter_mut().for_each(|sum| *sum /= length);
-                }
-                Pooling::Max => {
-                    let own = winners.as_deref_mut().map(|winners| &mut winners[k * dims..(k + 1) * dims]);
-                    table.max(bag, &mut pooled, (own, &mut scratch));
-                }
-            }
-            T::convert(&pooled, out);
-        }
-    }
-}
-
-/// Rows of values of f32 that are found before they are added, so that memory can be asked for them in between.
-struct Ahead<'a, V> {
-    table: &'a Bags<'a, V>,
-    /// With their weights; the one of id number i is at i modulo the length.
-    found: [(&'a [f32], f32); 2 * ROWS_AT_ONCE],
-    /// Numbers of the ids whose rows are yet to be found.
-    next: Range<usize>,
-}
-
-impl<'a, V: Codec> Ahead<'a, V> {
-    fn new(table: &'a Bags<'a, V>, ids: Range<usize>) -> Self {
-        Self { table, found: [(&[], 0.0); 2 * ROWS_AT_ONCE], next: ids }
-    }
-
-    /// The rows of the first of some ids, up to a multiple of [`ROWS_AT_ONCE`].
-    #[inline(always)]
-    fn rows(&mut self, ids: Range<usize>, dims: usize) -> &[(&'a [f32], f32)] {
-        let block = ids.start / ROWS_AT_ONCE;
-        while self.next.start / ROWS_AT_ONCE < block + 2 && !self.next.is_empty() {
-            self.find(dims);
-        }
-        let end = ids.end.min((block + 1) * ROWS_AT_ONCE);
-        &self.found[ids.start % self.found.len()..][..end - ids.start]
-    }
-
-    /// Finds the rows of ids up to a multiple of [`ROWS_AT_ONCE`].
-    #[inline(always)]
-    fn find(&mut self, dims: usize) {
-        let Bags { rows, ids, weights, .. } = self.table;
-        let end = self.next.end.min((self.next.start / ROWS_AT_ONCE + 1) * ROWS_AT_ONCE);
-        for i in self.next.start..end {
-            let row = V::as_f32(rows.row(ids[i])).unwrap_or_default();
-            prefetch_slice(&row[..row.len().min(dims)]);
-            self.found[i % (2 * ROWS_AT_ONCE)] = (row, weights.map_or(1.0, |weights| weights[i]));
-        }
-        self.next.start = end;
-    }
-}
-
-impl<V: Codec> Bags<'_, V> {
-    #[inline(always)]
-    fn sum<S: Simd>(
-        &self,
-        simd: S,
-        bag: Range<usize>,
-        sums: &mut [f32],
-        (ahead, scratch): (&mut Ahead<'_, V>, &mut Vec<f32>),
-    ) {
-        sums.fill(0.0);
-        let dims = sums.len();
-        if V::FORMAT != Format::F32 {
-            for i in bag {
-                self.rows.prefetch(self.ids, i, dims);
-                let row = V::widen(self.rows.row(self.ids[i]), scratch);
-                let weight = self.weights.map_or(1.0, |weights| weights[i]);
-                sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += weight * value);
-            }
-            return;
-        }
-        let mut left = bag;
-        while !left.is_empty() {
-            let rows = ahead.rows(left.clone(), dims);
-            add_rows(simd, rows, sums);
-            left.start += rows.len();
-        }
-    }
-
-    fn max(&self, bag: Range<usize>, best: &mut [f32], (mut winners, scratch): (Option<&mut [u32]>, &mut Vec<f32>)) {
-        best.fill(0.0);
-        if let Some(winners) = winners.as_deref_mut() {
-            winners.fill(u32::MAX);
-        }
-        for i in bag.clone() {
-            let row = V::widen(self.rows.row(self.ids[i]), scratch);
-            for (j, best) in best.iter_mut().enumerate() {
-                let value = row.get(j).copied().unwrap_or(0.0);
-                if value > *best || i == bag.start {
-                    *best = value;
-                    if let Some(winners) = winners.as_deref_mut() {
-                        winners[j] = if j < row.len() { i as u32 } else { u32::MAX };
-                    }
-                }
-            }
-        }
     }
 }
 

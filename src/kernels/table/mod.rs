@@ -1,6 +1,7 @@
 //! Operators on ragged rows: look up, update, move to new sizes, begin anew.
 
 pub mod bags;
+pub(crate) mod fresh;
 pub mod lookup;
 pub mod migrate;
 pub mod optimizer;

@@ -22,11 +22,17 @@
 //! step by `shaders/common/optimizer.wgsl` on a GPU and by `optimizer/step.rs` on the CPU. A dim without a gradient keeps its
 //! value and state, decay or not; so does a row that a sparse update does not step.
 //!
+//! # What is not finite
+//! No step puts NaN or an infinity into a table. Where a dim's new value or state would not be finite, the dim keeps both, bit for bit, and its
+//! step is left out. Where the whole row has a say (it is clipped, or has state of its own) and its norm or its new state is not finite, all
+//! its dims are left out, and so is the row's state. That is so for a gradient of NaN or infinity, for squares or sums that pass the range of
+//! f32 (a square of 1.9e19, a row's norm of that size), and for a step that would take a value past it. What is left out is counted, on the
+//! device, where an operator is given a counter; [`NonFinite`] says what else becomes of it.
+//!
 //! # Numerics
 //! The corrections `1 - b^t` are computed once a step, in f64, on the host. Squares of a row are summed by as many lanes as
 //! share it on a GPU, then by a tree; the CPU sums in the same order, so the two differ by fused products only. A gradient
-//! of norm 0 is left as it is; one whose squares pass the range of f32 (a norm above 1.8e19) is clipped to zero.
-//! A rule without decay or clipping runs the code that knows of neither.
+//! of norm 0 is left as it is. A rule without decay or clipping runs the code that knows of neither.
 //!
 //! # Source
 //! Momentum: Polyak 1964; with the look ahead Nesterov 1983, in the form of Sutskever, Martens, Dahl, Hinton, ICML 2013, with
@@ -35,12 +41,15 @@
 //! partial row-wise Adam, which hold one second moment a row.
 
 use crate::check;
+use crate::device::{Change, Changes};
 use crate::rows::{Rows, StateSize};
 use crate::{Result, rng};
 
+mod non_finite;
 mod step;
 
-pub(super) use step::{RowsMut, Run};
+pub use non_finite::NonFinite;
+pub(super) use step::{Counter, RowsMut, Run};
 
 /// How a row moves along its gradient.
 ///
@@ -135,12 +144,14 @@ pub struct UpdateRule {
     pub weight_decay: f32,
     /// A longer gradient of a row is shortened to this norm (default infinite: none is).
     pub max_norm: f32,
+    /// What becomes of gradients and steps that are not finite (default: they are left out, and training ends with an error).
+    pub non_finite: NonFinite,
 }
 
 impl UpdateRule {
     /// An optimizer without decay or clipping.
     pub const fn new(optimizer: Optimizer) -> Self {
-        Self { optimizer, weight_decay: 0.0, max_norm: f32::INFINITY }
+        Self { optimizer, weight_decay: 0.0, max_norm: f32::INFINITY, non_finite: NonFinite::Error }
     }
 
     /// The same with another step size.
@@ -187,6 +198,8 @@ pub(super) struct Constants {
     pub formula: Formula,
     pub decay: Decay,
     pub clips: bool,
+    /// Whether gradients that are not finite are replaced.
+    pub clamps: bool,
     pub learning_rate: f32,
     pub epsilon: f32,
     /// Or the momentum.
@@ -203,9 +216,15 @@ pub(super) struct Constants {
 
 impl Constants {
     /// The shader's overrides, behind the given ones.
-    pub fn overrides<const N: usize>(&self, own: [(&'static str, f64); N]) -> Vec<(&'static str, f64)> {
-        let numbers = [self.formula as u32, self.decay as u32, u32::from(self.clips)].map(f64::from);
-        own.into_iter().chain(["optimizer", "decay", "clip"].into_iter().zip(numbers)).collect()
+    pub fn overrides<const N: usize>(&self, own: [(&'static str, f64); N], counts: bool) -> Vec<(&'static str, f64)> {
+        let numbers = [
+            ("optimizer", self.formula as u32),
+            ("decay", self.decay as u32),
+            ("clip", self.clips.into()),
+            ("clamps", self.clamps.into()),
+            ("counts", counts.into()),
+        ];
+        own.into_iter().chain(numbers.map(|(name, number)| (name, number.into()))).collect()
     }
 
     /// Whether the whole row has a say in a value's step.
@@ -229,16 +248,25 @@ impl Optimizer {
 
     /// The same with another step size.
     pub fn with_learning_rate(mut self, rate: f32) -> Self {
-        match &mut self {
+        *self.learning_rate_mut() = rate;
+        self
+    }
+
+    /// Its step size.
+    pub fn learning_rate(mut self) -> f32 {
+        *self.learning_rate_mut()
+    }
+
+    fn learning_rate_mut(&mut self) -> &mut f32 {
+        match self {
             Self::Sgd { learning_rate }
             | Self::Momentum { learning_rate, .. }
             | Self::Adagrad { learning_rate, .. }
             | Self::Adam { learning_rate, .. }
             | Self::AdamW { learning_rate, .. }
             | Self::RowWiseAdagrad { learning_rate, .. }
-            | Self::RowWiseAdam { learning_rate, .. } => *learning_rate = rate,
+            | Self::RowWiseAdam { learning_rate, .. } => learning_rate,
         }
-        self
     }
 
     /// Domain of the constants.
@@ -285,6 +313,7 @@ impl UpdateRule {
             formula,
             decay,
             clips: self.max_norm.is_finite(),
+            clamps: self.non_finite == NonFinite::Clip,
             learning_rate,
             epsilon,
             beta1: 0.0,
@@ -339,10 +368,42 @@ impl UpdateRule {
         check::domain(op, "max_norm", self.max_norm, self.max_norm > 0.0, "above 0")
     }
 
+    /// How the parameters of a prepared operator on rows follow its step, seed and learning rate.
+    pub(super) fn changes(&self, op: &'static str, mut step: u32, mut seed: u64) -> Changes {
+        let mut rule = *self;
+        Box::new(move |change, params| {
+            match change {
+                Change::Step(to) => {
+                    check_step(op, to)?;
+                    step = to;
+                }
+                Change::Seed(to) => seed = to,
+                Change::LearningRate(rate) => {
+                    let changed = rule.with_learning_rate(rate);
+                    changed.check(op)?;
+                    rule = changed;
+                }
+                _ => return Ok(false),
+            }
+            // A rate decides about the decay of weights too, a step about rate and correction.
+            let Constants { learning_rate, correction, weight_decay, step, key: [low, high], .. } =
+                rule.constants(step, seed);
+            params.set("step", step);
+            params.set("key_low", low);
+            params.set("key_high", high);
+            for (name, value) in
+                [("learning_rate", learning_rate), ("correction", correction), ("weight_decay", weight_decay)]
+            {
+                params.set(name, value.to_bits());
+            }
+            Ok(true)
+        })
+    }
+
     /// Constants, step and state of an operator on rows.
     pub(super) fn check_rows(&self, op: &'static str, step: u32, rows: &Rows) -> Result<()> {
         self.check(op)?;
-        check::domain(op, "step", step, step > 0, "at least 1")?;
+        check_step(op, step)?;
         let (needed, own) = (self.optimizer.state_size(), rows.state_size());
         check::domain(
             op,
@@ -352,6 +413,10 @@ impl UpdateRule {
             &format!("rows with the state of the rule, {needed:?}"),
         )
     }
+}
+
+fn check_step(op: &'static str, step: u32) -> Result<()> {
+    check::domain(op, "step", step, step > 0, "at least 1")
 }
 
 #[cfg(test)]

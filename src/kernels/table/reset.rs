@@ -26,13 +26,15 @@
 //! # Ok(()) }
 //! ```
 
-use super::migrate::{Fill, Fresh};
+use super::fresh::Fresh;
 use crate::Result;
 use crate::check;
 use crate::device::{Access, Binding, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
 use crate::kernels::table::lookup::lanes;
 use crate::rng::Purpose;
 use crate::rows::{Codec, Format, PageParams, Rows, with_codec};
+
+pub use super::fresh::Fill;
 
 pub(crate) static SHADER: Shader = Shader {
     name: "table/reset",
@@ -256,8 +258,8 @@ mod tests {
                 ("directory[row >> params.shift]", "directory[0u]"),
                 ("let start = (before + alignment - 1u) & ~(alignment - 1u);", "let start = before;"),
                 // Halves of words, and the nearest of them.
-                ("high = nearest(fresh(id, j + 1u));", "high = nearest(fresh(id, j));"),
-                ("high = arena[word_of(row.start + j)] >> 16u;", "high = 0u;"),
+                ("values.y = fresh(id, j + 1u);", "values.y = fresh(id, j);"),
+                ("high = arena[word_of(at)] >> 16u;", "high = 0u;"),
                 ("size + 0xfffu", "size"),
             ],
             parity,

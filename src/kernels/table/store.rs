@@ -174,8 +174,8 @@ mod tests {
                 ("if !begins_block(row, params.shift) {", "if row > 0u {"),
                 ("let start = (before + alignment - 1u) & ~(alignment - 1u);", "let start = before;"),
                 // Halves of words.
-                ("high = arena[at >> 1u] >> 16u;", "high = 0u;"),
-                ("nearest(value) | (high << 16u)", "high | (nearest(value) << 16u)"),
+                ("high = arena[word_of(at)] >> 16u;", "high = 0u;"),
+                ("first | (high << 16u)", "high | (first << 16u)"),
                 // The nearest: ties, the rest, beyond the range, and all these below the normal numbers.
                 ("0xfffu + ((size >> 13u) & 1u)", "0x1000u"),
                 ("size + 0xfffu", "size"),

@@ -25,7 +25,7 @@
 //! one value of a row, and so does clipping. On the CPU all threads share the sort; a hot row is summed by all of them.
 
 use crate::check;
-use crate::device::{Access, Binding, Buffer, Dispatches, Entry, Gpu, Kernel, Shader, params};
+use crate::device::{Access, Binding, Buffer, Changes, Dispatches, Entry, Gpu, Kernel, Shader, params};
 use crate::kernels::MAX_TRIPS;
 use crate::kernels::prim::scan::Region;
 use crate::kernels::prim::sort::{Keys, Sort, bits_below, record_sort};
@@ -65,8 +65,9 @@ const WORKSPACE: (u32, Access) = (7, Access::Write);
 const BAGS: (u32, Access) = (8, Access::Read);
 const WEIGHTS: (u32, Access) = (9, Access::Read);
 const WINNERS: (u32, Access) = (10, Access::Read);
-const SHORT: &[(u32, Access)] = &[ARENA, DIRECTORY, FIRST_STATE, SECOND_STATE, GRADIENTS, WORKSPACE, WINNERS];
-const LONG: &[(u32, Access)] = &[ARENA, DIRECTORY, FIRST_STATE, SECOND_STATE, WORKSPACE];
+const COUNTER: (u32, Access) = (11, Access::Write);
+const SHORT: &[(u32, Access)] = &[ARENA, DIRECTORY, FIRST_STATE, SECOND_STATE, GRADIENTS, WORKSPACE, WINNERS, COUNTER];
+const LONG: &[(u32, Access)] = &[ARENA, DIRECTORY, FIRST_STATE, SECOND_STATE, WORKSPACE, COUNTER];
 
 params! {
     struct Params {
@@ -192,6 +193,9 @@ pub struct Update<'a> {
     /// At least [`Update::workspace_len`] words, with bags [`Update::bag_workspace_len`]; what it holds
     /// afterwards is not specified.
     pub workspace: &'a mut Buffer<u32>,
+    /// One word: the number of dims whose step was left out, or whose gradient was replaced, since it was not finite, is added to it (modulo
+    /// 2^32). See [what is not finite](super::optimizer#what-is-not-finite).
+    pub counter: Option<&'a mut Buffer<u32>>,
 }
 
 /// Lanes that share a long run.
@@ -252,7 +256,8 @@ impl Kernel for Update<'_> {
             Gradients::Bags(_) => Self::bag_workspace_len(self.count, self.dims) as u64,
         };
         check::indexable(op, "workspace", needed)?;
-        check::at_least(op, "workspace", self.workspace.len(), needed)
+        check::at_least(op, "workspace", self.workspace.len(), needed)?;
+        self.counter.as_ref().map_or(Ok(()), |counter| check::len(op, "counter", counter.len(), 1))
     }
 
     fn dispatch(self, gpu: &Gpu, list: &mut Dispatches) -> Result<()> {
@@ -290,8 +295,11 @@ impl Kernel for Update<'_> {
             max_norm,
         };
         let workspace = &*self.workspace;
+        let counter = self.counter.as_deref();
         let gradients = || self.gradients.buffer().binding("gradients");
         let space = || workspace.binding("workspace");
+        // Untouched where there is none.
+        let counting = || counter.map_or_else(|| space().shared(), |counter| counter.binding("counter"));
         // Unread where there are none; the ids have the right type.
         let winners = || bags.and_then(|of| of.winners).unwrap_or(self.ids).binding("winners");
         let source = bags.map_or(0.0, |of| match (of.pooling, of.weights) {
@@ -333,15 +341,20 @@ impl Kernel for Update<'_> {
                 let state = [0, 1].map(|number| page.state_binding(number));
                 page.bindings().into_iter().chain(state)
             };
-            let bindings = rows().chain([gradients(), space(), winners()]).collect();
-            launch(short, stepping.overrides(sizes(lanes)), bindings, count.div_ceil(TILE))?;
+            let overrides = |lanes| stepping.overrides(sizes(lanes), counter.is_some());
+            let bindings = rows().chain([gradients(), space(), winners(), counting()]).collect();
+            launch(short, overrides(lanes), bindings, count.div_ceil(TILE))?;
             let [_, directory] = page.bindings();
             let bindings = vec![directory, gradients(), space(), winners()];
             launch("partial_sums", sizes(lanes).to_vec(), bindings, chunks.div_ceil(256 / lanes))?;
-            let bindings = rows().chain([space()]).collect();
-            launch(long, stepping.overrides(sizes(LONG_LANES)), bindings, chunks.div_ceil(256 / LONG_LANES))?;
+            let bindings = rows().chain([space(), counting()]).collect();
+            launch(long, overrides(LONG_LANES), bindings, chunks.div_ceil(256 / LONG_LANES))?;
         }
         Ok(())
+    }
+
+    fn changes(&self) -> Changes {
+        self.rule.changes(Self::NAME, self.step, self.seed)
     }
 
     fn twin(self) -> Result<()> {

@@ -14,8 +14,8 @@
 
 use crate::Result;
 use crate::check;
-use crate::device::{Access, Buffer, Dispatches, Entry, Gpu, Kernel, Shader, params};
-use crate::kernels::table::optimizer::{Constants, RowsMut, Run, UpdateRule};
+use crate::device::{Access, Buffer, Changes, Dispatches, Entry, Gpu, Kernel, Shader, params};
+use crate::kernels::table::optimizer::{Constants, Counter, RowsMut, Run, UpdateRule};
 use crate::kernels::table::update::lanes_of;
 use crate::rng::Purpose;
 use crate::rows::{Codec, PageLaunch, PageParams, Rows, with_codec};
@@ -30,8 +30,14 @@ pub(crate) static SHADER: Shader = Shader {
     ],
 };
 
-const BINDINGS: &[(u32, Access)] =
-    &[(1, Access::Write), (2, Access::Read), (3, Access::Write), (4, Access::Write), (5, Access::Read)];
+const BINDINGS: &[(u32, Access)] = &[
+    (1, Access::Write),
+    (2, Access::Read),
+    (3, Access::Write),
+    (4, Access::Write),
+    (5, Access::Read),
+    (6, Access::Write),
+];
 
 params! {
     struct Params {
@@ -66,6 +72,9 @@ pub struct UpdateAll<'a> {
     pub step: u32,
     /// Key of that noise.
     pub seed: u64,
+    /// One word: the number of dims whose step was left out, or whose gradient was replaced, since it was not finite, is added to it (modulo
+    /// 2^32). See [what is not finite](super::optimizer#what-is-not-finite).
+    pub counter: Option<&'a mut Buffer<u32>>,
 }
 
 impl Kernel for UpdateAll<'_> {
@@ -77,7 +86,8 @@ impl Kernel for UpdateAll<'_> {
         self.rule.check_rows(op, self.step, self.rows)?;
         let gradients = u64::from(self.rows.len()) * u64::from(self.dims);
         check::indexable(op, "gradients", gradients)?;
-        check::len(op, "gradients", self.gradients.len(), gradients)
+        check::len(op, "gradients", self.gradients.len(), gradients)?;
+        self.counter.as_ref().map_or(Ok(()), |counter| check::len(op, "counter", counter.len(), 1))
     }
 
     fn dispatch(self, gpu: &Gpu, list: &mut Dispatches) -> Result<()> {
@@ -105,13 +115,23 @@ impl Kernel for UpdateAll<'_> {
             };
             let [arena, directory] = page.bindings();
             let [first_state, second_state] = [0, 1].map(|number| page.state_binding(number));
+            // Untouched where there is none.
+            let counter = match &self.counter {
+                Some(counter) => counter.binding("counter"),
+                None => page.values().binding("rows").shared(),
+            };
+            let gradients = self.gradients.binding("gradients");
             PageLaunch {
-                constants: stepping.overrides([("lanes", f64::from(lanes))]),
+                constants: stepping.overrides([("lanes", f64::from(lanes))], self.counter.is_some()),
                 params: params.words(),
-                bindings: vec![arena, directory, first_state, second_state, self.gradients.binding("gradients")],
+                bindings: vec![arena, directory, first_state, second_state, gradients, counter],
                 groups: u64::from(page.rows()).div_ceil(u64::from(256 / lanes)),
             }
         })
+    }
+
+    fn changes(&self) -> Changes {
+        self.rule.changes(Self::NAME, self.step, self.seed)
     }
 
     fn twin(self) -> Result<()> {
@@ -128,10 +148,13 @@ impl UpdateAll<'_> {
             lanes: lanes_of(self.rows, self.dims),
             constants: self.rule.constants(self.step, self.seed),
         };
+        let counter = Counter::new(op, self.counter)?;
+        let mut left_out = 0u32;
         for page in RowsMut::<V>::pages(op, self.rows)? {
             let ids = page.ids();
-            all.step(page, ids);
+            left_out = left_out.wrapping_add(all.step(page, ids));
         }
+        counter.add(left_out);
         Ok(())
     }
 }
@@ -145,19 +168,23 @@ struct All<'a> {
 }
 
 impl All<'_> {
-    /// Halves the rows until a part is small, in parallel.
-    fn step<V: Codec>(&self, mut rows: RowsMut<'_, V>, range: std::ops::Range<u32>) {
+    /// Halves the rows until a part is small, in parallel. Gives the number of dims that were not finite.
+    fn step<V: Codec>(&self, mut rows: RowsMut<'_, V>, range: std::ops::Range<u32>) -> u32 {
         if rows.values() + range.len() > 32 * 1024 && range.len() > 1 {
             let middle = range.start + (range.end - range.start) / 2;
             let (low, high) = rows.split_at(middle);
-            rayon::join(|| self.step(low, range.start..middle), || self.step(high, middle..range.end));
-            return;
+            let (low, high) =
+                rayon::join(|| self.step(low, range.start..middle), || self.step(high, middle..range.end));
+            return low.wrapping_add(high);
         }
+        let mut left_out = 0u32;
         for row in range {
             let begin = row as usize * self.dims as usize;
             let gradient = &self.gradients[begin..begin + rows.size(row).min(self.dims) as usize];
-            rows.step(&self.constants, Run { row, gradient, lanes: self.lanes });
+            let run = Run { row, gradient, lanes: self.lanes };
+            left_out = left_out.wrapping_add(rows.step(&self.constants, run));
         }
+        left_out
     }
 }
 

@@ -8,7 +8,7 @@ use safetensors::tensor::{Dtype, Metadata};
 use super::super::row_map::Parts;
 use super::super::{RaggedTable, RowMapOptions, TableOptions};
 use super::stretch::Reader;
-use crate::kernels::table::optimizer::{Optimizer, UpdateRule};
+use crate::kernels::table::optimizer::{NonFinite, Optimizer, UpdateRule};
 use crate::rows::{Format, Layout};
 use crate::{Error, Result};
 
@@ -276,6 +276,7 @@ impl Fields<'_> {
             optimizer,
             weight_decay: self.number_or("weight_decay", 0.0)?,
             max_norm: self.number_or("max_norm", f32::INFINITY)?,
+            non_finite: NonFinite::default(),
         };
         match rule.check("RaggedTable::load") {
             Ok(()) => Ok(rule),

@@ -1,8 +1,9 @@
+use std::ops::Range;
+
 use super::*;
 use crate::Error;
 use crate::device::Device;
-use crate::rows::Layout;
-use crate::rows::StateSize;
+use crate::rows::{Layout, StateSize};
 use crate::testing::{
     assert_close, assert_gaps, assert_rejects, assert_same, devices, gpu, layouts, offsets_of, poisoned, rows_of,
     signed, stored, upload,

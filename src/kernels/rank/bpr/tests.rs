@@ -514,3 +514,12 @@ fn a_gpu_wants_a_workspace_for_several_pages() {
     .unwrap_err();
     assert_eq!(error.to_string(), "rank/bpr: `workspace` has length 18, expected 19");
 }
+
+#[test]
+fn a_workspace_past_all_numbers_is_the_largest() {
+    let layout = Layout { page_bytes: Some(32), ..Layout::default() };
+    let rows = rows_of(&Device::cpu(), &[8, 8], &[1.0; 16], layout, StateSize::default());
+    let words = |batch, dims| Bpr::workspace_len(batch, UserRows::Ragged(&rows), &rows, dims);
+    assert_eq!(words(u32::MAX, [u32::MAX; 2]), usize::MAX);
+    assert_eq!(words(1, [8, 8]), 27);
+}

@@ -2,10 +2,28 @@
 
 use std::ops::Range;
 
+use super::non_finite::clamped;
 use super::{Constants, Decay, Formula};
 use crate::Result;
+use crate::device::Buffer;
 use crate::kernels::prim::segments::sum_by_lanes;
 use crate::rows::{Codec, HostDirectory, Noise, Rows, per_word, prefetch_slice};
+
+/// The word on the host that counts what is not finite, where there is one.
+pub(in crate::kernels::table) struct Counter<'a>(Option<&'a mut u32>);
+
+impl<'a> Counter<'a> {
+    pub fn new(op: &'static str, buffer: Option<&'a mut Buffer<u32>>) -> Result<Self> {
+        let word = buffer.map(|buffer| buffer.host_mut(op, "counter")).transpose()?;
+        Ok(Self(word.and_then(<[u32]>::first_mut)))
+    }
+
+    pub fn add(self, number: u32) {
+        if let Some(count) = self.0 {
+            *count = count.wrapping_add(number);
+        }
+    }
+}
 
 /// Rows next to each other in a page, with their state: what one CPU task may write.
 pub(in crate::kernels::table) struct RowsMut<'a, V> {
@@ -21,6 +39,8 @@ pub(in crate::kernels::table) struct RowsMut<'a, V> {
     adjusted: Vec<f32>,
     /// Values of f16 while they are stepped.
     weights: Vec<f32>,
+    /// The same as they were stored.
+    stored: Vec<V>,
 }
 
 /// A row by its id, the gradient of its first dims, and how many lanes share it on a GPU.
@@ -49,8 +69,8 @@ impl<'a, V: Codec> RowsMut<'a, V> {
                 for (slice, buffer) in state.iter_mut().zip(buffers) {
                     *slice = buffer.host_mut(op, "state")?;
                 }
-                let (adjusted, weights) = Default::default();
-                Ok(Self { directory, first: 0, base: 0, values, state, per_value, adjusted, weights })
+                let (adjusted, weights, stored) = Default::default();
+                Ok(Self { directory, first: 0, base: 0, values, state, per_value, adjusted, weights, stored })
             })
             .collect()
     }
@@ -85,11 +105,11 @@ impl<'a, V: Codec> RowsMut<'a, V> {
         let [a, b] = self.state;
         let ((a_low, a_high), (b_low, b_high)) = (cut(0, a), cut(1, b));
         let (low, high) = self.values.split_at_mut(values);
-        let (adjusted, weights) = Default::default();
-        let directory = self.directory;
+        let (adjusted, weights, stored) = Default::default();
+        let (directory, state) = (self.directory, [a_high, b_high]);
         (
             Self { values: low, state: [a_low, b_low], ..self },
-            Self { directory, first: row, base, values: high, state: [a_high, b_high], per_value, adjusted, weights },
+            Self { directory, first: row, base, values: high, state, per_value, adjusted, weights, stored },
         )
     }
 
@@ -110,28 +130,50 @@ impl<'a, V: Codec> RowsMut<'a, V> {
         }
     }
 
-    /// One step of a row along the gradient of its first dims.
+    /// One step of a row along the gradient of its first dims. Gives the number of dims whose step was left out, or whose gradient was
+    /// replaced, since it was not finite.
     #[inline(always)]
-    pub fn step(&mut self, constants: &Constants, run: Run<'_>) {
+    pub fn step(&mut self, constants: &Constants, run: Run<'_>) -> u32 {
         let row = run.row - self.directory.first;
         let begin = self.directory.span(row).0 - self.base;
         let own = begin..begin + run.gradient.len();
-        let Self { values, state, adjusted, weights, .. } = self;
+        let Self { values, state, adjusted, weights, stored, .. } = self;
         let state = RowState { numbers: state, values: own.clone(), row: (row - self.first) as usize };
         let noise = Noise { key: constants.key, row: run.row, step: constants.step };
+        if per_word::<V>() > 1 {
+            stored.clear();
+            stored.extend_from_slice(&values[own.clone()]);
+        }
+        let mut left_out = 0;
         V::in_f32(
-            &mut values[own],
+            &mut values[own.clone()],
             weights,
             noise,
             #[inline(always)]
             |weights| {
-                if constants.clips || constants.decay != Decay::None {
-                    step_adjusted(constants, weights, state, run, (adjusted, per_word::<V>() as usize));
+                left_out = if constants.clips || constants.clamps || constants.decay != Decay::None {
+                    step_adjusted(constants, weights, state, run, (adjusted, per_word::<V>() as usize))
                 } else {
-                    step_along(constants, weights, state, run, per_word::<V>() as usize);
+                    step_along(constants, weights, state, run, per_word::<V>() as usize, |w| w)
                 }
             },
         );
+        if per_word::<V>() > 1 && left_out > 0 {
+            restore(&mut values[own], stored, weights);
+        }
+        left_out
+    }
+}
+
+/// Gives values that were not stepped the bits that they had: rounding keeps those of finite values only.
+#[cold]
+fn restore<V: Codec>(values: &mut [V], stored: &[V], weights: &[f32]) {
+    let mut before = Vec::new();
+    let before = V::widen(stored, &mut before);
+    for (((value, stored), before), after) in values.iter_mut().zip(stored).zip(before).zip(weights) {
+        if before.to_bits() == after.to_bits() {
+            *value = *stored;
+        }
     }
 }
 
@@ -143,84 +185,133 @@ fn step_adjusted(
     state: RowState<'_, '_>,
     run: Run<'_>,
     (adjusted, per_word): (&mut Vec<f32>, usize),
-) {
+) -> u32 {
     let Run { row, gradient, lanes } = run;
     let &Constants { weight_decay, max_norm, .. } = constants;
     adjusted.clear();
     adjusted.extend_from_slice(gradient);
+    let mut replaced = 0;
+    if constants.clamps {
+        for g in &mut *adjusted {
+            let before = g.to_bits();
+            *g = clamped(*g);
+            replaced += u32::from(g.to_bits() != before);
+        }
+    }
     if constants.clips {
-        let norm = sum_of_squares(gradient, lanes, per_word).sqrt();
+        let norm = sum_of_squares(adjusted, lanes, per_word).sqrt();
+        if !norm.is_finite() {
+            return replaced + gradient.len() as u32;
+        }
         if norm > max_norm {
             let factor = max_norm / norm;
             adjusted.iter_mut().for_each(|g| *g *= factor);
         }
     }
-    match constants.decay {
-        Decay::None => {}
-        Decay::OfGradients => adjusted.iter_mut().zip(&*weights).for_each(|(g, w)| *g += weight_decay * *w),
-        Decay::OfWeights => weights.iter_mut().for_each(|w| *w -= weight_decay * *w),
+    if constants.decay == Decay::OfGradients {
+        adjusted.iter_mut().zip(&*weights).for_each(|(g, w)| *g += weight_decay * *w);
     }
-    step_along(constants, weights, state, Run { row, gradient: adjusted, lanes }, per_word);
+    let run = Run { row, gradient: adjusted, lanes };
+    let left_out = if constants.decay == Decay::OfWeights {
+        step_along(constants, weights, state, run, per_word, |w| w - weight_decay * w)
+    } else {
+        step_along(constants, weights, state, run, per_word, |w| w)
+    };
+    replaced + left_out
 }
 
+/// `kept` is what a weight is before the step takes from it.
 #[inline(always)]
-fn step_along(constants: &Constants, weights: &mut [f32], state: RowState<'_, '_>, run: Run<'_>, per_word: usize) {
+fn step_along(
+    constants: &Constants,
+    weights: &mut [f32],
+    state: RowState<'_, '_>,
+    run: Run<'_>,
+    per_word: usize,
+    kept: impl Fn(f32) -> f32,
+) -> u32 {
     let Run { gradient, lanes, .. } = run;
     let RowState { numbers: [first_state, second_state], values: own, row } = state;
     let &Constants { learning_rate, epsilon, beta1, beta2, correction, .. } = constants;
     let mean_square = || sum_of_squares(gradient, lanes, per_word) / gradient.len() as f32;
+    let mut left_out = 0;
     match constants.formula {
         Formula::Sgd => {
             for (w, g) in weights.iter_mut().zip(gradient) {
-                *w -= learning_rate * g;
+                let weight = kept(*w) - learning_rate * g;
+                left_out += put([(w, weight)]);
             }
         }
         Formula::Momentum => {
             for ((w, v), g) in weights.iter_mut().zip(&mut first_state[own]).zip(gradient) {
-                *v = beta1 * *v + g;
-                *w -= learning_rate * *v;
+                let velocity = beta1 * *v + g;
+                let weight = kept(*w) - learning_rate * velocity;
+                left_out += put([(w, weight), (v, velocity)]);
             }
         }
         Formula::Nesterov => {
             for ((w, v), g) in weights.iter_mut().zip(&mut first_state[own]).zip(gradient) {
-                *v = beta1 * *v + g;
-                *w -= learning_rate * (g + beta1 * *v);
+                let velocity = beta1 * *v + g;
+                let weight = kept(*w) - learning_rate * (g + beta1 * velocity);
+                left_out += put([(w, weight), (v, velocity)]);
             }
         }
         Formula::Adagrad => {
             for ((w, s), g) in weights.iter_mut().zip(&mut first_state[own]).zip(gradient) {
-                *s += g * g;
-                *w -= learning_rate * g / (s.sqrt() + epsilon);
+                let sum = *s + g * g;
+                let weight = kept(*w) - learning_rate * g / (sum.sqrt() + epsilon);
+                left_out += put([(w, weight), (s, sum)]);
             }
         }
         Formula::Adam => {
             let moments = first_state[own.clone()].iter_mut().zip(&mut second_state[own]);
             for ((w, (m, v)), g) in weights.iter_mut().zip(moments).zip(gradient) {
-                *m = beta1 * *m + (1.0 - beta1) * g;
-                *v = beta2 * *v + (1.0 - beta2) * (g * g);
-                *w -= learning_rate * *m / ((*v * correction).sqrt() + epsilon);
+                let mean = beta1 * *m + (1.0 - beta1) * g;
+                let square = beta2 * *v + (1.0 - beta2) * (g * g);
+                let weight = kept(*w) - learning_rate * mean / ((square * correction).sqrt() + epsilon);
+                left_out += put([(w, weight), (m, mean), (v, square)]);
             }
         }
         // A row without a gradient keeps its number.
         Formula::RowWiseAdagrad | Formula::RowWiseAdam if gradient.is_empty() => {}
         Formula::RowWiseAdagrad => {
-            let sum = &mut first_state[row];
-            *sum += mean_square();
+            let sum = first_state[row] + mean_square();
+            if !sum.is_finite() {
+                return gradient.len() as u32;
+            }
+            first_state[row] = sum;
             let root = sum.sqrt() + epsilon;
             for (w, g) in weights.iter_mut().zip(gradient) {
-                *w -= learning_rate * g / root;
+                let weight = kept(*w) - learning_rate * g / root;
+                left_out += put([(w, weight)]);
             }
         }
         Formula::RowWiseAdam => {
-            let square = &mut second_state[row];
-            *square = beta2 * *square + (1.0 - beta2) * mean_square();
-            let root = (*square * correction).sqrt() + epsilon;
+            let square = beta2 * second_state[row] + (1.0 - beta2) * mean_square();
+            if !square.is_finite() {
+                return gradient.len() as u32;
+            }
+            second_state[row] = square;
+            let root = (square * correction).sqrt() + epsilon;
             for ((w, m), g) in weights.iter_mut().zip(&mut first_state[own]).zip(gradient) {
-                *m = beta1 * *m + (1.0 - beta1) * g;
-                *w -= learning_rate * *m / root;
+                let mean = beta1 * *m + (1.0 - beta1) * g;
+                let weight = kept(*w) - learning_rate * mean / root;
+                left_out += put([(w, weight), (m, mean)]);
             }
         }
     }
+    left_out
+}
+
+/// Writes the numbers of a value where all of them are finite; else all stay, and the value counts as one that was left out. Without
+/// branches, so that a loop over it can become one of vectors.
+#[inline(always)]
+fn put<const N: usize>(numbers: [(&mut f32, f32); N]) -> u32 {
+    let finite = numbers.iter().fold(true, |all, (_, new)| all & new.is_finite());
+    for (number, new) in numbers {
+        *number = if finite { new } else { *number };
+    }
+    u32::from(!finite)
 }
 
 /// In the GPU's order: a stride of `lanes` words to each, then a tree.

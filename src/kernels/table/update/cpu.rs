@@ -12,7 +12,7 @@ use crate::device::Kernel;
 use crate::kernels::prim::sort::{Pair, bits_below, sort_pairs};
 use crate::kernels::row_sums::{ROWS_AT_ONCE, add_rows};
 use crate::kernels::table::bags::Pooling;
-use crate::kernels::table::optimizer::{Constants, RowsMut, Run};
+use crate::kernels::table::optimizer::{Constants, Counter, RowsMut, Run};
 use crate::rows::{BEYOND_CACHES, Codec, VALUES_AHEAD, prefetch_slice};
 
 pub(super) fn update<V: Codec>(of: Update<'_>) -> Result<()> {
@@ -54,7 +54,8 @@ pub(super) fn update<V: Codec>(of: Update<'_>) -> Result<()> {
         constants: of.rule.constants(of.step, of.seed),
         beyond_caches,
     };
-    batch.step(RowsMut::<V>::pages(op, of.rows)?);
+    let counter = Counter::new(op, of.counter)?;
+    counter.add(batch.step(RowsMut::<V>::pages(op, of.rows)?));
     Ok(())
 }
 
@@ -182,11 +183,11 @@ struct Step<'a, 'b, V> {
 }
 
 impl<V: Codec> WithSimd for Step<'_, '_, V> {
-    type Output = ();
+    type Output = u32;
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        self.batch.step_rows(simd, self.task, self.sum);
+    fn with_simd<S: Simd>(self, simd: S) -> u32 {
+        self.batch.step_rows(simd, self.task, self.sum)
     }
 }
 
@@ -214,7 +215,8 @@ const MOST_AHEAD: usize = 32;
 const TASK_CHUNKS: usize = 32;
 
 impl Batch<'_> {
-    fn step<V: Codec>(&self, pages: Vec<RowsMut<'_, V>>) {
+    /// Gives the number of dims that were not finite.
+    fn step<V: Codec>(&self, pages: Vec<RowsMut<'_, V>>) -> u32 {
         let all = self.occurrences;
         // Cut between rows into tasks of about equal length; rows ascend, so their values split at the same places.
         let length = all.len().div_ceil(4 * rayon::current_num_threads()).max(256);
@@ -235,11 +237,13 @@ impl Batch<'_> {
         let arch = Arch::new();
         tasks
             .into_par_iter()
-            .for_each_init(|| vec![0.0; self.dims], |sum, task| arch.dispatch(Step { batch: self, task, sum }));
+            .map_init(|| vec![0.0; self.dims], |sum, task| arch.dispatch(Step { batch: self, task, sum }))
+            .reduce(|| 0, u32::wrapping_add)
     }
 
     #[inline(always)]
-    fn step_rows<S: Simd, V: Codec>(&self, simd: S, Task { range, mut rows }: Task<'_, V>, sum: &mut [f32]) {
+    fn step_rows<S: Simd, V: Codec>(&self, simd: S, Task { range, mut rows }: Task<'_, V>, sum: &mut [f32]) -> u32 {
+        let mut left_out = 0u32;
         let mut at = range.start;
         while at < range.end {
             let row = self.occurrences[at][0];
@@ -260,9 +264,10 @@ impl Batch<'_> {
                 }
             };
             let lanes = if length <= self.chunk { self.short_lanes } else { LONG_LANES };
-            rows.step(&self.constants, Run { row, gradient, lanes });
+            left_out = left_out.wrapping_add(rows.step(&self.constants, Run { row, gradient, lanes }));
             at = run.end;
         }
+        left_out
     }
 
     /// Asks memory for the rows and the gradients of these occurrences.

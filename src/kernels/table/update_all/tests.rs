@@ -52,6 +52,7 @@ impl Case {
             rule: self.rule,
             step: self.step,
             seed: 1 << 40 | 5,
+            counter: None,
         }
         .run(device)
         .unwrap();
@@ -151,7 +152,7 @@ fn same_bits(device: &Device) {
         let mut rows = rows_of(device, &sizes, weights, layout, SGD.state_size());
         let gradients = upload(device, &gradients);
         let seed = 0x0123_4567_89AB_CDEF;
-        UpdateAll { rows: &mut rows, gradients: &gradients, dims: 19, rule: SGD.into(), step: 77, seed }
+        UpdateAll { rows: &mut rows, gradients: &gradients, dims: 19, rule: SGD.into(), step: 77, seed, counter: None }
             .run(device)
             .unwrap();
         Snapshot::of("step", &rows).arena
@@ -175,7 +176,7 @@ fn walk(device: &Device, by: f32, (seed, steps): (u64, &[u32])) -> Vec<f32> {
     let mut rows = rows_of(device, &[40; 25], &[1.5; 1000], layout, SGD.state_size());
     let gradients = upload(device, &[-2.0 * by; 1000]);
     for &step in steps {
-        UpdateAll { rows: &mut rows, gradients: &gradients, dims: 40, rule: SGD.into(), step, seed }
+        UpdateAll { rows: &mut rows, gradients: &gradients, dims: 40, rule: SGD.into(), step, seed, counter: None }
             .run(device)
             .unwrap();
     }
@@ -252,13 +253,13 @@ fn mutants_are_rejected() {
             ("add_squares(squares, row, dims,", "add_squares(0.0, row, dims,"),
             ("factor = clip_factor(thread, squares);", ""),
             ("if norm > params.max_norm {", "if norm < params.max_norm {"),
-            ("factor * gradients_of(index, row, dims), true)", "gradients_of(index, row, dims), false)"),
+            ("factor * taken(gradients_of(index, row, dims)), true)", "gradients_of(index, row, dims), false)"),
             (
-                "dims, factor * gradients_of(index, row, dims), row_state",
-                "dims, gradients_of(index, row, dims), row_state",
+                "moved(weights_of(row, dims), factor * taken(g), row_state)",
+                "moved(weights_of(row, dims), g, row_state)",
             ),
             ("kept -= params.weight_decay * before.w;", ""),
-            ("accumulate(thread, index, row.size", "accumulate(thread, index, params.dims"),
+            ("accumulate(thread, index, select(0u, row.size", "accumulate(thread, index, select(0u, params.dims"),
             ("(1.0 - params.beta2) * (g * g)", "(g * g)"),
             ("params.beta1 * before.first", "params.beta1"),
             ("squares_shared[thread - thread % lanes]", "squares_shared[0]"),
@@ -274,22 +275,19 @@ fn mutants_of_layouts_are_rejected() {
         &[
             // Pages.
             ("let base = (params.first_row + index) * params.dims;", "let base = index * params.dims;"),
-            ("accumulate(thread, index, row.size", "accumulate(thread, params.first_row + index, row.size"),
+            ("accumulate(thread, index, select", "accumulate(thread, params.first_row + index, select"),
             // Blocks and alignment.
             ("& ~(alignment - 1u);", ";"),
             ("let start = (before + alignment - 1u)", "let start = (before + 1u)"),
             ("if !begins_block(row, params.shift) {", "if row > 0u {"),
             ("directory[row >> params.shift]", "directory[0]"),
             // Odd widths.
-            (
-                "put_dithered(id, dims.x, at.x, inside.y, values.xy);",
-                "put_dithered(id, dims.x, at.x, true, values.xy);",
-            ),
+            ("put_dithered(id, j, at, those.y, values);", "put_dithered(id, j, at, true, values);"),
             ("high = arena[word_of(at)] >> 16u;", "high = 0u;"),
             ("g.y = gradients[base + dims.y];", "g.y = gradients[base + dims.x];"),
             // Noise.
             ("noise[(j & 3u) + 1u]", "noise[j & 3u]"),
-            ("step(params.first_row + index, row", "step(index, row"),
+            ("    step(params.first_row + index, row", "    step(index, row"),
             ("params.step, params.purpose)", "0u, params.purpose)"),
             ("(noise >> 3u)", "0xfffu"),
         ],
@@ -317,7 +315,8 @@ fn bad_shapes_and_constants_are_errors() {
             let mut rows = rows_of(&device, &[1], &[1.0], layout, own.state_size());
             let gradients = poisoned(&device, gradients);
             let rule = optimizer.into();
-            let update = UpdateAll { rows: &mut rows, gradients: &gradients, dims: 1, rule, step, seed: 0 };
+            let update =
+                UpdateAll { rows: &mut rows, gradients: &gradients, dims: 1, rule, step, seed: 0, counter: None };
             assert_eq!(update.run(&device).unwrap_err().to_string(), text);
             assert_eq!(rows.read().unwrap(), [1.0]);
         }

@@ -1,0 +1,133 @@
+//! How a row begins: what a dim starts as is a function of (seed, row, dim), here and in `shaders/common/fresh.wgsl` alone.
+
+use std::ops::Range;
+
+use crate::Result;
+use crate::check;
+use crate::rng;
+use crate::rng::Purpose;
+use crate::rows::Codec;
+
+/// What a dim that appears starts as.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Fill {
+    /// Zero: fresh optimizer state.
+    #[default]
+    Zero,
+    /// `N(0, std^2)`: fresh embeddings.
+    Normal {
+        /// Key of the draw; another one for each table.
+        seed: u64,
+        /// Standard deviation; SCALL draws at 0.01.
+        std: f32,
+        /// Leading dims that start at zero all the same, such as a bias.
+        zero_dims: u32,
+    },
+}
+
+impl Fill {
+    /// Domain of the constants.
+    pub(crate) fn check(&self, op: &'static str) -> Result<()> {
+        match *self {
+            Self::Zero => Ok(()),
+            Self::Normal { std, .. } => {
+                check::domain(op, "std", std, std.is_finite() && std >= 0.0, "finite and not negative")
+            }
+        }
+    }
+
+    pub(crate) fn fresh(&self) -> Fresh {
+        match *self {
+            Self::Zero => Fresh { key: [0, 0], scale: 0.0, zero_dims: 0 },
+            Self::Normal { seed, std, zero_dims } => {
+                let scale = std / (1u32 << rng::NORMAL_FRACTION_BITS) as f32;
+                Fresh { key: rng::key(seed), scale, zero_dims }
+            }
+        }
+    }
+}
+
+/// A fill as kernels take it; `shaders/common/fresh.wgsl` gives the same values.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fresh {
+    pub key: [u32; 2],
+    /// Of the fixed-point normal; 0 for zeros.
+    pub scale: f32,
+    pub zero_dims: u32,
+}
+
+impl Fresh {
+    /// The dims of a row from `first` on.
+    pub fn write<V: Codec>(&self, row: u32, first: u32, dims: &mut [V]) {
+        let mut draws = Draws::new(*self);
+        let all = 0..dims.len();
+        draws.add(dims, (row, first), all);
+        draws.draw(dims);
+    }
+}
+
+/// Dims that are yet to be drawn, four of which share a counter.
+pub(super) struct Draws {
+    fresh: Fresh,
+    /// Of each counter the row,
+    rows: [u32; rng::BLOCKS],
+    /// and the first dim over four.
+    fours: [u32; rng::BLOCKS],
+    counters: usize,
+    /// Of each dim its place among the words of all counters, first words first,
+    words: [u8; 4 * rng::BLOCKS],
+    /// and where its value goes.
+    places: [usize; 4 * rng::BLOCKS],
+    dims: usize,
+}
+
+impl Draws {
+    pub fn new(fresh: Fresh) -> Self {
+        let (rows, fours) = ([0; rng::BLOCKS], [0; rng::BLOCKS]);
+        let (words, places) = ([0; 4 * rng::BLOCKS], [0; 4 * rng::BLOCKS]);
+        Self { fresh, rows, fours, counters: 0, words, places, dims: 0 }
+    }
+
+    /// Draws the dims of a row from `first` on to these places, now or later.
+    #[inline(always)]
+    pub fn add<V: Codec>(&mut self, values: &mut [V], (row, mut first): (u32, u32), mut places: Range<usize>) {
+        let Fresh { scale, zero_dims, .. } = self.fresh;
+        let zeros =
+            if scale == 0.0 { places.len() } else { places.len().min(zero_dims.saturating_sub(first) as usize) };
+        values[places.start..places.start + zeros].fill(V::zeroed());
+        (places.start, first) = (places.start + zeros, first + zeros as u32);
+        while !places.is_empty() {
+            let word = first as usize & 3;
+            let count = places.len().min(4 - word);
+            (self.rows[self.counters], self.fours[self.counters]) = (row, first >> 2);
+            for k in 0..count {
+                self.words[self.dims] = ((word + k) * rng::BLOCKS + self.counters) as u8;
+                self.places[self.dims] = places.start + k;
+                self.dims += 1;
+            }
+            self.counters += 1;
+            if self.counters == rng::BLOCKS {
+                self.draw(values);
+            }
+            (places.start, first) = (places.start + count, first + count as u32);
+        }
+    }
+
+    /// Draws what waits. Often a counter has one dim to draw: only those words become normal numbers.
+    pub fn draw<V: Codec>(&mut self, values: &mut [V]) {
+        let constant = |word| [word; rng::BLOCKS];
+        let counters = [self.rows, self.fours, constant(0), constant(Purpose::Dims as u32)];
+        let words = rng::philox_blocks(counters, self.fresh.key);
+        let parts = self.words[..self.dims].chunks(rng::BLOCKS).zip(self.places[..self.dims].chunks(rng::BLOCKS));
+        for (own, places) in parts {
+            let mut picked = [0; rng::BLOCKS];
+            for (picked, &word) in picked.iter_mut().zip(own) {
+                *picked = words.as_flattened()[word as usize];
+            }
+            for (&place, normal) in places.iter().zip(rng::normals_fixed(picked)) {
+                values[place] = V::nearest(normal as f32 * self.fresh.scale);
+            }
+        }
+        (self.counters, self.dims) = (0, 0);
+    }
+}
