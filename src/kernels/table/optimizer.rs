@@ -41,6 +41,7 @@
 //! partial row-wise Adam, which hold one second moment a row.
 
 use crate::check;
+use crate::device::{Change, Changes};
 use crate::rows::{Rows, StateSize};
 use crate::{Result, rng};
 
@@ -260,16 +261,25 @@ impl Optimizer {
 
     /// The same with another step size.
     pub fn with_learning_rate(mut self, rate: f32) -> Self {
-        match &mut self {
+        *self.learning_rate_mut() = rate;
+        self
+    }
+
+    /// Its step size.
+    pub fn learning_rate(mut self) -> f32 {
+        *self.learning_rate_mut()
+    }
+
+    fn learning_rate_mut(&mut self) -> &mut f32 {
+        match self {
             Self::Sgd { learning_rate }
             | Self::Momentum { learning_rate, .. }
             | Self::Adagrad { learning_rate, .. }
             | Self::Adam { learning_rate, .. }
             | Self::AdamW { learning_rate, .. }
             | Self::RowWiseAdagrad { learning_rate, .. }
-            | Self::RowWiseAdam { learning_rate, .. } => *learning_rate = rate,
+            | Self::RowWiseAdam { learning_rate, .. } => learning_rate,
         }
-        self
     }
 
     /// Domain of the constants.
@@ -371,10 +381,42 @@ impl UpdateRule {
         check::domain(op, "max_norm", self.max_norm, self.max_norm > 0.0, "above 0")
     }
 
+    /// How the parameters of a prepared operator on rows follow its step, seed and learning rate.
+    pub(super) fn changes(&self, op: &'static str, mut step: u32, mut seed: u64) -> Changes {
+        let mut rule = *self;
+        Box::new(move |change, params| {
+            match change {
+                Change::Step(to) => {
+                    check_step(op, to)?;
+                    step = to;
+                }
+                Change::Seed(to) => seed = to,
+                Change::LearningRate(rate) => {
+                    let changed = rule.with_learning_rate(rate);
+                    changed.check(op)?;
+                    rule = changed;
+                }
+                _ => return Ok(false),
+            }
+            // A rate decides about the decay of weights too, a step about rate and correction.
+            let Constants { learning_rate, correction, weight_decay, step, key: [low, high], .. } =
+                rule.constants(step, seed);
+            params.set("step", step);
+            params.set("key_low", low);
+            params.set("key_high", high);
+            for (name, value) in
+                [("learning_rate", learning_rate), ("correction", correction), ("weight_decay", weight_decay)]
+            {
+                params.set(name, value.to_bits());
+            }
+            Ok(true)
+        })
+    }
+
     /// Constants, step and state of an operator on rows.
     pub(super) fn check_rows(&self, op: &'static str, step: u32, rows: &Rows) -> Result<()> {
         self.check(op)?;
-        check::domain(op, "step", step, step > 0, "at least 1")?;
+        check_step(op, step)?;
         let (needed, own) = (self.optimizer.state_size(), rows.state_size());
         check::domain(
             op,
@@ -384,6 +426,10 @@ impl UpdateRule {
             &format!("rows with the state of the rule, {needed:?}"),
         )
     }
+}
+
+fn check_step(op: &'static str, step: u32) -> Result<()> {
+    check::domain(op, "step", step, step > 0, "at least 1")
 }
 
 #[cfg(test)]

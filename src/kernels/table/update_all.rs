@@ -30,7 +30,7 @@
 
 use crate::Result;
 use crate::check;
-use crate::device::{Access, Buffer, Dispatches, Entry, Gpu, Kernel, Shader, params, reads, writes};
+use crate::device::{Access, Buffer, Changes, Dispatches, Entry, Gpu, Kernel, Shader, params, reads, writes};
 use crate::kernels::table::optimizer::{Constants, Counter, RowsMut, Run, UpdateRule};
 use crate::kernels::table::update::lanes_of;
 use crate::rng::Purpose;
@@ -134,6 +134,10 @@ impl Kernel for UpdateAll<'_> {
                 groups: u64::from(page.rows()).div_ceil(u64::from(256 / lanes)),
             }
         })
+    }
+
+    fn changes(&self) -> Changes {
+        self.rule.changes(Self::NAME, self.step, self.seed)
     }
 
     fn twin(self) -> Result<()> {
