@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use crate::text::printable;
 
 /// What went wrong, with the operator and argument (or file and line), what was expected and what was found.
+///
+/// Its text is fit for a terminal: what a file or a caller put into it is shown as [`text::printable`](crate::text::printable) does.
 #[non_exhaustive]
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -21,7 +23,7 @@ pub enum Error {
         got: u64,
     },
     /// An argument has a value outside its domain.
-    #[error("{op}: `{arg}` must be {expected}, got {got}")]
+    #[error("{op}: `{arg}` must be {}, got {}", printable(expected), printable(got))]
     Argument {
         /// The operator or constructor.
         op: &'static str,
@@ -94,6 +96,16 @@ pub enum Error {
         /// Unit of both: `parameters` or `bytes`.
         unit: &'static str,
     },
+    /// A size policy returned sizes that are not what it was asked for; no table has changed.
+    #[error("size policy `{policy}`: expected {expected}, found {found}")]
+    BadSizes {
+        /// The policy's name.
+        policy: &'static str,
+        /// What it was asked for, and for whom.
+        expected: String,
+        /// What it returned.
+        found: String,
+    },
     /// Training has left the finite numbers.
     #[error(
         "training diverged: the loss is {loss} after {steps} steps; a smaller learning rate or more regularisation helps"
@@ -147,6 +159,16 @@ pub enum Error {
         /// What wgpu said.
         message: String,
     },
+    /// A [`State`](crate::file::State) is not one of what is to be restored.
+    #[error("state `{name}`: expected {expected}, found {found}")]
+    BadState {
+        /// The entry's name.
+        name: String,
+        /// What it should hold.
+        expected: String,
+        /// What it holds.
+        found: String,
+    },
     /// A file could not be opened or read.
     #[error("{}: {source}", printable(file))]
     Io {
@@ -156,7 +178,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A line of an interaction file does not have the expected form.
-    #[error("{}:{line}: expected {expected}, found {found}", printable(file))]
+    #[error("{}:{line}: expected {}, found {}", printable(file), printable(expected), printable(found))]
     BadRow {
         /// The file.
         file: PathBuf,
@@ -168,7 +190,7 @@ pub enum Error {
         found: String,
     },
     /// A file as a whole is not usable: empty, or a column is missing.
-    #[error("{}: expected {expected}, found {found}", printable(file))]
+    #[error("{}: expected {}, found {}", printable(file), printable(expected), printable(found))]
     BadFile {
         /// The file.
         file: PathBuf,
@@ -181,3 +203,23 @@ pub enum Error {
 
 /// The crate's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_of_others_is_escaped() {
+        let (file, raw) = (PathBuf::from("\u{1b}[2J.csv"), "\u{1b}]0;x\u{7}\n".to_owned());
+        let (expected, found, got) = (raw.clone(), raw.clone(), raw);
+        for error in [
+            Error::Argument { op: "a", arg: "b", expected: expected.clone(), got },
+            Error::BadRow { file: file.clone(), line: 1, expected: expected.clone(), found: found.clone() },
+            Error::BadFile { file: file.clone(), expected, found },
+            Error::Io { file, source: std::io::ErrorKind::NotFound.into() },
+        ] {
+            let text = error.to_string();
+            assert!(text.contains(r"\u{1b}") && !text.contains(|c: char| c.is_control()), "{text:?}");
+        }
+    }
+}

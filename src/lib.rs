@@ -81,3 +81,13 @@ pub use scall::{
     EarlyStop, Followed, Phase, ProbeOptions, Replay, Scall, ScallOptions, Seconds, SegmentReport, Summary, follow,
 };
 pub use wgpu;
+
+/// The code in the documents, compiled and run with the other examples.
+#[cfg(doctest)]
+mod documents {
+    #[doc = include_str!("../README.md")]
+    struct Readme;
+
+    #[doc = include_str!("../CONTRIBUTING.md")]
+    struct Contributing;
+}

@@ -47,6 +47,9 @@ pub struct ScallOptions {
     pub train_share: f64,
     /// Earlier rows that are trained on again (default: all of them; drawing is free and taste lasts).
     pub replay: Replay,
+    /// How many seconds a row that is observed may lie before the latest one (default 3,600: what queues and clocks of several producers
+    /// are behind each other, and less than a log of yesterday that is fed in by mistake).
+    pub late_seconds: u32,
     /// Seed of everything that is drawn (default 0).
     pub seed: u64,
 }
@@ -62,6 +65,7 @@ impl ScallOptions {
             probe: ProbeOptions::default(),
             train_share: 0.8,
             replay: Replay::All,
+            late_seconds: 3600,
             seed: 0,
         }
     }
@@ -138,7 +142,7 @@ impl Scall {
     /// A loop at the beginning of a recorded stream that is cut into `segments`.
     ///
     /// # Errors
-    /// [`Error::Argument`] for options outside their domain, for segments that overlap, run backwards or pass the last row.
+    /// [`Error::Argument`] for options of the loop, the model or the policy outside their domain, for segments that overlap, run backwards or pass the last row.
     pub fn over(
         device: &Device,
         data: Interactions,
@@ -159,7 +163,7 @@ impl Scall {
         if let Some(stop) = options.early_stop {
             stop.check()?;
         }
-        match options.model.item_bias() {
+        match options.model.training().item_bias {
             ItemBias::Learned { keep } => share("keep", keep.into())?,
             ItemBias::Counted { half_life: Some(half_life) } if half_life.is_nan() || half_life <= 0.0 => {
                 let (expected, got) = ("above 0".into(), half_life.to_string());
@@ -176,9 +180,10 @@ impl Scall {
                 requested: options.budget.d_max.into(),
             });
         }
+        policy.check()?;
         Segment::check_all("Scall::new", &segments, data.len())?;
         options.model = options.model.with_seed(options.seed);
-        let bias = match options.model.item_bias() {
+        let bias = match options.model.training().item_bias {
             ItemBias::Counted { half_life } => Some(BiasCounter::new(half_life)),
             _ => None,
         };
@@ -268,7 +273,9 @@ impl Scall {
             ..frame(&self.device, &self.options)
         };
         // Nothing is known before the first segment: uniform sizes (`docs/method.md` section 3).
-        let sizes = if t == 0 { Uniform.decide(&context)? } else { self.policy.decide(&context)? };
+        let policy: &mut dyn SizePolicy = if t == 0 { &mut Uniform } else { &mut *self.policy };
+        let sizes = policy.decide(&context)?;
+        sizes.check_decision(policy, &context)?;
         seconds.size = clock.lap();
 
         progress(Phase::Resize);
@@ -279,7 +286,7 @@ impl Scall {
         let before_bytes = before.as_ref().map_or(0, |before| before.embeddings().memory().total_bytes());
         self.account.set_capacity(budget.bytes)?;
         let resized = self.model.embeddings_mut().resize(&sizes)?;
-        if let ItemBias::Learned { keep } = self.options.model.item_bias() {
+        if let ItemBias::Learned { keep } = self.options.model.training().item_bias {
             self.model.embeddings_mut().fade_biases(keep)?;
         }
         if let Some(bias) = &mut self.bias {
@@ -350,8 +357,8 @@ impl Scall {
             last: &last,
             history: &self.history,
         };
-        let mut trial = Trial { setup, probes: 0, progress };
         let context = last.context(frame(&self.device, &self.options));
+        let mut trial = Trial { setup, policy: self.policy.name(), context, probes: 0, progress };
         self.policy.search(&context, &mut trial)?;
         Ok(trial.probes)
     }

@@ -4,9 +4,10 @@ use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 
+use crate::device::shader::Dialect;
 use crate::device::{Buffer, Device, Element, Gpu, GpuOptions};
 use crate::kernels::SHADERS;
-use crate::kernels::contract::sources;
+use crate::kernels::variants::variants;
 use crate::rows::{Codec, Format, Layout, Page, Rows, StateSize, Stored, Values, with_codec};
 
 /// The GPU to test on, with the limits that every device has, by the variable `SCALL_GPU`: `required` panics where there is none, `off` skips, and otherwise
@@ -38,7 +39,7 @@ fn full_gpu() -> Option<Gpu> {
     GPU.get_or_init(|| {
         let name_contains = Some(gpu()?.info().name.clone());
         Some(
-            Gpu::new(&GpuOptions { name_contains, ..GpuOptions::default() })
+            Gpu::start_best(&GpuOptions { name_contains, ..GpuOptions::default() })
                 .expect("the adapter has just been started"),
         )
     })
@@ -203,10 +204,10 @@ pub(crate) fn assert_rejects(shader: &str, edits: &[(&str, &str)], parity: impl 
     assert!(SHADERS.iter().any(|s| s.name == shader), "{shader} is not in SHADERS");
     let Some(gpu) = gpu() else { return };
     parity(&Device::Gpu(gpu.clone()));
-    let sources = SHADERS.iter().filter(|known| known.name == shader).flat_map(|shader| sources(shader));
-    let sources: Vec<String> = sources.collect();
+    let variants: Vec<_> = variants(&Dialect::ALL).filter(|variant| variant.shader.name == shader).collect();
     for (from, to) in edits {
-        assert!(sources.iter().any(|source| source.contains(from)), "{shader}.wgsl has no text {from:?} to edit");
+        let known = variants.iter().any(|variant| variant.text.contains(from));
+        assert!(known, "{shader}.wgsl has no text {from:?} to edit");
         let mutant = Device::Gpu(gpu.with_edit(shader, from, to));
         let text = match catch_unwind(AssertUnwindSafe(|| parity(&mutant))) {
             Ok(()) => panic!("{shader}: parity passes with `{from}` edited to `{to}`"),

@@ -119,7 +119,8 @@ fn hidden(text: &str) -> impl Iterator<Item = (usize, char)> {
         }
         let shapes = (is_joiner(c) || is_selector(c)) && base.is_some_and(is_shaped);
         // The digit of a keycap is followed by a selector and the cap.
-        !shapes && !(is_selector(c) && text[at + c.len_utf8()..].starts_with('\u{20e3}'))
+        let is_keycap = is_selector(c) && text[at + c.len_utf8()..].starts_with('\u{20e3}');
+        !(shapes || is_keycap)
     })
 }
 
@@ -140,7 +141,7 @@ fn is_invisible(c: char) -> bool {
             '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}'
             | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
             | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}'
-            | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}'),
+            | '\u{fff0}'..='\u{fffb}' | '\u{fffe}'..='\u{ffff}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}'),
     }
 }
 

@@ -245,7 +245,7 @@ fn growth_without_a_cut_passes_the_budget() {
     };
     let reports = run(true).unwrap();
     assert!(reports.len() == 4 && reports.iter().all(|report| report.params == report.budget_params));
-    let Err(Error::OverBudget { needed, budget, unit: "bytes" }) = run(false) else {
+    let Err(Error::OverBudget { needed, budget, unit: "parameters" }) = run(false) else {
         panic!("rows of 10 occurrences and more hold 8 dims and more");
     };
     // It asks for what the rows have earned: more than half as much again.

@@ -6,6 +6,7 @@ use common::devices;
 use proptest::prelude::*;
 use scall_gpu::Error;
 use scall_gpu::device::Device;
+use scall_gpu::rows::StateSize;
 use scall_gpu::sizing::{
     Amount, Budget, Distribution, FrequencyRanked, Population, Random, Shape, SizePolicy, Sizes, SizingContext, Uniform,
 };
@@ -136,5 +137,20 @@ proptest! {
                 prop_assert_eq!(&sizes, &policy.decide(&context).unwrap());
             }
         }
+    }
+}
+
+/// Sums of numbers that callers give.
+#[test]
+fn numbers_past_their_width_neither_wrap_nor_panic() {
+    let most = StateSize { per_value: u32::MAX, per_row: u32::MAX };
+    assert_eq!(most.bytes(u64::MAX, u64::MAX), u64::MAX);
+    assert_eq!(most.numbers(), 2 * u32::MAX as usize);
+    assert_eq!(StateSize { per_value: 1, per_row: 2 }.bytes(10, 100), 480);
+    let device = Device::cpu();
+    let (users, items) = (frequencies(5, 1), frequencies(4, 2));
+    for segment in [1 << 31, usize::MAX] {
+        let context = SizingContext { segment, ..context(&device, &users, &items, 40) };
+        assert_eq!(total(&FrequencyRanked::default().decide(&context).unwrap()), 40);
     }
 }

@@ -60,8 +60,9 @@ fn say(text: &str) {
 #[test]
 fn numpy_reads_a_row_as_the_document_says() {
     let page = include_str!("../docs/table-file.md");
-    let (_, snippet) = page.split_once("```python\n").unwrap();
-    let (snippet, _) = snippet.split_once("```").unwrap();
+    let mut snippets = page.split("```python\n").skip(1).map(|rest| rest.split_once("```").unwrap().0);
+    let snippet = snippets.next().unwrap();
+    let dense = format!("{snippet}{}print(dense.tolist())\n", snippets.next().unwrap());
 
     let python = |arguments: &[&str]| Command::new("python3").args(arguments).output();
     if !python(&["-c", "import numpy"]).is_ok_and(|output| output.status.success()) {
@@ -74,11 +75,11 @@ fn numpy_reads_a_row_as_the_document_says() {
         rule: Optimizer::Adam { learning_rate: 0.1, beta1: 0.9, beta2: 0.999, epsilon: 1e-8 }.into(),
         ..TableOptions::default()
     };
-    let layouts = [Layout::default(), Layout { format: Format::F16, ..Layout::default() }];
-    for (device, layout) in devices().into_iter().flat_map(|device| layouts.map(|layout| (device.clone(), layout))) {
+    for (device, &format) in devices().iter().flat_map(|device| Format::ALL.iter().map(move |format| (device, format)))
+    {
         let sizes = [3u32, 0, 5, 1];
-        let options = TableOptions { layout, ..options };
-        let table = RaggedTable::new(&device, &sizes, options, &Account::unlimited()).unwrap();
+        let options = TableOptions { layout: Layout { format, ..Layout::default() }, ..options };
+        let table = RaggedTable::new(device, &sizes, options, &Account::unlimited()).unwrap();
         let mut ids = RowMap::new(4, RowMapOptions::default()).unwrap();
         ids.assign(&[5, 6, u64::MAX, 8]).unwrap();
         ids.remove(6);
@@ -97,6 +98,12 @@ fn numpy_reads_a_row_as_the_document_says() {
             assert_eq!(key, want, "row {row}");
             begin += size as usize;
         }
+        // All rows, row after row, each filled up with zeros to the widest.
+        let last = read_row(&dense, &file, 0);
+        let numbers = last.lines().last().unwrap().replace(['[', ']'], "");
+        let numbers: Vec<f64> = numbers.split(", ").map(|text| text.parse().unwrap()).collect();
+        let padded = table.lookup(&[0, 1, 2, 3], 5).unwrap().read().unwrap();
+        assert_eq!(numbers, padded.iter().map(|&value| f64::from(value)).collect::<Vec<_>>(), "{format:?}");
         // Without keys there is nothing to say about them.
         table.save(&file).unwrap();
         assert!(read_row(snippet, &file, 2).starts_with("adam [") && !read_row(snippet, &file, 2).contains("key"));

@@ -1,5 +1,7 @@
 //! Recall and NDCG with binary relevance.
 
+use std::borrow::Cow;
+
 /// The list lengths that metrics are reported at.
 pub const CUTOFFS: [usize; 3] = [5, 10, 20];
 
@@ -28,14 +30,31 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// The mean over users, each given as `(ranked, relevant)`: item ids best first, and the relevant ids ascending and
-    /// distinct. Users without a relevant item are left out. A place that holds u32::MAX is no hit.
+    /// The mean over users, each given as `(ranked, relevant)`: item ids best first, and the relevant ids in any order. Users without a
+    /// relevant item are left out. A place that holds u32::MAX is no hit.
+    ///
+    /// An item counts once: in a list that names it again, the later places are no hits, and a relevant item is one however often it is
+    /// given. So no metric passes 1.
+    ///
+    /// ```
+    /// use scall_gpu::eval::Metrics;
+    /// let metrics = Metrics::mean([(&[7, 7, 1][..], &[7, 9, 7][..])]);
+    /// assert_eq!(metrics.recall, [0.5; 3]);
+    /// ```
+    ///
+    /// # Cost
+    /// A binary search for each place that counts; a sort of the relevant ids where they do not ascend.
     pub fn mean<'a>(users: impl IntoIterator<Item = (&'a [u32], &'a [u32])>) -> Self {
         const LONGEST: usize = CUTOFFS[CUTOFFS.len() - 1];
         let discounts: [f64; LONGEST] = std::array::from_fn(|rank| 1.0 / libm::log2((rank + 2) as f64));
         let mut sums = Self::default();
         for (ranked, relevant) in users.into_iter().filter(|(_, relevant)| !relevant.is_empty()) {
-            let hit: Vec<bool> = ranked.iter().take(LONGEST).map(|id| relevant.binary_search(id).is_ok()).collect();
+            let relevant = distinct(relevant);
+            let ranked = &ranked[..ranked.len().min(LONGEST)];
+            let hits = |(place, &id): (usize, &u32)| {
+                id != u32::MAX && relevant.binary_search(&id).is_ok() && !ranked[..place].contains(&id)
+            };
+            let hit: Vec<bool> = ranked.iter().enumerate().map(hits).collect();
             for (c, cutoff) in CUTOFFS.into_iter().enumerate() {
                 let hits = hit.iter().zip(&discounts).take(cutoff).filter(|(hit, _)| **hit);
                 let (count, gain) = hits.fold((0, 0.0), |(count, gain), (_, discount)| (count + 1, gain + discount));
@@ -54,8 +73,22 @@ impl Metrics {
     }
 }
 
+/// Ids ascending, each once.
+fn distinct(ids: &[u32]) -> Cow<'_, [u32]> {
+    if ids.is_sorted_by(|a, b| a < b) {
+        return Cow::Borrowed(ids);
+    }
+    let mut ids = ids.to_vec();
+    ids.sort_unstable();
+    ids.dedup();
+    Cow::Owned(ids)
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -88,5 +121,31 @@ mod tests {
         let metrics = Metrics::mean(lists);
         assert_eq!(metrics, Metrics { recall: [0.5; 3], ndcg: [0.5; 3], users: 2 });
         assert_eq!(Metrics::mean([]), Metrics::default());
+    }
+
+    #[test]
+    fn an_item_counts_once() {
+        assert_eq!(Metrics::mean([(&[7, 7, 1][..], &[7][..])]).recall, [1.0; 3]);
+        // Of a list with repeats, the first place counts: as if strangers stood in the others.
+        let lists: [(&[u32], &[u32]); 2] = [(&[1, 4, 1, 4, 9, 2], &[2, 4]), (&[1, 4, 77, 78, 9, 2], &[2, 4])];
+        assert_eq!(Metrics::mean([lists[0]]), Metrics::mean([lists[1]]));
+        // Relevant ids in any order and number.
+        assert_eq!(Metrics::mean([(lists[0].0, &[4, 2, 2, 4, 4][..])]), Metrics::mean([lists[0]]));
+        let nothing = Metrics::mean([(&[u32::MAX, 3][..], &[u32::MAX][..])]);
+        assert_eq!((nothing.recall, nothing.ndcg), ([0.0; 3], [0.0; 3]), "an empty place is no item");
+    }
+
+    proptest! {
+        /// Whatever the lists: from 0 to 1, and what the sets of ids say.
+        #[test]
+        fn no_metric_passes_one(ranked in vec(0u32..12, 0..30), relevant in vec(0u32..12, 1..9)) {
+            let metrics = Metrics::mean([(&ranked[..], &relevant[..])]);
+            for (c, cutoff) in CUTOFFS.into_iter().enumerate() {
+                let (top, relevant) = (&ranked[..cutoff.min(ranked.len())], distinct(&relevant));
+                let hits = relevant.iter().filter(|&id| top.contains(id)).count();
+                prop_assert_eq!(metrics.recall[c], hits as f64 / relevant.len() as f64);
+                prop_assert!((0.0..=1.0 + 1e-12).contains(&metrics.ndcg[c]), "{}", metrics.ndcg[c]);
+            }
+        }
     }
 }

@@ -3,28 +3,13 @@
 use naga::{AddressSpace, ScalarKind, StorageAccess, TypeInner};
 
 use super::SHADERS;
-use super::variants::codecs;
-use crate::device::shader::{Field, MAX_PARAMS_BYTES, MAX_SHARED_BYTES, UNIFORM_PARAMS, resolve};
+use super::variants::variants_of;
+use crate::device::shader::{Dialect, Field, MAX_PARAMS_BYTES, MAX_SHARED_BYTES, UNIFORM_PARAMS};
 use crate::device::{Access, Shader};
 
-/// The sources that pipelines of a shader are built from.
-pub(crate) fn sources(shader: &Shader) -> Vec<String> {
-    codecs(shader).iter().map(|codecs| resolve(shader.source, codecs)).collect()
-}
-
-fn parsed(shader: &Shader) -> Vec<(naga::Module, naga::valid::ModuleInfo)> {
-    sources(shader).iter().map(|source| parse(shader, source)).collect()
-}
-
-fn parse(shader: &Shader, source: &str) -> (naga::Module, naga::valid::ModuleInfo) {
-    let module = naga::front::wgsl::parse_str(source)
-        .unwrap_or_else(|error| panic!("{}: {}", shader.name, error.emit_to_string(source)));
-    // What WebGPU has without any feature.
-    let capabilities = naga::valid::Capabilities::SHADER_FLOAT16_IN_FLOAT32;
-    let info = naga::valid::Validator::new(naga::valid::ValidationFlags::all(), capabilities)
-        .validate(&module)
-        .unwrap_or_else(|error| panic!("{}: {error:?}", shader.name));
-    (module, info)
+/// Every text of a shader as naga reads it, with what WebGPU has without any feature.
+fn parsed(shader: &'static Shader) -> Vec<(naga::Module, naga::valid::ModuleInfo)> {
+    variants_of(shader, &[Dialect::default()]).iter().map(|variant| variant.parsed()).collect()
 }
 
 #[test]

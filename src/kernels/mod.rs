@@ -1,5 +1,5 @@
-//! The kernels, one room each: formula, arguments, GPU dispatch and CPU twin stand in one file, the WGSL in
-//! `shaders/` under the same family and name.
+//! The kernels. Formula, arguments, GPU dispatch and CPU twin of each stand in one file, its WGSL in `shaders/` under
+//! the same family and name.
 //!
 //! | family | kernels |
 //! |---|---|
@@ -9,32 +9,32 @@
 //! | [`graph`] | spmm |
 //! | [`rank`] | bpr, triples, log_triples, top_k |
 //!
-//! Every operator is a struct with named fields that implements [`Kernel`](crate::device::Kernel).
+//! Every operator is a struct with named fields that implements [`Kernel`](crate::device::Kernel). Programs in other
+//! languages take the shaders themselves, by the description that [`manifest`] gives of them.
 
 pub mod graph;
+pub mod manifest;
 pub mod prim;
 pub mod rank;
 pub mod sizing;
 pub mod table;
 
 #[cfg(test)]
-pub(crate) mod contract;
+mod contract;
 pub(crate) mod elementary;
 #[cfg(test)]
 mod portability;
 pub(crate) mod row_sums;
-#[cfg(test)]
-mod variants;
+pub(crate) mod variants;
 
-/// Loop trips one invocation may make in all. Mesa's lavapipe silently ends every loop at 65,535 trips in total
-/// (`LP_MAX_TGSI_LOOP_ITERATIONS`); a quarter of it leaves room for what surrounds the counted loop.
+/// Loop trips that one invocation may make in all. Mesa's lavapipe silently ends every loop at 65,535 trips in total
+/// (`LP_MAX_TGSI_LOOP_ITERATIONS`); a quarter of that leaves room for the code around the counted loop.
 pub(crate) const MAX_TRIPS: u32 = 16_384;
 
 /// Output elements that a task of a CPU twin writes: about an L1 cache.
 pub(crate) const TASK_ELEMENTS: usize = 8 * 1024;
 
-/// Every shader of the crate, for the tests that hold for all.
-#[cfg(test)]
+/// Every shader of the crate.
 #[rustfmt::skip]
 pub(crate) const SHADERS: &[&crate::device::Shader] = &[
     &prim::reduce::SHADER,

@@ -5,10 +5,10 @@
 
 use naga::back::{PipelineConstants, hlsl, msl, pipeline_constants::process_overrides};
 use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
-use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
+use naga::valid::ModuleInfo;
 use naga::{Module, ResourceBinding, ShaderStage};
 
-use super::variants::variants;
+use super::variants::{parse, variants};
 use crate::device::shader::Dialect;
 
 /// The values of each `override` that kernels build pipelines with; of counts the least, the largest and one between.
@@ -30,18 +30,6 @@ const VALUES: &[(&str, &[f64])] = &[
     ("source", &[0.0, 1.0, 2.0]),
     ("user_gathered", &[0.0, 1.0]),
 ];
-
-/// Parses and validates a text with the features of a dialect, and no others.
-fn parse(text: &str, dialect: Dialect) -> Result<(Module, ModuleInfo), String> {
-    let module = naga::front::wgsl::parse_str(text).map_err(|error| error.emit_to_string(text))?;
-    let mut capabilities = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
-    capabilities.set(Capabilities::IMMEDIATES, dialect.immediates);
-    capabilities.set(Capabilities::SHADER_INT64, dialect.wide_integers);
-    let info = Validator::new(ValidationFlags::all(), capabilities)
-        .validate(&module)
-        .map_err(|error| error.emit_to_string(text))?;
-    Ok((module, info))
-}
 
 /// Constants to build an entry point with: all combinations of those it takes where these are few. Else each constant
 /// takes each of its values while the others keep their first: an override is a number to naga, which writes all
@@ -138,8 +126,7 @@ fn bound(module: &Module) -> impl Iterator<Item = ResourceBinding> {
 fn every_pipeline_can_be_written_for_dx12_and_metal() {
     let mut pipelines = 0;
     for variant in variants(&Dialect::ALL) {
-        let (module, info) =
-            parse(&variant.text, variant.dialect).unwrap_or_else(|error| panic!("{}: {error}", variant.name));
+        let (module, info) = variant.parsed();
         for (index, point) in module.entry_points.iter().enumerate() {
             let (name, entry) = (&variant.name, &point.name);
             for constants in constants_of(name, &module, index) {

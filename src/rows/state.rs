@@ -12,17 +12,18 @@ pub struct StateSize {
 impl StateSize {
     /// Bytes for a table of this many rows and values.
     pub fn bytes(&self, rows: u64, values: u64) -> u64 {
-        4 * (u64::from(self.per_value) * values + u64::from(self.per_row) * rows)
+        let numbers = |of_each: u32, count: u64| u64::from(of_each).saturating_mul(count);
+        numbers(self.per_value, values).saturating_add(numbers(self.per_row, rows)).saturating_mul(4)
     }
 
     /// How many.
     pub fn numbers(&self) -> usize {
-        (self.per_value + self.per_row) as usize
+        self.per_value as usize + self.per_row as usize
     }
 
     /// Lengths of the state's buffers, one for each number: first those of the values, then those of the rows.
     pub fn lens(&self, rows: usize, values: usize) -> impl ExactSizeIterator<Item = usize> + use<> {
         let per_value = self.per_value;
-        (0..per_value + self.per_row).map(move |i| if i < per_value { values } else { rows })
+        (0..per_value.saturating_add(self.per_row)).map(move |i| if i < per_value { values } else { rows })
     }
 }

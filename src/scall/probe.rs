@@ -96,7 +96,7 @@ impl Setup<'_> {
             false => self.model.build(self.device, &account)?,
         };
         model.embeddings_mut().resize(sizes)?;
-        set_biases(&mut *model, self.model.item_bias(), self.last.biases.as_deref())?;
+        set_biases(&mut *model, self.model.training().item_bias, self.last.biases.as_deref())?;
         model.prepare(TrainingData { rows: &self.last.rows, history: self.history })?;
         model.train(self.options.steps, &mut |_| {})?;
         let quality = self.last.evaluation.among_test_items(&mut *model, self.history)?.quality();
@@ -112,6 +112,9 @@ impl Setup<'_> {
 /// A search's probes, counted.
 pub(super) struct Trial<'a> {
     pub setup: Setup<'a>,
+    /// Who searches, and in what: probes have to fit it too.
+    pub policy: &'static str,
+    pub context: SizingContext<'a>,
     pub probes: u32,
     pub progress: &'a mut dyn FnMut(Phase),
 }
@@ -128,11 +131,13 @@ impl Trial<'_> {
 
 impl Probe for Trial<'_> {
     fn run(&mut self, sizes: &Sizes) -> Result<Outcome> {
+        sizes.check_probe(self.policy, &self.context)?;
         let outcome = self.setup.probe(sizes);
         self.count(outcome)
     }
 
     fn run_all(&mut self, sizes: &[Sizes]) -> Result<Vec<Outcome>> {
+        sizes.iter().try_for_each(|sizes| sizes.check_probe(self.policy, &self.context))?;
         let mut outcomes = Vec::with_capacity(sizes.len());
         for some in sizes.chunks(self.setup.options.at_once.max(1)) {
             let setup = &self.setup;

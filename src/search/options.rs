@@ -53,6 +53,10 @@ impl Default for AgentOptions {
     }
 }
 
+/// Most parameters of a network's first two layers: 1 GiB each, some twenty of them an agent. Sizes beyond are mistakes, and would end
+/// the process instead of giving an error.
+const MOST_PARAMETERS: u64 = 1 << 28;
+
 impl AgentOptions {
     pub(super) fn check(&self, state_len: usize) -> Result<()> {
         const OP: &str = "Agent::new";
@@ -65,6 +69,14 @@ impl AgentOptions {
         ] {
             if value == 0 {
                 return Err(wrong(OP, arg, "at least 1", value));
+            }
+        }
+        let (inputs, hidden) = (state_len as u64, self.hidden as u64);
+        for (arg, inputs) in [("state_len", inputs), ("hidden", hidden)] {
+            let requested = inputs.saturating_mul(hidden);
+            if requested > MOST_PARAMETERS {
+                let (limit, allowed) = ("parameters of a layer", MOST_PARAMETERS);
+                return Err(Error::Limit { op: OP, arg, limit, allowed, requested });
             }
         }
         for (arg, value, most) in [

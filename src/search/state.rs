@@ -108,11 +108,10 @@ impl StateLayout {
     #[allow(clippy::len_without_is_empty)]
     pub fn len(&self) -> usize {
         let variant = self.variant;
-        2 * self.groups
-            + 2
-            + 2 * self.d_max * usize::from(variant.embeddings())
-            + 2 * usize::from(variant.size_ranges())
-            + 2 * usize::from(variant.gini())
+        let embeddings = if variant.embeddings() { self.d_max } else { 0 };
+        let each = self.groups.saturating_add(embeddings).saturating_add(1);
+        let each = each.saturating_add(usize::from(variant.size_ranges()) + usize::from(variant.gini()));
+        each.saturating_mul(2)
     }
 
     /// Pools what is known into a state of [`len`](Self::len) finite values.
@@ -121,8 +120,8 @@ impl StateLayout {
     /// [`Error::Shape`] for a mean embedding of another length than `d_max`, whether the variant has it or not;
     /// [`Error::Argument`] for a value that is not finite, and for no groups.
     pub fn pool(&self, input: &StateInput<'_>) -> Result<Vec<f32>> {
-        if self.groups == 0 {
-            return Err(wrong(OP, "groups", "at least 1", 0));
+        if !(1..=MOST_GROUPS).contains(&self.groups) {
+            return Err(wrong(OP, "groups", &format!("from 1 to {MOST_GROUPS}"), self.groups));
         }
         for (arg, mean) in [("user_mean", input.user_mean), ("item_mean", input.item_mean)] {
             if mean.len() != self.d_max {
@@ -193,6 +192,9 @@ fn gini(descending: &[u32]) -> f64 {
 }
 
 const OP: &str = "StateLayout::pool";
+
+/// More groups than there are entities to pool have nothing in them.
+const MOST_GROUPS: usize = 1 << 24;
 
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,9 @@
 
 use super::weighted::{sides, weighted};
 use super::{SizePolicy, Sizes, SizingContext};
-use crate::{Error, Result};
+use crate::Result;
+use crate::check::domain;
+use crate::file::State;
 
 /// How rows grow.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -10,8 +12,8 @@ pub struct GrowOnlyOptions {
     /// Candidate sizes, ascending (default 2, 4, 8, 16, 32, 64: the paper's, up to the default `d_max`). A row may have the
     /// largest that is not above its number of occurrences so far, and the first in any case.
     pub candidates: Vec<u32>,
-    /// Whether growth ends at the budget (default). Otherwise rows get what the rule says, and the tables' account refuses
-    /// what passes the budget with [`Error::OverBudget`].
+    /// Whether growth ends at the budget (default). Otherwise rows get what the rule says, and what passes the budget is refused with
+    /// [`Error::OverBudget`].
     pub cut: bool,
 }
 
@@ -52,6 +54,33 @@ struct Ladder {
     sizes: [Vec<u32>; 2],
 }
 
+impl Ladder {
+    const SIDES: [&str; 2] = ["users", "items"];
+
+    fn save(&self) -> State {
+        let mut state = State::default();
+        for (side, name) in Self::SIDES.into_iter().enumerate() {
+            state.put(format!("{name}.occurrences"), &self.occurrences[side][..]);
+            state.put(format!("{name}.sizes"), &self.sizes[side][..]);
+        }
+        state
+    }
+
+    fn restored(state: &State) -> Result<Self> {
+        state.only(&["users.occurrences", "users.sizes", "items.occurrences", "items.sizes"])?;
+        let mut ladder = Self::default();
+        for (side, name) in Self::SIDES.into_iter().enumerate() {
+            let counts = format!("{name}.occurrences");
+            let occurrences = state.numbers::<u64>(&counts)?;
+            // So far that no sum of what comes passes 64 bits.
+            state.check(&counts, occurrences, |count| count <= u64::MAX / 2, "counts below 2^63")?;
+            ladder.occurrences[side] = occurrences.to_vec();
+            ladder.sizes[side] = state.numbers(&format!("{name}.sizes"))?.to_vec();
+        }
+        Ok(ladder)
+    }
+}
+
 impl GrowOnly {
     /// A policy that has seen nothing.
     pub fn new(options: GrowOnlyOptions) -> Self {
@@ -60,15 +89,8 @@ impl GrowOnly {
 
     /// Adds the context's frequencies to the occurrences `before`, and lets the rows of `sizes` grow.
     fn climb(&self, context: &SizingContext<'_>, before: &Ladder, sizes: &[Vec<u32>; 2]) -> Result<(Ladder, Sizes)> {
+        self.check()?;
         let candidates = &self.options.candidates;
-        if candidates.is_empty() || !candidates.is_sorted_by(|a, b| a < b) {
-            return Err(Error::Argument {
-                op: "GrowOnly",
-                arg: "candidates",
-                expected: "ascending sizes, at least one".to_owned(),
-                got: format!("{candidates:?}"),
-            });
-        }
         let total = context.total()?;
         let occurrences = [context.users, context.items].map(|frequencies| frequencies.to_vec());
         let mut occurrences = occurrences.map(|side| side.into_iter().map(u64::from).collect::<Vec<_>>());
@@ -125,6 +147,16 @@ impl SizePolicy for GrowOnly {
         "grow"
     }
 
+    fn check(&self) -> Result<()> {
+        let candidates = &self.options.candidates;
+        let ok = !candidates.is_empty() && candidates.is_sorted_by(|a, b| a < b);
+        domain("GrowOnly", "candidates", format!("{candidates:?}"), ok, "ascending sizes, at least one")
+    }
+
+    fn is_exact(&self) -> bool {
+        self.options.cut
+    }
+
     fn decide(&mut self, context: &SizingContext<'_>) -> Result<Sizes> {
         // Asked again about one segment, it counts that once.
         let before = if self.segment == Some(context.segment) { &self.before } else { &self.now };
@@ -141,5 +173,32 @@ impl SizePolicy for GrowOnly {
         // The rows since the decision are counted by the next one.
         self.now.sizes = now.sizes;
         Ok(sizes)
+    }
+
+    fn save(&self) -> Result<State> {
+        let mut state = State::default();
+        if let Some(segment) = self.segment {
+            state.put("segment", [segment as u64]);
+            state.put_state("before", self.before.save());
+            state.put_state("now", self.now.save());
+        }
+        Ok(state)
+    }
+
+    fn restore(&mut self, state: &State) -> Result<()> {
+        let mut state = state.clone();
+        let (before, now) = (state.take_state("before"), state.take_state("now"));
+        state.only(&["segment"])?;
+        let segment = match state.has("segment") {
+            true => Some(state.one::<u64>("segment")? as usize),
+            false => None,
+        };
+        let ladder = |state: &State| match segment {
+            Some(_) => Ladder::restored(state),
+            None => state.only(&[]).map(|()| Ladder::default()),
+        };
+        let (before, now) = (ladder(&before)?, ladder(&now)?);
+        (self.segment, self.before, self.now) = (segment, before, now);
+        Ok(())
     }
 }

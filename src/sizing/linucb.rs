@@ -5,6 +5,7 @@ use rand::Rng;
 use super::discounted::{Discounted, FEATURES, Vector};
 use super::weighted::weighted;
 use super::{Probe, SizePolicy, Sizes, SizingContext};
+use crate::file::State;
 use crate::rng::{Philox, Purpose, below};
 use crate::{Error, Result};
 
@@ -83,21 +84,6 @@ impl LinUcb {
         Self { options, model, levels: [MEAN; 2 * GROUPS] }
     }
 
-    fn check(&self) -> Result<()> {
-        let LinUcbOptions { gamma, ridge, alpha, .. } = self.options;
-        let domains = [
-            ("gamma", gamma, (0.0..=1.0).contains(&gamma), "from 0 to 1"),
-            ("ridge", ridge, ridge.is_finite() && ridge > 0.0, "finite and above 0"),
-            ("alpha", alpha, alpha.is_finite() && alpha >= 0.0, "finite and at least 0"),
-        ];
-        match domains.into_iter().find(|(_, _, good, _)| !good) {
-            None => Ok(()),
-            Some((arg, value, _, expected)) => {
-                Err(Error::Argument { op: "LinUcb", arg, expected: expected.to_owned(), got: value.to_string() })
-            }
-        }
-    }
-
     /// The level of each group that is expected to earn most, the nearest to the mean among equals.
     fn best(&self, groups: &Groups) -> Levels {
         std::array::from_fn(|group| {
@@ -123,6 +109,21 @@ impl LinUcb {
 impl SizePolicy for LinUcb {
     fn name(&self) -> &'static str {
         "linucb"
+    }
+
+    fn check(&self) -> Result<()> {
+        let LinUcbOptions { gamma, ridge, alpha, .. } = self.options;
+        let domains = [
+            ("gamma", gamma, (0.0..=1.0).contains(&gamma), "from 0 to 1"),
+            ("ridge", ridge, ridge.is_finite() && ridge > 0.0, "finite and above 0"),
+            ("alpha", alpha, alpha.is_finite() && alpha >= 0.0, "finite and at least 0"),
+        ];
+        match domains.into_iter().find(|(_, _, good, _)| !good) {
+            None => Ok(()),
+            Some((arg, value, _, expected)) => {
+                Err(Error::Argument { op: "LinUcb", arg, expected: expected.to_owned(), got: value.to_string() })
+            }
+        }
     }
 
     fn searches(&self) -> bool {
@@ -163,6 +164,21 @@ impl SizePolicy for LinUcb {
 
     fn admit(&mut self, context: &SizingContext<'_>) -> Result<Sizes> {
         Groups::of(context).sizes(context, &self.levels)
+    }
+
+    fn save(&self) -> Result<State> {
+        let mut state = self.model.save();
+        state.put("levels", self.levels);
+        Ok(state)
+    }
+
+    fn restore(&mut self, state: &State) -> Result<()> {
+        let levels: Levels = state.array("levels")?;
+        let known = |level: u8| usize::from(level) < LEVELS.len();
+        state.check("levels", &levels, known, &format!("levels from 0 to {}", LEVELS.len() - 1))?;
+        self.model.restore(state, "levels")?;
+        self.levels = levels;
+        Ok(())
     }
 }
 

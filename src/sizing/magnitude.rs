@@ -2,8 +2,10 @@
 
 use super::weighted::{as_held, weighted, with_newcomers};
 use super::{SizePolicy, Sizes, SizingContext};
+use crate::Result;
+use crate::check::domain;
+use crate::file::State;
 use crate::table::RaggedTable;
-use crate::{Error, Result};
 
 /// Magnitude pruning, re-packed: rows keep room for as many coordinates as they have among the largest `|value|`.
 ///
@@ -77,15 +79,12 @@ impl SizePolicy for MagnitudeCut {
         "magnitude"
     }
 
+    fn check(&self) -> Result<()> {
+        domain("MagnitudeCut", "keep", self.keep, (0.0..=1.0).contains(&self.keep), "from 0 to 1")
+    }
+
     fn decide(&mut self, context: &SizingContext<'_>) -> Result<Sizes> {
-        if !(0.0..=1.0).contains(&self.keep) {
-            return Err(Error::Argument {
-                op: "MagnitudeCut",
-                arg: "keep",
-                expected: "from 0 to 1".to_owned(),
-                got: self.keep.to_string(),
-            });
-        }
+        self.check()?;
         let Some(rows) = context.rows else {
             return weighted(context, &vec![1.0; context.users.len() + context.items.len()]);
         };
@@ -99,6 +98,14 @@ impl SizePolicy for MagnitudeCut {
     /// Known rows keep their proportions: their values have been trained since the decision.
     fn admit(&mut self, context: &SizingContext<'_>) -> Result<Sizes> {
         as_held(context)
+    }
+
+    fn save(&self) -> Result<State> {
+        Ok(State::default())
+    }
+
+    fn restore(&mut self, state: &State) -> Result<()> {
+        state.only(&[])
     }
 }
 

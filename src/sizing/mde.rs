@@ -2,7 +2,9 @@
 
 use super::weighted::weighted;
 use super::{SizePolicy, Sizes, SizingContext};
-use crate::{Error, Result};
+use crate::Result;
+use crate::check::domain;
+use crate::file::State;
 
 /// Mixed dimensions: the width of a row is proportional to a power of its popularity, `d_i ~ p_i^temperature`.
 ///
@@ -32,17 +34,23 @@ impl SizePolicy for MixedDimensions {
         "mde"
     }
 
+    fn check(&self) -> Result<()> {
+        let ok = (0.0..=1.0).contains(&self.temperature);
+        domain("MixedDimensions", "temperature", self.temperature, ok, "from 0 to 1")
+    }
+
     fn decide(&mut self, context: &SizingContext<'_>) -> Result<Sizes> {
-        if !(0.0..=1.0).contains(&self.temperature) {
-            return Err(Error::Argument {
-                op: "MixedDimensions",
-                arg: "temperature",
-                expected: "from 0 to 1".to_owned(),
-                got: self.temperature.to_string(),
-            });
-        }
+        self.check()?;
         let weight = |&n: &u32| libm::pow(f64::from(n) + 1.0, self.temperature) as f32;
         let weights: Vec<f32> = context.users.iter().chain(context.items).map(weight).collect();
         weighted(context, &weights)
+    }
+
+    fn save(&self) -> Result<State> {
+        Ok(State::default())
+    }
+
+    fn restore(&mut self, state: &State) -> Result<()> {
+        state.only(&[])
     }
 }

@@ -3,6 +3,7 @@
 use super::Distribution;
 use super::profile::{by_frequency, profiles};
 use crate::device::Device;
+use crate::file::State;
 use crate::table::RaggedTable;
 use crate::{Error, Result};
 
@@ -109,6 +110,36 @@ pub struct Action {
 }
 
 impl Action {
+    /// Its numbers, for a policy's [`save`](SizePolicy::save).
+    pub(crate) fn save(&self) -> State {
+        let Self { distribution, user_share, alpha_users, alpha_items } = *self;
+        let mut state = State::default();
+        state.put_text("distribution", distribution.name());
+        state.put("user_share", [user_share]);
+        state.put("alphas", [alpha_users, alpha_items]);
+        state
+    }
+
+    /// The action of such numbers; none of an empty state.
+    ///
+    /// # Errors
+    /// [`Error::BadState`] for numbers that are no action.
+    pub(crate) fn restored(state: &State) -> Result<Option<Self>> {
+        if state.is_empty() {
+            return Ok(None);
+        }
+        state.only(&["distribution", "user_share", "alphas"])?;
+        let name = state.text("distribution")?;
+        let distribution: Distribution =
+            name.parse().map_err(|_| state.wrong("distribution", "a family of profiles", name))?;
+        let (user_share, alphas) = (state.one("user_share")?, state.array::<f32, 2>("alphas")?);
+        state.check("user_share", &[user_share], |share: f64| (0.0..=1.0).contains(&share), "from 0 to 1")?;
+        let (least, most) = distribution.alpha_domain();
+        let expected = format!("shapes from {least} to {most}");
+        state.check("alphas", &alphas, |alpha: f32| (least..=most).contains(&alpha), &expected)?;
+        Ok(Some(Self { distribution, user_share, alpha_users: alphas[0], alpha_items: alphas[1] }))
+    }
+
     /// The sizes that it gives: profiles averaged over so many draws, scaled to the dims there are, handed out by frequency.
     ///
     /// # Errors
@@ -141,12 +172,102 @@ pub struct Sizes {
     pub action: Option<Action>,
 }
 
+impl Sizes {
+    /// Whether a policy may decide on these in a context.
+    ///
+    /// # Errors
+    /// [`Error::BadSizes`] with the policy's name and the first entity that is wrong; [`Error::OverBudget`] for a sum that is too large from
+    /// a policy that promises none; [`Error::Infeasible`].
+    pub(crate) fn check_decision(&self, policy: &dyn SizePolicy, context: &SizingContext<'_>) -> Result<()> {
+        let (name, total) = (policy.name(), context.total()?);
+        let sum = self.check_each(name, context)?;
+        match policy.is_exact() {
+            true if sum < total => Err(bad(name, format!("sizes that add up to {total} dims"), sum.to_string())),
+            false if sum > total => Err(Error::OverBudget { needed: sum, budget: total, unit: "parameters" }),
+            _ => self.check_sum(name, sum, total),
+        }
+    }
+
+    /// Whether a policy may probe these in a context: they may add up to less than there is.
+    ///
+    /// # Errors
+    /// [`Error::BadSizes`] with the policy's name and the first entity that is wrong; [`Error::Infeasible`].
+    pub(crate) fn check_probe(&self, policy: &'static str, context: &SizingContext<'_>) -> Result<()> {
+        let (total, sum) = (context.total()?, self.check_each(policy, context)?);
+        self.check_sum(policy, sum, total)
+    }
+
+    /// One size for each entity, within the bounds; their sum.
+    fn check_each(&self, policy: &'static str, context: &SizingContext<'_>) -> Result<u64> {
+        let sides = [("users", &self.users, context.users), ("items", &self.items, context.items)];
+        for (side, sizes, entities) in sides {
+            let (wanted, got) = (entities.len(), sizes.len());
+            if wanted != got {
+                let (wrong, first) = if got < wanted { ("none", got) } else { ("another", wanted) };
+                let expected = format!("a size for each of {wanted} {side}");
+                return Err(bad(policy, expected, format!("{wrong} for {side}[{first}]")));
+            }
+        }
+        let (least, most) = (context.d_min, context.d_max);
+        let mut sum = 0u64;
+        for (side, sizes, _) in sides {
+            for (entity, &size) in sizes.iter().enumerate() {
+                if !(least..=most).contains(&size) {
+                    let expected = format!("from {least} to {most} dims for {side}[{entity}]");
+                    return Err(bad(policy, expected, size.to_string()));
+                }
+                sum += u64::from(size);
+            }
+        }
+        Ok(sum)
+    }
+
+    fn check_sum(&self, policy: &'static str, sum: u64, total: u64) -> Result<()> {
+        if sum <= total {
+            return Ok(());
+        }
+        let sides = [("users", &self.users), ("items", &self.items)];
+        let all =
+            sides.into_iter().flat_map(|(side, sizes)| sizes.iter().enumerate().map(move |(i, size)| (side, i, size)));
+        let mut end = 0u64;
+        let passing = all.into_iter().find(|(_, _, size)| {
+            end += u64::from(**size);
+            end > total
+        });
+        let at =
+            passing.map_or(String::new(), |(side, entity, _)| format!(", more than that from {side}[{entity}] on"));
+        Err(bad(policy, format!("sizes that add up to {total} dims"), format!("{sum}{at}")))
+    }
+}
+
+fn bad(policy: &'static str, expected: String, found: String) -> Error {
+    Error::BadSizes { policy, expected, found }
+}
+
 /// Chooses the sizes of all rows when a segment begins.
 ///
-/// The sizes handed out add up to exactly the dims of the context, or to `d_max` for every row where that is less.
-pub trait SizePolicy {
-    /// Its name, for reports.
+/// The sizes handed out add up to exactly the [`total`](SizingContext::total) of the context: its dims, or `d_max` for every row where that is
+/// less. There is one for each entity, each from `d_min` to `d_max`. [`Scall`](crate::Scall) checks all of that before anything moves, also
+/// of the sizes that a search probes, which may add up to less; what is wrong is [`Error::BadSizes`].
+///
+/// A policy is decided on by one thread at a time, and may move between threads.
+pub trait SizePolicy: Send {
+    /// Its name, for reports and errors.
     fn name(&self) -> &'static str;
+
+    /// Checks its options, before anything runs.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] that names the option.
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Whether its sizes add up to exactly what there is (default: yes). Those of a policy that promises less may add up to less; to more they
+    /// are [`Error::OverBudget`].
+    fn is_exact(&self) -> bool {
+        true
+    }
 
     /// Whether [`search`](Self::search) does anything: only then are the last segment's rows kept to probe on.
     fn searches(&self) -> bool {
@@ -177,6 +298,19 @@ pub trait SizePolicy {
     fn admit(&mut self, context: &SizingContext<'_>) -> Result<Sizes> {
         self.decide(context)
     }
+
+    /// All that it has learned and decided, but for its options: an empty state for a policy that remembers nothing. There is no default, since
+    /// a policy that remembers would lose it without a word.
+    ///
+    /// # Errors
+    /// Those of what it is made of.
+    fn save(&self) -> Result<State>;
+
+    /// Goes on where the policy was that was [saved](Self::save): from here on it decides the same bits. Both have to have the same options.
+    ///
+    /// # Errors
+    /// [`Error::BadState`] for a state of another policy; this one stays as it was then.
+    fn restore(&mut self, state: &State) -> Result<()>;
 }
 
 /// Tries sizes on the segment that has just ended: its training rows are trained on, its test rows are ranked. All probes

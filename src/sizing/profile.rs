@@ -28,7 +28,7 @@ pub(super) fn profiles(context: &SizingContext<'_>, action: &Action, draws: u32)
             draws,
             seed: context.seed,
             // A stream of its own for each segment and side.
-            first_stream: 2 * context.segment as u32 + index,
+            first_stream: (context.segment as u32).wrapping_mul(2).wrapping_add(index),
             profiles_per_stream: 1,
             out: &mut weights,
             workspace: &mut workspace,

@@ -1,7 +1,9 @@
 //! Sizes by frequency.
 
-use super::{Action, Distribution, SizePolicy, Sizes, SizingContext};
+use super::{Action, Distribution, Profile, SizePolicy, Sizes, SizingContext};
 use crate::Result;
+use crate::check::domain;
+use crate::file::State;
 
 /// The k-th most frequent entity gets the k-th largest size of a profile: one fixed action of SCALL (`docs/method.md` section 3).
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -26,6 +28,16 @@ impl Default for FrequencyRanked {
 }
 
 impl FrequencyRanked {
+    pub(super) fn check_for(&self, op: &'static str) -> Result<()> {
+        for alpha in [self.alpha_users, self.alpha_items] {
+            Profile { distribution: self.distribution, alpha }.check(op)?;
+        }
+        if let Some(share) = self.user_share {
+            domain(op, "user_share", share, (0.0..=1.0).contains(&share), "from 0 to 1")?;
+        }
+        domain(op, "draws", self.draws, self.draws > 0, "at least 1")
+    }
+
     pub(super) fn action(&self, context: &SizingContext<'_>) -> Action {
         Action {
             distribution: self.distribution,
@@ -41,7 +53,44 @@ impl SizePolicy for FrequencyRanked {
         "ranked"
     }
 
+    fn check(&self) -> Result<()> {
+        self.check_for("FrequencyRanked")
+    }
+
     fn decide(&mut self, context: &SizingContext<'_>) -> Result<Sizes> {
         self.action(context).sizes(context, self.draws)
+    }
+
+    fn save(&self) -> Result<State> {
+        Ok(State::default())
+    }
+
+    fn restore(&mut self, state: &State) -> Result<()> {
+        state.only(&[])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_checked_before_anything_runs() {
+        let good = FrequencyRanked::default();
+        assert!(good.check().is_ok());
+        let domain = "`alpha` must be in 0.001..=1000000 for power-law, got";
+        for (policy, expected) in [
+            (FrequencyRanked { alpha_users: -1.0, ..good }, format!("{domain} -1")),
+            (FrequencyRanked { alpha_items: f32::NAN, ..good }, format!("{domain} NaN")),
+            (FrequencyRanked { user_share: Some(1.5), ..good }, "`user_share` must be from 0 to 1, got 1.5".into()),
+            (FrequencyRanked { draws: 0, ..good }, "`draws` must be at least 1, got 0".into()),
+        ] {
+            assert_eq!(policy.check().unwrap_err().to_string(), format!("FrequencyRanked: {expected}"));
+            let random = super::super::Random { profile: policy };
+            assert_eq!(random.check().unwrap_err().to_string(), format!("Random: {expected}"));
+        }
+        // The shape's domain is that of the family.
+        let log_normal = FrequencyRanked { distribution: Distribution::LogNormal, alpha_users: 7.0, ..good };
+        assert!(log_normal.check().unwrap_err().to_string().contains("in 0..=6 for log-normal, got 7"));
     }
 }

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::Interactions;
+use crate::check::domain;
 use crate::{Error, Result};
 
 /// Where the stream is cut.
@@ -16,7 +17,7 @@ pub enum Cut {
     /// A cut after each row that brings the new users plus new items since the last cut above a number; what is left over
     /// is the last segment. The paper uses 15,000.
     NewEntities {
-        /// The number they have to pass.
+        /// The number they have to pass, at least 1: with 0, nearly every row of a growing stream would be a segment.
         entities: u32,
     },
 }
@@ -31,7 +32,7 @@ pub struct Segment {
 /// Cuts a stream into consecutive segments, none of them empty, that cover every row.
 ///
 /// # Errors
-/// [`Error::Argument`] for no rows, no segments, or more segments than rows.
+/// [`Error::Argument`] for no rows, no segments, more segments than rows, or a number of new entities of 0.
 ///
 /// Source: `docs/method.md` section 2 (`NewEntities`); equal segments are ours.
 pub fn cut(data: &Interactions, cut: Cut) -> Result<Vec<Segment>> {
@@ -58,14 +59,9 @@ fn equal_ends(rows: usize, segments: usize) -> Result<Vec<usize>> {
 }
 
 fn new_entity_ends(data: &Interactions, entities: u32) -> Result<Vec<usize>> {
-    if data.is_empty() {
-        return Err(Error::Argument {
-            op: "stream/cut",
-            arg: "data",
-            expected: "at least 1 row".into(),
-            got: "0 rows".into(),
-        });
-    }
+    let op = "stream/cut";
+    domain(op, "entities", entities, entities > 0, "at least 1")?;
+    domain(op, "data", "0 rows", !data.is_empty(), "at least 1 row")?;
     let mut ends = Vec::new();
     let (mut users, mut items) = (0, 0);
     let mut new = 0u64;
@@ -162,7 +158,6 @@ mod tests {
     fn the_row_that_passes_the_number_closes_the_segment() {
         // New entities a row: 2, 1, 0, 2, 1.
         let data = stream(&[("a", "x"), ("a", "y"), ("a", "x"), ("b", "z"), ("c", "x")]);
-        assert_eq!(ends(&data, Cut::NewEntities { entities: 0 }), [1, 2, 4, 5]);
         assert_eq!(ends(&data, Cut::NewEntities { entities: 1 }), [1, 4, 5]);
         assert_eq!(ends(&data, Cut::NewEntities { entities: 2 }), [2, 5]);
         assert_eq!(ends(&data, Cut::NewEntities { entities: 3 }), [4, 5]);
@@ -181,6 +176,7 @@ mod tests {
             error(&none, Cut::NewEntities { entities: 1 }),
             "stream/cut: `data` must be at least 1 row, got 0 rows"
         );
+        assert_eq!(error(&two, Cut::NewEntities { entities: 0 }), "stream/cut: `entities` must be at least 1, got 0");
         for share in [-0.1, 1.1, f64::NAN] {
             let error = Segment { rows: 0..4 }.split(share).unwrap_err().to_string();
             assert_eq!(error, format!("stream/split: `share` must be from 0 to 1, got {share}"));

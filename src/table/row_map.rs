@@ -1,5 +1,8 @@
 //! A map from the keys of an unbounded stream to the rows of a table that is not.
 
+mod capacity;
+mod holds;
+mod parts;
 mod queue;
 
 use std::cmp::Reverse;
@@ -7,6 +10,9 @@ use std::collections::BinaryHeap;
 
 use hashbrown::HashTable;
 
+pub use self::holds::HeldRows;
+use self::holds::Holds;
+pub(super) use self::parts::Parts;
 use self::queue::Queue;
 use crate::check;
 use crate::{Error, Result};
@@ -47,29 +53,30 @@ pub struct Assigned {
     pub evicted: Vec<Evicted>,
 }
 
-/// Gives every key a row of its own: at most `capacity` rows, whatever number of keys comes by.
+/// Gives every key a row of its own: at most `capacity` keys have one at a time, whatever number of keys comes by.
 ///
 /// Two keys never share a row, so nothing is lost to collisions as with hashed ids. A key that is new takes the lowest free row, else
-/// the next behind the last, and when there is none the row of the key with the lowest score, which leaves. Keys of the batch
-/// that is being assigned never leave.
+/// the next after the last. When `capacity` rows are taken, it gets the row of the key with the lowest score, which leaves. Keys of the batch
+/// that is being assigned never leave, nor do those whose rows are [held](Self::hold). A table that grows or shrinks takes its map along
+/// with [`set_capacity`](Self::set_capacity).
 ///
 /// The score is the combined recency and frequency of LRFU. A key seen at times `t_1 .. t_k` has at time t
 /// ```text
 /// frequency(t) = sum over i of 2^(-(t - t_i) / h)        h = half_life * capacity
 /// ```
-/// with one tick of time for each key assigned. All frequencies fall by the same factor, so their order stays while nobody is
+/// with one tick of time for each key assigned. All frequencies fall by the same factor, so their order stays while no key is
 /// seen; what is kept is `log2 frequency(t) + t / h`, which only a sighting changes. Of equal scores the lower row goes first. A key
 /// that keeps coming more than once a half-life settles at a frequency above 1, and outlives any number of keys that come once.
 ///
 /// # Numerics
-/// Scores are f64 and made by `libm`, so the same calls give the same rows on every platform. There is no seed: the hash is a
+/// Scores are f64 and made by `libm`, so the same calls give the same rows on every platform. After 2^64 - 1 keys time stands still. There is no seed: the hash is a
 /// fixed bijection of 64 bits, in which clustered keys (multiples, ranges, text hashes) spread, but keys picked by an adversary
 /// against it may not.
 ///
 /// # Cost
 /// One probe of a hash table a known key, two a new one; O(log n) for the queue. Memory is on the host, counts in an
-/// [`Account`](super::Account) where one [holds](super::Account::hold) it, and is bounded: 24 bytes a row, up to 8 for each free row, and 5 a slot of the hash table,
-/// of which there are at most 4.6 a row. [`bytes`](Self::bytes) says how many it is.
+/// [`Account`](super::Account) where one [holds](super::Account::hold) it, and is bounded: 24 bytes a row, up to 8 for each free row, 8 more a row once rows were held, and 5 a
+/// slot of the hash table, of which there are at most 4.6 a row. [`bytes`](Self::bytes) gives their sum.
 ///
 /// # Example
 /// ```
@@ -91,7 +98,7 @@ pub struct Assigned {
 ///
 /// Source: Lee et al., "LRFU: a spectrum of policies that subsumes the least recently used and least frequently used policies",
 /// IEEE Transactions on Computers 50(12), 2001.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct RowMap {
     capacity: u32,
     options: RowMapOptions,
@@ -101,27 +108,16 @@ pub struct RowMap {
     keys: Vec<u64>,
     /// By row; [`FREE`] of a free row.
     scores: Vec<f64>,
-    /// Rows that have a key, the lowest score first.
+    /// Rows that have a key and are not held, the lowest score first.
     queue: Queue,
+    /// Rows that have no key and are not held.
     free: BinaryHeap<Reverse<u32>>,
+    holds: Holds,
     clock: u64,
 }
 
 /// The score of a row without a key: below all others.
 pub(super) const FREE: f64 = f64::NEG_INFINITY;
-
-/// log2 of the highest frequency that a map from a file may hold; a sum of 2^64 sightings ends there.
-const HIGHEST: f64 = 64.0;
-
-/// All that a map is, in plain parts.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Parts<T> {
-    pub capacity: u32,
-    pub options: RowMapOptions,
-    pub clock: u64,
-    /// Keys and scores by row, [`FREE`] the score and 0 the key of a free row.
-    pub rows: T,
-}
 
 /// Stafford's mix 13, the finaliser of SplitMix64: a bijection, each bit of the key moves half the bits of the hash.
 fn hash(key: u64) -> u64 {
@@ -165,11 +161,12 @@ impl RowMap {
             scores: Vec::new(),
             queue: Queue::default(),
             free: BinaryHeap::new(),
+            holds: Holds::default(),
             clock: 0,
         })
     }
 
-    /// Rows that it may give.
+    /// Keys that may have a row at a time.
     pub fn capacity(&self) -> u32 {
         self.capacity
     }
@@ -224,19 +221,25 @@ impl RowMap {
     /// # Ok(()) }
     /// ```
     pub fn frequency(&self, key: u64) -> Option<f64> {
-        self.get(key).map(|row| libm::exp2(self.scores[row as usize] - self.now(self.clock)))
+        self.get(key).map(|row| libm::exp2(self.scores[row as usize] - self.now()))
     }
 
     /// Bytes that it holds on the host.
     pub fn bytes(&self) -> u64 {
         let rows = 8 * (self.keys.capacity() + self.scores.capacity()) + 4 * self.free.capacity();
-        (self.slots.allocation_size() + rows + self.queue.bytes()) as u64
+        (self.slots.allocation_size() + rows + self.queue.bytes() + self.holds.bytes()) as u64
     }
 
     /// Gives every key of a batch a row, known or new, and counts each occurrence.
     ///
+    /// # Rows in flight
+    /// The rows of a batch are sure to be those of its keys until the next call: a later batch may take any of them for other keys. Where
+    /// batches overlap, so that gradients of an earlier batch come after the rows of a later one were assigned, such gradients would train
+    /// the wrong keys. [`hold`](Self::hold) keeps the rows of a batch until its gradients have been applied.
+    ///
     /// # Errors
-    /// [`Error::Limit`] when the batch has more distinct keys than there may be rows; nothing has changed then.
+    /// [`Error::Limit`] when the batch has more distinct keys than there may be rows, those that are held for other keys not counted; nothing
+    /// has changed then.
     ///
     /// # Example
     /// ```
@@ -259,8 +262,8 @@ impl RowMap {
             assigned.rows.push(known);
         }
         for (&key, row) in keys.iter().zip(&mut assigned.rows) {
-            let now = self.now(self.clock);
-            self.clock += 1;
+            let now = self.now();
+            self.clock = self.clock.saturating_add(1);
             if *row == u32::MAX {
                 match self.get(key) {
                     Some(earlier) => *row = earlier,
@@ -275,13 +278,13 @@ impl RowMap {
             let score = &mut self.scores[*row as usize];
             *score = sighted(*score, now);
         }
-        for &row in &assigned.rows {
+        for &row in assigned.rows.iter().filter(|&&row| !self.holds.has(row)) {
             self.queue.insert(row, &self.scores);
         }
         Ok(assigned)
     }
 
-    /// Takes a key's row away: the row it had, which is free now.
+    /// Takes a key's row away: the row it had, which is free now, or once it is held no more.
     ///
     /// # Example
     /// ```
@@ -296,12 +299,15 @@ impl RowMap {
     pub fn remove(&mut self, key: u64) -> Option<u32> {
         let row = self.get(key)?;
         self.queue.remove(row, &self.scores);
-        self.release(row);
-        self.free.push(Reverse(row));
+        self.take_key(row);
+        if !self.holds.has(row) {
+            self.free.push(Reverse(row));
+        }
         Some(row)
     }
 
-    /// Takes the rows of `count` keys away, or of all where there are fewer: the lowest scores first. The rows are free now.
+    /// Takes the rows of `count` keys away, or of all where there are fewer: the lowest scores first. The rows are free now. Rows that are
+    /// held stay.
     ///
     /// # Example
     /// ```
@@ -318,71 +324,40 @@ impl RowMap {
         while evicted.len() < count
             && let Some(row) = self.queue.pop(&self.scores)
         {
-            evicted.push(Evicted { key: self.release(row), row });
+            evicted.push(Evicted { key: self.take_key(row), row });
             self.free.push(Reverse(row));
         }
         evicted
     }
 
-    pub(super) fn parts(&self) -> Parts<(&[u64], &[f64])> {
-        let Self { capacity, options, clock, .. } = *self;
-        Parts { capacity, options, clock, rows: (&self.keys, &self.scores) }
-    }
-
-    /// The map that has these [`parts`](Self::parts), or what is wrong with them: the part, expected, found.
-    pub(super) fn from_parts(parts: Parts<(Vec<u64>, Vec<f64>)>) -> Result<Self, [String; 3]> {
-        let wrong = |part: &str, expected: &str, found: String| [part.to_owned(), expected.to_owned(), found];
-        let Parts { capacity, options, clock, rows: (keys, scores) } = parts;
-        let mut map = Self::new(capacity, options).map_err(|error| match error {
-            Error::Argument { arg, expected, got, .. } => [arg.to_owned(), expected, got],
-            other => wrong("capacity", "in its domain", other.to_string()),
-        })?;
-        if keys.len() > capacity as usize {
-            return Err(wrong("keys", &format!("at most {capacity} rows, its capacity"), keys.len().to_string()));
-        }
-        let highest = map.now(clock) + HIGHEST;
-        if let Some(score) = scores.iter().find(|&&score| score != FREE && !(score.is_finite() && score <= highest)) {
-            return Err(wrong("scores", &format!("-inf or finite and at most {highest}"), score.to_string()));
-        }
-        map.clock = clock;
-        (map.keys, map.scores) = (keys, scores);
-        map.slots.reserve(map.keys.len(), |_| 0);
-        for row in 0..map.rows() {
-            let key = map.keys[row as usize];
-            if map.scores[row as usize] == FREE {
-                map.free.push(Reverse(row));
-                continue;
-            }
-            if let Some(first) = map.get(key) {
-                return Err(wrong("keys", "of one row each", format!("{key} of the rows {first} and {row}")));
-            }
-            let keys = &map.keys;
-            map.slots.insert_unique(hash(key), row, |&row| hash(keys[row as usize]));
-            map.queue.insert(row, &map.scores);
-        }
-        Ok(map)
-    }
-
     /// Time in half-lives.
-    fn now(&self, clock: u64) -> f64 {
-        clock as f64 / (self.options.half_life * f64::from(self.capacity))
+    fn now(&self) -> f64 {
+        self.clock as f64 / (self.options.half_life * f64::from(self.capacity))
+    }
+
+    /// Rows that are not to be had without a key leaving: those with one, and those that are held without.
+    fn taken(&self) -> usize {
+        self.keys.len() - self.free.len()
     }
 
     fn check_batch(&self, keys: &[u64]) -> Result<()> {
-        let allowed = self.capacity as usize;
-        if keys.len() <= allowed {
+        let (capacity, held) = (self.capacity as usize, self.holds.rows());
+        if keys.len().saturating_add(held) <= capacity {
             return Ok(());
         }
         let mut distinct = keys.to_vec();
         distinct.sort_unstable();
         distinct.dedup();
+        // Rows that are held for keys of the batch serve it.
+        let own = distinct.iter().filter(|&&key| self.get(key).is_some_and(|row| self.holds.has(row))).count();
+        let allowed = capacity - (held - own);
         if distinct.len() <= allowed {
             return Ok(());
         }
         Err(Error::Limit {
             op: "RowMap::assign",
             arg: "keys",
-            limit: "distinct keys of a batch",
+            limit: if held > own { "rows that are not held for other keys" } else { "distinct keys of a batch" },
             allowed: allowed as u64,
             requested: distinct.len() as u64,
         })
@@ -390,11 +365,11 @@ impl RowMap {
 
     /// A row without a key: free, next or evicted.
     fn take_row(&mut self, evicted: &mut Vec<Evicted>) -> u32 {
-        if let Some(Reverse(row)) = self.free.pop() {
-            return row;
-        }
-        let rows = self.keys.len();
-        if rows < self.capacity as usize {
+        if self.taken() < self.capacity as usize {
+            if let Some(Reverse(row)) = self.free.pop() {
+                return row;
+            }
+            let rows = self.keys.len();
             if rows == self.keys.capacity() {
                 // By doubling, but never past the capacity.
                 let more = rows.max(16).min(self.capacity as usize - rows);
@@ -407,12 +382,12 @@ impl RowMap {
             return rows as u32;
         }
         let row = self.queue.pop(&self.scores).expect("fewer distinct keys in the batch than rows");
-        evicted.push(Evicted { key: self.release(row), row });
+        evicted.push(Evicted { key: self.take_key(row), row });
         row
     }
 
     /// Lets a row's key go; which key it was.
-    fn release(&mut self, row: u32) -> u64 {
+    fn take_key(&mut self, row: u32) -> u64 {
         let key = std::mem::take(&mut self.keys[row as usize]);
         let slot = self.slots.find_entry(hash(key), |&other| other == row);
         slot.expect("a slot for each key").remove();

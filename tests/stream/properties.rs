@@ -70,7 +70,7 @@ proptest! {
     }
 
     #[test]
-    fn segments_by_new_entities(data in stream(), limit in 0..70u32) {
+    fn segments_by_new_entities(data in stream(), limit in 1..70u32) {
         let parts = cut(&data, Cut::NewEntities { entities: limit }).unwrap();
         assert_partition(&data, &parts);
         for (i, part) in parts.iter().enumerate() {

@@ -307,6 +307,10 @@ fn mistakes_are_named() {
     ] {
         assert!(matches!(Agent::new(state_len, options), Err(Error::Argument { op: "Agent::new", .. })));
     }
+    for (state_len, hidden) in [(usize::MAX, 1), (1 << 20, 1 << 9), (4, 1 << 15), (4, usize::MAX)] {
+        let error = Agent::new(state_len, AgentOptions { hidden, ..small(0) }).unwrap_err();
+        assert!(matches!(error, Error::Limit { op: "Agent::new", limit: "parameters of a layer", .. }), "{error}");
+    }
 }
 
 #[test]

@@ -107,6 +107,12 @@ fn order_of_entities_does_not_matter() {
 }
 
 #[test]
+fn a_length_past_all_numbers_is_the_largest() {
+    let layout = StateLayout { groups: usize::MAX / 2, d_max: usize::MAX, variant: StateVariant::Full };
+    assert_eq!(layout.len(), usize::MAX);
+}
+
+#[test]
 fn bad_input_is_named() {
     let means = means(2);
     let layout = StateLayout { groups: 2, d_max: 2, ..StateLayout::default() };
@@ -116,7 +122,8 @@ fn bad_input_is_named() {
         (layout, StateInput { item_mean: &[0.0, f32::NAN], ..good }, "`item_mean` must be finite"),
         (layout, StateInput { last_reward: f32::INFINITY, ..good }, "`last_reward` must be finite"),
         (layout, StateInput { item_size_range: f32::NAN, ..good }, "`item_size_range` must be finite"),
-        (StateLayout { groups: 0, ..layout }, good, "`groups` must be at least 1"),
+        (StateLayout { groups: 0, ..layout }, good, "`groups` must be from 1 to 16777216, got 0"),
+        (StateLayout { groups: usize::MAX, ..layout }, good, "`groups` must be from 1 to 16777216, got 1844"),
     ];
     for (layout, input, message) in bad {
         let error = layout.pool(&input).unwrap_err().to_string();

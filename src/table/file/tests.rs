@@ -354,7 +354,7 @@ fn other_contents_are_refused() {
         (&|_, m| text(m, "init_std", "-0.5"), "metadata `init_std` finite and not negative, found -0.5"),
         (&|_, m| text(m, "zero_dims", &"9".repeat(3000)), "metadata `zero_dims` as a number (u32), found 999"),
         (&|_, m| text(m, "ids.half_life", "0"), "`ids` with half_life from 1e-9 to 1e12, found 0"),
-        (&|_, m| text(m, "ids.capacity", "2"), "`ids` with keys at most 2 rows, its capacity, found 3"),
+        (&|_, m| text(m, "ids.capacity", "1"), "`ids` with keys in at most 1 rows, its capacity, found 2"),
         (&|_, m| text(m, "ids.clock", ""), "metadata `ids.clock` as a number (u64), found "),
     ];
     for (edit, message) in cases {

@@ -14,10 +14,16 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    /// Room for so many rows more than there have been.
+    /// Room for this many rows more than there have been.
     pub fn reserve_exact(&mut self, more: usize) {
         self.order.reserve_exact((self.places.len() + more).saturating_sub(self.order.len()));
         self.places.reserve_exact(more);
+    }
+
+    /// Takes all rows out, and keeps the room for them.
+    pub fn clear(&mut self) {
+        self.order.clear();
+        self.places.fill(NOWHERE);
     }
 
     pub fn bytes(&self) -> usize {

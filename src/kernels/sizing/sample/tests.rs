@@ -314,3 +314,9 @@ fn bad_arguments_are_errors() {
     assert!(matches!(run(1.0, 5, 1, 1), Error::Shape { arg: "out", expected: 5, got: 4, .. }));
     assert_same("out", &out.read().unwrap(), &poisoned::<f32>(&device, 4).read().unwrap());
 }
+
+#[test]
+fn a_workspace_past_all_numbers_is_the_largest() {
+    assert_eq!(Sample::workspace_len(usize::MAX, u32::MAX, u32::MAX), usize::MAX);
+    assert_eq!(Sample::workspace_len(0, u32::MAX, u32::MAX), 0);
+}

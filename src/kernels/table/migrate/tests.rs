@@ -189,7 +189,7 @@ fn mutants_are_rejected() {
             ("return Row(row, 1u);", "return Row(0u, 1u);"),
             ("return Row(id - params.first_row, 1u);", "return Row(id - params.begin, 1u);"),
             // Halves of words, and the nearest of them.
-            ("(16u * (at & 1u))", "(16u * (~at & 1u))"),
+            ("from_arena[from_word_of(at)]", "from_arena[at]"),
             ("second = moved_bits(id, j + 1u, old);", "second = moved_bits(id, j, old);"),
             ("high = arena[word_of(at)] >> 16u;", "high = 0u;"),
             ("size + 0xfffu", "size"),

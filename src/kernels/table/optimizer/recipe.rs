@@ -297,6 +297,12 @@ impl Optimizer {
         self.recipe().state_size()
     }
 
+    /// The step size.
+    pub fn learning_rate(&self) -> f32 {
+        let mut constants = self.recipe().constants.iter().zip(self.values());
+        constants.find(|(constant, _)| constant.kind.slot == Slot::LearningRate).expect("every optimizer has one").1
+    }
+
     /// The same with another step size.
     pub fn with_learning_rate(self, rate: f32) -> Self {
         let mut values = self.values().into_iter();
