@@ -19,17 +19,7 @@ struct Params {
     bags: u32,        // bags
     weighted: u32,    // 1 when `weights` holds a factor for each occurrence
     mean: u32,        // 1 to divide by the number of ids of a bag
-    step: u32,
-    purpose: u32,
-    key_low: u32,     // seed of the noise that rounds
-    key_high: u32,
-    learning_rate: f32,
-    epsilon: f32,
-    beta1: f32,
-    beta2: f32,
-    correction: f32,
-    weight_decay: f32,
-    max_norm: f32,
+    //import common/step_params.wgsl
 }
 
 override lanes: u32 = 8u;   // threads that share a row, or a chunk

@@ -7,17 +7,7 @@
 struct Params {
     //import rows/page_params.wgsl
     dims: u32,       // width of a gradient
-    step: u32,
-    purpose: u32,
-    key_low: u32,    // seed of the noise that rounds
-    key_high: u32,
-    learning_rate: f32,
-    epsilon: f32,
-    beta1: f32,
-    beta2: f32,
-    correction: f32,
-    weight_decay: f32,
-    max_norm: f32,
+    //import common/step_params.wgsl
 }
 
 override lanes: u32 = 8u;  // threads that share a row
