@@ -6,6 +6,10 @@
 
 #[path = "common/device.rs"]
 mod device;
+#[path = "common/exit.rs"]
+mod exit;
+#[path = "common/files.rs"]
+mod files;
 #[path = "common/plot.rs"]
 #[allow(dead_code, reason = "the other examples draw more")]
 mod plot;
@@ -56,16 +60,12 @@ struct Found {
 }
 
 fn main() -> ExitCode {
-    match run(&Args::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    exit::exit(run(&Args::parse()))
 }
 
 fn run(args: &Args) -> Result<()> {
+    let plot = args.plot.as_deref();
+    files::Files { outputs: &[("--plot", plot)], ..Default::default() }.check("scaling")?;
     let device = args.device.open()?;
     println!("device   {}", device.describe());
     println!("step     matrix factorisation, {BATCH} triples, Adagrad; rows of 1 to {} values\n", 2 * MEAN - 1);
@@ -79,7 +79,7 @@ fn run(args: &Args) -> Result<()> {
         all.push(found);
         rows *= 10;
     }
-    args.plot.as_ref().map_or(Ok(()), |path| figure(&device, &all).write(path))
+    plot.map_or(Ok(()), |path| files::write(path, figure(&device, &all).svg().as_bytes()))
 }
 
 fn measure(device: &Device, rows: u32) -> Result<Found> {
@@ -87,8 +87,9 @@ fn measure(device: &Device, rows: u32) -> Result<Found> {
     let draw = |i: u32, n: u32| ((u64::from(philox([i, 0, 0, 0], [n, 7])[0]) * u64::from(n)) >> 32) as u32;
     let interactions: Vec<_> = (0..INTERACTIONS).map(|i| (draw(i, users), draw(i, items))).collect();
     let history = UserItems::new(users, interactions.iter().copied())?;
-    let mut model =
-        BprMf::new(device, BprMfOptions { batch: BATCH, ..BprMfOptions::default() }, &Account::unlimited())?;
+    let mut options = BprMfOptions::default();
+    options.training.batch = BATCH;
+    let mut model = BprMf::new(device, options, &Account::unlimited())?;
     let sizes = |salt: u32| {
         let side = |rows: u32| (0..rows).map(|row| draw(row ^ salt, 2 * MEAN - 1) + 1).collect();
         Sizes { users: side(users), items: side(items), action: None }

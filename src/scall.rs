@@ -47,6 +47,9 @@ pub struct ScallOptions {
     pub train_share: f64,
     /// Earlier rows that are trained on again (default: all of them; drawing is free and taste lasts).
     pub replay: Replay,
+    /// How many seconds a row that is observed may lie before the latest one (default 3,600: what queues and clocks of several producers
+    /// are behind each other, and less than a log of yesterday that is fed in by mistake).
+    pub late_seconds: u32,
     /// Seed of everything that is drawn (default 0).
     pub seed: u64,
 }
@@ -62,6 +65,7 @@ impl ScallOptions {
             probe: ProbeOptions::default(),
             train_share: 0.8,
             replay: Replay::All,
+            late_seconds: 3600,
             seed: 0,
         }
     }
@@ -159,7 +163,7 @@ impl Scall {
         if let Some(stop) = options.early_stop {
             stop.check()?;
         }
-        match options.model.item_bias() {
+        match options.model.training().item_bias {
             ItemBias::Learned { keep } => share("keep", keep.into())?,
             ItemBias::Counted { half_life: Some(half_life) } if half_life.is_nan() || half_life <= 0.0 => {
                 let (expected, got) = ("above 0".into(), half_life.to_string());
@@ -179,7 +183,7 @@ impl Scall {
         policy.check()?;
         Segment::check_all("Scall::new", &segments, data.len())?;
         options.model = options.model.with_seed(options.seed);
-        let bias = match options.model.item_bias() {
+        let bias = match options.model.training().item_bias {
             ItemBias::Counted { half_life } => Some(BiasCounter::new(half_life)),
             _ => None,
         };
@@ -282,7 +286,7 @@ impl Scall {
         let before_bytes = before.as_ref().map_or(0, |before| before.embeddings().memory().total_bytes());
         self.account.set_capacity(budget.bytes)?;
         let resized = self.model.embeddings_mut().resize(&sizes)?;
-        if let ItemBias::Learned { keep } = self.options.model.item_bias() {
+        if let ItemBias::Learned { keep } = self.options.model.training().item_bias {
             self.model.embeddings_mut().fade_biases(keep)?;
         }
         if let Some(bias) = &mut self.bias {

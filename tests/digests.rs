@@ -29,7 +29,9 @@ mod api {
     pub use scall_gpu::kernels::table::store::Store;
     pub use scall_gpu::kernels::table::update::{BagGradients, Gradients};
     pub use scall_gpu::models::baselines::{DecayedPopularity, ItemKnn};
-    pub use scall_gpu::models::{BprMfOptions, FismOptions, ItemBias, LightGcnOptions, ModelOptions, Sampling};
+    pub use scall_gpu::models::{
+        BprMfOptions, FismOptions, ItemBias, LightGcnOptions, ModelOptions, RateSchedule, Sampling, TrainingOptions,
+    };
     pub use scall_gpu::rows::{Format, Layout, Rows};
     pub use scall_gpu::sizing::{
         Amount, Bet, BetOptions, Budget, FrequencyRanked, GrowOnly, LinUcb, LinUcbOptions, MagnitudeCut,

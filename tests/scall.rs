@@ -9,7 +9,7 @@ use rand::Rng;
 use recorded::recorded;
 use scall_gpu::device::Device;
 use scall_gpu::eval::CUTOFFS;
-use scall_gpu::models::{BprMfOptions, FismOptions, ItemBias, LightGcnOptions, ModelOptions, Sampling};
+use scall_gpu::models::{ItemBias, ModelOptions, Sampling};
 use scall_gpu::rng::{Philox, Purpose};
 use scall_gpu::rows::{Format as RowFormat, Layout};
 use scall_gpu::sizing::{Amount, Budget, FrequencyRanked, Random, SizePolicy, Uniform};
@@ -31,9 +31,16 @@ fn stream(rows: u32) -> Interactions {
     Interactions::from_rows(rows.collect::<Vec<_>>()).unwrap()
 }
 
+/// A model of small batches, the rest its defaults.
+fn small(name: &str) -> ModelOptions {
+    let mut model = ModelOptions::from_name(name).unwrap();
+    model.training_mut().batch = 256;
+    model
+}
+
 fn options(amount: Amount) -> ScallOptions {
     let budget = Budget { d_min: 0, d_max: 16, ..Budget::new(amount) };
-    let model = ModelOptions::BprMf(BprMfOptions { batch: 256, ..BprMfOptions::default() });
+    let model = small("mf");
     ScallOptions { model, steps: 40, seed: 5, ..ScallOptions::new(budget) }
 }
 
@@ -77,7 +84,8 @@ fn the_counted_bytes_never_pass_the_budget_while_entities_arrive() {
 fn bytes_are_those_of_the_models_layout() {
     let params = |format, aligned| {
         let layout = Layout { format, aligned, page_bytes: None };
-        let model = ModelOptions::BprMf(BprMfOptions { batch: 256, layout, ..BprMfOptions::default() });
+        let mut model = small("mf");
+        model.training_mut().layout = layout;
         let budget = Budget { d_min: 0, ..Budget::new(Amount::Bytes(20_000)) };
         let options = ScallOptions { budget, model, steps: 2, ..options(Amount::Bytes(0)) };
         let reports = run(&Device::cpu(), Box::new(FrequencyRanked::default()), options);
@@ -204,7 +212,8 @@ fn nothing_is_learned_from_test_rows() {
 #[test]
 fn nothing_is_learned_from_rows_that_are_held_out() {
     // Without biases, which are counted over all rows once training has ended.
-    let model = ModelOptions::BprMf(BprMfOptions { batch: 256, item_bias: ItemBias::None, ..BprMfOptions::default() });
+    let mut model = small("mf");
+    model.training_mut().item_bias = ItemBias::None;
     let stop = EarlyStop { share: 0.25, every: 40, ..EarlyStop::default() };
     let options = ScallOptions { model, early_stop: Some(stop), ..options(Amount::MeanSize(4.0)) };
     for device in devices() {
@@ -245,10 +254,7 @@ fn without_anybody_to_hold_out_training_takes_all_its_steps() {
 
 /// The models with dense layers.
 fn graph_models() -> [ModelOptions; 2] {
-    [
-        ModelOptions::LightGcn(LightGcnOptions { batch: 256, ..LightGcnOptions::default() }),
-        ModelOptions::Fism(FismOptions { batch: 256, ..FismOptions::default() }),
-    ]
+    ["lightgcn", "fism"].map(small)
 }
 
 #[test]
@@ -342,8 +348,8 @@ fn the_embedding_of_an_absent_entity_survives() {
         // Every row keeps its size, and training that only knows the new rows leaves the others alone.
         let mut options = options(Amount::MeanSize(4.0));
         options.replay = Replay::Sample { share: 0.0 };
-        options.model =
-            ModelOptions::BprMf(BprMfOptions { batch: 64, sampling: Sampling::Users, ..Default::default() });
+        let training = options.model.training_mut();
+        (training.batch, training.sampling) = (64, Sampling::Users);
         let mut scall = Scall::new(&device, Box::new(Uniform), options).unwrap();
         let row = |scall: &Scall, side: usize, name: &str| {
             let tables = scall.model().embeddings();
@@ -421,13 +427,19 @@ fn newcomers_get_a_row_at_once_inside_the_budget() {
         let list = scall.recommend("f", 7).unwrap();
         assert_eq!(list.len(), 6, "all but t: {list:?}");
         assert_eq!(scall.recommend("nobody", 3).unwrap().len(), 3);
-        // Time does not run backwards; what came before the wrong row is kept.
-        let error = scall.observe([("e", "u", 9), ("a", "w", 3), ("a", "w", 11)]).unwrap_err();
-        assert!(matches!(error, Error::Argument { arg: "timestamp", .. }), "{error}");
-        assert_eq!(scall.data().len(), FIRST.len() + 5 + 4);
+        // A wrong row takes none with it; one that is a little late is not wrong.
+        for wrong in [("a", "w", 1_700_000_000_000), ("a", "w", -3), ("", "w", 12), ("a", "w\n", 12)] {
+            let error = scall.observe([("e", "u", 9), wrong, ("a", "w", 11)]).unwrap_err();
+            assert!(matches!(&error, Error::Argument { got, .. } if got.contains("in row 1 of 3")), "{error}");
+        }
+        assert_eq!(scall.data().len(), FIRST.len() + 5 + 3);
+        scall.observe([("e", "u", 9), ("a", "w", 3)]).unwrap();
+        assert_eq!(scall.data().timestamps().last(), Some(&9));
+        scall.observe([("a", "w", 5_000)]).unwrap();
+        assert!(scall.observe([("a", "w", 5_000 - 3_601)]).is_err());
         // Too many at once for the budget: the rows are kept, the tables stay as they are.
         let crowd: Vec<String> = (0..60).map(|n| format!("n{n}")).collect();
-        let error = scall.observe(crowd.iter().map(|name| (name.as_str(), "t", 10))).unwrap_err();
+        let error = scall.observe(crowd.iter().map(|name| (name.as_str(), "t", 5_000))).unwrap_err();
         assert!(matches!(error, Error::Infeasible { .. }), "{error}");
         assert_eq!((scall.data().user_count(), scall.model().embeddings().users().rows()), (65, 5));
     }

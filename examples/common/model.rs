@@ -1,8 +1,8 @@
 //! The choice of a recommender.
 
 use clap::ValueEnum;
-use scall_gpu::kernels::table::update::{Optimizer, UpdateRule};
-use scall_gpu::models::{BprMfOptions, FismOptions, ItemBias, LightGcnOptions, ModelOptions, RateSchedule, Sampling};
+use scall_gpu::kernels::table::update::Optimizer;
+use scall_gpu::models::{ItemBias, ModelOptions, RateSchedule, Sampling, TrainingOptions};
 
 use super::setup::Setup;
 
@@ -16,7 +16,7 @@ pub enum Model {
     Fism,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Bias {
     /// What sold lately, counted
     Counted,
@@ -26,7 +26,7 @@ pub enum Bias {
     None,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Sampled {
     Log,
     Users,
@@ -42,63 +42,57 @@ pub struct Chosen {
 }
 
 impl Setup {
-    /// The recommender. Another one is a variant of [`Model`] and an arm here.
+    /// The recommender. Another one is a variant of [`Model`].
     pub fn chosen(&self) -> Chosen {
-        let item_bias = self.item_bias();
-        let (batch, l2) = (self.batch.or(self.paper.then_some(10_000)), self.l2.or(self.paper.then_some(1e-4)));
-        let settle = |default: (u32, f32)| (batch.unwrap_or(default.0), l2.unwrap_or(default.1));
-        match self.model() {
-            Model::Mf => {
-                let default = BprMfOptions::default();
-                let (batch, l2) = settle((default.batch, default.l2));
-                let (sampling, (rule, rate)) = (self.sampled(default.sampling), self.adagrad(0.5));
-                let options = BprMfOptions { rule, batch, l2, item_bias, sampling, ..default };
-                Chosen { options: ModelOptions::BprMf(options), batch, rate, l2, sampling }
-            }
-            Model::Lightgcn => {
-                let default = LightGcnOptions::default();
-                let (batch, l2) = settle((default.batch, default.l2));
-                let sampling = self.sampled(default.sampling);
-                let start = self.learning_rate.unwrap_or(default.rate.start);
-                let rate = RateSchedule { start, least: default.rate.least.min(start), ..default.rate };
-                let options = LightGcnOptions { rate, batch, l2, item_bias, sampling, ..default };
-                let rate = format!("Adam at {start} falling to {}", rate.least);
-                Chosen { options: ModelOptions::LightGcn(options), batch, rate, l2, sampling }
-            }
-            Model::Fism => {
-                let default = FismOptions::default();
-                let (batch, l2) = settle((default.batch, default.l2));
-                let (sampling, (rule, rate)) = (self.sampled(default.sampling), self.adagrad(0.3));
-                let options = FismOptions { rule, batch, l2, item_bias, sampling, ..default };
-                Chosen { options: ModelOptions::Fism(options), batch, rate, l2, sampling }
-            }
+        let name = self.model().to_possible_value().expect("no model is hidden");
+        let mut options = ModelOptions::from_name(name.get_name()).expect("the library's names");
+        let default = *options.training();
+        let batch = self.batch.or(self.paper.then_some(10_000)).unwrap_or(default.batch);
+        let l2 = self.l2.or(self.paper.then_some(1e-4)).unwrap_or(default.l2);
+        let (sampling, item_bias) = (self.sampled(default.sampling), self.item_bias());
+        let mut rule =
+            default.rule.with_learning_rate(self.learning_rate.unwrap_or(default.rule.optimizer.learning_rate()));
+        if let Optimizer::Adagrad { epsilon, .. } = &mut rule.optimizer {
+            *epsilon = self.epsilon.unwrap_or(*epsilon);
         }
+        let start = rule.optimizer.learning_rate();
+        let rate = match default.rate {
+            RateSchedule::Falling { factor, every, least } => {
+                RateSchedule::Falling { factor, every, least: least.min(start) }
+            }
+            other => other,
+        };
+        let words = match (rule.optimizer, rate) {
+            (Optimizer::Adagrad { epsilon, .. }, _) => format!("Adagrad at {start} (epsilon {epsilon})"),
+            (_, RateSchedule::Falling { least, .. }) => format!("Adam at {start} falling to {least}"),
+            (_, _) => format!("Adam at {start}"),
+        };
+        *options.training_mut() = TrainingOptions { rule, rate, batch, l2, item_bias, sampling, ..default };
+        Chosen { options, batch, rate: words, l2, sampling }
     }
 
-    /// How rows move, and in words.
-    fn adagrad(&self, default: f32) -> (UpdateRule, String) {
-        let (learning_rate, epsilon) = (self.learning_rate.unwrap_or(default), self.epsilon);
-        let words = format!("Adagrad at {learning_rate} (epsilon {epsilon})");
-        (Optimizer::Adagrad { learning_rate, epsilon }.into(), words)
-    }
-
-    fn model(&self) -> Model {
+    pub(super) fn model(&self) -> Model {
         self.model.unwrap_or(if self.paper { Model::Lightgcn } else { Model::Mf })
     }
 
     /// Training steps a segment, or the most of them.
     pub fn steps(&self) -> u32 {
-        self.steps.or(self.paper.then_some(4000)).unwrap_or(match self.model() {
-            Model::Mf => 300,
-            Model::Lightgcn | Model::Fism => 200,
-        })
+        self.steps.or(self.paper.then_some(4000)).unwrap_or_else(|| self.chosen().options.usual_steps())
+    }
+
+    pub(super) fn bias(&self) -> Bias {
+        self.bias.unwrap_or(if self.paper { Bias::None } else { Bias::Counted })
+    }
+
+    pub(super) fn sampling(&self) -> Sampled {
+        self.sampling.unwrap_or(if self.paper { Sampled::Users } else { Sampled::Log })
     }
 
     /// Where biases come from.
     fn item_bias(&self) -> ItemBias {
-        match self.bias.unwrap_or(if self.paper { Bias::None } else { Bias::Counted }) {
+        match self.bias() {
             Bias::Counted => ItemBias::Counted { half_life: self.half_life },
-            Bias::Learned => ItemBias::Learned { keep: self.keep_bias },
+            Bias::Learned => ItemBias::Learned { keep: self.keep_bias.unwrap_or(0.0) },
             Bias::None => ItemBias::None,
         }
     }
@@ -109,7 +103,7 @@ impl Setup {
             (Some(window), _) | (None, Sampling::Log { window }) => window,
             _ => 5000,
         };
-        match self.sampling.unwrap_or(if self.paper { Sampled::Users } else { Sampled::Log }) {
+        match self.sampling() {
             Sampled::Log => Sampling::Log { window },
             Sampled::Users => Sampling::Users,
         }

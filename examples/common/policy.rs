@@ -41,10 +41,10 @@ impl Setup {
     /// The policy with its profile.
     ///
     /// # Errors
-    /// For a policy that this build leaves out.
+    /// For a policy that this build leaves out, and for options outside their domain.
     pub fn policy(&self, policy: Policy) -> Result<Box<dyn SizePolicy>> {
         let ranked = self.profile();
-        Ok(match policy {
+        let policy: Box<dyn SizePolicy> = match policy {
             Policy::Uniform => Box::new(Uniform),
             Policy::Random => Box::new(Random { profile: ranked }),
             Policy::Ranked => Box::new(ranked),
@@ -70,16 +70,19 @@ impl Setup {
                     got: "scall".into(),
                 });
             }
-        })
+        };
+        policy.check()?;
+        Ok(policy)
     }
 
     fn profile(&self) -> FrequencyRanked {
-        let alpha = self.alpha.unwrap_or(match self.distribution {
+        let distribution = self.distribution.unwrap_or_default();
+        let alpha = self.alpha.unwrap_or(match distribution {
             Distribution::PowerLaw => FrequencyRanked::default().alpha_users,
             other => other.alpha(0.5),
         });
         FrequencyRanked {
-            distribution: self.distribution,
+            distribution,
             alpha_users: alpha,
             alpha_items: alpha,
             user_share: self.user_share,
@@ -99,7 +102,7 @@ impl Setup {
             true => ScallPolicyOptions::paper(PAPER_PROBES),
             false => ScallPolicyOptions::default(),
         };
-        let options = ScallPolicyOptions { distribution: self.distribution, ..options };
+        let options = ScallPolicyOptions { distribution: self.distribution.unwrap_or_default(), ..options };
         ScallPolicyOptions { probes: self.probes.map_or(options.probes, |all| all - besides(&options)), ..options }
     }
 

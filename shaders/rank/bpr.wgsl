@@ -85,13 +85,10 @@ fn embedding(item: Item, j: u32) -> f32 {
 }
 
 @compute @workgroup_size(256)
-fn gradients(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) thread: u32,
-) {
+fn gradients(invocation: Invocation) {
+    let thread = invocation.thread;
     let lane = thread % lanes;
-    let b = workgroup_index(group, groups) * (256u / lanes) + thread / lanes;
+    let b = unit_of(invocation, lanes);
     var user_id = params.users;
     var positive_id = params.items;
     var negative_id = params.items;
@@ -189,12 +186,9 @@ fn gradients(
 
 // The rows of a page that the triples name. The page and the widths are in the fields of users, for either table.
 @compute @workgroup_size(256)
-fn gather(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) thread: u32,
-) {
-    let occurrence = workgroup_index(group, groups) * (256u / lanes) + thread / lanes;
+fn gather(invocation: Invocation) {
+    let thread = invocation.thread;
+    let occurrence = unit_of(invocation, lanes);
     if occurrence >= params.occurrences {
         return;
     }

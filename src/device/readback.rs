@@ -39,7 +39,8 @@ impl<T: Element> Readback<T> {
         gpu.check()?;
         let size = bytes_of::<T>(len).next_multiple_of(4).max(4);
         let staging = gpu.guarded(|| {
-            Ok(gpu.device().create_buffer(&wgpu::BufferDescriptor {
+            gpu.counters().bytes_read.add(size);
+            Ok(gpu.create_buffer(&wgpu::BufferDescriptor {
                 label: Some("read"),
                 size,
                 usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
@@ -95,7 +96,7 @@ impl<T: Element> Future for ReadFuture<T> {
             Self::Pending { readback, is_watched } => (readback, is_watched),
         };
         // What is done by now needs no other thread.
-        if !*is_watched && let Err(error) = readback.gpu.poll() {
+        if !*is_watched && let Err(error) = readback.gpu.poll(wgpu::PollType::Poll) {
             return Poll::Ready(Err(error));
         }
         match readback.mapped.poll(context.waker()) {

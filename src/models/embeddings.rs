@@ -1,5 +1,6 @@
 //! The two tables of a recommender, under one account.
 
+use crate::check;
 use crate::device::{Buffer, Device, Kernel};
 use crate::kernels::rank::bpr::BiasUse;
 use crate::kernels::table::store::Store;
@@ -39,6 +40,17 @@ impl ItemBias {
     /// Whether an item row begins with a bias.
     pub fn exists(self) -> bool {
         self != Self::None
+    }
+
+    /// That its numbers are within their domain.
+    pub(crate) fn check(self, op: &'static str) -> Result<()> {
+        match self {
+            Self::Learned { keep } => check::domain(op, "keep", keep, (0.0..=1.0).contains(&keep), "from 0 to 1"),
+            Self::Counted { half_life: Some(half_life) } => {
+                check::domain(op, "half_life", half_life, half_life > 0.0, "above 0")
+            }
+            Self::None | Self::Counted { half_life: None } => Ok(()),
+        }
     }
 
     /// What training makes of it.

@@ -3,7 +3,6 @@
 
 use rand::Rng;
 
-use super::propagation::Layers;
 use super::{Embeddings, ItemBias, RankRequest, Recommender, TrainingData};
 use crate::device::Buffer;
 use crate::rng::{Philox, Purpose};
@@ -87,19 +86,6 @@ pub(super) fn dot(a: &[f64], b: &[f64]) -> f64 {
 /// `ln(1 + e^x)`.
 pub(super) fn softplus(x: f64) -> f64 {
     x.max(0.0) + (-x.abs()).exp().ln_1p()
-}
-
-/// The dense rows of `sum`, users first, without the biases; and the biases.
-pub(super) fn split(layers: &Layers) -> (Vec<Vec<f32>>, Vec<f32>) {
-    let (mut rows, mut biases) = (Vec::new(), Vec::new());
-    for side in [&layers.users, &layers.items] {
-        for row in side.sum.read().unwrap().chunks_exact(side.width as usize) {
-            let (bias, row) = row.split_at(row.len() - layers.dims() as usize);
-            biases.extend_from_slice(bias);
-            rows.push(row.to_vec());
-        }
-    }
-    (rows, biases)
 }
 
 /// User, positive and negative of each triple.

@@ -96,7 +96,7 @@ impl Setup<'_> {
             false => self.model.build(self.device, &account)?,
         };
         model.embeddings_mut().resize(sizes)?;
-        set_biases(&mut *model, self.model.item_bias(), self.last.biases.as_deref())?;
+        set_biases(&mut *model, self.model.training().item_bias, self.last.biases.as_deref())?;
         model.prepare(TrainingData { rows: &self.last.rows, history: self.history })?;
         model.train(self.options.steps, &mut |_| {})?;
         let quality = self.last.evaluation.among_test_items(&mut *model, self.history)?.quality();

@@ -5,6 +5,7 @@ use rand::Rng;
 use super::{Action, Distribution, Probe, SizePolicy, Sizes, SizingContext, Uniform};
 use crate::Result;
 use crate::check::domain;
+use crate::file::State;
 use crate::rng::{Philox, Purpose, below};
 
 /// How actions are drawn and tried.
@@ -98,5 +99,14 @@ impl SizePolicy for Bet {
             Some(action) => action.sizes(context, self.options.draws),
             None => Uniform.decide(context),
         }
+    }
+
+    fn save(&self) -> Result<State> {
+        Ok(self.best.map_or_else(State::default, |action| action.save()))
+    }
+
+    fn restore(&mut self, state: &State) -> Result<()> {
+        self.best = Action::restored(state)?;
+        Ok(())
     }
 }

@@ -261,7 +261,7 @@ mod tests {
             (users, items) in (0..200u32, 0..200u32),
             (d_min, d_max) in (0..3u32, 3..130u32),
             (optimizer, metadata, aligned, item_bias) in any::<(bool, bool, bool, bool)>(),
-            format in prop_oneof![Just(Format::F32), Just(Format::F16)],
+            format in prop::sample::select(Format::ALL),
             page_bytes in prop_oneof![Just(None), (600..5000u64).prop_map(Some)],
             (per_value, per_row) in (0..3u32, 0..2u32),
             (mean, seed) in (3..40u64, any::<u32>()),
@@ -303,7 +303,7 @@ mod tests {
                 prop_oneof![Just(1e30), 0.0..1e6f64].prop_map(Amount::MeanSize),
             ],
             (optimizer, metadata, aligned, item_bias) in any::<(bool, bool, bool, bool)>(),
-            format in prop_oneof![Just(Format::F32), Just(Format::F16)],
+            format in prop::sample::select(Format::ALL),
             page_bytes in prop::option::of(large64()),
             (per_value, per_row) in (large32(), large32()),
         ) {

@@ -4,6 +4,7 @@ use super::weighted::{as_held, weighted, with_newcomers};
 use super::{SizePolicy, Sizes, SizingContext};
 use crate::Result;
 use crate::check::domain;
+use crate::file::State;
 use crate::table::RaggedTable;
 
 /// Magnitude pruning, re-packed: rows keep room for as many coordinates as they have among the largest `|value|`.
@@ -97,6 +98,14 @@ impl SizePolicy for MagnitudeCut {
     /// Known rows keep their proportions: their values have been trained since the decision.
     fn admit(&mut self, context: &SizingContext<'_>) -> Result<Sizes> {
         as_held(context)
+    }
+
+    fn save(&self) -> Result<State> {
+        Ok(State::default())
+    }
+
+    fn restore(&mut self, state: &State) -> Result<()> {
+        state.only(&[])
     }
 }
 

@@ -4,6 +4,7 @@ use super::weighted::weighted;
 use super::{SizePolicy, Sizes, SizingContext};
 use crate::Result;
 use crate::check::domain;
+use crate::file::State;
 
 /// Mixed dimensions: the width of a row is proportional to a power of its popularity, `d_i ~ p_i^temperature`.
 ///
@@ -43,5 +44,13 @@ impl SizePolicy for MixedDimensions {
         let weight = |&n: &u32| libm::pow(f64::from(n) + 1.0, self.temperature) as f32;
         let weights: Vec<f32> = context.users.iter().chain(context.items).map(weight).collect();
         weighted(context, &weights)
+    }
+
+    fn save(&self) -> Result<State> {
+        Ok(State::default())
+    }
+
+    fn restore(&mut self, state: &State) -> Result<()> {
+        state.only(&[])
     }
 }

@@ -3,6 +3,7 @@
 use super::Distribution;
 use super::profile::{by_frequency, profiles};
 use crate::device::Device;
+use crate::file::State;
 use crate::table::RaggedTable;
 use crate::{Error, Result};
 
@@ -109,6 +110,36 @@ pub struct Action {
 }
 
 impl Action {
+    /// Its numbers, for a policy's [`save`](SizePolicy::save).
+    pub(crate) fn save(&self) -> State {
+        let Self { distribution, user_share, alpha_users, alpha_items } = *self;
+        let mut state = State::default();
+        state.put_text("distribution", distribution.name());
+        state.put("user_share", [user_share]);
+        state.put("alphas", [alpha_users, alpha_items]);
+        state
+    }
+
+    /// The action of such numbers; none of an empty state.
+    ///
+    /// # Errors
+    /// [`Error::BadState`] for numbers that are no action.
+    pub(crate) fn restored(state: &State) -> Result<Option<Self>> {
+        if state.is_empty() {
+            return Ok(None);
+        }
+        state.only(&["distribution", "user_share", "alphas"])?;
+        let name = state.text("distribution")?;
+        let distribution: Distribution =
+            name.parse().map_err(|_| state.wrong("distribution", "a family of profiles", name))?;
+        let (user_share, alphas) = (state.one("user_share")?, state.array::<f32, 2>("alphas")?);
+        state.check("user_share", &[user_share], |share: f64| (0.0..=1.0).contains(&share), "from 0 to 1")?;
+        let (least, most) = distribution.alpha_domain();
+        let expected = format!("shapes from {least} to {most}");
+        state.check("alphas", &alphas, |alpha: f32| (least..=most).contains(&alpha), &expected)?;
+        Ok(Some(Self { distribution, user_share, alpha_users: alphas[0], alpha_items: alphas[1] }))
+    }
+
     /// The sizes that it gives: profiles averaged over so many draws, scaled to the dims there are, handed out by frequency.
     ///
     /// # Errors
@@ -218,7 +249,9 @@ fn bad(policy: &'static str, expected: String, found: String) -> Error {
 /// The sizes handed out add up to exactly the [`total`](SizingContext::total) of the context: its dims, or `d_max` for every row where that is
 /// less. There is one for each entity, each from `d_min` to `d_max`. [`Scall`](crate::Scall) checks all of that before anything moves, also
 /// of the sizes that a search probes, which may add up to less; what is wrong is [`Error::BadSizes`].
-pub trait SizePolicy {
+///
+/// A policy is decided on by one thread at a time, and may move between threads.
+pub trait SizePolicy: Send {
     /// Its name, for reports and errors.
     fn name(&self) -> &'static str;
 
@@ -265,6 +298,19 @@ pub trait SizePolicy {
     fn admit(&mut self, context: &SizingContext<'_>) -> Result<Sizes> {
         self.decide(context)
     }
+
+    /// All that it has learned and decided, but for its options: an empty state for a policy that remembers nothing. There is no default, since
+    /// a policy that remembers would lose it without a word.
+    ///
+    /// # Errors
+    /// Those of what it is made of.
+    fn save(&self) -> Result<State>;
+
+    /// Goes on where the policy was that was [saved](Self::save): from here on it decides the same bits. Both have to have the same options.
+    ///
+    /// # Errors
+    /// [`Error::BadState`] for a state of another policy; this one stays as it was then.
+    fn restore(&mut self, state: &State) -> Result<()>;
 }
 
 /// Tries sizes on the segment that has just ended: its training rows are trained on, its test rows are ranked. All probes

@@ -5,6 +5,7 @@ use rand::seq::SliceRandom;
 use super::profile::profiles;
 use super::{FrequencyRanked, SizePolicy, Sizes, SizingContext};
 use crate::Result;
+use crate::file::State;
 use crate::rng::{Philox, Purpose};
 
 /// The profile of [`FrequencyRanked`], given to entities in a random order, drawn anew in each segment: what frequency is
@@ -31,5 +32,13 @@ impl SizePolicy for Random {
         users.shuffle(&mut rng);
         items.shuffle(&mut rng);
         Ok(Sizes { users, items, action: Some(action) })
+    }
+
+    fn save(&self) -> Result<State> {
+        Ok(State::default())
+    }
+
+    fn restore(&mut self, state: &State) -> Result<()> {
+        state.only(&[])
     }
 }

@@ -3,6 +3,7 @@
 use super::{Action, Distribution, Profile, SizePolicy, Sizes, SizingContext};
 use crate::Result;
 use crate::check::domain;
+use crate::file::State;
 
 /// The k-th most frequent entity gets the k-th largest size of a profile: one fixed action of SCALL (`docs/method.md` section 3).
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -58,6 +59,14 @@ impl SizePolicy for FrequencyRanked {
 
     fn decide(&mut self, context: &SizingContext<'_>) -> Result<Sizes> {
         self.action(context).sizes(context, self.draws)
+    }
+
+    fn save(&self) -> Result<State> {
+        Ok(State::default())
+    }
+
+    fn restore(&mut self, state: &State) -> Result<()> {
+        state.only(&[])
     }
 }
 

@@ -3,6 +3,7 @@
 use super::profile::even;
 use super::{SizePolicy, Sizes, SizingContext};
 use crate::Result;
+use crate::file::State;
 
 /// Every row the same size, up to one: what is left over goes to the lowest ids. The baseline, and segment 0 of SCALL.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,5 +21,13 @@ impl SizePolicy for Uniform {
             items: even(context, context.items.len(), items)?,
             action: None,
         })
+    }
+
+    fn save(&self) -> Result<State> {
+        Ok(State::default())
+    }
+
+    fn restore(&mut self, state: &State) -> Result<()> {
+        state.only(&[])
     }
 }

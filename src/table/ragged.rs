@@ -1,11 +1,17 @@
 //! The table itself.
 
 mod lookups;
+mod prepared;
 mod resize;
+
+use std::sync::Arc;
+
+pub use lookups::{BagLookup, PackedLookup};
+pub use prepared::PreparedRows;
 
 use super::{Account, ResizePlan};
 use crate::check;
-use crate::device::{Buffer, Commands, Device, Kernel};
+use crate::device::{Buffer, Device, Kernel, Recorder};
 use crate::kernels::table::migrate::Fill;
 use crate::kernels::table::optimizer::{NonFinite, UpdateRule};
 use crate::kernels::table::reset::Reset;
@@ -85,6 +91,8 @@ pub struct RaggedTable {
     /// A word that counts the dims of updates that were not finite, from the first update on. No part of what the account counts: it is as
     /// long for any table.
     counter: Option<Buffer<u32>>,
+    /// Another one for other pages: what was prepared for these is of no use then.
+    pages: Arc<()>,
 }
 
 impl RaggedTable {
@@ -116,7 +124,7 @@ impl RaggedTable {
 
     /// A table with contents from elsewhere, for which the account has already given the bytes.
     pub(super) fn restored(options: TableOptions, account: &Account, rows: Rows, steps: u32) -> Self {
-        Self { options, account: account.clone(), rows, steps, peak_bytes: 0, counter: None }
+        Self { options, account: account.clone(), rows, steps, peak_bytes: 0, counter: None, pages: Arc::default() }
     }
 
     /// The device it lives on.
@@ -205,20 +213,20 @@ impl RaggedTable {
         Update::bag_workspace_len(count, dims)
     }
 
-    /// [`apply_gradients`](Self::apply_gradients) for ids that are on the device, as a part of the caller's commands. Ids
+    /// [`apply_gradients`](Self::apply_gradients) for ids that are on the device, as a part of the caller's commands or pass. Ids
     /// past the table are left out.
     ///
     /// # Errors
     /// Those of [`Update`].
     pub fn record_update(
         &mut self,
-        commands: &mut Commands,
+        recorder: &mut impl Recorder,
         occurrences: Occurrences<'_>,
         workspace: &mut Buffer<u32>,
     ) -> Result<()> {
         let Occurrences { ids, first, count, gradients, dims } = occurrences;
         let counter = Some(counter_of(&mut self.counter, self.rows.device())?);
-        commands.run(Update {
+        recorder.run(Update {
             rows: &mut self.rows,
             ids,
             first,
@@ -235,13 +243,18 @@ impl RaggedTable {
         Ok(())
     }
 
-    /// Steps every row along the gradients `[rows, dims]`, as a part of the caller's commands.
+    /// Steps every row along the gradients `[rows, dims]`, as a part of the caller's commands or pass.
     ///
     /// # Errors
     /// Those of [`UpdateAll`].
-    pub fn record_update_all(&mut self, commands: &mut Commands, gradients: &Buffer<f32>, dims: u32) -> Result<()> {
+    pub fn record_update_all(
+        &mut self,
+        recorder: &mut impl Recorder,
+        gradients: &Buffer<f32>,
+        dims: u32,
+    ) -> Result<()> {
         let counter = Some(counter_of(&mut self.counter, self.rows.device())?);
-        commands.run(UpdateAll {
+        recorder.run(UpdateAll {
             rows: &mut self.rows,
             gradients,
             dims,
@@ -326,14 +339,14 @@ impl RaggedTable {
         commands.submit()
     }
 
-    /// [`reset_rows`](Self::reset_rows) for ids that are on the device, as a part of the caller's commands. Ids past the table are left
+    /// [`reset_rows`](Self::reset_rows) for ids that are on the device, as a part of the caller's commands or pass. Ids past the table are left
     /// out; `widest` is about the size of the widest of the rows.
     ///
     /// # Errors
     /// Those of [`Reset`].
-    pub fn record_reset(&mut self, commands: &mut Commands, ids: &Buffer<u32>, widest: u32) -> Result<()> {
+    pub fn record_reset(&mut self, recorder: &mut impl Recorder, ids: &Buffer<u32>, widest: u32) -> Result<()> {
         let fill = self.fill();
-        commands.run(Reset { rows: &mut self.rows, ids, widest, fill })
+        recorder.run(Reset { rows: &mut self.rows, ids, widest, fill })
     }
 
     /// What dims start as.

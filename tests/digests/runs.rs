@@ -38,28 +38,30 @@ fn data() -> Interactions {
     .clone()
 }
 
-const MF: BprMfOptions = BprMfOptions {
+const MF: TrainingOptions = TrainingOptions {
     rule: UpdateRule::new(Optimizer::Adagrad { learning_rate: 0.5, epsilon: 1e-3 }),
+    rate: RateSchedule::Constant,
     batch: 256,
     l2: 0.02,
-    l2_bias: 0.0,
     item_bias: ItemBias::Counted { half_life: None },
     sampling: Sampling::Log { window: 500 },
-    init_std: 0.1,
+    user_init_std: 0.1,
+    item_init_std: 0.1,
     seed: 0,
     layout: Layout { format: Format::F32, aligned: false, page_bytes: None },
 };
 
 fn models() -> [(&'static str, ModelOptions); 3] {
     let sampling = MF.sampling;
-    [
-        ("mf", ModelOptions::BprMf(MF)),
-        ("fism", ModelOptions::Fism(FismOptions { batch: 256, sampling, ..FismOptions::default() })),
-        (
-            "lightgcn",
-            ModelOptions::LightGcn(LightGcnOptions { batch: 256, sampling, layers: 2, ..LightGcnOptions::default() }),
-        ),
-    ]
+    let (mut fism, mut light_gcn) = (FismOptions::default(), LightGcnOptions::default());
+    fism.training = TrainingOptions { batch: 256, sampling, ..fism.training };
+    light_gcn.training = TrainingOptions { batch: 256, sampling, ..light_gcn.training };
+    light_gcn.layers = 2;
+    [("mf", mf(MF)), ("fism", ModelOptions::Fism(fism)), ("lightgcn", ModelOptions::LightGcn(light_gcn))]
+}
+
+fn mf(training: TrainingOptions) -> ModelOptions {
+    ModelOptions::BprMf(BprMfOptions { training, l2_bias: 0.0 })
 }
 
 fn policies() -> Vec<(&'static str, Box<dyn SizePolicy>)> {
@@ -83,17 +85,19 @@ fn options(model: ModelOptions) -> ScallOptions {
 
 /// What the options change, one or two of them at a time.
 fn variants() -> Vec<(&'static str, ScallOptions)> {
-    let of = |mf: BprMfOptions| options(ModelOptions::BprMf(mf));
+    let of = |training| options(mf(training));
     let in_pages = |format| Layout { format, aligned: true, page_bytes: Some(8192) };
     let budget = |amount| Budget { d_min: 0, d_max: 24, ..Budget::new(amount) };
+    let learned = TrainingOptions { item_bias: ItemBias::Learned { keep: 0.5 }, ..MF };
+    let learned = BprMfOptions { training: learned, l2_bias: 0.01 };
     let stop = EarlyStop { every: 3, patience: 1, ..EarlyStop::default() };
     let adam = Optimizer::Adam { learning_rate: 0.02, beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
     vec![
-        ("mf-adam-pages", of(BprMfOptions { rule: adam.into(), layout: in_pages(Format::F32), ..MF })),
-        ("mf-f16-pages", of(BprMfOptions { layout: in_pages(Format::F16), ..MF })),
-        ("mf-learned-bias", of(BprMfOptions { item_bias: ItemBias::Learned { keep: 0.5 }, l2_bias: 0.01, ..MF })),
-        ("mf-users-no-bias", of(BprMfOptions { item_bias: ItemBias::None, sampling: Sampling::Users, ..MF })),
-        ("mf-half-life", of(BprMfOptions { item_bias: ItemBias::Counted { half_life: Some(300.0) }, ..MF })),
+        ("mf-adam-pages", of(TrainingOptions { rule: adam.into(), layout: in_pages(Format::F32), ..MF })),
+        ("mf-f16-pages", of(TrainingOptions { layout: in_pages(Format::F16), ..MF })),
+        ("mf-learned-bias", options(ModelOptions::BprMf(learned))),
+        ("mf-users-no-bias", of(TrainingOptions { item_bias: ItemBias::None, sampling: Sampling::Users, ..MF })),
+        ("mf-half-life", of(TrainingOptions { item_bias: ItemBias::Counted { half_life: Some(300.0) }, ..MF })),
         ("mf-bytes", ScallOptions { budget: budget(Amount::Bytes(60_000)), ..of(MF) }),
         ("mf-early-stop", ScallOptions { early_stop: Some(stop), steps: 30, ..of(MF) }),
         ("mf-replay", ScallOptions { replay: Replay::Sample { share: 0.3 }, train_share: 0.7, ..of(MF) }),

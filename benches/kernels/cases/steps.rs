@@ -5,7 +5,7 @@ use scall_gpu::device::{Buffer, Device};
 use scall_gpu::kernels::table::lookup::Lookup;
 use scall_gpu::kernels::table::update::Optimizer;
 use scall_gpu::models::{
-    BprMf, BprMfOptions, ItemBias, LightGcn, LightGcnOptions, Recommender, Sampling, TrainingData,
+    BprMf, BprMfOptions, ItemBias, LightGcn, LightGcnOptions, Recommender, Sampling, TrainingData, TrainingOptions,
 };
 use scall_gpu::sizing::Sizes;
 use scall_gpu::stream::UserItems;
@@ -94,12 +94,13 @@ const BATCH: u32 = 10_000;
 /// Matrix factorisation: triples drawn, loss and gradients, both tables stepped.
 pub fn bpr_mf(device: &Device, meter: &mut dyn Meter, entities: usize) -> Result<()> {
     let (interactions, width) = (Interactions::new(entities, 4 * entities)?, 64u32);
-    let options = BprMfOptions {
+    let mut options = BprMfOptions::default();
+    options.training = TrainingOptions {
         batch: BATCH,
         rule: Optimizer::Adagrad { learning_rate: 0.05, epsilon: 1e-8 }.into(),
         item_bias: ItemBias::None,
         sampling: Sampling::Log { window: 5000 },
-        ..BprMfOptions::default()
+        ..options.training
     };
     let mut model = BprMf::new(device, options, &Account::unlimited())?;
     let values = 3 * u64::from(BATCH) * u64::from(width);
@@ -119,7 +120,8 @@ pub fn bpr_mf(device: &Device, meter: &mut dyn Meter, entities: usize) -> Result
 pub fn light_gcn(device: &Device, meter: &mut dyn Meter, size: usize) -> Result<()> {
     let (entities, count, width) = (size * 6 / 10, size * 2, 128u32);
     let interactions = Interactions::new(entities, count)?;
-    let options = LightGcnOptions { batch: BATCH, item_bias: ItemBias::None, ..LightGcnOptions::default() };
+    let mut options = LightGcnOptions::default();
+    options.training = TrainingOptions { batch: BATCH, item_bias: ItemBias::None, ..options.training };
     let layers = options.layers;
     let mut model = LightGcn::new(device, options, &Account::unlimited())?;
     let nonzeros = 2 * interactions.history.len() as u64;

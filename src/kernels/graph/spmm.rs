@@ -27,7 +27,7 @@
 //! sparse matrix-vector multiplication", SC 2016, with the partial sums added in a second pass in place of atomics.
 
 use crate::check;
-use crate::device::{Access, Binding, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
+use crate::device::{Binding, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params, reads, writes};
 use crate::kernels::MAX_TRIPS;
 use crate::rows::{Format, Page, PageParams, Rows, with_codec};
 use crate::{Error, Result};
@@ -39,36 +39,9 @@ pub(crate) static SHADER: Shader = Shader {
     source: include_str!("../../../shaders/graph/spmm.wgsl"),
     params: Params::FIELDS,
     entries: &[
-        Entry {
-            name: "short_rows",
-            workgroup: 256,
-            bindings: &[
-                (1, Access::Read),
-                (2, Access::Read),
-                (3, Access::Read),
-                (4, Access::Read),
-                (5, Access::Read),
-                (6, Access::Write),
-                (8, Access::Write),
-            ],
-        },
-        Entry {
-            name: "partial_sums",
-            workgroup: 256,
-            bindings: &[
-                (1, Access::Read),
-                (2, Access::Read),
-                (3, Access::Read),
-                (4, Access::Read),
-                (5, Access::Read),
-                (7, Access::Write),
-            ],
-        },
-        Entry {
-            name: "long_rows",
-            workgroup: 256,
-            bindings: &[(3, Access::Read), (6, Access::Write), (7, Access::Write), (8, Access::Write)],
-        },
+        Entry::of("short_rows", &[reads(1), reads(2), reads(3), reads(4), reads(5), writes(6), writes(8)]),
+        Entry::of("partial_sums", &[reads(1), reads(2), reads(3), reads(4), reads(5), writes(7)]),
+        Entry::of("long_rows", &[reads(3), writes(6), writes(7), writes(8)]),
     ],
 };
 

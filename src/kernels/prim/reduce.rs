@@ -30,16 +30,13 @@ use rayon::prelude::*;
 
 use crate::Result;
 use crate::check;
-use crate::device::{Access, Buffer, Dispatches, Element, Entry, Gpu, Kernel, Launch, Shader, params};
+use crate::device::{Buffer, Dispatches, Element, Entry, Gpu, Kernel, Launch, Shader, params, reads, writes};
 
 pub(crate) static SHADER: Shader = Shader {
     name: "prim/reduce",
     source: include_str!("../../../shaders/prim/reduce.wgsl"),
     params: Params::FIELDS,
-    entries: &[
-        Entry { name: "reduce_input", workgroup: 256, bindings: &[(1, Access::Read), (2, Access::Write)] },
-        Entry { name: "reduce_tiles", workgroup: 256, bindings: &[(2, Access::Write)] },
-    ],
+    entries: &[Entry::of("reduce_input", &[reads(1), writes(2)]), Entry::of("reduce_tiles", &[writes(2)])],
 };
 
 params! {

@@ -21,16 +21,13 @@
 
 use crate::Result;
 use crate::check;
-use crate::device::{Access, Binding, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
+use crate::device::{Binding, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params, writes};
 
 pub(crate) static SHADER: Shader = Shader {
     name: "prim/scan",
     source: include_str!("../../../shaders/prim/scan.wgsl"),
     params: Params::FIELDS,
-    entries: &[
-        Entry { name: "reduce_tiles", workgroup: 256, bindings: &[(1, Access::Write), (2, Access::Write)] },
-        Entry { name: "scan_tiles", workgroup: 256, bindings: &[(1, Access::Write), (2, Access::Write)] },
-    ],
+    entries: &[Entry::of("reduce_tiles", &[writes(1), writes(2)]), Entry::of("scan_tiles", &[writes(1), writes(2)])],
 };
 
 params! {
@@ -184,7 +181,7 @@ pub fn scan(values: &mut [u32], inclusive: bool) -> u32 {
 mod tests {
     use super::*;
     use crate::Error;
-    use crate::device::Device;
+    use crate::device::{Device, Pass};
     use crate::testing::{assert_rejects, assert_same, gpu, poisoned, upload};
 
     fn case(device: &Device, count: u32, inclusive: bool, items: u32) {
@@ -201,10 +198,10 @@ mod tests {
         match device {
             Device::Gpu(gpu) if items != ITEMS => {
                 let mut encoder = gpu.device().create_command_encoder(&Default::default());
-                let mut list = Dispatches::default();
                 let (values, workspace) = (Region::new("values", &values), Region::new("workspace", &workspace));
-                record_scan(gpu, &mut list, values, workspace, (count, inclusive, items)).unwrap();
-                list.record(&mut encoder.begin_compute_pass(&Default::default()));
+                Pass::new(gpu, &mut encoder.begin_compute_pass(&Default::default()))
+                    .record(|list| record_scan(gpu, list, values, workspace, (count, inclusive, items)))
+                    .unwrap();
                 gpu.queue().submit([encoder.finish()]);
             }
             _ => {

@@ -16,7 +16,7 @@ use rayon::prelude::*;
 use super::scan::{self, Region, Scan, record_scan};
 use crate::Result;
 use crate::check;
-use crate::device::{Access, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
+use crate::device::{Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params, reads, writes};
 use crate::kernels::MAX_TRIPS;
 
 pub(crate) static SHADER: Shader = Shader {
@@ -24,17 +24,9 @@ pub(crate) static SHADER: Shader = Shader {
     source: include_str!("../../../shaders/prim/segments.wgsl"),
     params: Params::FIELDS,
     entries: &[
-        Entry { name: "mark_runs", workgroup: 256, bindings: &[(1, Access::Read), (2, Access::Write)] },
-        Entry {
-            name: "collect_runs",
-            workgroup: 256,
-            bindings: &[(1, Access::Read), (2, Access::Write), (3, Access::Write), (4, Access::Write)],
-        },
-        Entry {
-            name: "sum_segments",
-            workgroup: 256,
-            bindings: &[(5, Access::Read), (6, Access::Read), (7, Access::Write)],
-        },
+        Entry::of("mark_runs", &[reads(1), writes(2)]),
+        Entry::of("collect_runs", &[reads(1), writes(2), writes(3), writes(4)]),
+        Entry::of("sum_segments", &[reads(5), reads(6), writes(7)]),
     ],
 };
 

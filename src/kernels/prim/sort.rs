@@ -30,23 +30,22 @@ use rayon::prelude::*;
 
 use crate::Result;
 use crate::check;
-use crate::device::{Access, Binding, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
+use crate::device::{Access, Binding, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params, writes};
 
 use super::scan::Region;
 
-const MOVED: &[(u32, Access)] = &[(1, Access::Write), (2, Access::Write), (3, Access::Write), (4, Access::Write)];
-const MOVED_BY_COUNTS: &[(u32, Access)] =
-    &[(1, Access::Write), (2, Access::Write), (3, Access::Write), (4, Access::Write), (5, Access::Write)];
+const MOVED: &[(u32, Access)] = &[writes(1), writes(2), writes(3), writes(4)];
+const MOVED_BY_COUNTS: &[(u32, Access)] = &[writes(1), writes(2), writes(3), writes(4), writes(5)];
 
 pub(crate) static SHADER: Shader = Shader {
     name: "prim/sort",
     source: include_str!("../../../shaders/prim/sort.wgsl"),
     params: Params::FIELDS,
     entries: &[
-        Entry { name: "count_tiles", workgroup: 256, bindings: &[(1, Access::Write), (5, Access::Write)] },
-        Entry { name: "scan_counts", workgroup: 256, bindings: &[(5, Access::Write)] },
-        Entry { name: "scatter_tiles", workgroup: 256, bindings: MOVED_BY_COUNTS },
-        Entry { name: "place_each", workgroup: 256, bindings: MOVED },
+        Entry::of("count_tiles", &[writes(1), writes(5)]),
+        Entry::of("scan_counts", &[writes(5)]),
+        Entry::of("scatter_tiles", MOVED_BY_COUNTS),
+        Entry::of("place_each", MOVED),
     ],
 };
 
@@ -336,7 +335,7 @@ fn move_by_digit(pair: impl Fn(usize) -> Pair + Sync, to: &mut [Pair], (shift, w
 mod tests {
     use super::*;
     use crate::Error;
-    use crate::device::Device;
+    use crate::device::{Device, Pass};
     use crate::testing::{assert_rejects, assert_same, devices, gpu, poisoned, upload};
 
     /// With other tiles than the count asks for, if any are given.
@@ -357,13 +356,13 @@ mod tests {
         match (device, tiling) {
             (Device::Gpu(gpu), Some(tiling)) => {
                 let mut encoder = gpu.device().create_command_encoder(&Default::default());
-                let mut list = Dispatches::default();
                 let home = [Region::new("keys", &keys), Region::new("payload", &payload)];
                 let space = Region::new("workspace", &workspace);
                 let keys = Keys { count, bits, tiling };
                 assert_eq!(keys.passes() % 2, 0, "the input lies at home");
-                record_sort(gpu, &mut list, home, space, keys).unwrap();
-                list.record(&mut encoder.begin_compute_pass(&Default::default()));
+                Pass::new(gpu, &mut encoder.begin_compute_pass(&Default::default()))
+                    .record(|list| record_sort(gpu, list, home, space, keys))
+                    .unwrap();
                 gpu.queue().submit([encoder.finish()]);
             }
             _ => {

@@ -76,7 +76,7 @@
 
 use crate::Result;
 use crate::check;
-use crate::device::{Access, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
+use crate::device::{Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params, reads, writes};
 use crate::kernels::table::lookup::lanes;
 use crate::rows::{Format, PageParams, Rows, with_codec};
 
@@ -87,25 +87,8 @@ pub(crate) static SHADER: Shader = Shader {
     source: include_str!("../../../shaders/rank/bpr.wgsl"),
     params: Params::FIELDS,
     entries: &[
-        Entry {
-            name: "gradients",
-            workgroup: 256,
-            bindings: &[
-                (1, Access::Read),
-                (2, Access::Read),
-                (3, Access::Read),
-                (4, Access::Read),
-                (5, Access::Read),
-                (6, Access::Write),
-                (7, Access::Write),
-                (8, Access::Write),
-            ],
-        },
-        Entry {
-            name: "gather",
-            workgroup: 256,
-            bindings: &[(1, Access::Read), (2, Access::Read), (3, Access::Read), (9, Access::Write)],
-        },
+        Entry::of("gradients", &[reads(1), reads(2), reads(3), reads(4), reads(5), writes(6), writes(7), writes(8)]),
+        Entry::of("gather", &[reads(1), reads(2), reads(3), writes(9)]),
     ],
 };
 

@@ -56,7 +56,7 @@ use rayon::prelude::*;
 
 use crate::Result;
 use crate::check;
-use crate::device::{Access, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
+use crate::device::{Buffer, Change, Changes, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params, reads, writes};
 use crate::rng::{BLOCKS, Purpose, below, key, philox_blocks};
 
 pub(crate) static SHADER: Shader = Shader {
@@ -67,7 +67,7 @@ pub(crate) static SHADER: Shader = Shader {
         name: "sample",
         // Threads share nothing, so groups are small: these start and end sooner.
         workgroup: WORKGROUP,
-        bindings: &[(1, Access::Read), (2, Access::Read), (3, Access::Read), (4, Access::Read), (5, Access::Write)],
+        bindings: &[reads(1), reads(2), reads(3), reads(4), writes(5)],
     }],
 };
 
@@ -156,6 +156,21 @@ impl Kernel for SampleLogTriples<'_> {
             groups: u64::from(self.batch.div_ceil(WORKGROUP)),
         }
         .record(gpu, list)
+    }
+
+    fn changes(&self) -> Changes {
+        Box::new(|change, params| {
+            match change {
+                Change::Step(step) => params.set("step", step),
+                Change::Seed(seed) => {
+                    let [low, high] = key(seed);
+                    params.set("seed_low", low);
+                    params.set("seed_high", high);
+                }
+                _ => return Ok(false),
+            }
+            Ok(true)
+        })
     }
 
     fn twin(self) -> Result<()> {

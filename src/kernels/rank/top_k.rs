@@ -51,7 +51,7 @@
 mod cpu;
 
 use crate::check;
-use crate::device::{Access, Binding, Buffer, Device, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
+use crate::device::{Binding, Buffer, Device, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params, reads, writes};
 use crate::kernels::MAX_TRIPS;
 use crate::{Error, Result};
 
@@ -60,23 +60,8 @@ pub(crate) static SHADER: Shader = Shader {
     source: include_str!("../../../shaders/rank/top_k.wgsl"),
     params: Params::FIELDS,
     entries: &[
-        Entry {
-            name: "score",
-            workgroup: 256,
-            bindings: &[
-                (1, Access::Read),
-                (2, Access::Read),
-                (3, Access::Read),
-                (4, Access::Read),
-                (5, Access::Write),
-                (6, Access::Write),
-            ],
-        },
-        Entry {
-            name: "join",
-            workgroup: 256,
-            bindings: &[(5, Access::Write), (6, Access::Write), (7, Access::Read), (8, Access::Read)],
-        },
+        Entry::of("score", &[reads(1), reads(2), reads(3), reads(4), writes(5), writes(6)]),
+        Entry::of("join", &[writes(5), writes(6), reads(7), reads(8)]),
     ],
 };
 

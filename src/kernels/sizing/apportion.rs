@@ -56,7 +56,7 @@
 //! ```
 
 use crate::check;
-use crate::device::{Access, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
+use crate::device::{Access, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params, reads, writes};
 use crate::kernels::prim::scan::Region;
 use crate::kernels::prim::sort::{Keys, Sort, record_sort_in_place};
 use crate::{Error, Result};
@@ -65,25 +65,21 @@ pub use cpu::{Allotment, apportion};
 
 mod cpu;
 
-const ROWS: &[(u32, Access)] = &[(1, Access::Read), (2, Access::Write)];
-const SCRATCH: &[(u32, Access)] = &[(2, Access::Write)];
+const ROWS: &[(u32, Access)] = &[reads(1), writes(2)];
+const SCRATCH: &[(u32, Access)] = &[writes(2)];
 
 pub(crate) static SHADER: Shader = Shader {
     name: "sizing/apportion",
     source: include_str!("../../../shaders/sizing/apportion.wgsl"),
     params: Params::FIELDS,
     entries: &[
-        Entry { name: "tile_sums", workgroup: 256, bindings: ROWS },
-        Entry { name: "carries", workgroup: 256, bindings: SCRATCH },
-        Entry { name: "prefixes", workgroup: 256, bindings: ROWS },
-        Entry { name: "solve", workgroup: 1, bindings: ROWS },
-        Entry {
-            name: "floors",
-            workgroup: 256,
-            bindings: &[(1, Access::Read), (2, Access::Write), (3, Access::Write)],
-        },
-        Entry { name: "remainder", workgroup: 256, bindings: SCRATCH },
-        Entry { name: "round_up", workgroup: 256, bindings: &[(2, Access::Write), (3, Access::Write)] },
+        Entry::of("tile_sums", ROWS),
+        Entry::of("carries", SCRATCH),
+        Entry::of("prefixes", ROWS),
+        Entry::of("solve", ROWS).with_threads(1),
+        Entry::of("floors", &[reads(1), writes(2), writes(3)]),
+        Entry::of("remainder", SCRATCH),
+        Entry::of("round_up", &[writes(2), writes(3)]),
     ],
 };
 

@@ -22,7 +22,7 @@
 
 use crate::Result;
 use crate::check;
-use crate::device::{Access, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
+use crate::device::{Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params, reads, writes};
 use crate::kernels::prim::scan::{Region, scan};
 use crate::kernels::prim::sort::{Keys, Sort, record_sort_in_place, sort};
 
@@ -30,11 +30,7 @@ pub(crate) static SHADER: Shader = Shader {
     name: "sizing/rank",
     source: include_str!("../../../shaders/sizing/rank.wgsl"),
     params: Params::FIELDS,
-    entries: &[Entry {
-        name: "prepare",
-        workgroup: 256,
-        bindings: &[(1, Access::Read), (2, Access::Write), (3, Access::Write)],
-    }],
+    entries: &[Entry::of("prepare", &[reads(1), writes(2), writes(3)])],
 };
 
 params! {

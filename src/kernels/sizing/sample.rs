@@ -67,7 +67,7 @@ use std::ops::Range;
 
 use crate::Result;
 use crate::check;
-use crate::device::{Access, Binding, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
+use crate::device::{Access, Binding, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params, reads, writes};
 use crate::kernels::MAX_TRIPS;
 
 pub use super::distribution::{Distribution, Profile};
@@ -75,26 +75,25 @@ pub use cpu::{Draws, sample};
 
 mod cpu;
 
-const SCRATCH: &[(u32, Access)] = &[(3, Access::Write)];
+const SCRATCH: &[(u32, Access)] = &[writes(3)];
 const SPACINGS: &[(u32, Access)] = SCRATCH;
-const DRAWS: &[(u32, Access)] = &[(1, Access::Read), (2, Access::Read), (3, Access::Write), (5, Access::Read)];
-const AVERAGE: &[(u32, Access)] =
-    &[(1, Access::Read), (2, Access::Read), (3, Access::Write), (4, Access::Write), (5, Access::Read)];
-const MINIMA: &[(u32, Access)] = &[(3, Access::Write), (4, Access::Write)];
+const DRAWS: &[(u32, Access)] = &[reads(1), reads(2), writes(3), reads(5)];
+const AVERAGE: &[(u32, Access)] = &[reads(1), reads(2), writes(3), writes(4), reads(5)];
+const MINIMA: &[(u32, Access)] = &[writes(3), writes(4)];
 
 pub(crate) static SHADER: Shader = Shader {
     name: "sizing/sample",
     source: include_str!("../../../shaders/sizing/sample.wgsl"),
     params: Params::FIELDS,
     entries: &[
-        Entry { name: "tile_spacings", workgroup: 256, bindings: SPACINGS },
-        Entry { name: "carries", workgroup: 256, bindings: SCRATCH },
-        Entry { name: "tile_draws", workgroup: 256, bindings: DRAWS },
-        Entry { name: "factors", workgroup: 256, bindings: SCRATCH },
-        Entry { name: "average", workgroup: 256, bindings: AVERAGE },
-        Entry { name: "tile_minima", workgroup: 256, bindings: MINIMA },
-        Entry { name: "minima", workgroup: 256, bindings: SCRATCH },
-        Entry { name: "descend", workgroup: 256, bindings: MINIMA },
+        Entry::of("tile_spacings", SPACINGS),
+        Entry::of("carries", SCRATCH),
+        Entry::of("tile_draws", DRAWS),
+        Entry::of("factors", SCRATCH),
+        Entry::of("average", AVERAGE),
+        Entry::of("tile_minima", MINIMA),
+        Entry::of("minima", SCRATCH),
+        Entry::of("descend", MINIMA),
     ],
 };
 

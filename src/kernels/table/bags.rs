@@ -52,11 +52,9 @@
 use super::lookup::{Output, lanes_of_fours, whole_words};
 use crate::Result;
 use crate::check;
-use crate::device::{Access, Binding, Buffer, Device, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
+use crate::device::{Binding, Buffer, Device, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params, reads, writes};
 use crate::kernels::MAX_TRIPS;
 use crate::rows::{Format, PageLaunch, PageParams, Rows, with_codec};
-
-use Access::{Read, Write};
 
 mod cpu;
 
@@ -65,28 +63,12 @@ pub(crate) static SHADER: Shader = Shader {
     source: include_str!("../../../shaders/table/bags.wgsl"),
     params: Params::FIELDS,
     entries: &[
-        Entry {
-            name: "pooled",
-            workgroup: 256,
-            bindings: &[(1, Read), (2, Read), (3, Read), (4, Write), (5, Read), (6, Read)],
-        },
-        Entry {
-            name: "pooled_f16",
-            workgroup: 256,
-            bindings: &[(1, Read), (2, Read), (3, Read), (5, Read), (6, Read), (7, Write)],
-        },
-        Entry { name: "largest", workgroup: 256, bindings: &[(1, Read), (2, Read), (3, Read), (4, Write), (5, Read)] },
-        Entry {
-            name: "largest_f16",
-            workgroup: 256,
-            bindings: &[(1, Read), (2, Read), (3, Read), (5, Read), (7, Write)],
-        },
-        Entry {
-            name: "largest_and_winners",
-            workgroup: 256,
-            bindings: &[(1, Read), (2, Read), (3, Read), (4, Write), (5, Read), (8, Write)],
-        },
-        Entry { name: "rounded", workgroup: 256, bindings: &[(4, Write), (7, Write)] },
+        Entry::of("pooled", &[reads(1), reads(2), reads(3), writes(4), reads(5), reads(6)]),
+        Entry::of("pooled_f16", &[reads(1), reads(2), reads(3), reads(5), reads(6), writes(7)]),
+        Entry::of("largest", &[reads(1), reads(2), reads(3), writes(4), reads(5)]),
+        Entry::of("largest_f16", &[reads(1), reads(2), reads(3), reads(5), writes(7)]),
+        Entry::of("largest_and_winners", &[reads(1), reads(2), reads(3), writes(4), reads(5), writes(8)]),
+        Entry::of("rounded", &[writes(4), writes(7)]),
     ],
 };
 

@@ -15,7 +15,7 @@ use half::f16;
 
 use crate::Result;
 use crate::check;
-use crate::device::{Access, Binding, Buffer, Dispatches, Element, Entry, Gpu, Kernel, Shader, params};
+use crate::device::{Binding, Buffer, Dispatches, Element, Entry, Gpu, Kernel, Shader, params, reads, writes};
 use crate::rows::{Codec, Page, PageLaunch, PageParams, Rows, with_codec};
 
 mod cpu;
@@ -25,32 +25,12 @@ pub(crate) static SHADER: Shader = Shader {
     source: include_str!("../../../shaders/table/lookup.wgsl"),
     params: Params::FIELDS,
     entries: &[
-        Entry {
-            name: "rows",
-            workgroup: 256,
-            bindings: &[(1, Access::Read), (2, Access::Read), (3, Access::Read), (4, Access::Write)],
-        },
-        Entry {
-            name: "rows_by_fours",
-            workgroup: 256,
-            bindings: &[(1, Access::Read), (2, Access::Read), (3, Access::Read), (8, Access::Write), (9, Access::Read)],
-        },
-        Entry {
-            name: "rows_f16",
-            workgroup: 256,
-            bindings: &[(1, Access::Read), (2, Access::Read), (3, Access::Read), (7, Access::Write)],
-        },
-        Entry { name: "sizes", workgroup: 256, bindings: &[(2, Access::Read), (3, Access::Read), (6, Access::Write)] },
-        Entry {
-            name: "packed",
-            workgroup: 256,
-            bindings: &[(1, Access::Read), (2, Access::Read), (3, Access::Read), (4, Access::Write), (5, Access::Read)],
-        },
-        Entry {
-            name: "packed_f16",
-            workgroup: 256,
-            bindings: &[(1, Access::Read), (2, Access::Read), (3, Access::Read), (5, Access::Read), (7, Access::Write)],
-        },
+        Entry::of("rows", &[reads(1), reads(2), reads(3), writes(4)]),
+        Entry::of("rows_by_fours", &[reads(1), reads(2), reads(3), writes(8), reads(9)]),
+        Entry::of("rows_f16", &[reads(1), reads(2), reads(3), writes(7)]),
+        Entry::of("sizes", &[reads(2), reads(3), writes(6)]),
+        Entry::of("packed", &[reads(1), reads(2), reads(3), writes(4), reads(5)]),
+        Entry::of("packed_f16", &[reads(1), reads(2), reads(3), reads(5), writes(7)]),
     ],
 };
 

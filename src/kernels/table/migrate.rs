@@ -35,7 +35,7 @@ use std::ops::Range;
 use super::fresh::Fresh;
 use crate::Result;
 use crate::check;
-use crate::device::{Access, Binding, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
+use crate::device::{Binding, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params, reads, writes};
 use crate::kernels::table::lookup::lanes;
 use crate::rng::Purpose;
 use crate::rows::{Format, Page, PageParams, Place, with_codec};
@@ -48,11 +48,7 @@ pub(crate) static SHADER: Shader = Shader {
     name: "table/migrate",
     source: include_str!("../../../shaders/table/migrate.wgsl"),
     params: Params::FIELDS,
-    entries: &[Entry {
-        name: "migrate",
-        workgroup: 256,
-        bindings: &[(1, Access::Read), (2, Access::Read), (3, Access::Write), (4, Access::Read), (5, Access::Read)],
-    }],
+    entries: &[Entry::of("migrate", &[reads(1), reads(2), writes(3), reads(4), reads(5)])],
 };
 
 params! {

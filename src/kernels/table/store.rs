@@ -26,7 +26,7 @@
 
 use crate::Result;
 use crate::check;
-use crate::device::{Access, Buffer, Dispatches, Entry, Gpu, Kernel, Shader, params};
+use crate::device::{Buffer, Dispatches, Entry, Gpu, Kernel, Shader, params, reads, writes};
 use crate::kernels::table::lookup::lanes;
 use crate::rows::{Codec, PageLaunch, PageParams, Rows, with_codec};
 
@@ -34,11 +34,7 @@ pub(crate) static SHADER: Shader = Shader {
     name: "table/store",
     source: include_str!("../../../shaders/table/store.wgsl"),
     params: Params::FIELDS,
-    entries: &[Entry {
-        name: "store",
-        workgroup: 256,
-        bindings: &[(1, Access::Write), (2, Access::Read), (3, Access::Read), (4, Access::Read)],
-    }],
+    entries: &[Entry::of("store", &[writes(1), reads(2), reads(3), reads(4)])],
 };
 
 params! {

@@ -51,14 +51,13 @@
 //! ```
 
 use crate::check;
-use crate::device::{Access, Binding, Buffer, Dispatches, Entry, Gpu, Kernel, Shader, params};
+use crate::device::{Access, Binding, Buffer, Changes, Dispatches, Entry, Gpu, Kernel, Shader, params, reads, writes};
 use crate::kernels::MAX_TRIPS;
 use crate::kernels::prim::scan::Region;
 use crate::kernels::prim::sort::{Keys, Sort, bits_below, record_sort};
 use crate::kernels::table::bags::Pooling;
 use crate::kernels::table::lookup::lanes_of_fours;
-use crate::kernels::table::optimizer::Constants;
-use crate::rng::Purpose;
+use crate::kernels::table::optimizer::StepParams;
 use crate::rows::{Page, PageLaunch, PageParams, Rows, with_codec};
 use crate::{Error, Result};
 
@@ -71,27 +70,27 @@ pub(crate) static SHADER: Shader = Shader {
     source: include_str!("../../../shaders/table/update.wgsl"),
     params: Params::FIELDS,
     entries: &[
-        Entry { name: "prepare", workgroup: 256, bindings: &[IDS, WORKSPACE] },
-        Entry { name: "prepare_bags", workgroup: 256, bindings: &[IDS, WORKSPACE, BAGS, WEIGHTS] },
-        Entry { name: "short_runs", workgroup: 256, bindings: SHORT },
-        Entry { name: "short_runs_by_row", workgroup: 256, bindings: SHORT },
-        Entry { name: "partial_sums", workgroup: 256, bindings: &[DIRECTORY, GRADIENTS, WORKSPACE, WINNERS] },
-        Entry { name: "long_runs", workgroup: 256, bindings: LONG },
-        Entry { name: "long_runs_by_row", workgroup: 256, bindings: LONG },
+        Entry::of("prepare", &[IDS, WORKSPACE]),
+        Entry::of("prepare_bags", &[IDS, WORKSPACE, BAGS, WEIGHTS]),
+        Entry::of("short_runs", SHORT),
+        Entry::of("short_runs_by_row", SHORT),
+        Entry::of("partial_sums", &[DIRECTORY, GRADIENTS, WORKSPACE, WINNERS]),
+        Entry::of("long_runs", LONG),
+        Entry::of("long_runs_by_row", LONG),
     ],
 };
 
-const ARENA: (u32, Access) = (1, Access::Write);
-const DIRECTORY: (u32, Access) = (2, Access::Read);
-const FIRST_STATE: (u32, Access) = (3, Access::Write);
-const SECOND_STATE: (u32, Access) = (4, Access::Write);
-const IDS: (u32, Access) = (5, Access::Read);
-const GRADIENTS: (u32, Access) = (6, Access::Read);
-const WORKSPACE: (u32, Access) = (7, Access::Write);
-const BAGS: (u32, Access) = (8, Access::Read);
-const WEIGHTS: (u32, Access) = (9, Access::Read);
-const WINNERS: (u32, Access) = (10, Access::Read);
-const COUNTER: (u32, Access) = (11, Access::Write);
+const ARENA: (u32, Access) = writes(1);
+const DIRECTORY: (u32, Access) = reads(2);
+const FIRST_STATE: (u32, Access) = writes(3);
+const SECOND_STATE: (u32, Access) = writes(4);
+const IDS: (u32, Access) = reads(5);
+const GRADIENTS: (u32, Access) = reads(6);
+const WORKSPACE: (u32, Access) = writes(7);
+const BAGS: (u32, Access) = reads(8);
+const WEIGHTS: (u32, Access) = reads(9);
+const WINNERS: (u32, Access) = reads(10);
+const COUNTER: (u32, Access) = writes(11);
 const SHORT: &[(u32, Access)] = &[ARENA, DIRECTORY, FIRST_STATE, SECOND_STATE, GRADIENTS, WORKSPACE, WINNERS, COUNTER];
 const LONG: &[(u32, Access)] = &[ARENA, DIRECTORY, FIRST_STATE, SECOND_STATE, WORKSPACE, COUNTER];
 
@@ -109,17 +108,7 @@ params! {
         bags: u32,
         weighted: u32,
         mean: u32,
-        step: u32,
-        purpose: u32,
-        key_low: u32,
-        key_high: u32,
-        learning_rate: f32,
-        epsilon: f32,
-        beta1: f32,
-        beta2: f32,
-        correction: f32,
-        weight_decay: f32,
-        max_norm: f32,
+        step: StepParams,
     }
 }
 
@@ -291,8 +280,6 @@ impl Kernel for Update<'_> {
         let lanes = lanes_of(self.rows, dims);
         let chunk = chunk(count, dims);
         let stepping = self.rule.constants(self.step, self.seed);
-        let Constants { learning_rate, epsilon, beta1, beta2, correction, weight_decay, max_norm, step, key, .. } =
-            stepping;
         let sort_base = 2 * count;
         let bags = self.gradients.bags();
         let params = |page: &Page| Params {
@@ -308,17 +295,7 @@ impl Kernel for Update<'_> {
             bags: bags.map_or(0, |of| of.bags.len() as u32 - 1),
             weighted: u32::from(bags.is_some_and(|of| of.weights.is_some())),
             mean: u32::from(bags.is_some_and(|of| of.pooling == Pooling::Mean)),
-            step,
-            purpose: Purpose::Rounding as u32,
-            key_low: key[0],
-            key_high: key[1],
-            learning_rate,
-            epsilon,
-            beta1,
-            beta2,
-            correction,
-            weight_decay,
-            max_norm,
+            step: stepping.params(),
         };
         let workspace = &*self.workspace;
         let counter = self.counter.as_deref();
@@ -377,6 +354,10 @@ impl Kernel for Update<'_> {
             launch(long, overrides(LONG_LANES), bindings, chunks.div_ceil(256 / LONG_LANES))?;
         }
         Ok(())
+    }
+
+    fn changes(&self) -> Changes {
+        self.rule.changes(Self::NAME, self.step, self.seed)
     }
 
     fn twin(self) -> Result<()> {

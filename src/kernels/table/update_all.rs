@@ -30,46 +30,25 @@
 
 use crate::Result;
 use crate::check;
-use crate::device::{Access, Buffer, Dispatches, Entry, Gpu, Kernel, Shader, params};
-use crate::kernels::table::optimizer::{Constants, Counter, RowsMut, Run, UpdateRule};
+use crate::device::{Access, Buffer, Changes, Dispatches, Entry, Gpu, Kernel, Shader, params, reads, writes};
+use crate::kernels::table::optimizer::{Constants, Counter, RowsMut, Run, StepParams, UpdateRule};
 use crate::kernels::table::update::lanes_of;
-use crate::rng::Purpose;
 use crate::rows::{Codec, PageLaunch, PageParams, Rows, with_codec};
 
 pub(crate) static SHADER: Shader = Shader {
     name: "table/update_all",
     source: include_str!("../../../shaders/table/update_all.wgsl"),
     params: Params::FIELDS,
-    entries: &[
-        Entry { name: "element_wise", workgroup: 256, bindings: BINDINGS },
-        Entry { name: "by_row", workgroup: 256, bindings: BINDINGS },
-    ],
+    entries: &[Entry::of("element_wise", BINDINGS), Entry::of("by_row", BINDINGS)],
 };
 
-const BINDINGS: &[(u32, Access)] = &[
-    (1, Access::Write),
-    (2, Access::Read),
-    (3, Access::Write),
-    (4, Access::Write),
-    (5, Access::Read),
-    (6, Access::Write),
-];
+const BINDINGS: &[(u32, Access)] = &[writes(1), reads(2), writes(3), writes(4), reads(5), writes(6)];
 
 params! {
     struct Params {
         page: PageParams,
         dims: u32,
-        step: u32,
-        purpose: u32,
-        key_low: u32,
-        key_high: u32,
-        learning_rate: f32,
-        epsilon: f32,
-        beta1: f32,
-        beta2: f32,
-        correction: f32,
-        weight_decay: f32,
-        max_norm: f32,
+        step: StepParams,
     }
 }
 
@@ -110,25 +89,9 @@ impl Kernel for UpdateAll<'_> {
         let dims = self.dims;
         let lanes = lanes_of(self.rows, dims);
         let stepping = self.rule.constants(self.step, self.seed);
-        let Constants { learning_rate, epsilon, beta1, beta2, correction, weight_decay, max_norm, step, key, .. } =
-            stepping;
         let entry = if stepping.by_row() { "by_row" } else { "element_wise" };
         self.rows.launch_pages((gpu, list), (&SHADER, entry), |page| {
-            let params = Params {
-                page: page.params(),
-                dims,
-                step,
-                purpose: Purpose::Rounding as u32,
-                key_low: key[0],
-                key_high: key[1],
-                learning_rate,
-                epsilon,
-                beta1,
-                beta2,
-                correction,
-                weight_decay,
-                max_norm,
-            };
+            let params = Params { page: page.params(), dims, step: stepping.params() };
             let [arena, directory] = page.bindings();
             let [first_state, second_state] = [0, 1].map(|number| page.state_binding(number));
             // Untouched where there is none.
@@ -144,6 +107,10 @@ impl Kernel for UpdateAll<'_> {
                 groups: u64::from(page.rows()).div_ceil(u64::from(256 / lanes)),
             }
         })
+    }
+
+    fn changes(&self) -> Changes {
+        self.rule.changes(Self::NAME, self.step, self.seed)
     }
 
     fn twin(self) -> Result<()> {

@@ -1,55 +1,40 @@
 //! Matrix factorisation trained with BPR, on ragged rows.
 
-use super::training::{Batch, MAX_BATCH, run_steps};
+use super::training::{Batch, Clock, Trainer, run_steps};
 use super::{
-    DEFAULT_WORKING_BYTES, Embeddings, EmbeddingsOptions, ItemBias, RankCandidates, RankRequest, Rankings, Recommender,
-    Sampling, TrainingData, TrainingSet,
+    DEFAULT_WORKING_BYTES, Embeddings, ItemBias, RankCandidates, RankRequest, Rankings, Recommender, TrainingData,
+    TrainingOptions, TrainingSet,
 };
 use crate::Result;
 use crate::check;
 use crate::device::{Commands, Device};
 use crate::kernels::rank::bpr::{Bpr, UserRows};
-use crate::kernels::table::update::{Optimizer, UpdateRule};
-use crate::rows::Layout;
+use crate::kernels::table::update::Optimizer;
 use crate::table::{Account, Occurrences};
 
 /// How [`BprMf`] learns.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BprMfOptions {
-    /// How rows move (default: Adagrad at 0.5 with an epsilon of 1e-3, the size of a frequent row's gradient: rare rows then
-    /// take small steps instead of steps of the full rate on little evidence).
-    pub rule: UpdateRule,
-    /// Triples a step (default 4,096: a step is short and its launches still cost little).
-    pub batch: u32,
-    /// Weight of the squared embeddings of the batch's rows, a triple (default 0.02).
-    pub l2: f32,
+    /// What all models have. Defaults of this one: Adagrad at 0.5 with an epsilon of 1e-3, the size of a frequent row's
+    /// gradient, so that rare rows take small steps instead of steps of the full rate on little evidence; 4,096 triples a
+    /// step, since a step is short and its launches still cost little; `l2` 0.02.
+    pub training: TrainingOptions,
     /// Weight of the squared biases (default 0: a bias is one number and hard to overfit).
     pub l2_bias: f32,
-    /// Whether an item row begins with a bias, one more parameter an item, and where it comes from (default: counted).
-    pub item_bias: ItemBias,
-    /// How triples are drawn (default: rows of the log, negatives from at most 5,000 rows before or after).
-    pub sampling: Sampling,
-    /// Standard deviation of new values (default 0.01, `docs/method.md` section 4).
-    pub init_std: f32,
-    /// Seed of the triples and of new values (default 0).
-    pub seed: u64,
-    /// How the rows of both tables lie in memory (default: f32, packed).
-    pub layout: Layout,
 }
 
 impl Default for BprMfOptions {
     fn default() -> Self {
-        Self {
-            rule: Optimizer::Adagrad { learning_rate: 0.5, epsilon: 1e-3 }.into(),
-            batch: 4096,
-            l2: 0.02,
-            l2_bias: 0.0,
-            item_bias: ItemBias::default(),
-            sampling: Sampling::Log { window: 5000 },
-            init_std: 0.01,
-            seed: 0,
-            layout: Layout::default(),
-        }
+        let rule = Optimizer::Adagrad { learning_rate: 0.5, epsilon: 1e-3 }.into();
+        Self { training: TrainingOptions::usual(rule, 4096, 0.02), l2_bias: 0.0 }
+    }
+}
+
+impl BprMfOptions {
+    /// That its own numbers are within their domain.
+    pub(super) fn check(&self, op: &'static str) -> Result<()> {
+        let l2_bias = self.l2_bias;
+        check::domain(op, "l2_bias", l2_bias, l2_bias.is_finite() && l2_bias >= 0.0, "finite and not negative")
     }
 }
 
@@ -62,11 +47,9 @@ impl Default for BprMfOptions {
 /// Source: Rendle et al., "BPR: Bayesian personalized ranking from implicit feedback", UAI 2009; `docs/method.md` section 5.
 #[derive(Debug)]
 pub struct BprMf {
-    options: BprMfOptions,
+    trainer: Trainer,
+    l2_bias: f32,
     embeddings: Embeddings,
-    set: Option<TrainingSet>,
-    step: u32,
-    working_bytes: u64,
 }
 
 /// Steps recorded into one submission: enough to hide its cost, few enough for progress to be seen.
@@ -80,33 +63,38 @@ impl BprMf {
     /// [`Error::OverBudget`](crate::Error::OverBudget) for an account with no room at all.
     pub fn new(device: &Device, options: BprMfOptions, account: &Account) -> Result<Self> {
         let op = "BprMf::new";
-        let batch = options.batch;
-        check::domain(op, "batch", batch, (1..=MAX_BATCH).contains(&batch), &format!("from 1 to {MAX_BATCH}"))?;
-        for (arg, value) in [("l2", options.l2), ("l2_bias", options.l2_bias), ("init_std", options.init_std)] {
-            check::domain(op, arg, value, value.is_finite() && value >= 0.0, "finite and not negative")?;
-        }
-        let BprMfOptions { rule, init_std, item_bias, seed, layout, .. } = options;
-        let item_bias = item_bias.exists();
-        let embeddings = Embeddings::new(
-            device,
-            EmbeddingsOptions { rule, init_std: [init_std; 2], item_bias, seed, layout },
-            account,
-        )?;
-        Ok(Self { options, embeddings, set: None, step: 0, working_bytes: 0 })
+        options.check(op)?;
+        let BprMfOptions { training, l2_bias } = options;
+        let trainer = Trainer::new(op, training)?;
+        Ok(Self { embeddings: trainer.embeddings(device, account)?, trainer, l2_bias })
     }
+}
 
-    fn record_step(&mut self, commands: &mut Commands, set: &TrainingSet, scratch: &mut Batch) -> Result<()> {
-        let BprMfOptions { batch, seed, l2, l2_bias, item_bias, .. } = self.options;
+/// All that a step reads and writes.
+struct Step<'a> {
+    options: &'a TrainingOptions,
+    l2_bias: f32,
+    set: &'a TrainingSet,
+    clock: &'a mut Clock,
+    tables: &'a mut Embeddings,
+    scratch: &'a mut Batch,
+}
+
+impl Step<'_> {
+    fn record(&mut self, commands: &mut Commands) -> Result<()> {
+        let Self { options, l2_bias, set, clock, tables, scratch } = self;
+        let &TrainingOptions { batch, l2, item_bias, .. } = *options;
         let [user_dims, item_dims] = scratch.dims;
-        let (users, items) = self.embeddings.tables_mut();
-        set.record_triples(commands, self.step, seed, &mut scratch.triples)?;
+        clock.record_triples(commands, (set, options), &mut scratch.triples)?;
+        clock.set_rate(options, tables)?;
+        let (users, items) = tables.tables_mut();
         commands.run(Bpr {
             triples: &scratch.triples,
             users: UserRows::Ragged(users.as_rows()),
             items: items.as_rows(),
             item_bias: item_bias.in_training(),
             l2,
-            l2_bias,
+            l2_bias: *l2_bias,
             user_dims,
             item_dims,
             loss: &mut scratch.loss,
@@ -121,7 +109,7 @@ impl BprMf {
         let (gradients, dims) = ((&scratch.item_gradients).into(), item_dims);
         let occurrences = Occurrences { ids: triples, first: batch, count: 2 * batch, gradients, dims };
         items.record_update(commands, occurrences, workspace)?;
-        self.step += 1;
+        clock.tick();
         Ok(())
     }
 }
@@ -135,34 +123,30 @@ impl Recommender for BprMf {
         &mut self.embeddings
     }
 
+    fn item_bias(&self) -> ItemBias {
+        self.trainer.options.item_bias
+    }
+
     fn duplicate(&self, account: &Account) -> Result<Box<dyn Recommender>> {
         let embeddings = self.embeddings.duplicate(account)?;
-        Ok(Box::new(Self { options: self.options, embeddings, set: None, step: self.step, working_bytes: 0 }))
+        Ok(Box::new(Self { trainer: self.trainer.duplicate(), l2_bias: self.l2_bias, embeddings }))
     }
 
     fn prepare(&mut self, data: TrainingData<'_>) -> Result<()> {
-        self.set = match data.rows.is_empty() {
-            true => None,
-            false => Some(TrainingSet::new(self.embeddings.device(), data, self.options.sampling)?),
-        };
-        Ok(())
+        self.trainer.prepare(self.embeddings.device(), data)
     }
 
     fn train(&mut self, steps: u32, progress: &mut dyn FnMut(u32)) -> Result<f32> {
-        let Some(set) = self.set.take() else {
-            return Ok(0.0);
-        };
-        let device = self.embeddings.device().clone();
-        let (user_dims, item_dims) = self.embeddings.widths();
-        let rows = (UserRows::Ragged(self.embeddings.users().as_rows()), self.embeddings.items().as_rows());
-        let mut scratch = Batch::new(&device, self.options.batch, [user_dims, item_dims], rows)?;
-        self.working_bytes = scratch.bytes() + set.bytes();
-        let done = run_steps(&device, (steps, STEPS_A_SUBMISSION), progress, |commands| {
-            self.record_step(commands, &set, &mut scratch)
-        });
-        self.set = Some(set);
-        done?;
-        scratch.mean_loss(steps, &mut self.embeddings)
+        let Self { trainer, l2_bias, embeddings: tables } = self;
+        let Trainer { options, set: Some(set), clock, scratch_bytes } = trainer else { return Ok(0.0) };
+        let device = tables.device().clone();
+        let (user_dims, item_dims) = tables.widths();
+        let rows = (UserRows::Ragged(tables.users().as_rows()), tables.items().as_rows());
+        let mut scratch = Batch::new(&device, options.batch, [user_dims, item_dims], rows)?;
+        *scratch_bytes = scratch.bytes();
+        let mut step = Step { options, l2_bias: *l2_bias, set, clock, tables, scratch: &mut scratch };
+        run_steps(&device, (steps, STEPS_A_SUBMISSION), progress, |commands| step.record(commands))?;
+        scratch.mean_loss(steps, tables)
     }
 
     fn rank(&mut self, request: RankRequest<'_>) -> Result<Rankings> {
@@ -180,8 +164,9 @@ impl Recommender for BprMf {
         .run(tables.device())
     }
 
+    /// The segment's rows, and what the last training had for scratch.
     fn working_bytes(&self) -> u64 {
-        self.working_bytes
+        self.trainer.bytes()
     }
 }
 
@@ -189,7 +174,7 @@ impl Recommender for BprMf {
 mod tests {
     use super::*;
     use crate::models::testing::{LEARNED, World, prepare, values};
-    use crate::rows::Format;
+    use crate::rows::{Format, Layout};
     use crate::testing::{assert_same, devices, layouts};
 
     /// What is gathered from pages is what lies in one: losses, steps and lists are the same in every bit.
@@ -199,8 +184,10 @@ mod tests {
             for &format in Format::ALL {
                 let [whole, pages] = [None, layouts(16)[1].page_bytes].map(|page_bytes| {
                     let layout = Layout { format, page_bytes, ..Layout::default() };
-                    let options =
-                        BprMfOptions { batch: 64, init_std: 0.5, item_bias: LEARNED, layout, ..Default::default() };
+                    let mut options = BprMfOptions::default();
+                    let (batch, std) = (64, 0.5);
+                    let training = TrainingOptions { batch, item_bias: LEARNED, layout, ..options.training };
+                    options.training = TrainingOptions { user_init_std: std, item_init_std: std, ..training };
                     let world = World::new(40, 70);
                     let mut model = BprMf::new(&device, options, &Account::unlimited()).unwrap();
                     world.resize(&mut model);

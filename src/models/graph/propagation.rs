@@ -58,7 +58,7 @@ impl Graph {
 
 /// Three dense copies of the rows: a running sum of layers, the last layer and the next.
 #[derive(Debug)]
-pub(super) struct Layers {
+pub(in crate::models) struct Layers {
     pub users: Side,
     pub items: Side,
     /// Width of a propagated row.
@@ -68,7 +68,7 @@ pub(super) struct Layers {
 
 /// The dense rows of users or of items: `[rows, first + dims]`.
 #[derive(Debug)]
-pub(super) struct Side {
+pub(in crate::models) struct Side {
     /// Leading elements that are not propagated: an item's bias.
     first: u32,
     /// Width of a row, `first + dims`.
@@ -191,22 +191,18 @@ impl Layers {
     /// Turns the gradient of the outputs, in `layer`, into that of the first layer, in `sum`. The mean of powers of a
     /// symmetric matrix is symmetric, so this is the way forward once more.
     pub fn record_gradients(&mut self, commands: &mut Commands, (graph, layers): (&Graph, u32)) -> Result<()> {
-        for side in [&mut self.users, &mut self.items] {
-            let layer = side.layer.as_dense();
-            commands.copy(layer, side.sum.dense_mut(), layer.len())?;
-        }
+        self.record_first_gradients(commands)?;
         self.record_mean(commands, (graph, layers), None)
     }
 
-    /// Adds `weights_r * E^0_r` to the propagated part of every row of `sum`.
-    pub fn record_decay(&mut self, commands: &mut Commands, tables: &Embeddings) -> Result<()> {
-        self.record_user_decay(commands, tables)?;
-        self.items.record_decay(commands, tables.items(), &mut self.workspace)
-    }
-
-    /// The same for the users alone.
+    /// Adds `weights_r * E^0_r` to the propagated part of every user's row of `sum`.
     pub fn record_user_decay(&mut self, commands: &mut Commands, tables: &Embeddings) -> Result<()> {
         self.users.record_decay(commands, tables.users(), &mut self.workspace)
+    }
+
+    /// The same for the items.
+    pub fn record_item_decay(&mut self, commands: &mut Commands, tables: &Embeddings) -> Result<()> {
+        self.items.record_decay(commands, tables.items(), &mut self.workspace)
     }
 
     /// Leaves in `sum` of the users their rows plus the weighted sum of their items'.
@@ -230,10 +226,7 @@ impl Layers {
     /// The way back of [`record_history`](Self::record_history): turns the gradients of its outputs, in `layer`, into those of
     /// the rows, in `sum`.
     pub fn record_history_gradients(&mut self, commands: &mut Commands, graph: &Graph) -> Result<()> {
-        for side in [&mut self.users, &mut self.items] {
-            let layer = side.layer.as_dense();
-            commands.copy(layer, side.sum.dense_mut(), layer.len())?;
-        }
+        self.record_first_gradients(commands)?;
         let Self { users, items, dims, workspace } = self;
         commands.run(Spmm {
             row_offsets: &items.edges,
@@ -247,6 +240,15 @@ impl Layers {
             accumulate: Some(Accumulate { total: items.sum.dense_mut(), scale: 1.0 }),
             workspace,
         })
+    }
+
+    /// Begins the way back: `sum` is what `layer` holds.
+    fn record_first_gradients(&mut self, commands: &mut Commands) -> Result<()> {
+        for side in [&mut self.users, &mut self.items] {
+            let layer = side.layer.as_dense();
+            commands.copy(layer, side.sum.dense_mut(), layer.len())?;
+        }
+        Ok(())
     }
 
     /// `sum` holds the first layer and gets the mean of all; the first product reads the ragged rows where there are

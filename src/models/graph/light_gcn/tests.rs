@@ -1,10 +1,10 @@
 use super::*;
-use crate::kernels::table::optimizer::Optimizer;
+use crate::models::graph::testing::{observe_step, width_of};
 use crate::models::testing::{
     LEARNED, Rows, World, assert_bears_nothing_to_learn, assert_finds_tastes, assert_is_gradient, assert_near,
-    assert_near_column, assert_survives_a_resize, dot, prepare, softplus, split, triples, values,
+    assert_near_column, assert_survives_a_resize, dot, prepare, softplus, values,
 };
-use crate::models::{ItemBias, Sampling};
+use crate::models::{ItemBias, Recommender, Sampling};
 use crate::rows::Layout;
 use crate::testing::{assert_same, devices, layouts};
 
@@ -27,18 +27,10 @@ impl Case {
     fn options(&self) -> LightGcnOptions {
         let Self { layers, batch, l2, layout, .. } = *self;
         let item_bias = if self.item_bias { LEARNED } else { ItemBias::None };
-        let sampling = Sampling::Users;
-        LightGcnOptions {
-            layers,
-            item_bias,
-            sampling,
-            batch,
-            l2,
-            init_std: 0.5,
-            seed: 3,
-            layout,
-            ..LightGcnOptions::default()
-        }
+        let default = LightGcnOptions::default().training;
+        let training = TrainingOptions { item_bias, sampling: Sampling::Users, batch, l2, seed: 3, layout, ..default };
+        let training = TrainingOptions { user_init_std: 0.5, item_init_std: 0.5, ..training };
+        LightGcnOptions { training, layers }
     }
 
     fn model(&self, device: &Device) -> LightGcn {
@@ -137,43 +129,6 @@ fn gradient(case: &Case, matrix: &[Vec<f64>], rows: &Rows, triples: &[[u32; 3]])
     Rows { values, biases, users: rows.users }
 }
 
-/// Outputs, loss and gradient of one step, read from the device before Adam moves anything.
-struct Step {
-    outputs: Vec<Vec<f32>>,
-    gradients: Vec<Vec<f32>>,
-    biases: Vec<f32>,
-    loss: f32,
-    triples: Vec<[u32; 3]>,
-    width: usize,
-}
-
-fn step(model: &mut LightGcn) -> Step {
-    let device = model.embeddings.device().clone();
-    let batch = model.options.batch as usize;
-    let set = model.set.take().unwrap();
-    let mut layers = Layers::new(&model.graph, &model.embeddings).unwrap();
-    let mut scratch = Scratch::new(model, &layers).unwrap();
-    let mut commands = device.commands();
-    layers.record_outputs(&mut commands, (&model.graph, model.options.layers), &model.embeddings).unwrap();
-    commands.submit().unwrap();
-    let (outputs, biases) = split(&layers);
-    assert_eq!(biases.len(), if model.embeddings.item_bias() { model.embeddings.items().rows() as usize } else { 0 });
-
-    let mut commands = device.commands();
-    model.record_step(&mut commands, &set, &mut layers, &mut scratch).unwrap();
-    commands.submit().unwrap();
-    let (gradients, biases) = split(&layers);
-    model.set = Some(set);
-    Step {
-        outputs,
-        gradients,
-        biases,
-        loss: scratch.batch.loss.read().unwrap().iter().sum::<f32>() / batch as f32,
-        triples: triples(&scratch.batch.triples),
-        width: layers.dims() as usize,
-    }
-}
-
 #[test]
 fn outputs_and_gradients_match_the_dense_oracle() {
     for device in devices() {
@@ -188,9 +143,9 @@ fn outputs_and_gradients_match_the_dense_oracle() {
                 let mut model = case.model(&device);
                 // Untrained biases are zero: give them values.
                 model.train(2, &mut |_| {}).unwrap();
-                let width = Layers::new(&model.graph, &model.embeddings).unwrap().dims() as usize;
+                let width = width_of(&model);
                 let rows = Rows::of(model.embeddings(), width);
-                let step = step(&mut model);
+                let step = observe_step(&mut model);
                 let matrix = adjacency(&case.world);
                 assert_eq!(step.width, width);
                 assert_near(&what, &step.outputs, &mean_of_powers(&matrix, layers, &rows.values), 1e-5);
@@ -211,7 +166,7 @@ fn the_oracle_gradient_is_that_of_the_loss() {
         let case = Case { batch: 20, ..Case::new(12, 9, layers, item_bias) };
         let mut model = case.model(&Device::cpu());
         let rows = Rows::of(model.embeddings(), 16);
-        let triples = step(&mut model).triples;
+        let triples = observe_step(&mut model).triples;
         let matrix = adjacency(&case.world);
         let want = gradient(&case, &matrix, &rows, &triples);
         assert_is_gradient(&rows, &want, &|rows| loss(&case, &matrix, rows, &triples));
@@ -241,8 +196,9 @@ fn the_same_bits_twice_and_near_on_every_device() {
 #[test]
 fn training_finds_planted_tastes() {
     for device in devices() {
-        let options =
-            LightGcnOptions { batch: 256, item_bias: LEARNED, sampling: Sampling::Users, ..LightGcnOptions::default() };
+        let mut options = LightGcnOptions::default();
+        let (batch, sampling) = (256, Sampling::Users);
+        options.training = TrainingOptions { batch, item_bias: LEARNED, sampling, ..options.training };
         let mut model = LightGcn::new(&device, options, &Account::unlimited()).unwrap();
         assert_finds_tastes(&device.describe(), &mut model);
     }
@@ -273,34 +229,8 @@ fn nothing_to_learn_and_users_who_know_everything() {
 }
 
 #[test]
-fn the_rate_falls_and_begins_anew_with_a_segment() {
-    let rate = RateSchedule { start: 0.04, factor: 0.5, every: 2, least: 0.015 };
-    assert_eq!([0, 1, 2, 3, 4, 9].map(|step| rate.rate(step)), [0.04, 0.04, 0.02, 0.02, 0.015, 0.015]);
-    let case = Case::new(20, 16, 2, true);
-    let options = LightGcnOptions { rate, ..case.options() };
-    let mut model = LightGcn::new(&Device::cpu(), options, &Account::unlimited()).unwrap();
-    case.world.resize(&mut model);
-    let now = |model: &LightGcn| match model.embeddings.items().options().rule.optimizer {
-        Optimizer::Adam { learning_rate, .. } => learning_rate,
-        other => panic!("{other:?}"),
-    };
-    for _ in 0..2 {
-        prepare(&mut model, &case.world.history, &case.world.history);
-        for rate in [0.04, 0.02, 0.015] {
-            model.train(2, &mut |_| {}).unwrap();
-            assert_eq!(now(&model), rate);
-        }
-    }
-    assert_eq!(model.embeddings.users().steps(), 12);
-}
-
-#[test]
 fn options_outside_their_domain_are_errors() {
     let message = |options| LightGcn::new(&Device::cpu(), options, &Account::unlimited()).unwrap_err().to_string();
     let good = LightGcnOptions::default();
     assert!(message(LightGcnOptions { layers: 17, ..good }).contains("`layers` must be at most 16"));
-    assert!(message(LightGcnOptions { batch: 0, ..good }).contains("`batch`"));
-    assert!(message(LightGcnOptions { l2: f32::NAN, ..good }).contains("`l2`"));
-    let rate = RateSchedule { every: 0, ..good.rate };
-    assert!(message(LightGcnOptions { rate, ..good }).contains("`rate.every` must be at least 1"));
 }

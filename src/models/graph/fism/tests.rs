@@ -1,8 +1,10 @@
 use super::*;
+use crate::models::graph::testing::{observe_step, width_of};
 use crate::models::testing::{
     LEARNED, Rows, World, assert_bears_nothing_to_learn, assert_finds_tastes, assert_is_gradient, assert_near,
-    assert_near_column, assert_survives_a_resize, dot, prepare, resize, softplus, split, triples, values,
+    assert_near_column, assert_survives_a_resize, dot, prepare, resize, softplus, values,
 };
+use crate::models::{ItemBias, RankRequest, Rankings, Recommender, TrainingData};
 use crate::rows::{Format, Layout};
 use crate::testing::{assert_same, devices, layouts};
 
@@ -20,15 +22,10 @@ struct Case {
 
 impl Case {
     fn new(users: u32, items: u32) -> Self {
-        let options = FismOptions {
-            batch: 64,
-            l2: 0.05,
-            sampling: Sampling::Log { window: 7 },
-            user_init_std: 0.5,
-            item_init_std: 0.5,
-            seed: 3,
-            ..FismOptions::default()
-        };
+        let mut options = FismOptions::default();
+        let (user_init_std, item_init_std, sampling) = (0.5, 0.5, Sampling::Log { window: 7 });
+        let training = TrainingOptions { user_init_std, item_init_std, sampling, ..options.training };
+        options.training = TrainingOptions { batch: 64, l2: 0.05, seed: 3, ..training };
         Self { world: World::new(users, items), options }
     }
 
@@ -50,7 +47,7 @@ impl Case {
     /// The rows as they are; biases that training passes over are left at zero.
     fn rows(&self, model: &Fism, width: usize) -> Rows {
         let mut rows = Rows::of(model.embeddings(), width);
-        if self.options.item_bias != LEARNED {
+        if self.options.training.item_bias != LEARNED {
             rows.biases.fill(0.0);
         }
         rows
@@ -77,7 +74,7 @@ fn margin(case: &Case, rows: &Rows, [u, p, n]: [u32; 3]) -> (f64, Vec<f64>) {
 
 /// The loss of a batch, from its definition.
 fn loss(case: &Case, rows: &Rows, triples: &[[u32; 3]]) -> f64 {
-    let squares = |row: usize| f64::from(case.options.l2) * dot(&rows.values[row], &rows.values[row]);
+    let squares = |row: usize| f64::from(case.options.training.l2) * dot(&rows.values[row], &rows.values[row]);
     let of = |&[u, p, n]: &[u32; 3]| {
         // Without a negative there is only the user's own row to decay.
         if n == u32::MAX {
@@ -92,7 +89,7 @@ fn loss(case: &Case, rows: &Rows, triples: &[[u32; 3]]) -> f64 {
 /// The gradient of `loss` with regard to the rows and the biases.
 fn gradient(case: &Case, rows: &Rows, triples: &[[u32; 3]]) -> Rows {
     let scale = 1.0 / triples.len() as f64;
-    let decay = 2.0 * f64::from(case.options.l2) * scale;
+    let decay = 2.0 * f64::from(case.options.training.l2) * scale;
     let mut values = vec![vec![0.0; rows.values[0].len()]; rows.values.len()];
     let mut biases = vec![0.0; rows.biases.len()];
     let mut add =
@@ -118,42 +115,12 @@ fn gradient(case: &Case, rows: &Rows, triples: &[[u32; 3]]) -> Rows {
             add(row, pull, &output);
             add(row, decay, &rows.values[row]);
         }
-        if case.options.item_bias == LEARNED {
+        if case.options.training.item_bias == LEARNED {
             biases[p as usize] -= pull;
             biases[n as usize] += pull;
         }
     }
     Rows { values, biases, users: rows.users }
-}
-
-/// What one step computed: the users' outputs, the gradients of all rows and of the biases, the mean loss.
-struct Step {
-    outputs: Vec<Vec<f32>>,
-    gradients: Vec<Vec<f32>>,
-    biases: Vec<f32>,
-    loss: f32,
-    triples: Vec<[u32; 3]>,
-}
-
-fn step(model: &mut Fism) -> Step {
-    let device = model.embeddings.device().clone();
-    let set = model.set.take().unwrap();
-    let mut layers = Layers::new(&model.graph, &model.embeddings).unwrap();
-    let mut scratch = Scratch::new(model, &layers).unwrap();
-    let mut commands = device.commands();
-    layers.record_history(&mut commands, &model.graph, &model.embeddings).unwrap();
-    commands.submit().unwrap();
-    let (mut outputs, _) = split(&layers);
-    outputs.truncate(model.embeddings.users().rows() as usize);
-
-    let mut commands = device.commands();
-    model.record_step(&mut commands, &set, &mut layers, &mut scratch).unwrap();
-    commands.submit().unwrap();
-    let (gradients, biases) = split(&layers);
-    model.set = Some(set);
-    let triples = triples(&scratch.batch.triples);
-    let loss = scratch.batch.loss.read().unwrap().iter().sum::<f32>() / triples.len() as f32;
-    Step { outputs, gradients, biases, loss, triples }
 }
 
 /// Each row cut to its size: what lies beyond is no gradient of anything.
@@ -183,20 +150,22 @@ fn outputs_and_gradients_match_the_dense_oracle() {
         {
             for (item_bias, exponent, sampling) in options {
                 let mut case = Case::new(users, items);
-                case.options = FismOptions { item_bias, exponent, sampling, rule: SGD.into(), layout, ..case.options };
+                let training = case.options.training;
+                let training = TrainingOptions { item_bias, sampling, rule: SGD.into(), layout, ..training };
+                case.options = FismOptions { training, exponent };
                 let world = &case.world;
                 let what = format!(
                     "{users} users, {items} items, {item_bias:?}, {exponent}, {sampling:?}, {}",
                     device.describe()
                 );
                 let mut model = case.model(&device);
-                let width = Layers::new(&model.graph, &model.embeddings).unwrap().dims() as usize;
+                let width = width_of(&model);
                 let rows = case.rows(&model, width);
                 let before = Rows::of(model.embeddings(), width);
-                let step = step(&mut model);
+                let step = observe_step(&mut model);
 
                 let outputs: Vec<_> = (0..users as usize).map(|user| output(&case, &rows, user, None)).collect();
-                assert_near(&format!("outputs, {what}"), &step.outputs, &outputs, 1e-5);
+                assert_near(&format!("outputs, {what}"), &step.outputs[..users as usize], &outputs, 1e-5);
                 let want = gradient(&case, &rows, &step.triples);
                 let values = cut(world, &want.values);
                 assert_near(&format!("gradients, {what}"), &cut(world, &step.gradients), &values, 2e-5);
@@ -204,7 +173,7 @@ fn outputs_and_gradients_match_the_dense_oracle() {
                 assert_eq!(biases.len(), if item_bias.exists() { items as usize } else { 0 });
                 assert_near_column(&format!("biases, {what}"), &step.biases, biases, 2e-5);
                 let mut plain = case.clone();
-                plain.options.l2 = 0.0;
+                plain.options.training.l2 = 0.0;
                 let plain = loss(&plain, &rows, &step.triples);
                 assert!((f64::from(step.loss) - plain).abs() <= 1e-5 * plain, "{what}: {} {plain}", step.loss);
 
@@ -232,10 +201,11 @@ fn outputs_and_gradients_match_the_dense_oracle() {
 fn the_oracle_gradient_is_that_of_the_loss() {
     for (item_bias, exponent) in [(ItemBias::None, 0.0), (LEARNED, 0.7), (COUNTED, 1.0)] {
         let mut case = Case::new(12, 9);
-        case.options = FismOptions { item_bias, exponent, batch: 20, ..case.options };
+        let training = TrainingOptions { item_bias, batch: 20, ..case.options.training };
+        case.options = FismOptions { training, exponent };
         let mut model = case.model(&Device::cpu());
         let rows = case.rows(&model, 16);
-        let triples = step(&mut model).triples;
+        let triples = observe_step(&mut model).triples;
         let mut want = gradient(&case, &rows, &triples);
         if item_bias != LEARNED {
             // Their slope is not zero, but they are not learned.
@@ -256,15 +226,10 @@ fn the_oracle_gradient_is_that_of_the_loss() {
 fn an_item_does_not_predict_itself() {
     for device in devices() {
         for (exponent, sampling) in [(0.0, Sampling::Users), (0.7, Sampling::Log { window: 100 })] {
-            let options = FismOptions {
-                exponent,
-                sampling,
-                rule: Optimizer::Sgd { learning_rate: 1.0 }.into(),
-                batch: 128,
-                l2: 0.0,
-                item_init_std: 1.0,
-                ..FismOptions::default()
-            };
+            let rule = Optimizer::Sgd { learning_rate: 1.0 }.into();
+            let training = FismOptions::default().training;
+            let training = TrainingOptions { sampling, rule, batch: 128, l2: 0.0, item_init_std: 1.0, ..training };
+            let options = FismOptions { training, exponent };
             let mut model = Fism::new(&device, options, &Account::unlimited()).unwrap();
             // No rows of their own.
             resize(&mut model, [vec![0; 12], vec![5; 12]]);
@@ -294,7 +259,7 @@ fn an_item_does_not_predict_itself() {
 fn the_same_bits_twice_and_near_on_every_device() {
     let trained = |device: &Device, seed: u64| {
         let mut case = Case::new(60, 40);
-        case.options.seed = seed;
+        case.options.training.seed = seed;
         let mut model = case.model(device);
         let loss = model.train(10, &mut |_| {}).unwrap();
         (values(&model), loss)
@@ -317,8 +282,8 @@ fn the_seed_alone_draws_other_triples() {
     let case = Case::new(60, 40);
     let triples = |seed| {
         let mut case = case.clone();
-        case.options.seed = seed;
-        step(&mut case.model(&Device::cpu())).triples
+        case.options.training.seed = seed;
+        observe_step(&mut case.model(&Device::cpu())).triples
     };
     assert_eq!(triples(3), triples(3));
     assert_ne!(triples(3), triples(4));
@@ -328,7 +293,8 @@ fn the_seed_alone_draws_other_triples() {
 fn training_finds_planted_tastes() {
     for device in devices() {
         for (item_bias, sampling) in [(LEARNED, Sampling::Users), (COUNTED, Sampling::Log { window: 200 })] {
-            let options = FismOptions { batch: 256, item_bias, sampling, ..FismOptions::default() };
+            let mut options = FismOptions::default();
+            options.training = TrainingOptions { batch: 256, item_bias, sampling, ..options.training };
             let mut model = Fism::new(&device, options, &Account::unlimited()).unwrap();
             assert_finds_tastes(&format!("{sampling:?}, {}", device.describe()), &mut model);
         }
@@ -340,7 +306,7 @@ fn a_resize_keeps_what_survives_and_newcomers_rank() {
     for device in devices() {
         for item_bias in [LEARNED, COUNTED] {
             let mut case = Case::new(20, 16);
-            case.options.item_bias = item_bias;
+            case.options.training.item_bias = item_bias;
             let mut model = case.model(&device);
             model.train(5, &mut |_| {}).unwrap();
             // The history does not know the newcomers: they are their own rows.
@@ -358,7 +324,7 @@ fn nothing_to_learn_and_users_who_know_everything() {
     for device in devices() {
         for sampling in [Sampling::Users, Sampling::Log { window: 3 }] {
             let mut case = Case::new(20, 16);
-            case.options.sampling = sampling;
+            case.options.training.sampling = sampling;
             let mut model = Fism::new(&device, case.options, &Account::unlimited()).unwrap();
             assert_bears_nothing_to_learn(&mut model, &case.world);
         }
@@ -370,7 +336,7 @@ fn nothing_to_learn_and_users_who_know_everything() {
 fn without_a_negative_only_the_users_row_decays() {
     for device in devices() {
         let mut case = Case::new(20, 16);
-        case.options.rule = SGD.into();
+        case.options.training.rule = SGD.into();
         let mut model = case.model(&device);
         let all = UserItems::new(20, (0..12).map(|item| (0, item))).unwrap();
         prepare(&mut model, &all, &case.world.history);
@@ -380,7 +346,7 @@ fn without_a_negative_only_the_users_row_decays() {
         let after = Rows::of(model.embeddings(), 3);
         assert_eq!(after.values[1..], before.values[1..]);
         for (before, after) in before.values[0].iter().zip(&after.values[0]) {
-            let decayed = before * (1.0 - 0.5 * 2.0 * f64::from(case.options.l2));
+            let decayed = before * (1.0 - 0.5 * 2.0 * f64::from(case.options.training.l2));
             assert!((after - decayed).abs() < 1e-6, "{}: {before} became {after}", device.describe());
         }
     }
@@ -392,11 +358,4 @@ fn options_outside_their_domain_are_errors() {
     let good = FismOptions::default();
     assert_eq!(message(FismOptions { exponent: 1.5, ..good }), "Fism::new: `exponent` must be from 0 to 1, got 1.5");
     assert!(message(FismOptions { exponent: f64::NAN, ..good }).contains("`exponent`"));
-    assert!(message(FismOptions { batch: 0, ..good }).contains("`batch` must be from 1 to 1048576"));
-    assert!(message(FismOptions { batch: MAX_BATCH + 1, ..good }).contains("`batch`"));
-    assert!(message(FismOptions { l2: -1.0, ..good }).contains("`l2`"));
-    assert!(message(FismOptions { user_init_std: f32::NAN, ..good }).contains("`user_init_std`"));
-    assert!(message(FismOptions { item_init_std: f32::INFINITY, ..good }).contains("`item_init_std`"));
-    let rule = Optimizer::Sgd { learning_rate: f32::NAN }.into();
-    assert!(message(FismOptions { rule, ..good }).contains("learning_rate"));
 }

@@ -10,10 +10,10 @@ use crate::rows::Rows;
 use crate::{Error, Result};
 
 /// Largest batch: its buffers are dense, three rows a triple.
-pub(super) const MAX_BATCH: u32 = 1 << 20;
+pub(in crate::models) const MAX_BATCH: u32 = 1 << 20;
 
 /// Buffers of a batch of triples, reused by all steps of one call.
-pub(super) struct Batch {
+pub(in crate::models) struct Batch {
     pub triples: Buffer<u32>,
     pub loss: Buffer<f32>,
     pub user_gradients: Buffer<f32>,
@@ -88,7 +88,7 @@ impl Batch {
 }
 
 /// Records `steps` steps, `a_submission` of them in one; `progress` hears of those done.
-pub(super) fn run_steps(
+pub(in crate::models) fn run_steps(
     device: &Device,
     (steps, a_submission): (u32, u32),
     progress: &mut dyn FnMut(u32),
@@ -117,9 +117,9 @@ pub(super) fn run_steps(
 }
 
 /// `row_r += factor * sum of the gradients of r's occurrences`: what an SGD step at a negative rate does, exact over
-/// duplicates and in one order on all devices. What is not finite is left out of the sum and counted, whatever the model's rule makes of
-/// it: it would reach all neighbours otherwise.
-pub(super) struct Scatter<'a> {
+/// duplicates and in one order on all devices. What is not finite is left out of the sum and counted, whatever the model's
+/// rule makes of it: it would reach all neighbours otherwise.
+pub(in crate::models) struct Scatter<'a> {
     pub rows: &'a mut Rows,
     pub ids: &'a Buffer<u32>,
     pub first: u32,

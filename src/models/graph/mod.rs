@@ -1,0 +1,14 @@
+//! Models whose users' scores are those of rows that were propagated over the graph of users and items.
+
+mod bipartite;
+mod fism;
+mod light_gcn;
+mod model;
+mod propagation;
+#[cfg(test)]
+mod testing;
+
+pub use bipartite::{Bipartite, Normalisation};
+pub use fism::{Fism, FismOptions, History};
+pub use light_gcn::{LightGcn, LightGcnOptions, MeanOfLayers};
+pub use model::GraphModel;
