@@ -25,6 +25,7 @@
 
 use crate::Result;
 use crate::check;
+use crate::device::{Change, Changes};
 use crate::rows::Rows;
 
 mod constants;
@@ -59,6 +60,11 @@ pub struct UpdateRule {
     pub max_norm: f32,
     /// What becomes of gradients and steps that are not finite (default: they are left out, and training ends with an error).
     pub non_finite: NonFinite,
+}
+
+/// Steps are counted from 1.
+fn check_step(op: &'static str, step: u32) -> Result<()> {
+    check::domain(op, "step", step, step > 0, "at least 1")
 }
 
 impl UpdateRule {
@@ -96,10 +102,35 @@ impl UpdateRule {
         check::domain(op, "max_norm", max_norm, max_norm > 0.0, "above 0")
     }
 
+    /// How the parameters of a prepared operator on rows follow its step, seed and learning rate.
+    pub(super) fn changes(&self, op: &'static str, mut step: u32, mut seed: u64) -> Changes {
+        let mut rule = *self;
+        Box::new(move |change, params| {
+            match change {
+                Change::Step(to) => {
+                    check_step(op, to)?;
+                    step = to;
+                }
+                Change::Seed(to) => seed = to,
+                Change::LearningRate(rate) => {
+                    let changed = rule.with_learning_rate(rate);
+                    changed.check(op)?;
+                    rule = changed;
+                }
+                _ => return Ok(false),
+            }
+            // A rate decides about the decay of weights too, a step about rate and correction.
+            for (name, word) in rule.constants(step, seed).params().named_words() {
+                params.set(name, word);
+            }
+            Ok(true)
+        })
+    }
+
     /// Constants, step and state of an operator on rows.
     pub(super) fn check_rows(&self, op: &'static str, step: u32, rows: &Rows) -> Result<()> {
         self.check(op)?;
-        check::domain(op, "step", step, step > 0, "at least 1")?;
+        check_step(op, step)?;
         let (needed, own) = (self.optimizer.state_size(), rows.state_size());
         let words = format!("rows with the state of the rule, {needed:?}");
         check::domain(op, "rows", format!("{own:?}"), own == needed, &words)
