@@ -15,8 +15,8 @@ use std::path::Path;
 use burn::tensor::Tensor;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
+use super::adam::Trained;
 use super::networks::{Mlp, PARAM_NAMES, PARAMS, Widths, tensor, values};
-use super::optimizer::Trained;
 use super::{ACTIONS, Agent, AgentOptions, ReplayBuffer, Transition};
 use crate::file::atomic;
 use crate::{Error, Result};

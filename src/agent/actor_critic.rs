@@ -2,8 +2,8 @@
 
 use burn::tensor::Tensor;
 
+use super::adam::{AdamStep, Trained};
 use super::networks::{self, Mlp, Widths, tensor, values};
-use super::optimizer::{AdamStep, Trained};
 use super::options::wrong;
 use super::{ACTIONS, AgentOptions, ReplayBuffer, Transition};
 use crate::rng::{Philox, Purpose};
@@ -49,7 +49,7 @@ pub struct Losses {
 ///
 /// # Example
 /// ```
-/// use scall_gpu::search::{Agent, AgentOptions, Transition};
+/// use scall_gpu::agent::{Agent, AgentOptions, Transition};
 /// let mut agent = Agent::new(2, AgentOptions { hidden: 16, ..AgentOptions::default() })?;
 /// let (state, next_state) = (vec![0.0, 0.5], vec![0.1, 0.5]);
 /// let action = agent.act(&state)?.action;

@@ -1,6 +1,6 @@
 //! What the probes of all segments together say of an action.
 
-use super::ACTIONS;
+use crate::agent::ACTIONS;
 
 /// Standard deviation of the kernel, in each entry of an action: actions nearer than that give sizes that are much alike.
 const REACH: f32 = 0.15;
