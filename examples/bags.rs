@@ -5,6 +5,11 @@
 //! cargo run --release --example bags
 //! ```
 
+#[path = "common/exit.rs"]
+mod exit;
+
+use std::process::ExitCode;
+
 use rand::Rng;
 use scall_gpu::Result;
 use scall_gpu::device::{Buffer, Device};
@@ -17,7 +22,11 @@ const PRODUCTS: u32 = 2_000;
 const BASKETS: usize = 4_096;
 const DIMS: u32 = 16;
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    exit::exit(run())
+}
+
+fn run() -> Result<()> {
     let device = Device::auto();
     println!("device   {}", device.describe());
 

@@ -5,6 +5,11 @@
 //! cargo run --release --example borrowed_device
 //! ```
 
+#[path = "common/exit.rs"]
+mod exit;
+
+use std::process::ExitCode;
+
 use scall_gpu::device::{Buffer, Device, Gpu, Kernel};
 use scall_gpu::kernels::table::lookup::Lookup;
 use scall_gpu::rows::{Rows, Values};
@@ -35,7 +40,11 @@ fn measure(@builtin(global_invocation_id) at: vec3<u32>) {
 }
 ";
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    exit::exit(run())
+}
+
+fn run() -> Result<()> {
     // The caller's device. Of the library it only asks what to request; handlers and queue stay the caller's.
     let adapter =
         pollster::block_on(wgpu::Instance::default().request_adapter(&wgpu::RequestAdapterOptions::default()))

@@ -4,11 +4,20 @@
 //! cargo run --release --example lookup
 //! ```
 
+#[path = "common/exit.rs"]
+mod exit;
+
+use std::process::ExitCode;
+
 use scall_gpu::Result;
 use scall_gpu::device::Device;
 use scall_gpu::table::{Account, Counts, RaggedTable, TableOptions};
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    exit::exit(run())
+}
+
+fn run() -> Result<()> {
     let device = Device::auto();
     println!("device  {}", device.describe());
 

@@ -4,12 +4,21 @@
 //! cargo run --release --example resize
 //! ```
 
+#[path = "common/exit.rs"]
+mod exit;
+
+use std::process::ExitCode;
+
 use scall_gpu::Result;
 use scall_gpu::device::Device;
 use scall_gpu::sizing::{Budget, FrequencyRanked, Population, Shape, SizePolicy, SizingContext};
 use scall_gpu::table::{Account, RaggedTable, TableOptions};
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    exit::exit(run())
+}
+
+fn run() -> Result<()> {
     let device = Device::auto();
     println!("device   {}", device.describe());
 

@@ -6,6 +6,10 @@
 
 #[path = "common/device.rs"]
 mod device;
+#[path = "common/exit.rs"]
+mod exit;
+#[path = "common/files.rs"]
+mod files;
 #[path = "common/plot.rs"]
 #[allow(dead_code, reason = "the other examples draw more")]
 mod plot;
@@ -56,16 +60,12 @@ struct Found {
 }
 
 fn main() -> ExitCode {
-    match run(&Args::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    exit::exit(run(&Args::parse()))
 }
 
 fn run(args: &Args) -> Result<()> {
+    let plot = args.plot.as_deref();
+    files::Files { outputs: &[("--plot", plot)], ..Default::default() }.check("scaling")?;
     let device = args.device.open()?;
     println!("device   {}", device.describe());
     println!("step     matrix factorisation, {BATCH} triples, Adagrad; rows of 1 to {} values\n", 2 * MEAN - 1);
@@ -79,7 +79,7 @@ fn run(args: &Args) -> Result<()> {
         all.push(found);
         rows *= 10;
     }
-    args.plot.as_ref().map_or(Ok(()), |path| figure(&device, &all).write(path))
+    plot.map_or(Ok(()), |path| files::write(path, figure(&device, &all).svg().as_bytes()))
 }
 
 fn measure(device: &Device, rows: u32) -> Result<Found> {

@@ -1,11 +1,14 @@
-//! All shaders as files, for programs that run them without this library: WGSL without imports, and one manifest in JSON
-//! that says how each is run.
+//! All shaders as files, for programs that run them without this library: WGSL without imports, and one manifest in
+//! JSON that says how each is run.
 //!
 //! ```text
 //! cargo run --example shaders -- --out DIR
 //! ```
 //!
 //! `tests/portability` has a program in Python and one in JavaScript that do so.
+
+#[path = "common/exit.rs"]
+mod exit;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,6 +18,7 @@ use clap::Parser;
 use scall_gpu::kernels::manifest::{
     BufferBinding, EntryPoint, OverrideConstant, ParamField, ShaderText, TableFormat, normals, shaders,
 };
+use scall_gpu::text::printable;
 use serde_json::{Value, json};
 
 /// Writes all shaders, and a manifest of them, to a folder.
@@ -30,16 +34,8 @@ const NORMAL_TABLE: &str = "normal_table.json";
 
 fn main() -> ExitCode {
     let Args { out } = Args::parse();
-    match write_all(&out) {
-        Ok(count) => {
-            println!("{count} shaders and manifest.json in {}", out.display());
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            eprintln!("error: --out {}: {error}", out.display());
-            ExitCode::FAILURE
-        }
-    }
+    let written = write_all(&out).map_err(|error| format!("--out {}: {error}", printable(&out)));
+    exit::exit(written.map(|count| println!("{count} shaders and manifest.json in {}", printable(&out))))
 }
 
 fn write_all(out: &Path) -> io::Result<usize> {

@@ -159,6 +159,16 @@ pub enum Error {
         /// What wgpu said.
         message: String,
     },
+    /// A [`State`](crate::file::State) is not one of what is to be restored.
+    #[error("state `{name}`: expected {expected}, found {found}")]
+    BadState {
+        /// The entry's name.
+        name: String,
+        /// What it should hold.
+        expected: String,
+        /// What it holds.
+        found: String,
+    },
     /// A file could not be opened or read.
     #[error("{}: {source}", printable(file))]
     Io {

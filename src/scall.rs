@@ -47,6 +47,9 @@ pub struct ScallOptions {
     pub train_share: f64,
     /// Earlier rows that are trained on again (default: all of them; drawing is free and taste lasts).
     pub replay: Replay,
+    /// How many seconds a row that is observed may lie before the latest one (default 3,600: what queues and clocks of several producers
+    /// are behind each other, and less than a log of yesterday that is fed in by mistake).
+    pub late_seconds: u32,
     /// Seed of everything that is drawn (default 0).
     pub seed: u64,
 }
@@ -62,6 +65,7 @@ impl ScallOptions {
             probe: ProbeOptions::default(),
             train_share: 0.8,
             replay: Replay::All,
+            late_seconds: 3600,
             seed: 0,
         }
     }

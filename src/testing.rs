@@ -39,7 +39,7 @@ fn full_gpu() -> Option<Gpu> {
     GPU.get_or_init(|| {
         let name_contains = Some(gpu()?.info().name.clone());
         Some(
-            Gpu::new(&GpuOptions { name_contains, ..GpuOptions::default() })
+            Gpu::start_best(&GpuOptions { name_contains, ..GpuOptions::default() })
                 .expect("the adapter has just been started"),
         )
     })

@@ -1,6 +1,7 @@
 //! A caller's own size policy: what it gets wrong is said before anything moves.
 
 use scall_gpu::device::Device;
+use scall_gpu::file::State;
 use scall_gpu::sizing::{Amount, Budget, Outcome, Probe, SizePolicy, Sizes, SizingContext, Uniform};
 use scall_gpu::{Error, ProbeOptions, Result, Scall, ScallOptions};
 
@@ -58,6 +59,14 @@ impl SizePolicy for Own {
 
     fn admit(&mut self, context: &SizingContext<'_>) -> Result<Sizes> {
         self.sizes(context, When::Admit)
+    }
+
+    fn save(&self) -> Result<State> {
+        Ok(State::default())
+    }
+
+    fn restore(&mut self, state: &State) -> Result<()> {
+        state.only(&[])
     }
 }
 

@@ -427,13 +427,19 @@ fn newcomers_get_a_row_at_once_inside_the_budget() {
         let list = scall.recommend("f", 7).unwrap();
         assert_eq!(list.len(), 6, "all but t: {list:?}");
         assert_eq!(scall.recommend("nobody", 3).unwrap().len(), 3);
-        // Time does not run backwards; what came before the wrong row is kept.
-        let error = scall.observe([("e", "u", 9), ("a", "w", 3), ("a", "w", 11)]).unwrap_err();
-        assert!(matches!(error, Error::Argument { arg: "timestamp", .. }), "{error}");
-        assert_eq!(scall.data().len(), FIRST.len() + 5 + 4);
+        // A wrong row takes none with it; one that is a little late is not wrong.
+        for wrong in [("a", "w", 1_700_000_000_000), ("a", "w", -3), ("", "w", 12), ("a", "w\n", 12)] {
+            let error = scall.observe([("e", "u", 9), wrong, ("a", "w", 11)]).unwrap_err();
+            assert!(matches!(&error, Error::Argument { got, .. } if got.contains("in row 1 of 3")), "{error}");
+        }
+        assert_eq!(scall.data().len(), FIRST.len() + 5 + 3);
+        scall.observe([("e", "u", 9), ("a", "w", 3)]).unwrap();
+        assert_eq!(scall.data().timestamps().last(), Some(&9));
+        scall.observe([("a", "w", 5_000)]).unwrap();
+        assert!(scall.observe([("a", "w", 5_000 - 3_601)]).is_err());
         // Too many at once for the budget: the rows are kept, the tables stay as they are.
         let crowd: Vec<String> = (0..60).map(|n| format!("n{n}")).collect();
-        let error = scall.observe(crowd.iter().map(|name| (name.as_str(), "t", 10))).unwrap_err();
+        let error = scall.observe(crowd.iter().map(|name| (name.as_str(), "t", 5_000))).unwrap_err();
         assert!(matches!(error, Error::Infeasible { .. }), "{error}");
         assert_eq!((scall.data().user_count(), scall.model().embeddings().users().rows()), (65, 5));
     }

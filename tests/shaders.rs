@@ -1,5 +1,5 @@
-//! The folder that the example `shaders` writes: its manifest says of every file what the file itself does, and programs
-//! that know nothing but the folder run the shaders from Python and compile them with Dawn.
+//! The folder that the example `shaders` writes: its manifest says of every file what the file itself does, and
+//! programs that know nothing but the folder run the shaders from Python and compile them with Dawn.
 
 #[path = "common/examples.rs"]
 mod examples;

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use scall_gpu::stream::{self, Column, Columns, Format, Interactions};
+use scall_gpu::text::printable;
 use scall_gpu::{Error, Result};
 
 use super::setup::Setup;
@@ -12,11 +13,11 @@ const SAMPLE: &[u8] = include_bytes!("../data/completejourney.csv.zst");
 const SAMPLE_NAME: &str = "completejourney.csv.zst (embedded)";
 
 impl Setup {
-    /// The user's file, or the embedded sample, with its name.
+    /// The user's file, or the embedded sample, with its name as it can be shown.
     pub fn load(&self) -> Result<(String, Interactions)> {
         let format = self.format()?;
         match &self.data {
-            Some(path) => Ok((path.display().to_string(), stream::read(path, &format)?)),
+            Some(path) => Ok((printable(path), stream::read(path, &format)?)),
             None => {
                 let name = Path::new(SAMPLE_NAME);
                 let unreadable = |source| Error::Io { file: name.to_owned(), source };

@@ -1,5 +1,7 @@
 //! The choice of a device.
 
+use std::path::Path;
+
 use clap::ValueEnum;
 use scall_gpu::Result;
 use scall_gpu::device::{Device, GpuOptions};
@@ -17,10 +19,28 @@ impl DeviceChoice {
     /// # Errors
     /// Where a GPU is asked for and there is none.
     pub fn open(self) -> Result<Device> {
-        match self {
+        let device = match self {
             Self::Auto => Ok(Device::auto()),
             Self::Gpu => Device::gpu(&GpuOptions::default()),
-            Self::Cpu => Ok(Device::cpu()),
+            Self::Cpu => return Ok(Device::cpu()),
+        };
+        if says_error() {
+            eprintln!(
+                "note: a layer of Mesa's looks for a screen, and says above that XDG_RUNTIME_DIR is not set; no harm, nothing \
+                 is shown. NODEVICE_SELECT=1 leaves it out."
+            );
         }
+        device
     }
+}
+
+/// Whether listing the GPUs makes a layer of Mesa print `error: XDG_RUNTIME_DIR is invalid`, which reads as if it came from us. (It could be
+/// switched off by a variable of our own process, but setting one is unsafe code.)
+fn says_error() -> bool {
+    let layer = "vulkan/implicit_layer.d/VkLayer_MESA_device_select.json";
+    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    cfg!(target_os = "linux")
+        && !is_set("XDG_RUNTIME_DIR")
+        && !is_set("NODEVICE_SELECT")
+        && ["/usr/share", "/usr/local/share", "/etc"].iter().any(|root| Path::new(root).join(layer).exists())
 }

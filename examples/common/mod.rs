@@ -2,13 +2,18 @@
 
 mod data;
 mod device;
+mod exit;
+mod files;
 mod model;
 mod output;
 mod plot;
 mod policy;
 mod setup;
+mod used;
 
-pub use output::{bytes, check_outputs, print};
+pub use exit::exit;
+pub use files::{Files, write};
+pub use output::{bytes, print};
 pub use plot::{Axis, Dash, Figure, Marker, Panel, Point, Rgb, Series};
 pub use policy::Policy;
 pub use setup::Setup;

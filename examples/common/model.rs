@@ -16,7 +16,7 @@ pub enum Model {
     Fism,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Bias {
     /// What sold lately, counted
     Counted,
@@ -26,7 +26,7 @@ pub enum Bias {
     None,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Sampled {
     Log,
     Users,
@@ -53,7 +53,7 @@ impl Setup {
         let mut rule =
             default.rule.with_learning_rate(self.learning_rate.unwrap_or(default.rule.optimizer.learning_rate()));
         if let Optimizer::Adagrad { epsilon, .. } = &mut rule.optimizer {
-            *epsilon = self.epsilon;
+            *epsilon = self.epsilon.unwrap_or(*epsilon);
         }
         let start = rule.optimizer.learning_rate();
         let rate = match default.rate {
@@ -71,7 +71,7 @@ impl Setup {
         Chosen { options, batch, rate: words, l2, sampling }
     }
 
-    fn model(&self) -> Model {
+    pub(super) fn model(&self) -> Model {
         self.model.unwrap_or(if self.paper { Model::Lightgcn } else { Model::Mf })
     }
 
@@ -80,11 +80,19 @@ impl Setup {
         self.steps.or(self.paper.then_some(4000)).unwrap_or_else(|| self.chosen().options.usual_steps())
     }
 
+    pub(super) fn bias(&self) -> Bias {
+        self.bias.unwrap_or(if self.paper { Bias::None } else { Bias::Counted })
+    }
+
+    pub(super) fn sampling(&self) -> Sampled {
+        self.sampling.unwrap_or(if self.paper { Sampled::Users } else { Sampled::Log })
+    }
+
     /// Where biases come from.
     fn item_bias(&self) -> ItemBias {
-        match self.bias.unwrap_or(if self.paper { Bias::None } else { Bias::Counted }) {
+        match self.bias() {
             Bias::Counted => ItemBias::Counted { half_life: self.half_life },
-            Bias::Learned => ItemBias::Learned { keep: self.keep_bias },
+            Bias::Learned => ItemBias::Learned { keep: self.keep_bias.unwrap_or(0.0) },
             Bias::None => ItemBias::None,
         }
     }
@@ -95,7 +103,7 @@ impl Setup {
             (Some(window), _) | (None, Sampling::Log { window }) => window,
             _ => 5000,
         };
-        match self.sampling.unwrap_or(if self.paper { Sampled::Users } else { Sampled::Log }) {
+        match self.sampling() {
             Sampled::Log => Sampling::Log { window },
             Sampled::Users => Sampling::Users,
         }

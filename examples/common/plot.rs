@@ -3,11 +3,9 @@
 //! Axes are drawn here, on the drawing area's pixels: ticks of a logarithmic axis should be round numbers within a decade too,
 //! and a dash pattern has to be cut from a line by hand.
 
-use std::path::Path;
-
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
-use scall_gpu::{Error, Result};
+use scall_gpu::text::printable;
 
 /// A colour as red, green, blue.
 pub type Rgb = (u8, u8, u8);
@@ -119,8 +117,8 @@ pub struct Figure {
 }
 
 impl Figure {
-    /// Writes the figure; an error names the file.
-    pub fn write(&self, path: &Path) -> Result<()> {
+    /// The figure as SVG.
+    pub fn svg(&self) -> String {
         let mut svg = String::new();
         let legend = if self.shared_legend { 270 } else { 0 };
         let most = self.panels.iter().map(|panel| panel.series.len() as i32).max().unwrap_or(0);
@@ -149,7 +147,7 @@ impl Figure {
             canvas.present()
         })();
         drawn.expect("drawn into memory");
-        std::fs::write(path, svg).map_err(|source| Error::Io { file: path.to_owned(), source })
+        svg
     }
 }
 
@@ -265,7 +263,7 @@ impl Panel {
         text(canvas, &self.x.label, (middle, frame.bottom + 40), SMALL_SIZE, (HPos::Center, VPos::Top))?;
         let label = style(SMALL_SIZE, (HPos::Center, VPos::Bottom)).transform(FontTransform::Rotate270);
         let middle = (frame.top + frame.bottom) / 2;
-        canvas.draw(&Text::new(self.y.label.clone(), (frame.left - 68, middle), label))?;
+        canvas.draw(&Text::new(printable(&self.y.label), (frame.left - 68, middle), label))?;
 
         // Levels first: they go behind.
         for series in &self.series {
@@ -314,7 +312,8 @@ fn style(size: i32, (h_pos, v_pos): (HPos, VPos)) -> TextStyle<'static> {
 }
 
 fn text(canvas: &Canvas<'_>, words: &str, at: (i32, i32), size: i32, anchor: (HPos, VPos)) -> Drawn {
-    canvas.draw(&Text::new(words.to_owned(), at, style(size, anchor)))
+    // XML has no control characters, not even escaped.
+    canvas.draw(&Text::new(printable(words), at, style(size, anchor)))
 }
 
 fn line(canvas: &Canvas<'_>, ends: [(i32, i32); 2], color: Rgb) -> Drawn {

@@ -39,7 +39,7 @@ impl Setup {
             false => PolicyOptions::from_name(&policy.name())?,
         };
         let given = [
-            Some(CommonOption::Distribution(self.distribution)),
+            self.distribution.map(CommonOption::Distribution),
             self.alpha.map(CommonOption::Alpha),
             self.user_share.map(CommonOption::UserShare),
             self.probes.map(CommonOption::Probes),
@@ -62,10 +62,11 @@ impl Setup {
     }
 
     pub(super) fn profile_text(&self) -> String {
-        let alpha =
-            self.alpha.unwrap_or(FrequencyRanked { distribution: self.distribution, ..Default::default() }.alphas()[0]);
+        let distribution = self.distribution.unwrap_or_default();
+        let [usual, _] = FrequencyRanked { distribution, ..FrequencyRanked::default() }.alphas();
+        let alpha = self.alpha.unwrap_or(usual);
         let share = self.user_share.map_or("by entities".to_owned(), |share| share.to_string());
-        format!("{} with alpha {alpha}, user share {share}", self.distribution)
+        format!("{distribution} with alpha {alpha}, user share {share}")
     }
 }
 

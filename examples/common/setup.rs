@@ -18,11 +18,17 @@ pub struct Setup {
     pub data: Option<PathBuf>,
 
     /// How the file is written: `dat` for user::item::rating::seconds, `csv` or `tsv` with a header [default: by the
-    /// file's extension]
+    /// file's extension].
+    ///
+    /// White space of any kind, byte order marks and other characters that cannot be seen are trimmed around every field, and
+    /// an error within an id, as control characters are everywhere. In a CSV quotes are those of RFC 4180, and a line break
+    /// may stand in quotes in a column that is not read; in a TSV quotes are text, but around a whole field.
     #[arg(long, value_name = "dat|csv|tsv")]
     pub format: Option<String>,
 
-    /// Columns of a CSV or TSV file as user,item,timestamp: names, or positions from 0 [default: the usual names]
+    /// Columns of a CSV or TSV file as user,item,timestamp: names, or positions from 0 [default: the usual names].
+    ///
+    /// A name that the header has twice is an error, for a position to decide.
     #[arg(long, value_name = "U,I,T", value_parser = parse_columns)]
     pub columns: Option<[String; 3]>,
 
@@ -66,12 +72,12 @@ pub struct Setup {
     #[arg(long, value_parser = parse_cut)]
     pub segments: Option<Cut>,
 
-    /// Family of size profiles, for `ranked`, `random` and `scall`
-    #[arg(long, default_value = "power-law", value_parser = |text: &str| text.parse::<Distribution>().map_err(|e| e.to_string()))]
-    pub distribution: Distribution,
+    /// Family of size profiles, for `ranked`, `random` and `scall` [default: power-law]
+    #[arg(long, value_parser = |text: &str| text.parse::<Distribution>().map_err(|e| e.to_string()))]
+    pub distribution: Option<Distribution>,
 
     /// Shape of the profile of `ranked` and `random` [default: 1 for the power law, else the middle of the published range]
-    #[arg(long)]
+    #[arg(long, value_parser = parse_at_least_0)]
     pub alpha: Option<f32>,
 
     /// Part of the parameters that goes to the users, for `ranked` and `random` [default: their part of the entities]
@@ -84,7 +90,7 @@ pub struct Setup {
     pub probes: Option<u32>,
 
     /// Training steps a segment, the most of them with --early-stop [default: 300 for mf, 200 for lightgcn and fism]
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub steps: Option<u32>,
 
     /// Hold the last fifth of a segment's training rows out, rank for it every 200 steps, end when three rankings in a row were
@@ -98,15 +104,15 @@ pub struct Setup {
 
     /// Step size: Adagrad's, or Adam's at the first step of a segment [default: 0.5 for mf, 0.3 for fism, 0.03 for
     /// lightgcn]
-    #[arg(long)]
+    #[arg(long, value_parser = |text: &str| parse_positive(text).map(|rate| rate as f32))]
     pub learning_rate: Option<f32>,
 
-    /// Adagrad's epsilon (mf, fism)
-    #[arg(long, default_value_t = 1e-3)]
-    pub epsilon: f32,
+    /// Adagrad's epsilon, for mf and fism [default: 0.001]
+    #[arg(long, value_parser = |text: &str| parse_positive(text).map(|epsilon| epsilon as f32))]
+    pub epsilon: Option<f32>,
 
     /// Weight of the squared embeddings [default: 0.02 for mf, 0.015 for fism, 0.001 for lightgcn]
-    #[arg(long)]
+    #[arg(long, value_parser = parse_at_least_0)]
     pub l2: Option<f32>,
 
     /// Where an item's bias, one of its parameters, comes from [default: counted]
@@ -118,9 +124,9 @@ pub struct Setup {
     #[arg(long, value_name = "ROWS", value_parser = parse_positive)]
     pub half_life: Option<f64>,
 
-    /// What is left of a learned bias when a segment begins, 0 to 1
-    #[arg(long, default_value_t = 0.0, value_parser = |text: &str| parse_share(text).map(|share| share as f32))]
-    pub keep_bias: f32,
+    /// What is left of a learned bias when a segment begins, 0 to 1 [default: 0]
+    #[arg(long, value_parser = |text: &str| parse_share(text).map(|share| share as f32))]
+    pub keep_bias: Option<f32>,
 
     /// How triples are drawn: rows of the log with negatives of their time, or users first [default: log]
     #[arg(long, value_enum)]
@@ -262,11 +268,11 @@ impl Setup {
 }
 
 fn parse_cut(text: &str) -> Result<Cut, String> {
-    let wrong = || format!("expected equal=COUNT or new=COUNT, found {text:?}");
+    let wrong = || format!("expected equal=COUNT or new=COUNT, a count being at least 1, found {text:?}");
     let (kind, count) = text.split_once('=').ok_or_else(wrong)?;
-    match kind {
-        "equal" => count.parse().map(|segments| Cut::Equal { segments }).map_err(|_| wrong()),
-        "new" => count.parse().map(|entities| Cut::NewEntities { entities }).map_err(|_| wrong()),
+    match (kind, count.parse::<u32>()) {
+        ("equal", Ok(segments @ 1..)) => Ok(Cut::Equal { segments: segments as usize }),
+        ("new", Ok(entities @ 1..)) => Ok(Cut::NewEntities { entities }),
         _ => Err(wrong()),
     }
 }
@@ -278,10 +284,18 @@ fn parse_columns(text: &str) -> Result<[String; 3], String> {
         .map_err(|names: Vec<String>| format!("expected user,item,timestamp, found {} columns", names.len()))
 }
 
+/// Above 0 as f32 too, which most of these numbers become.
 fn parse_positive(text: &str) -> Result<f64, String> {
-    match text.parse() {
-        Ok(number) if number > 0.0 => Ok(number),
+    match text.parse::<f64>() {
+        Ok(number) if number as f32 > 0.0 && (number as f32).is_finite() => Ok(number),
         _ => Err(format!("expected a number above 0, found {text:?}")),
+    }
+}
+
+fn parse_at_least_0(text: &str) -> Result<f32, String> {
+    match text.parse::<f32>() {
+        Ok(number) if number >= 0.0 && number.is_finite() => Ok(number),
+        _ => Err(format!("expected a number of at least 0, found {text:?}")),
     }
 }
 

@@ -19,7 +19,7 @@ use std::process::ExitCode;
 
 use args::Args;
 use clap::Parser;
-use common::{check_outputs, print};
+use common::{Files, exit, print, write};
 use groups::Group;
 use progress::{Progress, Weight};
 use run::{Bench, Counting, Job, Run};
@@ -28,20 +28,16 @@ use scall_gpu::{Phase, Result};
 use store::Store;
 
 fn main() -> ExitCode {
-    match compare(&Args::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    exit(compare(&Args::parse()))
 }
 
 fn compare(args: &Args) -> Result<(), Box<dyn std::error::Error>> {
     let setup = &args.setup;
     let jobs = jobs(args);
     let weights = jobs.iter().map(|job| weight(args, job)).collect::<Result<Vec<_>>>()?;
-    check_outputs("compare", &[("--csv", &args.csv), ("--plot", &args.plot)])?;
+    setup.check_used(&args.policies.0, args.baselines)?;
+    let (data, csv, plot) = (setup.data.as_deref(), args.csv.as_deref(), args.plot.as_deref());
+    Files { inputs: &[("--data", data)], outputs: &[("--plot", plot)], kept: &[("--csv", csv)] }.check("compare")?;
 
     let (name, data) = setup.load()?;
     let device = setup.device.open()?;
@@ -50,7 +46,7 @@ fn compare(args: &Args) -> Result<(), Box<dyn std::error::Error>> {
     let settings = settings(args, &device.describe(), &name, &data);
     let bench = Bench { setup, device: &device, data: &data, segments: &segments, settings: &settings };
     bench.check(&args.budgets.0)?;
-    let (mut store, mut runs) = match &args.csv {
+    let (mut store, mut runs) = match csv {
         Some(path) => Store::open(path, &settings).map(|(store, runs)| (Some(store), runs))?,
         None => (None, Vec::new()),
     };
@@ -74,10 +70,10 @@ fn compare(args: &Args) -> Result<(), Box<dyn std::error::Error>> {
 
     let groups = Group::all(&jobs, &runs);
     print(&format!("\n{}", table::table(&groups)));
-    if let Some(path) = &args.plot {
+    if let Some(path) = plot {
         // Without the device, which says nothing about quality, and without the names of the lines.
         let notes = head.lines().skip(1).map(|line| line.get(9..).unwrap_or(line).to_owned());
-        plot::figure(&groups, notes.collect()).write(path)?;
+        write(path, plot::figure(&groups, notes.collect()).svg().as_bytes())?;
     }
     Ok(())
 }

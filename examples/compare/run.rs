@@ -5,7 +5,7 @@ use std::time::Instant;
 use scall_gpu::device::Device;
 use scall_gpu::eval::Metrics;
 use scall_gpu::models::baselines::{Baseline, DecayedPopularity, ItemKnn, Popularity, RecentPopularity};
-use scall_gpu::sizing::{Amount, Population};
+use scall_gpu::sizing::{Amount, Population, Uniform};
 use scall_gpu::stream::{Interactions, Segment};
 use scall_gpu::{Error, Phase, Result, Scall, SegmentReport, Summary, follow};
 use serde::{Deserialize, Serialize};
@@ -149,6 +149,8 @@ impl Bench<'_> {
             });
         }
         for &amount in budgets {
+            // It checks all options, and holds nothing.
+            Scall::new(self.device, Box::new(Uniform), self.setup.options(amount, 0))?;
             let options = self.setup.options(amount, 0);
             for segment in self.segments {
                 let end = segment.split(options.train_share)?.0.rows.end;

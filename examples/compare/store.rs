@@ -1,17 +1,20 @@
 //! The CSV file that finished runs are kept in.
 
-use std::fs::{File, OpenOptions};
-use std::io::{Seek, SeekFrom, Write};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use scall_gpu::text::printable;
 use scall_gpu::{Error, Result};
 
 use crate::run::Run;
 
-/// A file that grows by a line a run, each written out at once.
+/// A file that grows by a line a run, each written out at once. No other process writes to it in the meantime.
 pub struct Store {
     path: PathBuf,
     file: File,
+    /// Whether it was made here and has no run yet: then it goes again when nothing comes.
+    unused: bool,
 }
 
 impl Store {
@@ -19,11 +22,14 @@ impl Store {
     /// dropped.
     ///
     /// # Errors
-    /// For a file that cannot be written, is no such file, or holds runs of other settings: it is left as it was.
+    /// For a file that cannot be written, that another process writes to, is no such file, or holds runs of other settings: it is left as
+    /// it was.
     pub fn open(path: &Path, settings: &str) -> Result<(Self, Vec<Run>)> {
         let io = |source| Error::Io { file: path.to_owned(), source };
-        let mut file = OpenOptions::new().create(true).truncate(false).write(true).read(true).open(path).map_err(io)?;
-        let bytes = std::fs::read(path).map_err(io)?;
+        let (mut file, unused) = open_locked(path)?;
+        let mut bytes = Vec::new();
+        // By the handle that holds the lock: some systems let no other one read.
+        file.read_to_end(&mut bytes).map_err(io)?;
         let header = header();
         let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
         let begins_well = match whole {
@@ -45,15 +51,65 @@ impl Store {
         if whole == 0 {
             file.write_all(header.as_bytes()).map_err(io)?;
         }
-        Ok((Self { path: path.to_owned(), file }, runs))
+        Ok((Self { path: path.to_owned(), file, unused }, runs))
     }
 
     /// Adds a run.
     pub fn append(&mut self, run: &Run) -> Result<()> {
         let io = |source| Error::Io { file: self.path.clone(), source };
         // In one write, so that an interruption leaves at most one line without its end.
+        self.unused = false;
         self.file.write_all(&line(run, false)).and_then(|()| self.file.sync_data()).map_err(io)
     }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        // On Unix, where the one who opened it meanwhile sees that it has gone.
+        if self.unused && cfg!(unix) {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Opens a file, or makes one, that no other process writes to until it is closed, and says whether it was made.
+fn open_locked(path: &Path) -> Result<(File, bool)> {
+    let io = |source| Error::Io { file: path.to_owned(), source };
+    let open = |create| OpenOptions::new().create(create).truncate(false).write(true).read(true).open(path);
+    loop {
+        let (file, made) = match open(false) {
+            Err(error) if error.kind() == ErrorKind::NotFound => (open(true).map_err(io)?, true),
+            opened => (opened.map_err(io)?, false),
+        };
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let expected = "a file that no other comparison writes to at the same time".to_owned();
+                return Err(Error::Argument { op: "compare", arg: "--csv", expected, got: printable(path) });
+            }
+            // A file system without locks: there each has to see to it.
+            Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => {}
+            Err(TryLockError::Error(error)) => return Err(io(error)),
+        }
+        // One that had no run, and went when its process ended, may have been opened before that.
+        if is_at(&file, path) {
+            return Ok((file, made));
+        }
+    }
+}
+
+/// Whether a path still leads to an open file.
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let number = |file: std::fs::Metadata| (file.dev(), file.ino());
+    let (own, there) = (file.metadata().map(number), std::fs::metadata(path).map(number));
+    own.is_ok_and(|own| there.is_ok_and(|there| own == there))
+}
+
+#[cfg(not(unix))]
+fn is_at(_: &File, _: &Path) -> bool {
+    true
 }
 
 /// A run as CSV, behind its header if asked for.

@@ -13,11 +13,18 @@ mod cases;
 mod data;
 #[path = "../common/device.rs"]
 mod device;
+#[path = "../common/exit.rs"]
+mod exit;
+#[path = "../common/files.rs"]
+mod files;
 #[path = "../../benches/kernels/kernel_times.rs"]
 mod kernel_times;
+#[path = "../common/record.rs"]
+mod record;
 mod timing;
 mod torch;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -25,6 +32,7 @@ use bandwidth::Copier;
 use cases::{Case, Meter};
 use clap::Parser;
 use device::DeviceChoice;
+use record::Made;
 use scall_gpu::{Error, Result};
 use serde::Serialize;
 use timing::Timer;
@@ -32,12 +40,13 @@ use torch::Peer;
 
 /// Measures the copy bandwidth of a device, then every kernel at three sizes or at those named.
 #[derive(Parser, Debug)]
+#[command(allow_negative_numbers = true)]
 struct Args {
     /// A hardware GPU or else the CPU, the best GPU there is (software included), or the CPU
     #[arg(long, value_enum, default_value = "auto")]
     device: DeviceChoice,
 
-    /// Threads of the CPU [default: all]
+    /// Threads of the CPU, of no use on a GPU [default: all]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
 
@@ -46,12 +55,12 @@ struct Args {
     only: Option<String>,
 
     /// Rows, entities or keys of each case
-    #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1000..=100_000_000),
-        default_values_t = [10_000, 100_000, 1_000_000])]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1000..=100_000_000),
+        default_value = "10000,100000,1000000")]
     sizes: Vec<u32>,
 
     /// Seconds to spend on a case, at least
-    #[arg(long, default_value_t = 0.3)]
+    #[arg(long, default_value_t = 0.3, value_parser = parse_seconds)]
     seconds: f64,
 
     /// Also time torch on the cases that have such a peer, by this Python
@@ -63,10 +72,20 @@ struct Args {
     json: Option<PathBuf>,
 }
 
+fn parse_seconds(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(seconds) if (0.0..=3600.0).contains(&seconds) => Ok(seconds),
+        _ => Err(format!("expected a number from 0 to 3600, found {text:?}")),
+    }
+}
+
 #[derive(Serialize)]
 struct Report {
-    device: String,
+    #[serde(flatten)]
+    made: Made,
     torch: Option<String>,
+    /// What was asked for.
+    options: BTreeMap<&'static str, String>,
     rows: Vec<Row>,
 }
 
@@ -128,15 +147,21 @@ impl Meter for Lines<'_> {
     }
 }
 
+/// Characters of the column of cases. A longer one has a line of its own, so that numbers stay in their columns.
+const CASE: usize = 50;
+
 impl Row {
     fn print(&self) {
         let or_none = |value: Option<f64>, digits| value.map_or("-".to_owned(), |value| format!("{value:.digits$}"));
         let device = self.kernel_seconds.unwrap_or(self.seconds);
         let times = |other: Option<f64>| or_none(other.map(|other| other / device), 2);
+        let mut name = format!("{:<18} {:<CASE$}", self.kernel, self.case);
+        if self.case.chars().count() > CASE {
+            println!("{name}");
+            name = " ".repeat(18 + 1 + CASE);
+        }
         println!(
-            "{:<18} {:<46} {:>9.3} {:>9} {:>9.2} {:>9.1} {:>9.3} {:>9} {:>9}",
-            self.kernel,
-            self.case,
+            "{name} {:>9.3} {:>9} {:>9.2} {:>9.1} {:>9.3} {:>9} {:>9}",
             self.seconds * 1e3,
             or_none(self.kernel_seconds.map(|seconds| seconds * 1e3), 3),
             self.bytes as f64 / device / 1e9,
@@ -149,13 +174,7 @@ impl Row {
 }
 
 fn main() -> ExitCode {
-    match report(&Args::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    exit::exit(report(&Args::parse()))
 }
 
 fn report(args: &Args) -> Result<()> {
@@ -170,20 +189,21 @@ fn report(args: &Args) -> Result<()> {
         let got = args.only.clone().unwrap_or_default();
         return Err(Error::Argument { op: "kernel_report", arg: "--only", expected, got });
     }
-    let io = |path: &PathBuf, source| Error::Io { file: path.clone(), source };
-    if let Some(path) = &args.json {
-        // A file that cannot be written is known before the run.
-        let opened = std::fs::OpenOptions::new().create(true).append(true).open(path);
-        opened.map_err(|source| io(path, source))?;
-    }
+    let json = args.json.as_deref();
+    let (inputs, outputs) = (&[("--torch", args.torch.as_deref())], &[("--json", json)]);
+    files::Files { inputs, outputs, ..Default::default() }.check("kernel_report")?;
     let timer = Timer { seconds: args.seconds, gpu: device.as_gpu().is_some() };
     let mut copier = Copier::new(&device)?;
     let mut torch = args.torch.as_deref().map(|python| Peer::start(python, &device)).transpose()?;
-    println!("device   {}", device.describe());
+    let made = Made::now("scall-gpu/kernel_report/1", &device);
+    println!("device   {}", made.device);
+    if args.threads.is_some() && device.as_gpu().is_some() {
+        println!("threads  not used: they are those of the CPU");
+    }
     torch.iter().for_each(|peer| println!("torch    {}", peer.describe()));
     println!();
     let titles = ["ms", "kernel ms", "GB/s", "copy GB/s", "of limit", "x naive", "x torch"];
-    println!("{:<18} {:<46} {}", "kernel", "case", titles.map(|title| format!("{title:>9}")).join(" "));
+    println!("{:<18} {:<CASE$} {}", "kernel", "case", titles.map(|title| format!("{title:>9}")).join(" "));
     let mut rows = Vec::new();
     for family in cases::ALL {
         if !wanted(family.name) {
@@ -201,10 +221,21 @@ fn report(args: &Args) -> Result<()> {
          copy GB/s: what a copy reads and writes, measured just before; of limit: the one over the other, above 1 where caches hold the\n\
          data; x naive: times the speed of a plain loop (of top_k: of a bare matrix product on all threads); x torch: of torch"
     );
-    if let Some(path) = &args.json {
-        let report = Report { device: device.describe(), torch: torch.map(|peer| peer.describe().to_owned()), rows };
-        let text = serde_json::to_string_pretty(&report).expect("numbers and strings only");
-        std::fs::write(path, text + "\n").map_err(|source| io(path, source))?;
+    if let Some(path) = json {
+        let torch = torch.map(|peer| peer.describe().to_owned());
+        let text = serde_json::to_string_pretty(&Report { made, torch, options: args.options(), rows });
+        files::write(path, (text.expect("numbers and strings only") + "\n").as_bytes())?;
     }
     Ok(())
+}
+
+impl Args {
+    /// What was asked for, defaults included, for the record.
+    fn options(&self) -> BTreeMap<&'static str, String> {
+        let sizes: Vec<String> = self.sizes.iter().map(u32::to_string).collect();
+        let mut options = BTreeMap::from([("sizes", sizes.join(",")), ("seconds", self.seconds.to_string())]);
+        options.extend(self.only.clone().map(|only| ("only", only)));
+        options.extend(self.threads.map(|threads| ("threads", threads.to_string())));
+        options
+    }
 }

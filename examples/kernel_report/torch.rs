@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use scall_gpu::device::Device;
+use scall_gpu::text::printable;
 use scall_gpu::{Error, Result};
 use serde_json::{Value, json};
 
@@ -46,16 +47,16 @@ impl Peer {
 
     /// Median of a case.
     pub fn seconds(&mut self, Torch { work, rows, dims, bag, ids }: Torch<'_>) -> Result<f64> {
-        let file = std::env::temp_dir().join(format!("scall-gpu-ids-{}", std::process::id()));
-        let io = |source| Error::Io { file: file.clone(), source };
+        let io = |source| Error::Io { file: std::env::temp_dir(), source };
         let bytes: Vec<u8> = ids.iter().flat_map(|id| id.to_le_bytes()).collect();
-        std::fs::write(&file, bytes).map_err(io)?;
-        let request = json!({ "work": work, "rows": rows, "dims": dims, "bag": bag, "ids": file });
+        // With a name of its own, and gone at the end.
+        let mut file = tempfile::NamedTempFile::new().map_err(io)?;
+        file.write_all(&bytes).map_err(io)?;
+        let request = json!({ "work": work, "rows": rows, "dims": dims, "bag": bag, "ids": file.path() });
         let requests = self.requests.as_mut().expect("open until the end");
         // Whoever no longer listens has no answer either.
         let _ = writeln!(requests, "{request}").and_then(|()| requests.flush());
         let answer = self.answer();
-        std::fs::remove_file(&file).map_err(io)?;
         answer?["seconds"].as_f64().ok_or_else(|| self.failed("a number of seconds"))
     }
 
@@ -71,7 +72,7 @@ impl Peer {
             op: "kernel_report",
             arg: "--torch",
             expected: format!("a Python with torch that answers with {expected}"),
-            got: format!("none from {} (what it said is above)", self.python.display()),
+            got: format!("none from {} (what it said is above)", printable(&self.python)),
         }
     }
 }

@@ -14,6 +14,8 @@ mod kernel_times;
 mod output;
 mod plot;
 mod profile;
+#[path = "../common/record.rs"]
+mod record;
 mod report;
 
 use std::process::ExitCode;
@@ -21,22 +23,19 @@ use std::time::Instant;
 
 use args::Args;
 use clap::Parser;
-use common::{check_outputs, print};
+use common::{Files, exit, print, write};
 use scall_gpu::{Result, Scall, Summary, stream};
 
 fn main() -> ExitCode {
-    match run(&Args::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    exit(run(&Args::parse()))
 }
 
 fn run(args: &Args) -> Result<()> {
     let setup = &args.setup;
-    check_outputs("stream", &[("--report", &args.report), ("--plot", &args.plot)])?;
+    setup.check_used(&[args.policy], false)?;
+    let (report, plot) = (args.report.as_deref(), args.plot.as_deref());
+    let (inputs, outputs) = (&[("--data", setup.data.as_deref())], &[("--report", report), ("--plot", plot)]);
+    Files { inputs, outputs, ..Files::default() }.check("stream")?;
     let policy = setup.policy(args.policy)?;
     let policy_name = args.policy.name();
     let (name, data) = setup.load()?;
@@ -44,19 +43,21 @@ fn run(args: &Args) -> Result<()> {
     let device = setup.device.open()?;
     let segments = stream::cut(&data, setup.cut())?;
     let options = setup.options(args.budget, args.seed);
-    let (users, items) = (data.user_count(), data.item_count());
+    let (steps, model_name, item_bias) = (options.steps, options.model.name(), options.model.shape().item_bias);
+    let (rows, users, items) = (data.len(), data.user_count(), data.item_count());
+    let (searches, segment_count) = (policy.searches(), segments.len());
+    // Before anything is printed: it checks all options.
+    let mut scall = Scall::over(&device, data, segments, policy, options)?;
     print(&format!("device   {}", device.describe()));
-    print(&format!("data     {name}: {} interactions, {users} users, {items} items", data.len()));
+    print(&format!("data     {name}: {rows} interactions, {users} users, {items} items"));
     print(&setup.headline());
     print(&format!("policy   {policy_name}, budget {}, {}, seed {}", args.budget, setup.sizes_text(), args.seed));
-    if policy.searches() {
+    if searches {
         print(&format!("search   {}, at most {} a segment", setup.probes_text(), setup.most_probes(args.policy)));
     }
     print(&format!("\n{}", output::HEAD));
 
-    let progress = output::Progress::new(segments.len(), options.steps);
-    let (steps, model_name, item_bias) = (options.steps, options.model.name(), options.model.shape().item_bias);
-    let mut scall = Scall::over(&device, data, segments, policy, options)?;
+    let progress = output::Progress::new(segment_count, steps);
     let (mut profiles, start) = (Vec::new(), Instant::now());
     loop {
         let (t, _) = scall.progress();
@@ -81,13 +82,13 @@ fn run(args: &Args) -> Result<()> {
     if let Some(kernels) = &kernels {
         profile::report(kernels, scall.report(), whole);
     }
-    if let Some(path) = &args.plot {
+    if let Some(path) = plot {
         let title = format!("{policy_name} sizes, budget {}, {name}", args.budget);
-        plot::figure(&title, &setup.headline(), scall.report(), &profiles).write(path)?;
+        write(path, plot::figure(&title, &setup.headline(), scall.report(), &profiles).svg().as_bytes())?;
     }
-    if let Some(path) = &args.report {
-        report::Report {
-            device: device.describe(),
+    if let Some(path) = report {
+        let report = report::Report {
+            made: record::Made::now("scall-gpu/stream/1", &device),
             data: name,
             model: model_name.to_owned(),
             settings: setup.settings().into_iter().collect(),
@@ -99,8 +100,8 @@ fn run(args: &Args) -> Result<()> {
             seed: args.seed,
             segments: scall.report().iter().map(report::Segment::from).collect(),
             mean: summary.map(|s| report::Quality::new(&s.test_candidates, &s.all_candidates)),
-        }
-        .write(path)?;
+        };
+        write(path, report.json().as_bytes())?;
     }
     Ok(())
 }

@@ -1,18 +1,20 @@
 //! The JSON report.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
+use scall_gpu::SegmentReport;
 use scall_gpu::eval::{CUTOFFS, Metrics};
-use scall_gpu::{Error, Result, SegmentReport};
 use serde::Serialize;
+
+use crate::record::Made;
 
 /// Metrics by cutoff: `{"5": .., "10": .., "20": ..}`.
 type ByCutoff = BTreeMap<usize, f64>;
 
 #[derive(Serialize)]
 pub struct Report {
-    pub device: String,
+    #[serde(flatten)]
+    pub made: Made,
     pub data: String,
     pub model: String,
     /// All that was in force besides.
@@ -144,9 +146,8 @@ impl From<&SegmentReport> for Segment {
 }
 
 impl Report {
-    /// Writes the report; an error names the file.
-    pub fn write(&self, path: &Path) -> Result<()> {
-        let text = serde_json::to_string_pretty(self).expect("numbers and strings only");
-        std::fs::write(path, text + "\n").map_err(|source| Error::Io { file: path.to_owned(), source })
+    /// The report as a file has it.
+    pub fn json(&self) -> String {
+        serde_json::to_string_pretty(self).expect("numbers and strings only") + "\n"
     }
 }

@@ -37,9 +37,9 @@ struct Team {
     first: u32,  // first of this thread's elements; the others follow `lanes` apart
 }
 
-fn team(group: vec3<u32>, groups: vec3<u32>, thread: u32) -> Team {
-    let at = workgroup_index(group, groups) * (256u / lanes) + thread / lanes;
-    return Team(at / params.tiles, (at % params.tiles) * (4u * lanes) + thread % lanes);
+fn team(own: Invocation) -> Team {
+    let at = unit_of(own, lanes);
+    return Team(at / params.tiles, (at % params.tiles) * (4u * lanes) + own.thread % lanes);
 }
 
 fn elements(first: u32) -> vec4<u32> {
@@ -115,12 +115,8 @@ fn put_all(row: u32, first: u32, sum: vec4<f32>) {
 }
 
 @compute @workgroup_size(256)
-fn short_rows(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) thread: u32,
-) {
-    let team = team(group, groups, thread);
+fn short_rows(own: Invocation) {
+    let team = team(own);
     if team.index >= params.rows {
         return;
     }
@@ -167,12 +163,8 @@ fn partial_of(slot: u32, first: u32) -> vec4<f32> {
 // A long row reaches past every chunk that it begins in, so a chunk meets at most two: the one that holds its first
 // non-zero (slot 0) and the one that holds its last (slot 1, when it is another).
 @compute @workgroup_size(256)
-fn partial_sums(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) thread: u32,
-) {
-    let team = team(group, groups, thread);
+fn partial_sums(own: Invocation) {
+    let team = team(own);
     let begin = team.index * params.chunk;
     if begin >= params.nonzeros {
         return;
@@ -206,12 +198,8 @@ fn partial_sums(
 
 // The long row that begins in this chunk, if there is one, holds its last non-zero.
 @compute @workgroup_size(256)
-fn long_rows(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) thread: u32,
-) {
-    let team = team(group, groups, thread);
+fn long_rows(own: Invocation) {
+    let team = team(own);
     let begin = team.index * params.chunk;
     if begin >= params.nonzeros {
         return;

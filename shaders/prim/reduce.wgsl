@@ -45,12 +45,9 @@ fn tree(thread: u32, value: u32, tile: u32) {
 }
 
 @compute @workgroup_size(256)
-fn reduce_input(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) thread: u32,
-) {
-    let tile = workgroup_index(group, groups);
+fn reduce_input(own: Invocation) {
+    let thread = own.thread;
+    let tile = group_of(own);
     let first = (tile * 256u + thread) * items;
     var value = neutral();
     for (var i = first; i < min(first + items, params.count); i++) {
@@ -60,12 +57,9 @@ fn reduce_input(
 }
 
 @compute @workgroup_size(256)
-fn reduce_tiles(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) thread: u32,
-) {
-    let tile = workgroup_index(group, groups);
+fn reduce_tiles(own: Invocation) {
+    let thread = own.thread;
+    let tile = group_of(own);
     let first = (tile * 256u + thread) * items;
     var value = neutral();
     for (var i = first; i < min(first + items, params.count); i++) {

@@ -18,12 +18,9 @@ override items: u32 = 16u;  // elements a thread
 @group(0) @binding(2) var<storage, read_write> sums: array<u32>;
 
 @compute @workgroup_size(256)
-fn reduce_tiles(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) thread: u32,
-) {
-    let tile = workgroup_index(group, groups);
+fn reduce_tiles(own: Invocation) {
+    let thread = own.thread;
+    let tile = group_of(own);
     let first = (tile * 256u + thread) * items;
     var sum = 0u;
     for (var i = first; i < min(first + items, params.count); i++) {
@@ -36,12 +33,9 @@ fn reduce_tiles(
 }
 
 @compute @workgroup_size(256)
-fn scan_tiles(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) thread: u32,
-) {
-    let tile = workgroup_index(group, groups);
+fn scan_tiles(own: Invocation) {
+    let thread = own.thread;
+    let tile = group_of(own);
     let first = (tile * 256u + thread) * items;
     let end = min(first + items, params.count);
     var sum = 0u;

@@ -85,13 +85,10 @@ fn embedding(item: Item, j: u32) -> f32 {
 }
 
 @compute @workgroup_size(256)
-fn gradients(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) thread: u32,
-) {
+fn gradients(own: Invocation) {
+    let thread = own.thread;
     let lane = thread % lanes;
-    let b = workgroup_index(group, groups) * (256u / lanes) + thread / lanes;
+    let b = unit_of(own, lanes);
     var user_id = params.users;
     var positive_id = params.items;
     var negative_id = params.items;
@@ -189,12 +186,9 @@ fn gradients(
 
 // The rows of a page that the triples name; the page and the widths are those of users, whichever table it is of.
 @compute @workgroup_size(256)
-fn gather(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) thread: u32,
-) {
-    let occurrence = workgroup_index(group, groups) * (256u / lanes) + thread / lanes;
+fn gather(own: Invocation) {
+    let thread = own.thread;
+    let occurrence = unit_of(own, lanes);
     if occurrence >= params.occurrences {
         return;
     }

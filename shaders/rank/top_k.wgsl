@@ -278,14 +278,11 @@ fn key_at(sums: mat4x4<f32>, bit: u32) -> u32 {
 }
 
 @compute @workgroup_size(256)
-fn score(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) thread: u32,
-) {
+fn score(own: Invocation) {
+    let thread = own.thread;
     let blocks = (params.queries + 4u * fours - 1u) / (4u * fours);
-    let block = workgroup_index(group, groups) % blocks;
-    let segment = workgroup_index(group, groups) / blocks;
+    let block = group_of(own) % blocks;
+    let segment = group_of(own) / blocks;
     if segment >= params.segments {
         return;
     }
@@ -323,12 +320,9 @@ fn score(
 
 // The lists of all segments into one.
 @compute @workgroup_size(256)
-fn join(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) thread: u32,
-) {
-    let block = workgroup_index(group, groups);
+fn join(own: Invocation) {
+    let thread = own.thread;
+    let block = group_of(own);
     let first_query = block * 4u * fours;
     if first_query >= params.queries {
         return;

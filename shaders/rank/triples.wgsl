@@ -24,12 +24,8 @@ const NONE: u32 = 0xffffffffu;
 @group(0) @binding(7) var<storage, read_write> triples: array<u32>;
 
 @compute @workgroup_size(64)
-fn sample(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) thread: u32,
-) {
-    let b = workgroup_index(group, groups) * 64u + thread;
+fn sample(own: Invocation) {
+    let b = group_of(own) * 64u + own.thread;
     if b >= params.batch {
         return;
     }

@@ -88,12 +88,9 @@ fn thread_sum(first: u32) -> vec2<u32> {
 }
 
 @compute @workgroup_size(256)
-fn tile_sums(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) thread: u32,
-) {
-    let tile = workgroup_index(group, groups);
+fn tile_sums(own: Invocation) {
+    let thread = own.thread;
+    let tile = group_of(own);
     let sum = thread_sum(tile * TILE + thread * ITEMS);
     let end = add64(scan_threads64(thread, sum), sum);
     if thread == 255u && tile < params.tiles {
@@ -123,12 +120,9 @@ fn carries(@builtin(local_invocation_index) thread: u32) {
 
 // Inclusive prefix sums of all rows.
 @compute @workgroup_size(256)
-fn prefixes(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) thread: u32,
-) {
-    let tile = workgroup_index(group, groups);
+fn prefixes(own: Invocation) {
+    let thread = own.thread;
+    let tile = group_of(own);
     let first = tile * TILE + thread * ITEMS;
     var running = scan_threads64(thread, thread_sum(first));
     if tile < params.tiles {
@@ -223,12 +217,9 @@ fn solve() {
 
 // Whole parts, sort keys of the fractions, and the sum of the tile's whole parts.
 @compute @workgroup_size(256)
-fn floors(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) thread: u32,
-) {
-    let tile = workgroup_index(group, groups);
+fn floors(own: Invocation) {
+    let thread = own.thread;
+    let tile = group_of(own);
     let first = tile * TILE + thread * ITEMS;
     let l = vec3<u32>(workspace[0], workspace[1], workspace[2]);
     var sum = 0u;
@@ -269,12 +260,8 @@ fn remainder(@builtin(local_invocation_index) thread: u32) {
 
 // One more to each of the largest fractions.
 @compute @workgroup_size(256)
-fn round_up(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) thread: u32,
-) {
-    let i = workgroup_index(group, groups) * 256u + thread;
+fn round_up(own: Invocation) {
+    let i = unit_of(own, 1u);
     if i < min(workspace[3], params.count) {
         sizes[workspace[high_base() + i]] += 1u;
     }

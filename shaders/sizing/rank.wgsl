@@ -11,12 +11,8 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> order: array<u32>;
 
 @compute @workgroup_size(256)
-fn prepare(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) thread: u32,
-) {
-    let i = workgroup_index(group, groups) * 256u + thread;
+fn prepare(own: Invocation) {
+    let i = unit_of(own, 1u);
     if i >= params.count {
         return;
     }

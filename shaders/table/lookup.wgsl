@@ -56,12 +56,8 @@ fn put_row(row: Row, start: u32, width: u32, lane: u32) {
 }
 
 @compute @workgroup_size(256)
-fn rows(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) thread: u32,
-) {
-    let b = workgroup_index(group, groups) * (256u / lanes) + thread / lanes;
+fn rows(own: Invocation) {
+    let b = unit_of(own, lanes);
     if b >= params.count {
         return;
     }
@@ -69,7 +65,7 @@ fn rows(
     if !is_ours(id) {
         return;
     }
-    put_row(row_of(id), b * params.dims, params.dims, thread % lanes);
+    put_row(row_of(id), b * params.dims, params.dims, own.thread % lanes);
 }
 
 // Four neighbours of a row, 0 past its end. Of an aligned row 16 bytes are read at once: what lies there before the next is no value of it.
@@ -86,12 +82,8 @@ fn four_neighbours(row: Row, i: u32) -> vec4<f32> {
 
 // Where the width is a multiple of four: 16 bytes are written at once, and a lane has two such stores under way.
 @compute @workgroup_size(256)
-fn rows_by_fours(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) thread: u32,
-) {
-    let b = workgroup_index(group, groups) * (256u / lanes) + thread / lanes;
+fn rows_by_fours(own: Invocation) {
+    let b = unit_of(own, lanes);
     if b >= params.count {
         return;
     }
@@ -101,7 +93,7 @@ fn rows_by_fours(
     }
     let row = row_of(id);
     let fours = params.dims / 4u;
-    for (var i = thread % lanes; i < fours; i += 2u * lanes) {
+    for (var i = own.thread % lanes; i < fours; i += 2u * lanes) {
         let values = four_neighbours(row, i);
         let next = four_neighbours(row, i + lanes);
         output_fours[b * fours + i] = values;
@@ -112,12 +104,8 @@ fn rows_by_fours(
 }
 
 @compute @workgroup_size(256)
-fn rows_f16(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) thread: u32,
-) {
-    let b = workgroup_index(group, groups) * (256u / lanes) + thread / lanes;
+fn rows_f16(own: Invocation) {
+    let b = unit_of(own, lanes);
     if b >= params.count {
         return;
     }
@@ -127,7 +115,7 @@ fn rows_f16(
     }
     let row = row_of(id);
     let pairs = params.dims / 2u;
-    for (var j = thread % lanes; j < pairs; j += 2u * lanes) {
+    for (var j = own.thread % lanes; j < pairs; j += 2u * lanes) {
         let values = four_values(row, two_pairs(j, lanes));
         output_pairs[b * pairs + j] = as_pair(values.xy);
         if j + lanes < pairs {
@@ -137,12 +125,8 @@ fn rows_f16(
 }
 
 @compute @workgroup_size(256)
-fn sizes(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) thread: u32,
-) {
-    let b = workgroup_index(group, groups) * 256u + thread;
+fn sizes(own: Invocation) {
+    let b = unit_of(own, 1u);
     if b < params.count {
         let id = ids[b];
         if is_ours(id) {
@@ -154,12 +138,8 @@ fn sizes(
 }
 
 @compute @workgroup_size(256)
-fn packed(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) thread: u32,
-) {
-    let b = workgroup_index(group, groups) * (256u / lanes) + thread / lanes;
+fn packed(own: Invocation) {
+    let b = unit_of(own, lanes);
     if b >= params.count {
         return;
     }
@@ -169,7 +149,7 @@ fn packed(
     }
     let start = output_offsets[b];
     let width = min(output_offsets[b + 1u] - start, params.dims);
-    put_row(row_of(id), start, width, thread % lanes);
+    put_row(row_of(id), start, width, own.thread % lanes);
 }
 
 // The stretch of the output that holds an element inside of all: the last one that begins at or before it, since those before of
@@ -205,12 +185,8 @@ fn packed_value(element: u32) -> Element {
 }
 
 @compute @workgroup_size(256)
-fn packed_f16(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) thread: u32,
-) {
-    let word = workgroup_index(group, groups) * 256u + thread;
+fn packed_f16(own: Invocation) {
+    let word = unit_of(own, 1u);
     if word >= arrayLength(&output_pairs) || params.count == 0u {
         return;
     }

@@ -33,12 +33,8 @@ fn row_of(id: u32) -> Row {
 }
 
 @compute @workgroup_size(256)
-fn reset(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) thread: u32,
-) {
-    let b = workgroup_index(group, groups) * (256u / lanes) + thread / lanes;
+fn reset(own: Invocation) {
+    let b = unit_of(own, lanes);
     if b >= params.count {
         return;
     }
@@ -47,7 +43,7 @@ fn reset(
         return;
     }
     let row = row_of(id);
-    for (var j = per_word() * (thread % lanes); j < row.size; j += per_word() * lanes) {
+    for (var j = per_word() * (own.thread % lanes); j < row.size; j += per_word() * lanes) {
         var values = vec2<f32>(fresh(id, j), 0.0);
         let two = has_second(j, row.size);
         if two {

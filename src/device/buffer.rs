@@ -4,11 +4,11 @@ use std::future::Future;
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use super::Device;
 use super::element::{Element, bytes_of};
 use super::gpu::Gpu;
 use super::host::HostMemory;
-use super::pipeline::Binding;
+use super::launch::Binding;
+use super::place::Device;
 use super::readback::{ReadFuture, Readback};
 use super::stretch::Stretch;
 use crate::{Error, Result};
@@ -45,8 +45,9 @@ impl<T: Element> Buffer<T> {
             Device::Cpu => Storage::Cpu(HostMemory::from_slice(values)),
             Device::Gpu(gpu) => {
                 gpu.check_size(bytes_of::<T>(values.len()))?;
-                let buffer = gpu.guarded(|| gpu.create_filled("buffer", USAGE, bytemuck::cast_slice(values)))?;
-                Storage::Gpu(Stretch::whole(gpu.clone(), buffer), PhantomData)
+                let buffer =
+                    gpu.guarded(|| gpu.create_filled(gpu.label("buffer"), USAGE, bytemuck::cast_slice(values)))?;
+                Storage::Gpu(Stretch::whole(gpu, buffer), PhantomData)
             }
         };
         Ok(Self { storage, len: values.len() })
@@ -74,14 +75,14 @@ impl<T: Element> Buffer<T> {
                 gpu.check_size(bytes_of::<T>(len))?;
                 // wgpu zeroes fresh buffers.
                 let descriptor = wgpu::BufferDescriptor {
-                    label: Some("buffer"),
+                    label: Some(gpu.label("buffer")),
                     size: bytes_of::<T>(len).next_multiple_of(4).max(4),
                     usage: USAGE,
                     mapped_at_creation: false,
                 };
-                let buffer = gpu.guarded(|| Ok(gpu.device().create_buffer(&descriptor)))?;
+                let buffer = gpu.guarded(|| Ok(gpu.create_buffer(&descriptor)))?;
                 gpu.check_alive()?;
-                Storage::Gpu(Stretch::whole(gpu.clone(), buffer), PhantomData)
+                Storage::Gpu(Stretch::whole(gpu, buffer), PhantomData)
             }
         };
         Ok(Self { storage, len })

@@ -1,65 +1,11 @@
-//! Kernel launches: the trait every operator implements, and a list of launches that is submitted as one.
+//! A list of launches, copies and clears that is submitted as one.
 
-use super::buffer::check_words;
-use super::element::bytes_of;
-use super::profile::{Timeline, timed};
-use super::{Buffer, Device, Dispatches, Element, Gpu};
+use super::buffer::{Buffer, check_words};
+use super::element::{Element, bytes_of};
+use super::gpu::Gpu;
+use super::place::Device;
+use super::timing::Timeline;
 use crate::{Error, Result};
-
-/// An operator with its arguments: a struct with named fields, checked, then launched.
-///
-/// Three ways in: [`run`](Kernel::run) on a device, [`Commands::run`] to submit several as one, and
-/// [`record`](Kernel::record) into a compute pass of the caller's own. All give the same result and the same errors.
-pub trait Kernel: Sized {
-    /// `family/kernel`, the name of its room, shader, label and bench.
-    const NAME: &'static str;
-
-    /// Checks the arguments against each other. Every launch begins with it; after an error nothing has been written.
-    ///
-    /// # Errors
-    /// Names the operator and the argument.
-    fn check(&self) -> Result<()>;
-
-    /// The GPU side, after [`check`](Kernel::check): lists dispatches and does nothing else.
-    ///
-    /// # Errors
-    /// Buffers of another device, or a launch past the device's limits.
-    fn dispatch(self, gpu: &Gpu, list: &mut Dispatches) -> Result<()>;
-
-    /// The CPU side, after [`check`](Kernel::check).
-    ///
-    /// # Errors
-    /// Buffers that do not live on the CPU.
-    fn twin(self) -> Result<()>;
-
-    /// Records into a caller's compute pass. Never submits, polls, blocks or reads back. The pass has another pipeline,
-    /// bind group 0 and immediates afterwards.
-    ///
-    /// # Errors
-    /// Those of [`check`](Kernel::check) and [`dispatch`](Kernel::dispatch); nothing has been recorded then.
-    fn record(self, gpu: &Gpu, pass: &mut wgpu::ComputePass<'_>) -> Result<()> {
-        listed(self, gpu)?.record(pass);
-        Ok(())
-    }
-
-    /// Runs on the device: at once on the CPU, as one submission on a GPU (which does not wait for its end).
-    ///
-    /// # Errors
-    /// Those of [`check`](Kernel::check), and what the device reports.
-    fn run(self, device: &Device) -> Result<()> {
-        let mut commands = device.commands();
-        commands.run(self)?;
-        commands.submit()
-    }
-}
-
-/// The dispatches of a kernel whose arguments are sound.
-fn listed<K: Kernel>(kernel: K, gpu: &Gpu) -> Result<Dispatches> {
-    kernel.check()?;
-    let mut list = Dispatches::default();
-    gpu.guarded(|| kernel.dispatch(gpu, &mut list))?;
-    Ok(list)
-}
 
 /// Launches collected for one submission. Dropped without [`submit`](Commands::submit), a GPU's launches never run.
 #[must_use = "a GPU's launches run when they are submitted"]
@@ -74,32 +20,27 @@ struct Recording {
     timeline: Option<Timeline>,
 }
 
-impl Commands {
-    pub(super) fn new(device: &Device) -> Self {
-        Self(device.as_gpu().map(|gpu| Recording {
+impl Device {
+    /// Starts a list of kernel launches. On the CPU each runs at once; on a GPU they run when submitted.
+    pub fn commands(&self) -> Commands {
+        Commands(self.as_gpu().map(|gpu| Recording {
             gpu: gpu.clone(),
             pass: None,
             encoder: None,
             timeline: Timeline::start(gpu),
         }))
     }
+}
 
-    /// Launches a kernel.
-    ///
-    /// # Errors
-    /// The kernel's own; what was launched before stays.
-    pub fn run<K: Kernel>(&mut self, kernel: K) -> Result<()> {
-        match &mut self.0 {
-            None => {
-                kernel.check()?;
-                timed(K::NAME, || kernel.twin())
-            }
-            Some(recording) => {
-                let list = listed(kernel, &recording.gpu)?;
-                list.record(recording.pass(K::NAME)?);
-                Ok(())
-            }
-        }
+impl Commands {
+    /// The GPU that the launches are for, if it is one.
+    pub(super) fn gpu(&self) -> Option<&Gpu> {
+        self.0.as_ref().map(|recording| &recording.gpu)
+    }
+
+    /// The pass that the dispatches of a kernel go into, on a GPU.
+    pub(super) fn pass(&mut self, kernel: &'static str) -> Result<&mut wgpu::ComputePass<'static>> {
+        self.0.as_mut().expect("commands of a GPU").pass(kernel)
     }
 
     /// Copies the first `len` elements of `from` over those of `to`.
@@ -183,10 +124,11 @@ impl Recording {
         if self.pass.is_none() || self.timeline.is_some() {
             self.pass = None;
             let encoder = encoder(&self.gpu, &mut self.encoder)?;
+            self.gpu.counters().passes.add(1);
             let timeline = &mut self.timeline;
             self.pass = Some(self.gpu.guarded(|| {
                 let timestamp_writes = timeline.as_mut().map(|timeline| timeline.next(kernel));
-                let label = Some(if timestamp_writes.is_some() { kernel } else { LABEL });
+                let label = Some(if timestamp_writes.is_some() { kernel } else { self.gpu.label(LABEL) });
                 let descriptor = wgpu::ComputePassDescriptor { label, timestamp_writes };
                 Ok(encoder.begin_compute_pass(&descriptor).forget_lifetime())
             })?);
@@ -205,7 +147,7 @@ const LABEL: &str = "scall-gpu";
 
 fn encoder<'a>(gpu: &Gpu, made: &'a mut Option<wgpu::CommandEncoder>) -> Result<&'a mut wgpu::CommandEncoder> {
     if made.is_none() {
-        *made = Some(gpu.encoder(LABEL)?);
+        *made = Some(gpu.encoder(gpu.label(LABEL))?);
     }
     Ok(made.as_mut().expect("it has just been made"))
 }

@@ -39,7 +39,8 @@ impl<T: Element> Readback<T> {
         gpu.check()?;
         let size = bytes_of::<T>(len).next_multiple_of(4).max(4);
         let staging = gpu.guarded(|| {
-            Ok(gpu.device().create_buffer(&wgpu::BufferDescriptor {
+            gpu.counters().bytes_read.add(size);
+            Ok(gpu.create_buffer(&wgpu::BufferDescriptor {
                 label: Some("read"),
                 size,
                 usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,

@@ -40,7 +40,27 @@ pub(crate) struct Entry {
     pub bindings: &'static [(u32, Access)],
 }
 
+/// A storage buffer that is read.
+pub(crate) const fn reads(binding: u32) -> (u32, Access) {
+    (binding, Access::Read)
+}
+
+/// A storage buffer that is written, and perhaps read.
+pub(crate) const fn writes(binding: u32) -> (u32, Access) {
+    (binding, Access::Write)
+}
+
 impl Entry {
+    /// One of workgroups of 256 threads, with its storage bindings.
+    pub(crate) const fn of(name: &'static str, bindings: &'static [(u32, Access)]) -> Self {
+        Self { name, workgroup: 256, bindings }
+    }
+
+    /// The same with other workgroups.
+    pub(crate) const fn with_threads(self, workgroup: u32) -> Self {
+        Self { workgroup, ..self }
+    }
+
     /// Whether a device with these limits, perhaps lower than WebGPU's defaults, can run it.
     pub(crate) fn check(&self, op: &'static str, limits: &wgpu::Limits) -> Result<()> {
         for (limit, allowed, requested) in [
@@ -141,8 +161,9 @@ pub struct CodecSource {
 
 /// Puts the shared files in place of their `//import` lines, each once.
 ///
-/// `//import FILE as NAME` makes a copy for one of several tables: what begins with `page_` in the file begins with `NAME_` in it. Without a
-/// name it begins with nothing. A line `//codec` is where a file wants a codec (`shaders/rows/codec_NAME.wgsl`): those of `codecs`, in order.
+/// `//import FILE as NAME` makes a copy for one of several tables: what begins with `page_` in the file begins with
+/// `NAME_` in it. Without a name it begins with nothing. A line `//codec` is where a file wants a codec
+/// (`shaders/rows/codec_NAME.wgsl`): those of `codecs`, in order.
 pub(crate) fn resolve(source: &str, codecs: &[CodecSource]) -> String {
     let mut resolved = Resolved { out: String::with_capacity(2 * source.len()), done: Vec::new(), codecs };
     resolved.append(source, None);
@@ -209,7 +230,8 @@ pub(crate) struct Group {
 }
 
 impl Field {
-    /// The names of its scalars in WGSL: those of a group as they are where the field has the group's name, else after the field's.
+    /// The names of its scalars in WGSL: those of a group as they are where the field has the group's name, else after
+    /// the field's.
     pub fn names(&self) -> Vec<String> {
         match self.group {
             None => vec![self.name.to_owned()],

@@ -18,8 +18,8 @@ pub(super) struct Stretch {
 
 impl Stretch {
     /// All of a buffer.
-    pub fn whole(gpu: Gpu, buffer: wgpu::Buffer) -> Self {
-        Self { gpu, offset: 0, size: buffer.size(), buffer }
+    pub fn whole(gpu: &Gpu, buffer: wgpu::Buffer) -> Self {
+        Self { gpu: gpu.unlabeled(), offset: 0, size: buffer.size(), buffer }
     }
 
     /// Some elements of a caller's buffer. That the device takes it is tried out, so that a buffer of another device,
@@ -46,7 +46,7 @@ impl Stretch {
             return Err(Error::Argument { op, arg: "elements.start", expected, got });
         }
         gpu.check_size(size)?;
-        let stretch = Self { gpu: gpu.clone(), buffer, offset, size };
+        let stretch = Self { gpu: gpu.unlabeled(), buffer, offset, size };
         stretch.check_bindable()?;
         Ok(stretch)
     }
@@ -86,6 +86,7 @@ impl Stretch {
             padded.to_mut().resize(bytes.len().next_multiple_of(4), 0);
         }
         self.gpu.guarded(|| {
+            self.gpu.counters().bytes_uploaded.add(bytes.len() as u64);
             self.gpu.queue().write_buffer(&self.buffer, self.offset, &padded);
             Ok(())
         })?;

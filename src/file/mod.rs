@@ -1,5 +1,8 @@
-//! How files are written: whole, or not at all.
+//! How files are written: whole, or not at all; and what is kept of things that go on later.
 //!
-//! Every file that this crate writes goes through [`atomic`].
+//! Every file that this crate writes goes through [`atomic`]. A [`State`] holds numbers by name, for whatever file they will be in.
 
 pub mod atomic;
+mod state;
+
+pub use state::{Number, Numbers, State};

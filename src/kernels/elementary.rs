@@ -1,5 +1,5 @@
-//! ln and exp in plain f32 arithmetic, which compilers turn into vector code and which every device computes alike up to
-//! the fusing of a product and a sum. `shaders/common/elementary.wgsl` is the same. Relative error below 3e-7.
+//! ln and exp in plain f32 arithmetic. Compilers turn it into vector code, and every device computes the same, but for
+//! the fusing of a product and a sum. `shaders/common/elementary.wgsl` is the same. The relative error is below 3e-7.
 //!
 //! Source: the polynomials of Cephes' `logf` and `expf` (S. Moshier).
 
@@ -9,7 +9,7 @@
 /// ln(1 + f) for f in `[sqrt(1/2) - 1, sqrt(2) - 1]`, with a small relative error also near 0.
 #[inline(always)]
 pub(crate) fn ln_1p_core(f: f32) -> f32 {
-    // In pairs, since what bounds the speed is the length of the chain.
+    // In pairs, since the length of the chain limits the speed.
     let z = f * f;
     let low = (3.333_333_117_4e-1 - 2.499_999_399_3e-1 * f) + z * (2.000_071_476_5e-1 - 1.666_805_766_5e-1 * f);
     let high = (1.424_932_278_7e-1 - 1.242_014_084_6e-1 * f) + z * (1.167_699_874_0e-1 - 1.151_461_031_0e-1 * f);

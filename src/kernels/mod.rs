@@ -1,5 +1,5 @@
-//! The kernels, one room each: formula, arguments, GPU dispatch and CPU twin stand in one file, the WGSL in
-//! `shaders/` under the same family and name.
+//! The kernels. Formula, arguments, GPU dispatch and CPU twin of each stand in one file, its WGSL in `shaders/` under
+//! the same family and name.
 //!
 //! | family | kernels |
 //! |---|---|
@@ -27,8 +27,8 @@ mod portability;
 pub(crate) mod row_sums;
 pub(crate) mod variants;
 
-/// Loop trips one invocation may make in all. Mesa's lavapipe silently ends every loop at 65,535 trips in total
-/// (`LP_MAX_TGSI_LOOP_ITERATIONS`); a quarter of it leaves room for what surrounds the counted loop.
+/// Loop trips that one invocation may make in all. Mesa's lavapipe silently ends every loop at 65,535 trips in total
+/// (`LP_MAX_TGSI_LOOP_ITERATIONS`); a quarter of that leaves room for the code around the counted loop.
 pub(crate) const MAX_TRIPS: u32 = 16_384;
 
 /// Output elements that a task of a CPU twin writes: about an L1 cache.

@@ -1,18 +1,19 @@
-//! Sums of rows on the CPU, held in registers while the rows pass.
+//! Sums of rows on the CPU, which stay in registers while the rows are added.
 
 use pulp::Simd;
 
-/// How many rows a caller had best find before it adds them: what is called between two rows would take the registers.
+/// How many rows a caller should find before it adds them: a function called between two rows would take the
+/// registers.
 pub(crate) const ROWS_AT_ONCE: usize = 16;
 
-/// `sums[j] += factor * row[j]` for each row and its factor in turn, products being rounded before they are added: a factor of 1 changes
-/// no bit. A row may end before the sums do.
+/// `sums[j] += factor * row[j]` for each row and its factor in turn. Products are rounded before they are added, so a
+/// factor of 1 changes no bit. A row may be shorter than the sums.
 #[inline(always)]
 pub(crate) fn add_rows<S: Simd>(simd: S, rows: &[(&[f32], f32)], sums: &mut [f32]) {
     let (vectors, rest) = S::as_mut_simd_f32s(sums);
     let (eights, others) = vectors.as_chunks_mut::<8>();
     let (fours, ones) = others.as_chunks_mut::<4>();
-    // Eight sums, with what is added to them, fit the 16 registers of AVX2.
+    // Eight sums and their addends fit the 16 registers of AVX2.
     let mut first = 0;
     for tile in eights {
         add_vectors(simd, rows, first, tile);
@@ -33,7 +34,7 @@ pub(crate) fn add_rows<S: Simd>(simd: S, rows: &[(&[f32], f32)], sums: &mut [f32
     }
 }
 
-/// Those of the rows from number `first` on.
+/// The same for `N` vectors of sums, from vector `first` on.
 #[inline(always)]
 fn add_vectors<S: Simd, const N: usize>(simd: S, rows: &[(&[f32], f32)], first: usize, sums: &mut [S::f32s; N]) {
     let mut own = *sums;
@@ -51,7 +52,7 @@ fn add_vectors<S: Simd, const N: usize>(simd: S, rows: &[(&[f32], f32)], first: 
             if n < vectors.len() {
                 own[n] = simd.add_f32s(own[n], simd.mul_f32s(factor, vectors[n]));
             } else if n == vectors.len() && !rest.is_empty() {
-                // What is past the end stays as it is, whatever the factor times zero may be.
+                // Sums past the row's end stay as they are, whatever the factor times zero may be.
                 let within = simd.mask_between_m32s(0, rest.len() as u32).mask();
                 let sum = simd.add_f32s(own[n], simd.mul_f32s(factor, simd.partial_load_f32s(rest)));
                 own[n] = simd.select_f32s(within, sum, own[n]);
@@ -86,7 +87,7 @@ mod tests {
         for width in 0..300 {
             let factor = |i| if i == width { f32::INFINITY } else { 0.1 * i as f32 - 7.0 };
             let rows: Vec<_> = rows.iter().zip(0..=width).map(|(row, i)| (&row[..], factor(i))).collect();
-            // -0 tells whether something was added where the rows have nothing.
+            // A -0 shows whether something was added where the rows have no value.
             let start: Vec<f32> = (0..width).map(|j| if j % 3 == 0 { -0.0 } else { j as f32 }).collect();
             let mut want = start.clone();
             for (row, factor) in &rows {

@@ -70,9 +70,12 @@ impl Page {
         size: StateSize,
     ) -> Result<Self> {
         let (place, len) = of.place(page);
-        let values = Values::zeroed(device, format, len)?;
-        let state =
-            size.lens(place.rows as usize, len).map(|len| Buffer::zeroed(device, len)).collect::<Result<_>>()?;
+        let values = Values::zeroed(&device.labeled(format_args!("values/{page}")), format, len)?;
+        let state = size.lens(place.rows as usize, len).enumerate().map(|(number, len)| {
+            let device = device.labeled(format_args!("state/{number}/{page}"));
+            Buffer::zeroed(&device, len)
+        });
+        let state = state.collect::<Result<_>>()?;
         Self::of(device, of, page, (values, state, size.per_value as usize))
     }
 
@@ -84,7 +87,7 @@ impl Page {
     ) -> Result<Self> {
         let words = of.words(page);
         let mirror = device.as_gpu().map(|_| words.to_vec());
-        let directory = Buffer::from_slice(device, words)?;
+        let directory = Buffer::from_slice(&device.labeled(format_args!("directory/{page}")), words)?;
         Ok(Self { place: of.place(page).0, directory, mirror, values, state, per_value })
     }
 

@@ -7,11 +7,15 @@ use crate::models::RankRequest;
 use crate::sizing::{Population, SizePolicy, SizingContext, Uniform};
 
 impl Scall {
-    /// Adds rows of (user, item, unix seconds) behind the stream. Once the first segment is done, users and items that are
+    /// Adds rows of (user, item, unix seconds) to the end of the stream. Once the first segment is done, users and items that are
     /// new get a row at once, of the size that the last decision gives them; the others make room for them.
     ///
+    /// Rows count in the order in which they come. A time may lie up to [`late_seconds`](super::ScallOptions::late_seconds) before the
+    /// latest one so far, since rows of several producers come a little out of order.
+    ///
     /// # Errors
-    /// [`Error::Argument`](crate::Error::Argument) for a time before that of the row before it: rows before that one are added.
+    /// [`Error::Argument`](crate::Error::Argument) with the first row that is wrong: a time further back than that or outside the years 1970
+    /// to 9999, an id that a file could not have ([`Interactions::append`](crate::stream::Interactions::append)). No row is added then.
     /// [`Error::Infeasible`](crate::Error::Infeasible) when the budget has no room for the newcomers: the rows are added, no table has changed.
     ///
     /// # Cost
@@ -21,14 +25,8 @@ impl Scall {
         &mut self,
         interactions: impl IntoIterator<Item = (U, I, i64)>,
     ) -> Result<()> {
-        let mut failed = Ok(());
-        for (user, item, timestamp) in interactions {
-            failed = self.data.push(user.as_ref(), item.as_ref(), timestamp);
-            if failed.is_err() {
-                break;
-            }
-        }
-        failed.and(self.admit())
+        self.data.append(interactions, self.options.late_seconds)?;
+        self.admit()
     }
 
     /// Counts the biases of a live stream up to its last row.

@@ -2,13 +2,16 @@
 
 use super::{Sizes, SizingContext};
 use crate::Result;
+use crate::file::State;
 
 /// Chooses the sizes of all rows when a segment begins.
 ///
 /// The sizes handed out add up to exactly the [`total`](SizingContext::total) of the context: its dims, or `d_max` for every row where that is
 /// less. There is one for each entity, each from `d_min` to `d_max`. [`Scall`](crate::Scall) checks all of that before anything moves, also
 /// of the sizes that a search probes, which may add up to less; what is wrong is [`Error::BadSizes`].
-pub trait SizePolicy {
+///
+/// A policy is decided on by one thread at a time, and may move between threads.
+pub trait SizePolicy: Send {
     /// Its name, for reports and errors.
     fn name(&self) -> &'static str;
 
@@ -55,6 +58,19 @@ pub trait SizePolicy {
     fn admit(&mut self, context: &SizingContext<'_>) -> Result<Sizes> {
         self.decide(context)
     }
+
+    /// All that it has learned and decided, but for its options: an empty state for a policy that remembers nothing. There is no default, since
+    /// a policy that remembers would lose it without a word.
+    ///
+    /// # Errors
+    /// Those of what it is made of.
+    fn save(&self) -> Result<State>;
+
+    /// Goes on where the policy was that was [saved](Self::save): from here on it decides the same bits. Both have to have the same options.
+    ///
+    /// # Errors
+    /// [`Error::BadState`] for a state of another policy; this one stays as it was then.
+    fn restore(&mut self, state: &State) -> Result<()>;
 }
 
 /// Tries sizes on the segment that has just ended: its training rows are trained on, its test rows are ranked. All probes

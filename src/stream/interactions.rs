@@ -2,7 +2,7 @@
 
 use super::fields::check_row;
 use super::names::{Dictionary, Names, next_u32};
-use crate::{Error, Result};
+use crate::{Error, Result, check};
 
 /// User-item interactions in time order, with dense ids by first appearance.
 ///
@@ -91,6 +91,52 @@ impl Interactions {
         Ok(())
     }
 
+    /// Adds rows of (user, item, unix seconds) after the last, in the order in which they come: all of them or none.
+    ///
+    /// Rows of several producers come a little out of order. A row may lie up to `late_seconds` before the latest row so far; it then gets
+    /// the time of that one, so that times never fall. Its place is that of its arrival.
+    ///
+    /// # Cost
+    /// The rows are collected before the first is added.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] with the first row that is wrong: a time further back than that, and as in [`from_rows`](Self::from_rows).
+    /// [`Error::Limit`] past 2^32 - 1 rows. No row is added then.
+    ///
+    /// ```
+    /// let mut data = scall_gpu::stream::Interactions::default();
+    /// data.append([("ann", "tea", 20), ("bob", "tea", 19)], 5)?;
+    /// assert_eq!(data.timestamps(), [20, 20]);
+    /// assert!(data.append([("cy", "jam", 21), ("bob", "jam", 14)], 5).is_err());
+    /// assert_eq!((data.len(), data.user_id("cy")), (2, None));
+    /// # Ok::<(), scall_gpu::Error>(())
+    /// ```
+    pub fn append<U: AsRef<str>, I: AsRef<str>>(
+        &mut self,
+        rows: impl IntoIterator<Item = (U, I, i64)>,
+        late_seconds: u32,
+    ) -> Result<()> {
+        let op = "stream/append";
+        let rows: Vec<(U, I, i64)> = rows.into_iter().collect();
+        let mut latest = self.timestamps.last().copied().unwrap_or(0);
+        for (number, (user, item, timestamp)) in rows.iter().enumerate() {
+            let earliest = latest - i64::from(late_seconds);
+            let checked = check_row(op, user.as_ref(), item.as_ref(), *timestamp).and_then(|()| {
+                let expected = format!("{earliest} or later, {late_seconds} seconds before the latest row");
+                check::domain(op, "timestamp", timestamp, *timestamp >= earliest, &expected)
+            });
+            checked.map_err(|error| of_row(error, number, rows.len()))?;
+            latest = latest.max(*timestamp);
+        }
+        // Each user and item comes with a row, so that there is a number for them where there is one for the rows.
+        next_u32((self.len() + rows.len()).saturating_sub(1), "rows")?;
+        for (user, item, timestamp) in rows {
+            let latest = self.timestamps.last().copied().unwrap_or(0);
+            self.push(user.as_ref(), item.as_ref(), timestamp.max(latest))?;
+        }
+        Ok(())
+    }
+
     /// Number of rows.
     pub fn len(&self) -> usize {
         self.timestamps.len()
@@ -165,6 +211,17 @@ impl Interactions {
         R: IntoIterator<Item = usize, IntoIter: Clone>,
     {
         rows.into_iter().map(|row| (self.users.ids[row], self.items.ids[row]))
+    }
+}
+
+/// The error of one row among several.
+fn of_row(error: Error, number: usize, rows: usize) -> Error {
+    match error {
+        Error::Argument { op, arg, expected, got } => {
+            let got = format!("{got} in row {number} of {rows}; none of them was added");
+            Error::Argument { op, arg, expected, got }
+        }
+        other => other,
     }
 }
 
@@ -283,6 +340,34 @@ mod tests {
             );
         }
         assert_eq!(data, before);
+    }
+
+    #[test]
+    fn rows_a_little_late_are_taken_and_a_wrong_one_takes_none_with_it() {
+        let mut data = Interactions::default();
+        data.append([("a", "x", 100), ("b", "x", 40), ("c", "y", 99), ("a", "y", 160), ("a", "x", 100)], 60).unwrap();
+        assert_eq!(data.timestamps(), [100, 100, 100, 160, 160]);
+        assert_eq!((data.users(), data.items()), (&[0, 1, 2, 0, 0][..], &[0, 0, 1, 1, 0][..]));
+        data.append([("a", "x", 0)], u32::MAX).unwrap();
+        let before = data.clone();
+        for (row, expected) in [
+            (("d", "z", 99), "`timestamp` must be 100 or later, 60 seconds before the latest row, got 99"),
+            (("", "z", 170), "`user` must be a text as user id, got an empty field"),
+            (
+                ("d", "z", -1),
+                "`timestamp` must be unix seconds, a whole number from 0 to 253402300799 (year 9999), got -1",
+            ),
+        ] {
+            let error = data.append([("d", "z", 160), row, ("e", "z", 170)], 60).unwrap_err().to_string();
+            assert_eq!(error, format!("stream/append: {expected} in row 1 of 3; none of them was added"));
+            assert_eq!(data, before);
+        }
+        // What counts is the latest row, also among those that are added together.
+        assert!(data.append([("d", "z", 300), ("d", "z", 239)], 60).is_err());
+        assert!(data.append([("d", "z", 161), ("d", "z", 160)], 0).is_err());
+        assert!(data.append::<&str, &str>([], 0).is_ok() && data == before);
+        data.append([("d", "z", 300), ("d", "z", 240)], 60).unwrap();
+        assert_eq!(data.timestamps()[6..], [300, 300]);
     }
 
     #[test]

@@ -3,9 +3,11 @@
 mod lookups;
 mod resize;
 
+pub use lookups::{BagLookup, PackedLookup};
+
 use super::{Account, ResizePlan};
 use crate::check;
-use crate::device::{Buffer, Commands, Device, Kernel};
+use crate::device::{Buffer, Device, Kernel, Recorder};
 use crate::kernels::table::migrate::Fill;
 use crate::kernels::table::optimizer::{NonFinite, UpdateRule};
 use crate::kernels::table::reset::Reset;
@@ -205,20 +207,20 @@ impl RaggedTable {
         Update::bag_workspace_len(count, dims)
     }
 
-    /// [`apply_gradients`](Self::apply_gradients) for ids that are on the device, as a part of the caller's commands. Ids
+    /// [`apply_gradients`](Self::apply_gradients) for ids that are on the device, as a part of the caller's commands or pass. Ids
     /// past the table are left out.
     ///
     /// # Errors
     /// Those of [`Update`].
     pub fn record_update(
         &mut self,
-        commands: &mut Commands,
+        recorder: &mut impl Recorder,
         occurrences: Occurrences<'_>,
         workspace: &mut Buffer<u32>,
     ) -> Result<()> {
         let Occurrences { ids, first, count, gradients, dims } = occurrences;
         let counter = Some(counter_of(&mut self.counter, self.rows.device())?);
-        commands.run(Update {
+        recorder.run(Update {
             rows: &mut self.rows,
             ids,
             first,
@@ -235,13 +237,18 @@ impl RaggedTable {
         Ok(())
     }
 
-    /// Steps every row along the gradients `[rows, dims]`, as a part of the caller's commands.
+    /// Steps every row along the gradients `[rows, dims]`, as a part of the caller's commands or pass.
     ///
     /// # Errors
     /// Those of [`UpdateAll`].
-    pub fn record_update_all(&mut self, commands: &mut Commands, gradients: &Buffer<f32>, dims: u32) -> Result<()> {
+    pub fn record_update_all(
+        &mut self,
+        recorder: &mut impl Recorder,
+        gradients: &Buffer<f32>,
+        dims: u32,
+    ) -> Result<()> {
         let counter = Some(counter_of(&mut self.counter, self.rows.device())?);
-        commands.run(UpdateAll {
+        recorder.run(UpdateAll {
             rows: &mut self.rows,
             gradients,
             dims,
@@ -326,14 +333,14 @@ impl RaggedTable {
         commands.submit()
     }
 
-    /// [`reset_rows`](Self::reset_rows) for ids that are on the device, as a part of the caller's commands. Ids past the table are left
+    /// [`reset_rows`](Self::reset_rows) for ids that are on the device, as a part of the caller's commands or pass. Ids past the table are left
     /// out; `widest` is about the size of the widest of the rows.
     ///
     /// # Errors
     /// Those of [`Reset`].
-    pub fn record_reset(&mut self, commands: &mut Commands, ids: &Buffer<u32>, widest: u32) -> Result<()> {
+    pub fn record_reset(&mut self, recorder: &mut impl Recorder, ids: &Buffer<u32>, widest: u32) -> Result<()> {
         let fill = self.fill();
-        commands.run(Reset { rows: &mut self.rows, ids, widest, fill })
+        recorder.run(Reset { rows: &mut self.rows, ids, widest, fill })
     }
 
     /// What dims start as.

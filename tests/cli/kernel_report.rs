@@ -1,6 +1,59 @@
 use serde_json::Value;
 
-use super::{assert_refused, example};
+use super::{assert_refused, example, record};
+
+/// What every record says of itself.
+pub fn assert_record(report: &Value, schema: &str) {
+    assert_eq!((&report["schema"], &report["version"]), (&schema.into(), &env!("CARGO_PKG_VERSION").into()));
+    let text = |name: &str| report[name].as_str().unwrap_or_else(|| panic!("no text {name}: {report}")).to_owned();
+    let date = text("date");
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    assert!(record::utc(now - 600) <= date && date <= record::utc(now), "{date}");
+    assert!(["dev", "release"].contains(&&*text("profile")), "{report}");
+    assert!(!text("cpu").is_empty() && text("system").contains(std::env::consts::OS), "{report}");
+    let (cores, threads) = (report["cores"].as_u64().unwrap(), report["threads"].as_u64().unwrap());
+    assert!(cores > 0);
+    assert_eq!(text("device"), format!("CPU ({}), {threads} threads", text("cpu")));
+}
+
+#[test]
+fn dates_are_those_of_the_calendar() {
+    for (seconds, date) in [
+        (0, "1970-01-01T00:00:00Z"),
+        (68_169_599, "1972-02-28T23:59:59Z"),
+        (68_169_600, "1972-02-29T00:00:00Z"),
+        (951_868_800, "2000-03-01T00:00:00Z"),
+        (1_000_000_000, "2001-09-09T01:46:40Z"),
+        (1_735_689_599, "2024-12-31T23:59:59Z"),
+        (4_107_542_400, "2100-03-01T00:00:00Z"),
+        (253_402_300_799, "9999-12-31T23:59:59Z"),
+    ] {
+        assert_eq!(record::utc(seconds), date);
+    }
+}
+
+#[test]
+fn a_record_says_what_it_is_and_columns_stay_in_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let json = dir.path().join("report.json");
+    let args = ["--only", "table/lookup", "--sizes", "1000,30000", "--seconds", "0", "--threads", "2"];
+    let output = example("kernel_report", &[&args[..], &["--json", json.to_str().unwrap()]].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: Value = serde_json::from_slice(&std::fs::read(json).unwrap()).unwrap();
+    assert_record(&report, "scall-gpu/kernel_report/1");
+    assert_eq!(report["threads"], 2);
+    let options = serde_json::json!({ "only": "table/lookup", "seconds": "0", "sizes": "1000,30000", "threads": "2" });
+    assert_eq!(report["options"], options);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains(report["device"].as_str().unwrap()), "{text}");
+    let head = text.lines().find(|line| line.starts_with("kernel ")).unwrap();
+    // Numbers end where their titles do: the last one is that of torch, which was not asked for.
+    let rows: Vec<&str> = text.lines().filter(|line| line.ends_with(" -")).collect();
+    assert!(rows.len() > 10, "{text}");
+    for row in rows {
+        assert_eq!(row.chars().count(), head.chars().count(), "{head}\n{row}");
+    }
+}
 
 /// The rows of a report, and what was printed.
 fn report(args: &[&str]) -> (Vec<Value>, String) {

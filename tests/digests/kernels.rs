@@ -214,8 +214,8 @@ fn rows_of(device: &Device, draw: &mut Draw, sizes: &[u32], layout: Layout) -> R
     rows
 }
 
-/// Rows that the kernels below read: of both formats, in one page and in several.
-fn layouts() -> [(&'static str, Layout); 4] {
+/// Rows that the kernels below read: of each format, in one page and in several.
+fn layouts() -> [(&'static str, Layout); 6] {
     let in_pages = |format| Layout { format, aligned: true, page_bytes: Some(2048) };
     let in_one = |format| Layout { format, ..Layout::default() };
     [
@@ -223,6 +223,8 @@ fn layouts() -> [(&'static str, Layout); 4] {
         ("f32-pages", in_pages(Format::F32)),
         ("f16-one-page", in_one(Format::F16)),
         ("f16-pages", in_pages(Format::F16)),
+        ("bf16-one-page", in_one(Format::BF16)),
+        ("bf16-pages", in_pages(Format::BF16)),
     ]
 }
 

@@ -2,8 +2,8 @@
 
     python run.py DIR
 
-It needs the package `wgpu` and an adapter, and knows of the library nothing but the folder. Exit code 3 says that there is
-no adapter.
+It needs the package `wgpu` and an adapter, and knows of the library nothing but the folder. Exit code 3 says that there
+is no adapter.
 """
 
 import json
@@ -129,8 +129,8 @@ def stored(values, form):
 def lookup(shaders, form):
     """table/lookup: rows of 3, 0 and 4 values into an output of two dims."""
     rows = [[1.0, -2.0, 0.5], [], [8.0, 0.25, -1.5, 3.0]]
-    # A row begins at a multiple of `alignment`, so that one of f16 begins with a word; ends lie in pairs after the base of
-    # their block.
+    # A row begins at a multiple of `alignment`, so that one of f16 begins with a word; ends lie in pairs after the base
+    # of their block.
     alignment = 1 if form == "f32" else 2
     values, ends = [], []
     for row in rows:

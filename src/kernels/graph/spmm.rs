@@ -1,31 +1,33 @@
 //! Sparse matrix times dense or ragged matrix: one step of propagation over a graph.
 //!
-//! `Y[r, j] = sum over the non-zeros e of row r of values_e * X[columns_e, j]` for `j < D`, with A in compressed rows. X is
-//! dense, or the ragged rows of a table whose missing dims count as zero. A column past X is an empty row, on both devices.
-//! On request `total = scale * (total + Y)` in the same pass, for models that average their layers. Leading elements of a
-//! row, such as a bias, can be left out of X and left alone in Y.
+//! `Y[r, j] = sum over the non-zeros e of row r of values_e * X[columns_e, j]` for `j < D`, with A in compressed rows.
+//! X is dense, or the ragged rows of a table, whose missing dims count as zero. A column past X is an empty row, on
+//! both devices. On request the same pass computes `total = scale * (total + Y)`, for models that average their layers.
+//! Leading elements of a row, such as a bias, can be left out of X and stay as they are in Y.
 //!
 //! # Shapes
-//! A is `m x n` with `nnz` non-zeros, Y is `[m, D]` and dense; every element of it is written, apart from `y_first` leading
-//! ones of a row, which make it `[m, y_first + D]`.
+//! A is `m x n` with `nnz` non-zeros. Y is dense, `[m, y_first + D]`. Every element of it is written, apart from the
+//! `y_first` leading ones of each row.
 //!
 //! # Numerics
-//! A row of at most a chunk (128 non-zeros; more past two million) is summed in order. A longer one is cut at multiples of
-//! the chunk, counted over all non-zeros; chunks are summed in order, then their sums in order. Both devices add in this
-//! order (on a GPU the columns of a page of X come before those of the next, in a row or in a chunk of a long one), and a run repeated on one gives the same bits, whatever the number of threads. A GPU may fuse product and sum, so
-//! the devices agree in every bit only where products are exact. Each is within
-//! `eps * (min(length, chunk) + length / chunk + 1) * sum |values_e * X[columns_e, j]|` of the exact sum, and `total` within
+//! A row of at most a chunk (128 non-zeros; more past two million) is summed in order. A longer row is cut at multiples
+//! of the chunk, counted over all non-zeros. Chunks are summed in order, then their sums in order. Both devices add in
+//! this order, but that on a GPU the columns of one page of X come before those of the next (in a row, or in a chunk of
+//! a long one). A run that is repeated on one device gives the same bits, whatever the number of threads. A GPU may
+//! fuse product and sum, so the devices agree in every bit only where products are exact. Each is within `eps *
+//! (min(length, chunk) + length / chunk + 1) * sum |values_e * X[columns_e, j]|` of the exact sum, and `total` within
 //! `2 * eps * |scale| * (|total| + |Y|)` more.
 //!
 //! # Cost
-//! Three dispatches. Moves `4 * D` bytes a non-zero unless a cache holds X (f16: half), `4 * m * D` of output, `8 * nnz + 4 * m` of A.
-//! For each further page of X two dispatches that move A and, twice, the output once more.
+//! Three dispatches. They move `4 * D` bytes a non-zero unless a cache holds X (half of that for values of two bytes),
+//! `4 * m * D` bytes of output, and `8 * nnz + 4 * m` bytes of A. Each further page of X takes two dispatches more,
+//! which move A once more and the output twice.
 //!
-//! Source: row splitting with a fixed number of non-zeros a worker follows Merrill and Garland, "Merge-based parallel sparse
-//! matrix-vector multiplication", SC 2016, with the partial sums added in a second pass in place of atomics.
+//! Source: row splitting with a fixed number of non-zeros a worker follows Merrill and Garland, "Merge-based parallel
+//! sparse matrix-vector multiplication", SC 2016, with the partial sums added in a second pass in place of atomics.
 
 use crate::check;
-use crate::device::{Access, Binding, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
+use crate::device::{Binding, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params, reads, writes};
 use crate::kernels::MAX_TRIPS;
 use crate::rows::{Format, Page, PageParams, Rows, with_codec};
 use crate::{Error, Result};
@@ -37,36 +39,9 @@ pub(crate) static SHADER: Shader = Shader {
     source: include_str!("../../../shaders/graph/spmm.wgsl"),
     params: Params::FIELDS,
     entries: &[
-        Entry {
-            name: "short_rows",
-            workgroup: 256,
-            bindings: &[
-                (1, Access::Read),
-                (2, Access::Read),
-                (3, Access::Read),
-                (4, Access::Read),
-                (5, Access::Read),
-                (6, Access::Write),
-                (8, Access::Write),
-            ],
-        },
-        Entry {
-            name: "partial_sums",
-            workgroup: 256,
-            bindings: &[
-                (1, Access::Read),
-                (2, Access::Read),
-                (3, Access::Read),
-                (4, Access::Read),
-                (5, Access::Read),
-                (7, Access::Write),
-            ],
-        },
-        Entry {
-            name: "long_rows",
-            workgroup: 256,
-            bindings: &[(3, Access::Read), (6, Access::Write), (7, Access::Write), (8, Access::Write)],
-        },
+        Entry::of("short_rows", &[reads(1), reads(2), reads(3), reads(4), reads(5), writes(6), writes(8)]),
+        Entry::of("partial_sums", &[reads(1), reads(2), reads(3), reads(4), reads(5), writes(7)]),
+        Entry::of("long_rows", &[reads(3), writes(6), writes(7), writes(8)]),
     ],
 };
 
@@ -156,11 +131,11 @@ pub struct Spmm<'a> {
     pub workspace: &'a mut Buffer<u32>,
 }
 
-/// Most non-zeros on a GPU: as many chunks as one invocation may add up, each as long.
+/// Most non-zeros on a GPU: the most chunks that one invocation may add up, each as long as one may add up.
 const MOST_NONZEROS: u64 = MAX_TRIPS as u64 * MAX_TRIPS as u64;
 
-/// Non-zeros summed at once: few, so that a hot row spreads over many workgroups, but so many that the loop over the
-/// chunks stays within the trips of one invocation.
+/// Non-zeros summed at once: few, so that a hot row spreads over many workgroups, but enough for the loop over the
+/// chunks to stay within the trips of one invocation.
 fn chunk(nonzeros: usize) -> usize {
     nonzeros.div_ceil(MAX_TRIPS as usize).next_power_of_two().max(128)
 }
@@ -225,7 +200,7 @@ impl Kernel for Spmm<'_> {
         let tiles = self.dims.div_ceil(4 * lanes);
         let chunks = nonzeros.div_ceil(chunk) as u64;
         let y = &*self.y;
-        // Stand-ins of the right type for what is not there; the shader does not touch them.
+        // Buffers of the right type in place of those that are not there. The shader does not touch them.
         // Unread where nothing is accumulated.
         let total = || self.accumulate.as_ref().map_or(y.binding("y").shared(), |a| a.total.binding("total"));
         let pages = match self.x {

@@ -8,21 +8,35 @@
 //!
 //! # Cost
 //! `ceil(log_4096(n))` dispatches; 4n bytes.
+//!
+//! # Example
+//! ```
+//! use scall_gpu::device::{Buffer, Device, Kernel};
+//! use scall_gpu::kernels::prim::reduce::{Operator, Reduce};
+//! # fn main() -> scall_gpu::Result<()> {
+//! let device = Device::cpu();
+//! let mut out = Buffer::zeroed(&device, Reduce::<f32>::out_len(3))?;
+//! let losses = Buffer::from_slice(&device, &[1.5f32, -2.0, 4.0])?;
+//! Reduce { input: &losses, operator: Operator::Sum, out: &mut out }.run(&device)?;
+//! assert_eq!(f32::from_bits(out.read()?[0]), 3.5);
+//!
+//! let sizes = Buffer::from_slice(&device, &[7u32, 3, 9])?;
+//! Reduce { input: &sizes, operator: Operator::Max, out: &mut out }.run(&device)?;
+//! assert_eq!(out.read()?[0], 9);
+//! # Ok(()) }
+//! ```
 
 use rayon::prelude::*;
 
 use crate::Result;
 use crate::check;
-use crate::device::{Access, Buffer, Dispatches, Element, Entry, Gpu, Kernel, Launch, Shader, params};
+use crate::device::{Buffer, Dispatches, Element, Entry, Gpu, Kernel, Launch, Shader, params, reads, writes};
 
 pub(crate) static SHADER: Shader = Shader {
     name: "prim/reduce",
     source: include_str!("../../../shaders/prim/reduce.wgsl"),
     params: Params::FIELDS,
-    entries: &[
-        Entry { name: "reduce_input", workgroup: 256, bindings: &[(1, Access::Read), (2, Access::Write)] },
-        Entry { name: "reduce_tiles", workgroup: 256, bindings: &[(2, Access::Write)] },
-    ],
+    entries: &[Entry::of("reduce_input", &[reads(1), writes(2)]), Entry::of("reduce_tiles", &[writes(2)])],
 };
 
 params! {
@@ -41,7 +55,7 @@ const ITEMS: u32 = 16;
 pub enum Operator {
     /// The sum; of u32 modulo 2^32.
     Sum,
-    /// The least; of u32 only, for what NaN would be is nobody's guess.
+    /// The least; of u32 only, since with NaN it would not be defined.
     Min,
     /// The greatest; of u32 only.
     Max,
@@ -120,7 +134,7 @@ impl<T: Reducible> Kernel for Reduce<'_, T> {
         let stretch = tiles_of(count);
         let (mut base, mut level) = (0, 0);
         loop {
-            // Levels take turns in two stretches behind the result, which the last one writes.
+            // Levels take turns in two stretches after the result, which the last one writes.
             let to = if tiles_of(count) == 1 { 0 } else { 1 + (level % 2) * stretch };
             let (input, out) = (self.input.binding("input"), self.out.binding("out"));
             let (entry, bindings) =
@@ -154,7 +168,7 @@ impl<T: Reducible> Kernel for Reduce<'_, T> {
     }
 }
 
-/// One level of the GPU's tree: 16 in order a thread, then the threads of a tile by halves.
+/// One level of the GPU's tree: each thread adds 16 elements in order, then the threads of a tile add up by halves.
 fn reduce_tiles(code: u32, words: &[u32]) -> Vec<u32> {
     let neutral = if code == 1 { u32::MAX } else { 0 };
     let tile = |words: &[u32]| {

@@ -1,23 +1,33 @@
 //! Prefix sum of u32, in place: `v[i] <- sum of v[0..i]` (exclusive) or `v[0..=i]` (inclusive), modulo 2^32.
 //!
-//! Reduce, then scan: tile sums, their own scan (recursively), each tile onto its carry. No workgroup waits for
-//! another, which a look-back scan needs and not every GPU promises.
+//! Reduce, then scan: the tiles are summed, these sums are scanned (recursively), and each tile is scanned onto its
+//! carry. No workgroup waits for another. A scan with look-back would need that, and not every GPU promises it.
 //!
 //! # Cost
 //! `2 * levels - 1` dispatches with tiles of 4,096; 4n bytes read twice, 4n written.
+//!
+//! # Example
+//! ```
+//! use scall_gpu::device::{Buffer, Device, Kernel};
+//! use scall_gpu::kernels::prim::scan::Scan;
+//! # fn main() -> scall_gpu::Result<()> {
+//! let device = Device::cpu();
+//! let mut values = Buffer::from_slice(&device, &[3u32, 0, 2, 4])?; // sizes
+//! let mut workspace = Buffer::zeroed(&device, Scan::workspace_len(4))?;
+//! Scan { values: &mut values, count: 4, inclusive: false, workspace: &mut workspace }.run(&device)?;
+//! assert_eq!(values.read()?, [0, 3, 3, 5]); // where each begins
+//! # Ok(()) }
+//! ```
 
 use crate::Result;
 use crate::check;
-use crate::device::{Access, Binding, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
+use crate::device::{Binding, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params, writes};
 
 pub(crate) static SHADER: Shader = Shader {
     name: "prim/scan",
     source: include_str!("../../../shaders/prim/scan.wgsl"),
     params: Params::FIELDS,
-    entries: &[
-        Entry { name: "reduce_tiles", workgroup: 256, bindings: &[(1, Access::Write), (2, Access::Write)] },
-        Entry { name: "scan_tiles", workgroup: 256, bindings: &[(1, Access::Write), (2, Access::Write)] },
-    ],
+    entries: &[Entry::of("reduce_tiles", &[writes(1), writes(2)]), Entry::of("scan_tiles", &[writes(1), writes(2)])],
 };
 
 params! {
@@ -62,7 +72,7 @@ pub(crate) struct Region<'a> {
 }
 
 impl<'a> Region<'a> {
-    /// From the begin.
+    /// From the beginning.
     pub fn new(arg: &'static str, buffer: &'a Buffer<u32>) -> Self {
         Self { arg, buffer, base: 0 }
     }
@@ -86,7 +96,7 @@ pub(crate) fn record_scan(
     (count, inclusive, items): (u32, bool, u32),
 ) -> Result<()> {
     let tile = 256 * items;
-    // (words, where they stand) of each level.
+    // Of each level: how many words, and where they stand.
     let mut levels = vec![(count, values)];
     let mut end = workspace.base;
     while levels[levels.len() - 1].0 > tile {
@@ -171,7 +181,7 @@ pub fn scan(values: &mut [u32], inclusive: bool) -> u32 {
 mod tests {
     use super::*;
     use crate::Error;
-    use crate::device::Device;
+    use crate::device::{Device, Pass};
     use crate::testing::{assert_rejects, assert_same, gpu, poisoned, upload};
 
     fn case(device: &Device, count: u32, inclusive: bool, items: u32) {
@@ -188,10 +198,10 @@ mod tests {
         match device {
             Device::Gpu(gpu) if items != ITEMS => {
                 let mut encoder = gpu.device().create_command_encoder(&Default::default());
-                let mut list = Dispatches::default();
                 let (values, workspace) = (Region::new("values", &values), Region::new("workspace", &workspace));
-                record_scan(gpu, &mut list, values, workspace, (count, inclusive, items)).unwrap();
-                list.record(&mut encoder.begin_compute_pass(&Default::default()));
+                Pass::new(gpu, &mut encoder.begin_compute_pass(&Default::default()))
+                    .record(|list| record_scan(gpu, list, values, workspace, (count, inclusive, items)))
+                    .unwrap();
                 gpu.queue().submit([encoder.finish()]);
             }
             _ => {

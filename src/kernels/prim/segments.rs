@@ -1,11 +1,12 @@
 //! Segments: runs of equal keys in a sorted list, and f32 sums over segments.
 //!
-//! [`Runs`]: of `keys = [4, 4, 7, 9, 9, 9]` the runs are `[4, 7, 9]` and they start at `[0, 2, 3]`, with the end 6 after
-//! the last. [`SegmentedSum`]: `sums[s] = sum of values[offsets[s]..offsets[s + 1]]`.
+//! [`Runs`]: of `keys = [4, 4, 7, 9, 9, 9]` the runs are `[4, 7, 9]` and they start at `[0, 2, 3]`, with the end 6
+//! after the last. [`SegmentedSum`]: `sums[s] = sum of values[offsets[s]..offsets[s + 1]]`.
 //!
 //! # Numerics
-//! A segment is summed by `k` lanes, each every k-th value in order, then the lanes by halves, `k` from the mean length;
-//! both devices add in this order and agree in every bit. The error is within `eps * (length / k + log2(k)) * sum |v|`.
+//! A segment is summed by `k` lanes, where `k` follows from the mean length. Each lane adds every k-th value in order,
+//! then the lanes add up by halves. Both devices add in this order and agree in every bit. The error is within
+//! `eps * (length / k + log2(k)) * sum |v|`.
 //!
 //! # Cost
 //! `Runs`: two dispatches and a scan, 20n bytes. `SegmentedSum`: one dispatch for every 16,384 k values, 4n bytes.
@@ -15,7 +16,7 @@ use rayon::prelude::*;
 use super::scan::{self, Region, Scan, record_scan};
 use crate::Result;
 use crate::check;
-use crate::device::{Access, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
+use crate::device::{Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params, reads, writes};
 use crate::kernels::MAX_TRIPS;
 
 pub(crate) static SHADER: Shader = Shader {
@@ -23,17 +24,9 @@ pub(crate) static SHADER: Shader = Shader {
     source: include_str!("../../../shaders/prim/segments.wgsl"),
     params: Params::FIELDS,
     entries: &[
-        Entry { name: "mark_runs", workgroup: 256, bindings: &[(1, Access::Read), (2, Access::Write)] },
-        Entry {
-            name: "collect_runs",
-            workgroup: 256,
-            bindings: &[(1, Access::Read), (2, Access::Write), (3, Access::Write), (4, Access::Write)],
-        },
-        Entry {
-            name: "sum_segments",
-            workgroup: 256,
-            bindings: &[(5, Access::Read), (6, Access::Read), (7, Access::Write)],
-        },
+        Entry::of("mark_runs", &[reads(1), writes(2)]),
+        Entry::of("collect_runs", &[reads(1), writes(2), writes(3), writes(4)]),
+        Entry::of("sum_segments", &[reads(5), reads(6), writes(7)]),
     ],
 };
 
@@ -46,9 +39,24 @@ params! {
 }
 
 /// Finds the runs of equal keys. See the [module](self).
+///
+/// # Example
+/// ```
+/// use scall_gpu::device::{Buffer, Device, Kernel};
+/// use scall_gpu::kernels::prim::segments::Runs;
+/// # fn main() -> scall_gpu::Result<()> {
+/// let device = Device::cpu();
+/// let keys = Buffer::from_slice(&device, &[4u32, 4, 7, 9, 9, 9])?;
+/// let (mut runs, mut starts) = (Buffer::zeroed(&device, 7)?, Buffer::zeroed(&device, 7)?);
+/// let mut workspace = Buffer::zeroed(&device, Runs::workspace_len(6))?;
+/// Runs { keys: &keys, runs: &mut runs, starts: &mut starts, workspace: &mut workspace }.run(&device)?;
+/// assert_eq!(runs.read()?[..4], [3, 4, 7, 9]); // three runs, and the key of each
+/// assert_eq!(starts.read()?[..4], [0, 2, 3, 6]);
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 pub struct Runs<'a> {
-    /// `n` keys, equal ones side by side.
+    /// `n` keys, equal ones next to each other.
     pub keys: &'a Buffer<u32>,
     /// `n + 1` words: the number of runs, then the key of each. The rest is not written.
     pub runs: &'a mut Buffer<u32>,
@@ -123,14 +131,28 @@ impl Kernel for Runs<'_> {
 }
 
 /// Sums over segments. See the [module](self).
+///
+/// # Example
+/// ```
+/// use scall_gpu::device::{Buffer, Device, Kernel};
+/// use scall_gpu::kernels::prim::segments::SegmentedSum;
+/// # fn main() -> scall_gpu::Result<()> {
+/// let device = Device::cpu();
+/// let values = Buffer::from_slice(&device, &[1.0f32, 2.0, 3.0, 4.0])?;
+/// let offsets = Buffer::from_slice(&device, &[0u32, 2, 2, 4])?; // three segments, the second empty
+/// let mut sums = Buffer::zeroed(&device, 3)?;
+/// SegmentedSum { values: &values, offsets: &offsets, longest: 2, sums: &mut sums }.run(&device)?;
+/// assert_eq!(sums.read()?, [3.0, 0.0, 7.0]);
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 pub struct SegmentedSum<'a> {
     /// The values, segment after segment.
     pub values: &'a Buffer<f32>,
     /// `segments + 1` offsets into the values, monotone.
     pub offsets: &'a Buffer<u32>,
-    /// Values in the longest segment, or more. A longer segment is an error on the CPU; a GPU, whose offsets are not read
-    /// back, leaves out what lies far enough beyond.
+    /// Values in the longest segment, or more. A longer segment is an error on the CPU. On a GPU the offsets are not
+    /// read back, and values far enough beyond are left out.
     pub longest: u32,
     /// One sum a segment; every one is written.
     pub sums: &'a mut Buffer<f32>,
@@ -189,8 +211,8 @@ impl Kernel for SegmentedSum<'_> {
     }
 }
 
-/// The sum of all terms, `last` behind the others, in the order of a GPU's lanes (a power of two, at most 256): every lane its strides in order,
-/// then the lanes by halves.
+/// The sum of all terms, `last` after the others, in the order of a GPU's lanes (a power of two, at most 256): every
+/// lane adds its strides in order, then the lanes add up by halves.
 #[inline]
 pub(crate) fn sum_by_lanes<T>(values: &[T], last: Option<&T>, lanes: u32, term: impl Fn(&T) -> f32) -> f32 {
     match lanes {
@@ -206,7 +228,7 @@ pub(crate) fn sum_by_lanes<T>(values: &[T], last: Option<&T>, lanes: u32, term: 
     }
 }
 
-/// The lanes known in advance, so that their sums are vectors.
+/// With the number of lanes known at compile time, so that their sums are vectors.
 fn sum_by<const LANES: usize, T>(values: &[T], last: Option<&T>, term: impl Fn(&T) -> f32) -> f32 {
     let mut sums = [0.0f32; LANES];
     let (strides, rest) = values.as_chunks::<LANES>();
@@ -306,7 +328,7 @@ mod tests {
         sums.iter().for_each(|sum| assert_same("sums", sum, &sums[0]));
     }
 
-    /// One segment of everything takes more strides than one invocation may loop.
+    /// One segment of all values takes more strides than the loops of one invocation may have.
     #[test]
     fn a_giant_segment_is_summed_in_windows() {
         let mut lengths = vec![0; 5000];

@@ -4,9 +4,24 @@
 //! 17. The GPU takes digits of up to 4 bits and an even number of passes, so that the result lies where the input lay.
 //!
 //! # Cost
-//! `p = 2 * ceil(bits / 8)` passes of a count, a scan and a scatter; about `20 * n * p` bytes. Up to 65,536 elements go without the scan.
-//! Up to 8,192 are compared all with all, `n^2` times, in one dispatch and another that puts them back. On the CPU `p = ceil(bits / 10)` passes over
-//! pairs, each shared by all threads, `24 * n * p` bytes.
+//! On a GPU `p = 2 * ceil(bits / 8)` passes of a count, a scan and a scatter, about `20 * n * p` bytes. Up to 65,536
+//! elements need no scan. Up to 8,192 are compared all with all, `n^2` times, in one dispatch and another that puts
+//! them back. On the CPU `p = ceil(bits / 10)` passes over pairs, each shared by all threads, `24 * n * p` bytes.
+//!
+//! # Example
+//! ```
+//! use scall_gpu::device::{Buffer, Device, Kernel};
+//! use scall_gpu::kernels::prim::sort::Sort;
+//! # fn main() -> scall_gpu::Result<()> {
+//! let device = Device::cpu();
+//! let mut keys = Buffer::from_slice(&device, &[5u32, 2, 5, 1])?; // below 2^3
+//! let mut payload = Buffer::from_slice(&device, &[0u32, 1, 2, 3])?;
+//! let mut workspace = Buffer::zeroed(&device, Sort::workspace_len(4))?;
+//! Sort { keys: &mut keys, payload: &mut payload, count: 4, bits: 3, workspace: &mut workspace }.run(&device)?;
+//! assert_eq!(keys.read()?, [1, 2, 5, 5]);
+//! assert_eq!(payload.read()?, [3, 1, 0, 2]); // the first 5 stays first
+//! # Ok(()) }
+//! ```
 
 use std::ops::Range;
 use std::slice::IterMut;
@@ -15,23 +30,22 @@ use rayon::prelude::*;
 
 use crate::Result;
 use crate::check;
-use crate::device::{Access, Binding, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
+use crate::device::{Access, Binding, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params, writes};
 
 use super::scan::Region;
 
-const MOVED: &[(u32, Access)] = &[(1, Access::Write), (2, Access::Write), (3, Access::Write), (4, Access::Write)];
-const MOVED_BY_COUNTS: &[(u32, Access)] =
-    &[(1, Access::Write), (2, Access::Write), (3, Access::Write), (4, Access::Write), (5, Access::Write)];
+const MOVED: &[(u32, Access)] = &[writes(1), writes(2), writes(3), writes(4)];
+const MOVED_BY_COUNTS: &[(u32, Access)] = &[writes(1), writes(2), writes(3), writes(4), writes(5)];
 
 pub(crate) static SHADER: Shader = Shader {
     name: "prim/sort",
     source: include_str!("../../../shaders/prim/sort.wgsl"),
     params: Params::FIELDS,
     entries: &[
-        Entry { name: "count_tiles", workgroup: 256, bindings: &[(1, Access::Write), (5, Access::Write)] },
-        Entry { name: "scan_counts", workgroup: 256, bindings: &[(5, Access::Write)] },
-        Entry { name: "scatter_tiles", workgroup: 256, bindings: MOVED_BY_COUNTS },
-        Entry { name: "place_each", workgroup: 256, bindings: MOVED },
+        Entry::of("count_tiles", &[writes(1), writes(5)]),
+        Entry::of("scan_counts", &[writes(5)]),
+        Entry::of("scatter_tiles", MOVED_BY_COUNTS),
+        Entry::of("place_each", MOVED),
     ],
 };
 
@@ -113,10 +127,10 @@ impl Kernel for Sort<'_> {
     }
 }
 
-/// Elements that are compared all with all.
+/// The most elements that are compared all with all.
 const COMPARED: u32 = 8192;
 
-/// Tiles that scan the counts of all for themselves.
+/// The most tiles of which each scans the counts of all by itself.
 const FEW: u32 = 32;
 
 /// How elements find their places.
@@ -126,7 +140,7 @@ pub(crate) enum Tiling {
     Compared,
     /// By digits, in few tiles.
     Few,
-    /// The same in many.
+    /// By digits, in many tiles.
     Many,
 }
 
@@ -147,7 +161,7 @@ impl Tiling {
     }
 }
 
-/// What is to be sorted: so many keys below `2^bits`.
+/// What is to be sorted: a number of keys below `2^bits`.
 #[derive(Clone, Copy)]
 pub(crate) struct Keys {
     pub count: u32,
@@ -173,7 +187,8 @@ impl Keys {
         [space, space.at(space.base + self.count)]
     }
 
-    /// Where keys and payload have to lie so that [`record_sort`] leaves them at `home`: there, or in its workspace.
+    /// Where keys and payload have to lie so that [`record_sort`] leaves them at `home`: in that place, or in its
+    /// workspace.
     pub fn origin<'a>(&self, home: [Region<'a>; 2], space: Region<'a>) -> [Region<'a>; 2] {
         if self.passes().is_multiple_of(2) { home } else { self.away(space) }
     }
@@ -264,14 +279,14 @@ pub fn sort(keys: &mut [u32], payload: &mut [u32], bits: u32) {
 /// A key and what travels with it.
 pub(crate) type Pair = [u32; 2];
 
-/// Digits of so many bits: a table of places still fits the first cache.
+/// Bits of a digit on the CPU: with these, a table of places still fits the first cache.
 const DIGIT: u32 = 10;
 
 /// Pairs that a thread sorts without help.
 const TASK_PAIRS: usize = 4 * 1024;
 
-/// Sorts the pairs that `pair` gives for the places of two slices of one length, and says in which of them it has left them. Threads
-/// share each pass: every one moves its part of the pairs to places of its own.
+/// Sorts the pairs that `pair` gives for the places of two slices of one length, and returns the slice that holds the
+/// result. Threads share each pass: every thread moves its part of the pairs to places of its own.
 pub(crate) fn sort_pairs(
     pair: impl Fn(usize) -> Pair + Sync,
     [mut to, mut other]: [&mut [Pair]; 2],
@@ -320,13 +335,13 @@ fn move_by_digit(pair: impl Fn(usize) -> Pair + Sync, to: &mut [Pair], (shift, w
 mod tests {
     use super::*;
     use crate::Error;
-    use crate::device::Device;
+    use crate::device::{Device, Pass};
     use crate::testing::{assert_rejects, assert_same, devices, gpu, poisoned, upload};
 
     /// With other tiles than the count asks for, if any are given.
     fn case(device: &Device, count: u32, bits: u32, tiling: Option<Tiling>) {
         let mask = if bits == 32 { u32::MAX } else { (1 << bits) - 1 };
-        // Many duplicates for few bits; a tail beyond `count` that must stay.
+        // Many duplicates for few bits, and a tail beyond `count` that must stay as it is.
         let keys: Vec<u32> = (0..count + 2).map(|i| (i.wrapping_mul(2_654_435_761) >> 3) & mask).collect();
         let payload: Vec<u32> = (0..count + 2).map(|i| i ^ 0x5555).collect();
         let mut order: Vec<usize> = (0..count as usize).collect();
@@ -341,13 +356,13 @@ mod tests {
         match (device, tiling) {
             (Device::Gpu(gpu), Some(tiling)) => {
                 let mut encoder = gpu.device().create_command_encoder(&Default::default());
-                let mut list = Dispatches::default();
                 let home = [Region::new("keys", &keys), Region::new("payload", &payload)];
                 let space = Region::new("workspace", &workspace);
                 let keys = Keys { count, bits, tiling };
                 assert_eq!(keys.passes() % 2, 0, "the input lies at home");
-                record_sort(gpu, &mut list, home, space, keys).unwrap();
-                list.record(&mut encoder.begin_compute_pass(&Default::default()));
+                Pass::new(gpu, &mut encoder.begin_compute_pass(&Default::default()))
+                    .record(|list| record_sort(gpu, list, home, space, keys))
+                    .unwrap();
                 gpu.queue().submit([encoder.finish()]);
             }
             _ => {
@@ -375,7 +390,8 @@ mod tests {
         devices().iter().for_each(parity);
     }
 
-    /// 65,536 tiles of keys with their workspace pass lavapipe's largest binding, so the fold is provoked by the limit.
+    /// 65,536 tiles of keys and their workspace are larger than lavapipe's largest binding. So the grid is made to fold
+    /// by a lower limit.
     #[test]
     fn folded_grids() {
         if let Some(gpu) = gpu() {

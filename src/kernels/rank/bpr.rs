@@ -1,36 +1,81 @@
 //! Bayesian personalised ranking (BPR) on ragged rows: loss and gradients of (user, positive, negative) triples.
 //!
-//! `x = <e_u, e_p - e_n> + b_p - b_n` over the common dims, `loss_b = softplus(-x)`. The gradients are those of
-//! `mean over b of softplus(-x_b) + (l2 * (|e_u|^2 + |e_p|^2 + |e_n|^2) + l2_bias * (b_p^2 + b_n^2)) / B`, summed over
-//! the triples, one gradient for each occurrence: with `c = sigmoid(-x)`,
-//! `-c (e_p - e_n) + 2 l2 e_u`, `-c e_u + 2 l2 e_p` and `c e_u + 2 l2 e_n`, all over `B`; biases `-c + 2 l2_bias b_p`
-//! and `c + 2 l2_bias b_n`, over `B`.
+//! For each triple b, `x = <e_u, e_p - e_n> + b_p - b_n` over the common dims, and `loss_b = softplus(-x)`. The
+//! gradients are those of the mean over the B triples of `softplus(-x) + l2 * (|e_u|^2 + |e_p|^2 + |e_n|^2) + l2_bias *
+//! (b_p^2 + b_n^2)`. Each occurrence has its own: with `c = sigmoid(-x)`,
 //!
-//! A user's row may be dense and contain the rows of the user's items, each with the weight `w_u`, as a model has it that makes
-//! users of their histories. The positive is then left out, `x = <e_u - w_u e_p, e_p - e_n>`, so that an item is not learned to
-//! predict itself; its gradient gains `c w_u (e_p - e_n)`, and what comes back through `e_u` is the caller's. `l2` leaves such a row
-//! alone.
+//! * user: `(-c (e_p - e_n) + 2 l2 e_u) / B`
+//! * positive: `(-c e_u + 2 l2 e_p) / B`, its bias `(-c + 2 l2_bias b_p) / B`
+//! * negative: `(c e_u + 2 l2 e_n) / B`, its bias `(c + 2 l2_bias b_n) / B`
+//!
+//! A user's row may be dense and contain the rows of the user's items, each with the weight `w_u`. Models that make
+//! users of their histories have such rows. The positive is then left out, `x = <e_u - w_u e_p, e_p - e_n>`, so that no
+//! item learns to predict itself. The positive's gradient gains `c w_u (e_p - e_n) / B`. The part that goes back
+//! through `e_u` to the items is left to the caller, and `l2` does not decay such a row.
 //!
 //! # Shapes
 //! `triples` is three blocks of `B` ids: users, positives, negatives. With a bias an item row of size s is
-//! `[bias, e_0 .. e_(s-2)]`, and an empty one has bias 0; a fixed bias is passed over: 0 in x, and its gradient 0. A row longer than its output width counts as cut to it.
-//! A triple with an id past its table (u32::MAX: there is no such item) has loss 0 and gradients 0; it counts in `B`.
-//! A gradient is 0 past its row's size.
+//! `[bias, e_0 .. e_(s-2)]`, and an empty row has bias 0. A fixed bias counts as 0 in x, and its gradient is 0. A row
+//! longer than its output width counts as if it were cut to that width. A triple with an id past its table (u32::MAX
+//! says that there is no such item) has loss 0 and gradients 0, and counts in `B`. A gradient is 0 past its row's size.
 //!
 //! # Numerics
 //! The terms of x are summed in an order fixed by the widths. Each device is within `eps * (dims + 4) * m` of x, `m`
-//! the sum of the terms' sizes; c and the loss follow, plus `20 * eps` for exp and log. `|x|` may be as large as f32 goes.
+//! the sum of the terms' sizes; c and the loss follow, plus `20 * eps` for exp and log. `|x|` may be as large as f32
+//! goes.
 //!
 //! # Cost
-//! One dispatch; the rows are read twice (the second time from cache), `4 * B * (1 + user_dims + 2 * item_dims)` bytes
-//! written. On a GPU a table in several pages takes a dispatch more for each of them: they copy the rows of the batch to a workspace of
-//! `4 * B * (3 + user_dims + 2 * item_dims)` bytes (less where one of the tables lies in one page), which is read in their place.
+//! One dispatch. The rows are read twice, the second time from a cache, and `4 * B * (1 + user_dims + 2 * item_dims)`
+//! bytes are written. On a GPU a table in several pages takes one more dispatch for each page. These copy the rows of
+//! the batch to a workspace of `4 * B * (3 + user_dims + 2 * item_dims)` bytes (less where one of the tables lies in
+//! one page), which is then read in place of the table.
+//!
+//! # Example
+//! ```
+//! use scall_gpu::device::{Buffer, Device, Kernel};
+//! use scall_gpu::kernels::rank::bpr::{BiasUse, Bpr, UserRows};
+//! use scall_gpu::rows::{Layout, Rows};
+//! # fn main() -> scall_gpu::Result<()> {
+//! let device = Device::cpu();
+//! let (mut users, mut items) = (rows(&device, &[2])?, rows(&device, &[2, 1])?);
+//! users.write(&[1.0, 1.0])?;
+//! items.write(&[2.0, 1.0, 3.0])?; // [2, 1] and [3]
+//! let triples = Buffer::from_slice(&device, &[0, 0, 1])?; // one: user 0 took item 0, and not item 1
+//! let (mut loss, mut of_users) = (Buffer::zeroed(&device, 1)?, Buffer::zeroed(&device, 2)?);
+//! let mut of_items = Buffer::zeroed(&device, 2 * 2)?;
+//! let sides = UserRows::Ragged(&users);
+//! let mut workspace = Buffer::zeroed(&device, Bpr::workspace_len(1, sides, &items, [2, 2]))?;
+//! Bpr {
+//!     triples: &triples,
+//!     users: sides,
+//!     items: &items,
+//!     item_bias: BiasUse::None,
+//!     l2: 0.0,
+//!     l2_bias: 0.0,
+//!     user_dims: 2,
+//!     item_dims: 2,
+//!     loss: &mut loss,
+//!     user_gradients: &mut of_users,
+//!     item_gradients: &mut of_items,
+//!     workspace: &mut workspace,
+//! }
+//! .run(&device)?;
+//! // x = (2 - 3) + (1 - 0) = 0, so the loss is ln 2 and c is 1/2.
+//! let near = |found: Vec<f32>, wanted: &[f32]| found.iter().zip(wanted).all(|(a, b)| (a - b).abs() < 1e-6);
+//! assert!(near(loss.read()?, &[0.693_147_2]));
+//! assert!(near(of_users.read()?, &[0.5, -0.5])); // [1, 2]
+//! assert!(near(of_items.read()?, &[-0.5, -0.5, 0.5, 0.0])); // [2, 2]: item 0, then item 1, which has one dim
+//! # Ok(()) }
+//! # fn rows(device: &Device, sizes: &[u32]) -> scall_gpu::Result<Rows> {
+//! #     Rows::zeroed(device, sizes, Layout::default(), Default::default())
+//! # }
+//! ```
 //!
 //! Source: Rendle et al., "BPR: Bayesian personalized ranking from implicit feedback", UAI 2009.
 
 use crate::Result;
 use crate::check;
-use crate::device::{Access, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
+use crate::device::{Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params, reads, writes};
 use crate::kernels::table::lookup::lanes;
 use crate::rows::{Format, PageParams, Rows, with_codec};
 
@@ -41,25 +86,8 @@ pub(crate) static SHADER: Shader = Shader {
     source: include_str!("../../../shaders/rank/bpr.wgsl"),
     params: Params::FIELDS,
     entries: &[
-        Entry {
-            name: "gradients",
-            workgroup: 256,
-            bindings: &[
-                (1, Access::Read),
-                (2, Access::Read),
-                (3, Access::Read),
-                (4, Access::Read),
-                (5, Access::Read),
-                (6, Access::Write),
-                (7, Access::Write),
-                (8, Access::Write),
-            ],
-        },
-        Entry {
-            name: "gather",
-            workgroup: 256,
-            bindings: &[(1, Access::Read), (2, Access::Read), (3, Access::Read), (9, Access::Write)],
-        },
+        Entry::of("gradients", &[reads(1), reads(2), reads(3), reads(4), reads(5), writes(6), writes(7), writes(8)]),
+        Entry::of("gather", &[reads(1), reads(2), reads(3), writes(9)]),
     ],
 };
 
@@ -93,7 +121,7 @@ pub enum BiasUse {
     None,
     /// A bias that is learned.
     Learned,
-    /// A bias that somebody else sets: loss and gradients pass it over.
+    /// A bias that is set by other means: loss and gradients leave it out.
     Fixed,
 }
 
@@ -177,7 +205,7 @@ struct Gathered {
 
 impl Gathered {
     fn new(batch: u64, users: Option<u32>, items: Option<u32>) -> Self {
-        // Widths are checked only when the workspace is there: 64 bits hold any but the widest two rows.
+        // Saturating, since the widths are checked only once the workspace is there.
         let values = |rows: u64, dims: Option<u32>| rows.saturating_mul(dims.unwrap_or(0).into());
         let user_values = if users.or(items).is_some() { 3 * batch } else { 0 };
         let item_values = user_values.saturating_add(values(batch, users));
@@ -186,7 +214,8 @@ impl Gathered {
 }
 
 impl Bpr<'_> {
-    /// Words of workspace for a batch, with users' and items' gradients of these widths: 0 where all rows lie in one page.
+    /// Words of workspace for a batch, with users' and items' gradients of these widths: 0 where all rows lie in one
+    /// page.
     pub fn workspace_len(batch: u32, users: UserRows<'_>, items: &Rows, [user_dims, item_dims]: [u32; 2]) -> usize {
         let (users, items) = (users.paged().map(|_| user_dims), paged(items).map(|_| item_dims));
         Gathered::new(batch.into(), users, items).end as usize

@@ -1,32 +1,62 @@
-//! Training triples drawn from a log of interactions, negatives from the same time: a row of the log, and the item of
-//! another row nearby that its user never touched.
+//! Training triples drawn from a log of interactions, with negatives from the same time: a row of the log, and the item
+//! of another row nearby that its user never touched.
 //!
-//! Triple `b` of step `s` takes the words `philox((b, s, k, Purpose::LogTriples), seed)`: word 0 of `k = 0` picks one of the n rows,
-//! its user and its item the positive. The other words of `k = 0` and those of `k = 1`, in order, each pick one of the rows
-//! at most `window` before or after; the first whose item the user never touched gives the negative.
+//! Triple `b` of step `s` takes the words `philox((b, s, k, Purpose::LogTriples), seed)`. Word 0 of `k = 0` picks one
+//! of the n rows, which gives the user and the positive. The other words of `k = 0` and those of `k = 1`, in order,
+//! each pick one of the rows at most `window` before or after it. The first of these whose item the user never touched
+//! gives the negative.
 //!
-//! Why the same time: an item's rows nearby are its popularity THEN, so positives and negatives are equally popular, whenever
-//! that was. What is left to learn is taste; popularity, which moves, can be counted instead of learned.
+//! Why from the same time: the number of an item's rows nearby is its popularity at that time. So positives and
+//! negatives are equally popular, at any time, and what is left to learn is taste. Popularity moves, and can be counted
+//! instead of learned.
 //!
 //! # Shapes
-//! `triples` is three blocks of `batch` ids: users, positives, negatives. A negative is u32::MAX when all
-//! seven tries were touched; [`Bpr`](super::bpr::Bpr) skips such triples.
+//! `triples` is three blocks of `batch` ids: users, positives, negatives. A negative is u32::MAX when the user touched
+//! the items of all seven tries; [`Bpr`](super::bpr::Bpr) skips such triples.
 //!
 //! # Numerics
-//! Integers, the same on both devices. An index below n is off uniform by less than `n / 2^32`.
+//! Integers, the same on both devices. The chance of an index below n is off uniform by less than `n / 2^32` of itself.
 //!
 //! # Cost
-//! One dispatch, one thread a triple, at most seven searches of `log2(h)` dependent reads for a user who touched h items; 12
-//! bytes a triple written.
+//! One dispatch with one thread a triple. A thread makes at most seven searches, each of `log2(h)` dependent reads for
+//! a user who touched h items, and writes 12 bytes.
 //!
-//! Source: ours; sampling negatives by popularity goes back to Mikolov et al., "Distributed representations of words and
-//! phrases and their compositionality", NIPS 2013.
+//! # Example
+//! ```
+//! use scall_gpu::device::{Buffer, Device, Kernel};
+//! use scall_gpu::kernels::rank::log_triples::SampleLogTriples;
+//! # fn main() -> scall_gpu::Result<()> {
+//! let device = Device::cpu();
+//! let mut triples = Buffer::zeroed(&device, 3 * 4)?;
+//! SampleLogTriples {
+//!     users: &Buffer::from_slice(&device, &[0, 1, 1, 0])?, // four rows: (0, 0), (1, 1), (1, 2), (0, 2)
+//!     items: &Buffer::from_slice(&device, &[0, 1, 2, 2])?,
+//!     touched_offsets: &Buffer::from_slice(&device, &[0, 2, 4])?, // user 0 touched 0 and 2, user 1 touched 1 and 2
+//!     touched: &Buffer::from_slice(&device, &[0, 2, 1, 2])?,
+//!     window: 3,
+//!     step: 0,
+//!     seed: 7,
+//!     batch: 4,
+//!     triples: &mut triples,
+//! }
+//! .run(&device)?;
+//! let triples = triples.read()?; // [3, 4]
+//! let (users, (positives, negatives)) = (&triples[..4], triples[4..].split_at(4));
+//! for b in 0..4 {
+//!     assert!([(0, 0), (1, 1), (1, 2), (0, 2)].contains(&(users[b], positives[b])));
+//!     assert!([1 - users[b], u32::MAX].contains(&negatives[b])); // item 1 for user 0, item 0 for user 1, or none
+//! }
+//! # Ok(()) }
+//! ```
+//!
+//! Source: ours; sampling negatives by popularity goes back to Mikolov et al., "Distributed representations of words
+//! and phrases and their compositionality", NIPS 2013.
 
 use rayon::prelude::*;
 
 use crate::Result;
 use crate::check;
-use crate::device::{Access, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
+use crate::device::{Buffer, Change, Changes, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params, reads, writes};
 use crate::rng::{BLOCKS, Purpose, below, key, philox_blocks};
 
 pub(crate) static SHADER: Shader = Shader {
@@ -35,9 +65,9 @@ pub(crate) static SHADER: Shader = Shader {
     params: Params::FIELDS,
     entries: &[Entry {
         name: "sample",
-        // Nothing is shared, so small groups: they are placed and retired sooner.
+        // Threads share nothing, so groups are small: these start and end sooner.
         workgroup: WORKGROUP,
-        bindings: &[(1, Access::Read), (2, Access::Read), (3, Access::Read), (4, Access::Read), (5, Access::Write)],
+        bindings: &[reads(1), reads(2), reads(3), reads(4), writes(5)],
     }],
 };
 
@@ -66,13 +96,14 @@ pub struct SampleLogTriples<'a> {
     pub users: &'a Buffer<u32>,
     /// The item of each row.
     pub items: &'a Buffer<u32>,
-    /// `nu + 1` offsets into `touched`, by user id; monotone, the last at most its length. A user past them touched nothing.
+    /// `nu + 1` offsets into `touched`, by user id; monotone, the last at most its length. A user past them touched
+    /// nothing.
     pub touched_offsets: &'a Buffer<u32>,
     /// Item ids that each user ever touched, ascending within a user.
     pub touched: &'a Buffer<u32>,
     /// How many rows before and after the positive's a negative may come from, at least 1.
     pub window: u32,
-    /// Training step: every step draws anew.
+    /// Training step: every step draws other triples.
     pub step: u32,
     /// Seed of the stream.
     pub seed: u64,
@@ -127,6 +158,21 @@ impl Kernel for SampleLogTriples<'_> {
         .record(gpu, list)
     }
 
+    fn changes(&self) -> Changes {
+        Box::new(|change, params| {
+            match change {
+                Change::Step(step) => params.set("step", step),
+                Change::Seed(seed) => {
+                    let [low, high] = key(seed);
+                    params.set("seed_low", low);
+                    params.set("seed_high", high);
+                }
+                _ => return Ok(false),
+            }
+            Ok(true)
+        })
+    }
+
     fn twin(self) -> Result<()> {
         let op = Self::NAME;
         let (users, items) = (self.users.host(op, "users")?, self.items.host(op, "items")?);
@@ -152,7 +198,7 @@ impl Kernel for SampleLogTriples<'_> {
     }
 }
 
-/// Triples that are drawn step by step side by side, since each step waits for memory.
+/// Triples that are drawn together, step by step, since each step waits for memory.
 const GROUP: usize = BLOCKS;
 
 /// The log on the host.
@@ -203,7 +249,7 @@ impl Log<'_> {
 
     /// The items that a user touched.
     fn history(&self, user: u32) -> Result<&[u32]> {
-        // Nobody past the offsets touched anything.
+        // A user past the offsets touched nothing.
         if user as usize >= self.offsets.len() - 1 {
             return Ok(&[]);
         }

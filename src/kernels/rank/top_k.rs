@@ -1,28 +1,57 @@
 //! The k best candidates of each query by inner product, over a list that is never dense in memory.
 //!
-//! `score = b_c + <q, e_c>`, best first, ties to the smaller position. Candidates come tile by tile: each call merges
-//! a tile into the lists that earlier ones left, in any order of tiles, with the same result as one large tile. So a
-//! caller holds the queries, one tile and the lists, never all candidates at full width.
+//! `score = b_c + <q, e_c>`, best first, ties to the smaller position. Candidates come tile by tile. Each call merges a
+//! tile into the lists that earlier calls left, in any order of tiles, with the same result as one large tile. So a
+//! caller holds the queries, one tile and the lists, and never all candidates at full width.
 //!
 //! # Shapes
-//! `queries [U, D]`, `candidates [M, S]` with `S = D`, or `D + 1` with `item_bias` (the bias stands first); `best_scores`
-//! and `best_positions` `[U, k]`. Positions count from the whole list's start: the tile's candidate c has
-//! `candidate_base + c`. A place that no candidate fills has position u32::MAX and score -inf.
-//! A NaN score is never listed; -inf is, after all others. A zero score is stored as +0.
+//! `queries [U, D]`, `candidates [M, S]` with `S = D`, or `D + 1` with `item_bias` (the bias stands first);
+//! `best_scores` and `best_positions` `[U, k]`. Positions count from the whole list's start: the tile's candidate c has
+//! `candidate_base + c`. A place that no candidate fills has position u32::MAX and score -inf. A NaN score is never
+//! listed; -inf is, after all others. A zero score is stored as +0.
 //!
 //! # Numerics
-//! The bias first, then the products in order (possibly fused): scores that are exact in f32 give the same positions
-//! on both devices; others agree within `eps * (D + 2) * (sum of the terms' sizes)`.
+//! The bias comes first, then the products in order (possibly fused). Scores that are exact in f32 give the same
+//! positions on both devices; others agree within `eps * (D + 2) * (sum of the terms' sizes)`.
 //!
 //! # Cost
-//! A workgroup takes 16 queries (8 for k past 40) through the candidates, 256 (512) at a time, so the candidates are read `U / 16`
-//! times. One dispatch for every few thousand candidates. Fewer than some 4,000 queries would not fill a large GPU: up to 64 segments
-//! of the candidates then get lists of their own, at most 4 MB beside the arguments, which a second dispatch joins.
+//! A workgroup takes 16 queries (8 for k past 40) through the candidates, 256 (512) at a time, so the candidates are
+//! read `U / 16` times. One dispatch for every few thousand candidates. Fewer than some 4,000 queries would not fill a
+//! large GPU. Up to 64 parts of the candidates then get lists of their own, at most 4 MB in addition to the arguments,
+//! and a second dispatch joins them.
+//!
+//! # Example
+//! ```
+//! use scall_gpu::device::{Buffer, Device, Kernel};
+//! use scall_gpu::kernels::rank::top_k::TopK;
+//! # fn main() -> scall_gpu::Result<()> {
+//! let device = Device::cpu();
+//! let (mut scores, mut positions) = (Buffer::zeroed(&device, 4)?, Buffer::zeroed(&device, 4)?);
+//! TopK {
+//!     queries: &Buffer::from_slice(&device, &[1.0, 0.0, 0.0, 1.0])?, // two of two dims
+//!     query_count: 2,
+//!     candidates: &Buffer::from_slice(&device, &[2.0, 0.0, 0.0, 5.0, 3.0, 1.0])?, // three
+//!     candidate_count: 3,
+//!     candidate_base: 0,
+//!     dims: 2,
+//!     item_bias: false,
+//!     excluded_offsets: &Buffer::from_slice(&device, &[0, 1, 1])?, // the first query leaves out the third candidate
+//!     excluded: &Buffer::from_slice(&device, &[2])?,
+//!     k: 2,
+//!     fresh: true,
+//!     best_scores: &mut scores,
+//!     best_positions: &mut positions,
+//! }
+//! .run(&device)?;
+//! assert_eq!(positions.read()?, [0, 1, 1, 2]); // [2, k]
+//! assert_eq!(scores.read()?, [2.0, 0.0, 5.0, 1.0]);
+//! # Ok(()) }
+//! ```
 
 mod cpu;
 
 use crate::check;
-use crate::device::{Access, Binding, Buffer, Device, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
+use crate::device::{Binding, Buffer, Device, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params, reads, writes};
 use crate::kernels::MAX_TRIPS;
 use crate::{Error, Result};
 
@@ -31,23 +60,8 @@ pub(crate) static SHADER: Shader = Shader {
     source: include_str!("../../../shaders/rank/top_k.wgsl"),
     params: Params::FIELDS,
     entries: &[
-        Entry {
-            name: "score",
-            workgroup: 256,
-            bindings: &[
-                (1, Access::Read),
-                (2, Access::Read),
-                (3, Access::Read),
-                (4, Access::Read),
-                (5, Access::Write),
-                (6, Access::Write),
-            ],
-        },
-        Entry {
-            name: "join",
-            workgroup: 256,
-            bindings: &[(5, Access::Write), (6, Access::Write), (7, Access::Read), (8, Access::Read)],
-        },
+        Entry::of("score", &[reads(1), reads(2), reads(3), reads(4), writes(5), writes(6)]),
+        Entry::of("join", &[writes(5), writes(6), reads(7), reads(8)]),
     ],
 };
 
@@ -66,16 +80,16 @@ params! {
     }
 }
 
-/// The longest list: of a query's 112 places in the shader it leaves some to what comes.
+/// The longest list: of a query's 112 places in the shader it leaves some for new candidates.
 pub const MAX_K: u32 = 100;
 
-/// The widest query: a dispatch then still makes several rounds of a tile.
+/// The widest query: with it a dispatch still makes several rounds of a tile.
 pub const MAX_DIMS: u32 = 8192;
 
 /// Workgroups that fill a large GPU, four for each of some 128 processors.
 const MANY_GROUPS: u32 = 512;
 
-/// Segments at most: joining the lists of as many stays within [`MAX_TRIPS`].
+/// The most segments: joining this number of lists stays within [`MAX_TRIPS`].
 const MAX_SEGMENTS: u32 = 64;
 
 /// Candidates that are worth a list of their own.
@@ -89,7 +103,7 @@ struct Block {
     tile: u32,
     /// Dims of a slice.
     depth: u32,
-    /// Places of a query beside its list.
+    /// Places of a query in addition to its list.
     room: u32,
 }
 
@@ -99,11 +113,13 @@ impl Block {
         Self { fours, tile: 1024 / fours, depth: 2 * fours, room: 224 / fours - k }
     }
 
-    /// Candidates of a segment at most: whole tiles whose trips are within [`MAX_TRIPS`] also where every candidate enters.
+    /// The most candidates of a segment: whole tiles whose trips are within [`MAX_TRIPS`] even if every candidate
+    /// enters the list.
     fn window(&self, dims: u32, excluded: usize) -> u32 {
         let search = excluded.checked_ilog2().map_or(0, |log2| log2 + 1);
         let merges = self.tile.div_ceil(self.room) + 1;
-        // Slices, exclusions of a thread's 16 scores, and for each merge what enters, the search in the list and what came since.
+        // Slices, exclusions of a thread's 16 scores, and for each merge: what enters, the search in the list, and what
+        // came since.
         let trips = 1 + dims.div_ceil(self.depth) + 16 * (1 + search) + merges * (1 + 16 + 7 + self.room);
         MAX_TRIPS / trips * self.tile
     }

@@ -1,29 +1,58 @@
 //! Training triples drawn on the device: a user, one of the user's positives, a negative the user never touched.
 //!
-//! Triple `b` of step `s` takes the words `philox((b, s, 0, Purpose::Triples), seed)`: word 0 picks a user of the list,
-//! word 1 one of that user's positives, word 2 the r-th of the `m - h` items that the user, who touched h of m, did
-//! not: with touched positions `t_0 < t_1 < ..` it stands at `r + #{i : t_i - i <= r}`, found by bisection since
-//! `t_i - i` does not fall.
+//! Triple `b` of step `s` takes the words `philox((b, s, 0, Purpose::Triples), seed)`. Word 0 picks a user of the list,
+//! and word 1 one of that user's positives. Word 2 picks the r-th of the `m - h` items that the user, who touched h of
+//! the m items, did not touch. With touched positions `t_0 < t_1 < ..` that item stands at `r + #{i : t_i - i <= r}`,
+//! which is found by bisection, since `t_i - i` does not fall.
 //!
-//! Why not draw until an untouched item comes: a user who touched nearly everything would need thousands of tries,
-//! a bound on them would bias the draw or end in a scan, and neighbouring threads would wait. This is one draw for
-//! everyone, and uniform.
+//! Why not draw until an untouched item comes: a user who touched nearly everything would need thousands of tries. A
+//! bound on them would bias the draw or end in a scan, and neighbouring threads would wait. Here every user takes one
+//! draw, and it is uniform.
 //!
 //! # Shapes
 //! `triples` is three blocks of `batch` ids: users, positives, negatives. u32::MAX stands for a positive when the user
 //! has none, and for a negative when the user touched every item; [`Bpr`](super::bpr::Bpr) skips such triples.
 //!
 //! # Numerics
-//! Integers, the same on both devices. An index below n is off uniform by less than `n / 2^32`.
+//! Integers, the same on both devices. The chance of an index below n is off uniform by less than `n / 2^32` of itself.
 //!
 //! # Cost
-//! One dispatch, one thread a triple, `log2(h)` dependent reads; 12 bytes a triple written.
+//! One dispatch with one thread a triple. A thread makes `log2(h)` dependent reads and writes 12 bytes.
+//!
+//! # Example
+//! ```
+//! use scall_gpu::device::{Buffer, Device, Kernel};
+//! use scall_gpu::kernels::rank::triples::SampleTriples;
+//! # fn main() -> scall_gpu::Result<()> {
+//! let device = Device::cpu();
+//! let mut triples = Buffer::zeroed(&device, 3 * 4)?;
+//! SampleTriples {
+//!     users: &Buffer::from_slice(&device, &[0, 1])?,
+//!     positive_offsets: &Buffer::from_slice(&device, &[0, 1, 2])?, // user 0 took item 5, user 1 item 6
+//!     positives: &Buffer::from_slice(&device, &[5, 6])?,
+//!     items: &Buffer::from_slice(&device, &[5, 6, 7])?,
+//!     touched_offsets: &Buffer::from_slice(&device, &[0, 1, 3])?, // positions: user 0 touched 5, user 1 both
+//!     touched: &Buffer::from_slice(&device, &[0, 0, 1])?,
+//!     step: 0,
+//!     seed: 7,
+//!     batch: 4,
+//!     triples: &mut triples,
+//! }
+//! .run(&device)?;
+//! let triples = triples.read()?; // [3, 4]
+//! let (users, (positives, negatives)) = (&triples[..4], triples[4..].split_at(4));
+//! for b in 0..4 {
+//!     assert_eq!(positives[b], 5 + users[b]);
+//!     assert!(if users[b] == 0 { [6, 7].contains(&negatives[b]) } else { negatives[b] == 7 });
+//! }
+//! # Ok(()) }
+//! ```
 
 use rayon::prelude::*;
 
 use crate::Result;
 use crate::check;
-use crate::device::{Access, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
+use crate::device::{Buffer, Change, Changes, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params, reads, writes};
 use crate::rng::{Purpose, below, key, philox};
 
 pub(crate) static SHADER: Shader = Shader {
@@ -32,17 +61,9 @@ pub(crate) static SHADER: Shader = Shader {
     params: Params::FIELDS,
     entries: &[Entry {
         name: "sample",
-        // Nothing is shared, so small groups: they are placed and retired sooner.
+        // Threads share nothing, so groups are small: these start and end sooner.
         workgroup: WORKGROUP,
-        bindings: &[
-            (1, Access::Read),
-            (2, Access::Read),
-            (3, Access::Read),
-            (4, Access::Read),
-            (5, Access::Read),
-            (6, Access::Read),
-            (7, Access::Write),
-        ],
+        bindings: &[reads(1), reads(2), reads(3), reads(4), reads(5), reads(6), writes(7)],
     }],
 };
 
@@ -78,7 +99,7 @@ pub struct SampleTriples<'a> {
     pub touched_offsets: &'a Buffer<u32>,
     /// POSITIONS in `items` of what each user ever touched, ascending and distinct within a row.
     pub touched: &'a Buffer<u32>,
-    /// Training step: every step draws anew.
+    /// Training step: every step draws other triples.
     pub step: u32,
     /// Seed of the stream.
     pub seed: u64,
@@ -136,6 +157,21 @@ impl Kernel for SampleTriples<'_> {
         .record(gpu, list)
     }
 
+    fn changes(&self) -> Changes {
+        Box::new(|change, params| {
+            match change {
+                Change::Step(step) => params.set("step", step),
+                Change::Seed(seed) => {
+                    let [low, high] = key(seed);
+                    params.set("seed_low", low);
+                    params.set("seed_high", high);
+                }
+                _ => return Ok(false),
+            }
+            Ok(true)
+        })
+    }
+
     fn twin(self) -> Result<()> {
         let op = Self::NAME;
         let (users, items) = (self.users.host(op, "users")?, self.items.host(op, "items")?);
@@ -170,7 +206,7 @@ impl Kernel for SampleTriples<'_> {
     }
 }
 
-/// The position that `word` picks among the untouched ones of `items`; none when all are touched.
+/// The position that `word` picks among the untouched ones of `items`, or none when all are touched.
 fn untouched(touched: &[u32], items: u32, word: u32) -> Option<u32> {
     let free = items.checked_sub(touched.len() as u32).filter(|free| *free > 0)?;
     let r = below(word, free);

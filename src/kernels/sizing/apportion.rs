@@ -5,36 +5,58 @@
 //! sizes_k = floor(y_k) + one more for the r largest fractions, ties to the lower rank
 //! sum     = min(b, n * d_max)
 //! ```
-//! where `q_k` are the weights as integers: the largest is shifted to 32 bits, exactly; weights below 2^-32 of it count
-//! as that much, so that a zero weight can saturate too, and all-zero weights are equal ones.
+//! where `q_k` are the weights as integers: all are shifted so that the largest has 32 bits. Weights below 2^-32 of the
+//! largest count as that much. So a row of weight zero gets dims too when the others are full, and weights that are all
+//! zero count as equal.
 //!
 //! # Why it is exact
-//! `L = lambda * 2^64` is the largest integer in `[0, d_max * 2^64]` with `S(L) <= b * 2^64`, where `S` sums the clamped
-//! `L * q_k`. Because the weights fall, the rows at `d_max` are a prefix and those at `d_min` a suffix, found by binary
-//! search; the rows between sum to `L` times a difference of prefix sums. Each has `L * q_k < d_max * 2^64 < 2^80`, and
-//! there are below 2^32 of them, so that product stays below 2^112.
+//! `L = lambda * 2^64` is the largest integer in `[0, d_max * 2^64]` with `S(L) <= b * 2^64`, where `S` sums the
+//! clamped `L * q_k`. Because the weights fall, the rows at `d_max` are a prefix and those at `d_min` a suffix, found
+//! by binary search; the rows between sum to `L` times a difference of prefix sums. Each has `L * q_k < d_max * 2^64 <
+//! 2^80`, and there are below 2^32 of them, so that product stays below 2^112.
 //!
-//! The remainder has room. Say `u` rows are strictly between the bounds. Unless all are at `d_max`,
-//! `b * 2^64 - S(L) < S(L+1) - S(L) <= sum q_k < 2^64` since `n < 2^32` and `q_k < 2^32`. So
-//! `r = (b * 2^64 - S(L)) / 2^64 + sum of fractions < 1 + u`, and `r <= u`: the rows at a bound, with key 0, get nothing,
-//! and a row between them is below `d_max` before it gets one.
+//! The remainder has room. Let `u` be the number of rows strictly between the bounds. Unless all rows are at `d_max`,
+//! `b * 2^64 - S(L) < S(L+1) - S(L) <= sum q_k < 2^64`, because `n < 2^32` and `q_k < 2^32`. So
+//! `r = (b * 2^64 - S(L)) / 2^64 + sum of fractions < 1 + u`, hence `r <= u`. The rows at a bound have key 0 and get
+//! nothing, and a row between the bounds is below `d_max` before it gets one more.
 //!
-//! The sizes fall. Take ranks `i < j`, hence `y_i >= y_j`. With equal floors, either `i` is at a bound, then `j` is at
-//! `d_min` too and gets nothing (a floor of `d_max` has only rows at `d_max`), or `i` has the larger key or the same one and
-//! the lower rank, so it is served first. With different floors one more for `j` at most levels them.
+//! The sizes do not rise. Take ranks `i < j`, hence `y_i >= y_j`. If the floors differ, one more for `j` makes them
+//! equal at most. If the floors are equal and `i` is at a bound, then `j` is at `d_min` too and gets nothing (a floor
+//! of `d_max` belongs to rows at `d_max` only). Otherwise `i` has the larger key, or the same key and the lower rank,
+//! and is served first.
 //!
 //! # Numerics
 //! Integers only: every device gives the same bits. The fractions are compared by their upper 32 bits.
 //!
-//! Weights must be finite, not negative and must not rise: the CPU checks them. The GPU takes the absolute value of what
-//! it finds and no more than the first weight; if they rise the sizes are deterministic but the sum may miss the target.
+//! Weights must be finite and not negative, and must not rise. The CPU checks that. The GPU takes the absolute value of
+//! what it finds, and no more than the first weight; if weights rise, the sizes are the same in every run, but their
+//! sum may miss the target.
 //!
 //! # Cost
 //! 7 dispatches and a [sort](mod@crate::kernels::prim::sort) of `n` fractions. The search is one invocation with
 //! `160 * log2(n)` steps. The CPU selects instead of sorting.
+//!
+//! # Example
+//! ```
+//! use scall_gpu::device::{Buffer, Device, Kernel};
+//! use scall_gpu::kernels::sizing::apportion::{Allotment, Apportion};
+//! # fn main() -> scall_gpu::Result<()> {
+//! let device = Device::cpu();
+//! let mut sizes = Buffer::zeroed(&device, 4)?;
+//! Apportion {
+//!     weights: &Buffer::from_slice(&device, &[0.5, 0.3, 0.2, 0.0])?,
+//!     first: 0,
+//!     allotment: Allotment { total: 10, d_min: 1, d_max: 4 },
+//!     sizes: &mut sizes,
+//!     workspace: &mut Buffer::zeroed(&device, Apportion::workspace_len(4))?,
+//! }
+//! .run(&device)?;
+//! assert_eq!(sizes.read()?, [4, 3, 2, 1]); // lambda is 10, the first and the last are at their bounds
+//! # Ok(()) }
+//! ```
 
 use crate::check;
-use crate::device::{Access, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
+use crate::device::{Access, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params, reads, writes};
 use crate::kernels::prim::scan::Region;
 use crate::kernels::prim::sort::{Keys, Sort, record_sort_in_place};
 use crate::{Error, Result};
@@ -43,25 +65,21 @@ pub use cpu::{Allotment, apportion};
 
 mod cpu;
 
-const ROWS: &[(u32, Access)] = &[(1, Access::Read), (2, Access::Write)];
-const SCRATCH: &[(u32, Access)] = &[(2, Access::Write)];
+const ROWS: &[(u32, Access)] = &[reads(1), writes(2)];
+const SCRATCH: &[(u32, Access)] = &[writes(2)];
 
 pub(crate) static SHADER: Shader = Shader {
     name: "sizing/apportion",
     source: include_str!("../../../shaders/sizing/apportion.wgsl"),
     params: Params::FIELDS,
     entries: &[
-        Entry { name: "tile_sums", workgroup: 256, bindings: ROWS },
-        Entry { name: "carries", workgroup: 256, bindings: SCRATCH },
-        Entry { name: "prefixes", workgroup: 256, bindings: ROWS },
-        Entry { name: "solve", workgroup: 1, bindings: ROWS },
-        Entry {
-            name: "floors",
-            workgroup: 256,
-            bindings: &[(1, Access::Read), (2, Access::Write), (3, Access::Write)],
-        },
-        Entry { name: "remainder", workgroup: 256, bindings: SCRATCH },
-        Entry { name: "round_up", workgroup: 256, bindings: &[(2, Access::Write), (3, Access::Write)] },
+        Entry::of("tile_sums", ROWS),
+        Entry::of("carries", SCRATCH),
+        Entry::of("prefixes", ROWS),
+        Entry::of("solve", ROWS).with_threads(1),
+        Entry::of("floors", &[reads(1), writes(2), writes(3)]),
+        Entry::of("remainder", SCRATCH),
+        Entry::of("round_up", &[writes(2), writes(3)]),
     ],
 };
 
@@ -76,7 +94,7 @@ params! {
     }
 }
 
-/// Rows of a workgroup, and words before the tiles' in the workspace.
+/// Rows of a workgroup, and the words of the workspace that come before those of the tiles.
 const TILE: u32 = 256 * 16;
 const HEADER: u32 = 4;
 

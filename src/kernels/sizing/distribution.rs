@@ -8,7 +8,8 @@ use crate::{Error, Result};
 
 /// A family of size profiles: draws of it, sorted, are the relative sizes of the ranks.
 ///
-/// Published ranges are those of SCALL (`docs/method.md` section 3); the last two families are of BET, its authors' earlier system.
+/// Published ranges are those of SCALL (`docs/method.md` section 3). The last two families are those of BET, an earlier
+/// system of its authors.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Distribution {
     /// Density `alpha * x^(alpha - 1)` on [0, 1]: `U^(1 / alpha)`. Published range 0.1..30. Default, as in the paper.
@@ -50,7 +51,7 @@ impl Distribution {
     pub const fn alpha_domain(self) -> (f32, f32) {
         match self {
             Self::PowerLaw | Self::Pareto => (1e-3, 1e6),
-            // Wider than its interval it is flat, and the quantiles would cancel.
+            // Much wider than its interval it is flat, and the difference of its quantiles would lose all digits.
             Self::TruncatedNormal => (1e-20, 1.0),
             Self::TruncatedExponential => (0.0, 60.0),
             Self::LogNormal => (0.0, 6.0),

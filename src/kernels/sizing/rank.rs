@@ -1,14 +1,28 @@
 //! Entities by frequency: `order` lists the indices, most frequent first, equal frequencies by index.
 //!
-//! A stable radix sort of the complements, so that the k-th most frequent entity is `order[k]`.
+//! The k-th most frequent entity is `order[k]`. It is a stable radix sort of the complements of the frequencies.
 //!
 //! # Cost
 //! One dispatch and a [sort](mod@crate::kernels::prim::sort) of 32 bits. The CPU sorts only the bits that the largest
 //! frequency has, and counts frequencies below 65,536.
+//!
+//! # Example
+//! ```
+//! use scall_gpu::device::{Buffer, Device, Kernel};
+//! use scall_gpu::kernels::sizing::rank::Rank;
+//! # fn main() -> scall_gpu::Result<()> {
+//! let device = Device::cpu();
+//! let frequencies = Buffer::from_slice(&device, &[2u32, 7, 0, 7])?;
+//! let mut order = Buffer::zeroed(&device, 4)?;
+//! let mut workspace = Buffer::zeroed(&device, Rank::workspace_len(4))?;
+//! Rank { frequencies: &frequencies, order: &mut order, workspace: &mut workspace }.run(&device)?;
+//! assert_eq!(order.read()?, [1, 3, 0, 2]);
+//! # Ok(()) }
+//! ```
 
 use crate::Result;
 use crate::check;
-use crate::device::{Access, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
+use crate::device::{Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params, reads, writes};
 use crate::kernels::prim::scan::{Region, scan};
 use crate::kernels::prim::sort::{Keys, Sort, record_sort_in_place, sort};
 
@@ -16,11 +30,7 @@ pub(crate) static SHADER: Shader = Shader {
     name: "sizing/rank",
     source: include_str!("../../../shaders/sizing/rank.wgsl"),
     params: Params::FIELDS,
-    entries: &[Entry {
-        name: "prepare",
-        workgroup: 256,
-        bindings: &[(1, Access::Read), (2, Access::Write), (3, Access::Write)],
-    }],
+    entries: &[Entry::of("prepare", &[reads(1), writes(2), writes(3)])],
 };
 
 params! {

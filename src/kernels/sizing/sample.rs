@@ -7,39 +7,67 @@
 //! weights[k] = mean over the draws of x_k / (sum over j of x_j)
 //! ```
 //! with `E = -ln U` and `U` from the Philox counter `(rank / 4, draw, stream, Purpose::Sizes)`. The formulas of `F^-1`
-//! stand at [`Distribution`].
+//! are at [`Distribution`].
 //!
-//! Row k is of stream `first_stream + k / profiles_per_stream`. Profiles of one stream are drawn with common random numbers: what differs
-//! between their rows is the profiles' doing alone, which compares the actions of a search with less noise, and the numbers are generated once
-//! for up to eight of them.
+//! Row k takes stream `first_stream + k / profiles_per_stream`. Profiles of one stream are drawn with common random
+//! numbers, so the difference between their rows comes from the profiles alone. A search then compares actions with
+//! less noise, and the numbers are generated once for up to eight profiles.
 //!
 //! # Shapes
-//! `out` is `[K, n]`; a row is a function of its profile, `n`, `R`, the seed and its stream, and of nothing else: a batch may be split
-//! between streams.
+//! `out` is `[K, n]`. A row depends on its profile, `n`, `R`, the seed and its stream, and on nothing else, so a batch
+//! may be split between streams.
 //!
 //! # Numerics
 //! f32. `U` has 23 bits and is never 0 or 1. `u_k` is summed from its own end, never as `1 - v_k`. Draws below 1e-30 of
-//! the draw's scale are raised to it. On either device a weight `w` lies within `4e-5 * w + 1e-6 / n` of the formulas
+//! the draw's scale are raised to that. On either device a weight `w` lies within `4e-5 * w + 1e-6 / n` of the formulas
 //! in f64, and `4e-5 / n` more for the two normal families, whose quantiles come from a table. Rounding could put a
-//! weight an ulp above its neighbour, so the rows end in a running minimum: they never rise, exactly. Each row sums to 1
-//! within 1e-5. The order of every sum is fixed: a run repeated on one device gives the same bits, whatever the number
-//! of threads.
+//! weight an ulp above its neighbour, so each row ends with a running minimum: it never rises, exactly. Each row sums
+//! to 1 within 1e-5. The order of every sum is fixed, so a run that is repeated on one device gives the same bits,
+//! whatever the number of threads.
 //!
 //! # Cost
-//! `K * R * n` draws. On a GPU the spacings of a stream are generated once, once more for each family, and once more for every eight profiles of it
-//! (nothing of size `R * n` is stored), on the CPU once (which holds `4n` bytes, or twice that where a stream has several profiles, for each
-//! of twice as many draws as there are threads). 6 dispatches, and for each family one and one for each 64 draws.
+//! `K * R * n` draws. On a GPU the spacings of a stream are generated once, once more for each family, and once more
+//! for every eight profiles of it; nothing of size `R * n` is stored. On the CPU they are generated once: two draws a
+//! thread are under way, and each holds `4n` bytes, or `8n` where a stream has several profiles. 6 dispatches, and for
+//! each family one, and one for each 64 draws.
+//!
+//! # Example
+//! ```
+//! use scall_gpu::device::{Buffer, Device, Kernel};
+//! use scall_gpu::kernels::sizing::sample::{Distribution, Profile, Sample};
+//! # fn main() -> scall_gpu::Result<()> {
+//! let device = Device::cpu();
+//! let profiles = [0.5, 8.0].map(|alpha| Profile { distribution: Distribution::PowerLaw, alpha });
+//! let mut weights = Buffer::zeroed(&device, 2 * 5)?;
+//! Sample {
+//!     profiles: &profiles,
+//!     entities: 5,
+//!     draws: 100,
+//!     seed: 1,
+//!     first_stream: 0,
+//!     profiles_per_stream: 2,
+//!     out: &mut weights,
+//!     workspace: &mut Buffer::zeroed(&device, Sample::workspace_len(2, 5, 100))?,
+//! }
+//! .run(&device)?;
+//! let weights = weights.read()?; // [2, 5]
+//! for row in weights.chunks(5) {
+//!     assert!(row.is_sorted_by(|a, b| a >= b) && (row.iter().sum::<f32>() - 1.0).abs() < 1e-5);
+//! }
+//! assert!(weights[0] > 0.4 && weights[5] < 0.25); // a small shape is steep, a large one nearly even
+//! # Ok(()) }
+//! ```
 //!
 //! # Source
-//! Qu et al., CIKM 2024, arXiv 2407.15411 (profiles); order statistics by spacings: Devroye,
-//! "Non-Uniform Random Variate Generation" (1986), V.3; common random numbers: Glasserman and Yao, "Some guidelines and guarantees for common
-//! random numbers", Management Science 38 (1992).
+//! Qu et al., CIKM 2024, arXiv 2407.15411 (profiles); order statistics by spacings: Devroye, "Non-Uniform Random
+//! Variate Generation" (1986), V.3; common random numbers: Glasserman and Yao, "Some guidelines and guarantees for
+//! common random numbers", Management Science 38 (1992).
 
 use std::ops::Range;
 
 use crate::Result;
 use crate::check;
-use crate::device::{Access, Binding, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
+use crate::device::{Access, Binding, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params, reads, writes};
 use crate::kernels::MAX_TRIPS;
 
 pub use super::distribution::{Distribution, Profile};
@@ -47,26 +75,25 @@ pub use cpu::{Draws, sample};
 
 mod cpu;
 
-const SCRATCH: &[(u32, Access)] = &[(3, Access::Write)];
+const SCRATCH: &[(u32, Access)] = &[writes(3)];
 const SPACINGS: &[(u32, Access)] = SCRATCH;
-const DRAWS: &[(u32, Access)] = &[(1, Access::Read), (2, Access::Read), (3, Access::Write), (5, Access::Read)];
-const AVERAGE: &[(u32, Access)] =
-    &[(1, Access::Read), (2, Access::Read), (3, Access::Write), (4, Access::Write), (5, Access::Read)];
-const MINIMA: &[(u32, Access)] = &[(3, Access::Write), (4, Access::Write)];
+const DRAWS: &[(u32, Access)] = &[reads(1), reads(2), writes(3), reads(5)];
+const AVERAGE: &[(u32, Access)] = &[reads(1), reads(2), writes(3), writes(4), reads(5)];
+const MINIMA: &[(u32, Access)] = &[writes(3), writes(4)];
 
 pub(crate) static SHADER: Shader = Shader {
     name: "sizing/sample",
     source: include_str!("../../../shaders/sizing/sample.wgsl"),
     params: Params::FIELDS,
     entries: &[
-        Entry { name: "tile_spacings", workgroup: 256, bindings: SPACINGS },
-        Entry { name: "carries", workgroup: 256, bindings: SCRATCH },
-        Entry { name: "tile_draws", workgroup: 256, bindings: DRAWS },
-        Entry { name: "factors", workgroup: 256, bindings: SCRATCH },
-        Entry { name: "average", workgroup: 256, bindings: AVERAGE },
-        Entry { name: "tile_minima", workgroup: 256, bindings: MINIMA },
-        Entry { name: "minima", workgroup: 256, bindings: SCRATCH },
-        Entry { name: "descend", workgroup: 256, bindings: MINIMA },
+        Entry::of("tile_spacings", SPACINGS),
+        Entry::of("carries", SCRATCH),
+        Entry::of("tile_draws", DRAWS),
+        Entry::of("factors", SCRATCH),
+        Entry::of("average", AVERAGE),
+        Entry::of("tile_minima", MINIMA),
+        Entry::of("minima", SCRATCH),
+        Entry::of("descend", MINIMA),
     ],
 };
 
@@ -111,7 +138,8 @@ pub struct Sample<'a> {
     pub seed: u64,
     /// Stream of the first profile's random numbers, so that separate calls can draw separate ones.
     pub first_stream: u32,
-    /// Neighbouring profiles that share a stream, at least 1: with 1 every profile has its own, with `K` or more all have the same.
+    /// Neighbouring profiles that share a stream, at least 1. With 1 every profile has its own, with `K` or more all
+    /// have the same.
     pub profiles_per_stream: u32,
     /// `K * n` weights; every one is written.
     pub out: &'a mut Buffer<f32>,
@@ -230,12 +258,12 @@ impl Kernel for Sample<'_> {
 struct Batch {
     /// Their rows.
     order: Vec<usize>,
-    /// Neighbours among these of one family and stream: where they begin, how many there are, and the stream.
+    /// Those of one family and stream: where they begin among the rows, how many there are, and the stream.
     blocks: Vec<[u32; 3]>,
     families: Vec<Family>,
 }
 
-/// The blocks of a family: all profiles of a stream each, and the same, [`BLOCK`] at most each.
+/// The blocks of a family, one for all profiles of a stream; and the same, cut to [`BLOCK`] at most.
 struct Family {
     kind: u32,
     most: usize,

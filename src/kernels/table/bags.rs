@@ -18,17 +18,43 @@
 //! Bags of more than about 16,000 ids take further dispatches. Where f16 outputs take more than one on a GPU, they are summed in f32 first,
 //! for which `4 * bags * D` bytes are allocated, and rounded by one dispatch more.
 //!
+//! # Example
+//! ```
+//! use scall_gpu::device::{Buffer, Device, Kernel};
+//! use scall_gpu::kernels::table::bags::{LookupBags, Pooling};
+//! use scall_gpu::rows::{Layout, Rows};
+//! # fn main() -> scall_gpu::Result<()> {
+//! let device = Device::cpu();
+//! let mut rows = Rows::zeroed(&device, &[2, 0, 3], Layout::default(), Default::default())?;
+//! rows.write(&[1.0, 2.0, 3.0, 4.0, 5.0])?;
+//! let ids = Buffer::from_slice(&device, &[0, 2, 0])?;
+//! let bags = Buffer::from_slice(&device, &[0, 1, 1, 3])?; // row 0; none; rows 2 and 0
+//! let mut out = Buffer::<f32>::zeroed(&device, 3 * 3)?;
+//! LookupBags {
+//!     rows: &rows,
+//!     ids: &ids,
+//!     bags: &bags,
+//!     longest_bag: 2,
+//!     weights: None,
+//!     pooling: Pooling::Mean,
+//!     dims: 3,
+//!     out: &mut out,
+//!     winners: None,
+//! }
+//! .run(&device)?;
+//! assert_eq!(out.read()?, [1.0, 2.0, 0.0, 0.0, 0.0, 0.0, 2.0, 3.0, 2.5]); // [3, 3]
+//! # Ok(()) }
+//! ```
+//!
 //! Source: the embedding bag of recommenders (Naumov et al., "Deep learning recommendation model for personalization and
 //! recommendation systems", 2019), on rows of different sizes.
 
 use super::lookup::{Output, lanes_of_fours, whole_words};
 use crate::Result;
 use crate::check;
-use crate::device::{Access, Binding, Buffer, Device, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
+use crate::device::{Binding, Buffer, Device, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params, reads, writes};
 use crate::kernels::MAX_TRIPS;
 use crate::rows::{Format, PageLaunch, PageParams, Rows, with_codec};
-
-use Access::{Read, Write};
 
 mod cpu;
 
@@ -37,28 +63,12 @@ pub(crate) static SHADER: Shader = Shader {
     source: include_str!("../../../shaders/table/bags.wgsl"),
     params: Params::FIELDS,
     entries: &[
-        Entry {
-            name: "pooled",
-            workgroup: 256,
-            bindings: &[(1, Read), (2, Read), (3, Read), (4, Write), (5, Read), (6, Read)],
-        },
-        Entry {
-            name: "pooled_f16",
-            workgroup: 256,
-            bindings: &[(1, Read), (2, Read), (3, Read), (5, Read), (6, Read), (7, Write)],
-        },
-        Entry { name: "largest", workgroup: 256, bindings: &[(1, Read), (2, Read), (3, Read), (4, Write), (5, Read)] },
-        Entry {
-            name: "largest_f16",
-            workgroup: 256,
-            bindings: &[(1, Read), (2, Read), (3, Read), (5, Read), (7, Write)],
-        },
-        Entry {
-            name: "largest_and_winners",
-            workgroup: 256,
-            bindings: &[(1, Read), (2, Read), (3, Read), (4, Write), (5, Read), (8, Write)],
-        },
-        Entry { name: "rounded", workgroup: 256, bindings: &[(4, Write), (7, Write)] },
+        Entry::of("pooled", &[reads(1), reads(2), reads(3), writes(4), reads(5), reads(6)]),
+        Entry::of("pooled_f16", &[reads(1), reads(2), reads(3), reads(5), reads(6), writes(7)]),
+        Entry::of("largest", &[reads(1), reads(2), reads(3), writes(4), reads(5)]),
+        Entry::of("largest_f16", &[reads(1), reads(2), reads(3), reads(5), writes(7)]),
+        Entry::of("largest_and_winners", &[reads(1), reads(2), reads(3), writes(4), reads(5), writes(8)]),
+        Entry::of("rounded", &[writes(4), writes(7)]),
     ],
 };
 

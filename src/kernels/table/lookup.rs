@@ -15,7 +15,7 @@ use half::f16;
 
 use crate::Result;
 use crate::check;
-use crate::device::{Access, Binding, Buffer, Dispatches, Element, Entry, Gpu, Kernel, Shader, params};
+use crate::device::{Binding, Buffer, Dispatches, Element, Entry, Gpu, Kernel, Shader, params, reads, writes};
 use crate::rows::{Codec, Page, PageLaunch, PageParams, Rows, with_codec};
 
 mod cpu;
@@ -25,32 +25,12 @@ pub(crate) static SHADER: Shader = Shader {
     source: include_str!("../../../shaders/table/lookup.wgsl"),
     params: Params::FIELDS,
     entries: &[
-        Entry {
-            name: "rows",
-            workgroup: 256,
-            bindings: &[(1, Access::Read), (2, Access::Read), (3, Access::Read), (4, Access::Write)],
-        },
-        Entry {
-            name: "rows_by_fours",
-            workgroup: 256,
-            bindings: &[(1, Access::Read), (2, Access::Read), (3, Access::Read), (8, Access::Write), (9, Access::Read)],
-        },
-        Entry {
-            name: "rows_f16",
-            workgroup: 256,
-            bindings: &[(1, Access::Read), (2, Access::Read), (3, Access::Read), (7, Access::Write)],
-        },
-        Entry { name: "sizes", workgroup: 256, bindings: &[(2, Access::Read), (3, Access::Read), (6, Access::Write)] },
-        Entry {
-            name: "packed",
-            workgroup: 256,
-            bindings: &[(1, Access::Read), (2, Access::Read), (3, Access::Read), (4, Access::Write), (5, Access::Read)],
-        },
-        Entry {
-            name: "packed_f16",
-            workgroup: 256,
-            bindings: &[(1, Access::Read), (2, Access::Read), (3, Access::Read), (5, Access::Read), (7, Access::Write)],
-        },
+        Entry::of("rows", &[reads(1), reads(2), reads(3), writes(4)]),
+        Entry::of("rows_by_fours", &[reads(1), reads(2), reads(3), writes(8), reads(9)]),
+        Entry::of("rows_f16", &[reads(1), reads(2), reads(3), writes(7)]),
+        Entry::of("sizes", &[reads(2), reads(3), writes(6)]),
+        Entry::of("packed", &[reads(1), reads(2), reads(3), writes(4), reads(5)]),
+        Entry::of("packed_f16", &[reads(1), reads(2), reads(3), reads(5), writes(7)]),
     ],
 };
 
@@ -144,6 +124,22 @@ pub(crate) fn whole_words<T: Output>(op: &'static str, dims: u32) -> Result<()> 
 }
 
 /// Looks up single rows, zero-padded. See the [module](self).
+///
+/// # Example
+/// ```
+/// use scall_gpu::device::{Buffer, Device, Kernel};
+/// use scall_gpu::kernels::table::lookup::Lookup;
+/// use scall_gpu::rows::{Layout, Rows};
+/// # fn main() -> scall_gpu::Result<()> {
+/// let device = Device::cpu();
+/// let mut rows = Rows::zeroed(&device, &[2, 0, 3], Layout::default(), Default::default())?;
+/// rows.write(&[1.0, 2.0, 3.0, 4.0, 5.0])?;
+/// let ids = Buffer::from_slice(&device, &[2, 0, 1, 9])?;
+/// let mut out = Buffer::<f32>::zeroed(&device, 4 * 2)?;
+/// Lookup { rows: &rows, ids: &ids, dims: 2, out: &mut out }.run(&device)?;
+/// assert_eq!(out.read()?, [3.0, 4.0, 1.0, 2.0, 0.0, 0.0, 0.0, 0.0]); // [4, 2]; there is no row 9
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 pub struct Lookup<'a, T: Output = f32> {
     /// The rows.
@@ -233,6 +229,31 @@ impl Kernel for LookupSizes<'_> {
 
 /// Looks up single rows into a ragged output: row b goes to `out[out_offsets[b]..out_offsets[b + 1]]`, cut or padded with
 /// zeros to what there is room for. See the [module](self).
+///
+/// # Example
+/// ```
+/// use scall_gpu::device::{Buffer, Device, Kernel};
+/// use scall_gpu::kernels::prim::scan::Scan;
+/// use scall_gpu::kernels::table::lookup::{LookupPacked, LookupSizes};
+/// use scall_gpu::rows::{Layout, Rows};
+/// # fn main() -> scall_gpu::Result<()> {
+/// let device = Device::cpu();
+/// let mut rows = Rows::zeroed(&device, &[2, 0, 3], Layout::default(), Default::default())?;
+/// rows.write(&[1.0, 2.0, 3.0, 4.0, 5.0])?;
+/// let ids = Buffer::from_slice(&device, &[2, 1, 0])?;
+///
+/// let mut offsets = Buffer::zeroed(&device, 3 + 1)?;
+/// LookupSizes { rows: &rows, ids: &ids, dims: 2, out: &mut offsets }.run(&device)?;
+/// assert_eq!(offsets.read()?, [2, 0, 2, 0]); // row 2 is cut to two dims; one word more
+/// let mut workspace = Buffer::zeroed(&device, Scan::workspace_len(4))?;
+/// Scan { values: &mut offsets, count: 4, inclusive: false, workspace: &mut workspace }.run(&device)?;
+/// assert_eq!(offsets.read()?, [0, 2, 2, 4]);
+///
+/// let mut out = Buffer::<f32>::zeroed(&device, 4)?;
+/// LookupPacked { rows: &rows, ids: &ids, out_offsets: &offsets, widest: 2, out: &mut out }.run(&device)?;
+/// assert_eq!(out.read()?, [3.0, 4.0, 1.0, 2.0]);
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 pub struct LookupPacked<'a, T: Output = f32> {
     /// The rows.

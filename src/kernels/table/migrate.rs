@@ -14,13 +14,28 @@
 //! # Cost
 //! A dispatch for each old page with rows of the new one, for the values and for each number of state; reads what is kept, writes the
 //! new page.
+//!
+//! # Example
+//! ```
+//! use scall_gpu::device::{Device, Kernel};
+//! use scall_gpu::kernels::table::migrate::{Fill, Migrate};
+//! use scall_gpu::rows::{Layout, Rows};
+//! # fn main() -> scall_gpu::Result<()> {
+//! let device = Device::cpu();
+//! let mut old = Rows::zeroed(&device, &[2, 3], Layout::default(), Default::default())?;
+//! old.write(&[1.0, 2.0, 3.0, 4.0, 5.0])?;
+//! let mut new = Rows::zeroed(&device, &[1, 4, 2], Layout::default(), Default::default())?;
+//! Migrate { from: old.pages(), to: &mut new.pages_mut()[0], widest: 4, fill: Fill::Zero }.run(&device)?;
+//! assert_eq!(new.read()?, [1.0, 3.0, 4.0, 5.0, 0.0, 0.0, 0.0]); // cut, grown, new
+//! # Ok(()) }
+//! ```
 
 use std::ops::Range;
 
 use super::fresh::Fresh;
 use crate::Result;
 use crate::check;
-use crate::device::{Access, Binding, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
+use crate::device::{Binding, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params, reads, writes};
 use crate::kernels::table::lookup::lanes;
 use crate::rng::Purpose;
 use crate::rows::{Format, Page, PageParams, Place, with_codec};
@@ -33,11 +48,7 @@ pub(crate) static SHADER: Shader = Shader {
     name: "table/migrate",
     source: include_str!("../../../shaders/table/migrate.wgsl"),
     params: Params::FIELDS,
-    entries: &[Entry {
-        name: "migrate",
-        workgroup: 256,
-        bindings: &[(1, Access::Read), (2, Access::Read), (3, Access::Write), (4, Access::Read), (5, Access::Read)],
-    }],
+    entries: &[Entry::of("migrate", &[reads(1), reads(2), writes(3), reads(4), reads(5)])],
 };
 
 params! {

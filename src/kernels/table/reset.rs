@@ -29,7 +29,7 @@
 use super::fresh::Fresh;
 use crate::Result;
 use crate::check;
-use crate::device::{Access, Binding, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params};
+use crate::device::{Binding, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params, reads, writes};
 use crate::kernels::table::lookup::lanes;
 use crate::rng::Purpose;
 use crate::rows::{Codec, Format, PageParams, Rows, with_codec};
@@ -40,11 +40,7 @@ pub(crate) static SHADER: Shader = Shader {
     name: "table/reset",
     source: include_str!("../../../shaders/table/reset.wgsl"),
     params: Params::FIELDS,
-    entries: &[Entry {
-        name: "reset",
-        workgroup: 256,
-        bindings: &[(1, Access::Write), (2, Access::Read), (3, Access::Read), (4, Access::Read)],
-    }],
+    entries: &[Entry::of("reset", &[writes(1), reads(2), reads(3), reads(4)])],
 };
 
 params! {

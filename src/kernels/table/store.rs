@@ -8,10 +8,25 @@
 //!
 //! # Cost
 //! One dispatch a page; `8 * (sum of min(d, D))` bytes, plus ids and directory.
+//!
+//! # Example
+//! ```
+//! use scall_gpu::device::{Buffer, Device, Kernel};
+//! use scall_gpu::kernels::table::store::Store;
+//! use scall_gpu::rows::{Layout, Rows};
+//! # fn main() -> scall_gpu::Result<()> {
+//! let device = Device::cpu();
+//! let mut rows = Rows::zeroed(&device, &[1, 0, 3], Layout::default(), Default::default())?;
+//! let ids = Buffer::from_slice(&device, &[2, 0])?;
+//! let values = Buffer::from_slice(&device, &[7.0, 8.0, 9.0, 10.0])?; // [2, 2]
+//! Store { rows: &mut rows, ids: &ids, values: &values, dims: 2 }.run(&device)?;
+//! assert_eq!(rows.read()?, [9.0, 7.0, 8.0, 0.0]); // row 0 has no place for the 10
+//! # Ok(()) }
+//! ```
 
 use crate::Result;
 use crate::check;
-use crate::device::{Access, Buffer, Dispatches, Entry, Gpu, Kernel, Shader, params};
+use crate::device::{Buffer, Dispatches, Entry, Gpu, Kernel, Shader, params, reads, writes};
 use crate::kernels::table::lookup::lanes;
 use crate::rows::{Codec, PageLaunch, PageParams, Rows, with_codec};
 
@@ -19,11 +34,7 @@ pub(crate) static SHADER: Shader = Shader {
     name: "table/store",
     source: include_str!("../../../shaders/table/store.wgsl"),
     params: Params::FIELDS,
-    entries: &[Entry {
-        name: "store",
-        workgroup: 256,
-        bindings: &[(1, Access::Write), (2, Access::Read), (3, Access::Read), (4, Access::Read)],
-    }],
+    entries: &[Entry::of("store", &[writes(1), reads(2), reads(3), reads(4)])],
 };
 
 params! {

@@ -23,9 +23,35 @@
 //! On the GPU a [sort](crate::kernels::prim::sort) of the ids (one dispatch for up to 8,192), a dispatch, and three more a page. Moves `4 * B * D` bytes of gradients once and the touched
 //! rows (and their state) once in each direction; with bags `4 * bags * D` bytes of gradients, once for each id. Row-wise state reads the gradients once more where a lane has more than
 //! one value of a row, and so does clipping. On the CPU all threads share the sort; a hot row is summed by all of them.
+//!
+//! # Example
+//! ```
+//! use scall_gpu::device::{Buffer, Device, Kernel};
+//! use scall_gpu::kernels::table::update::{Optimizer, Update};
+//! use scall_gpu::rows::{Layout, Rows};
+//! # fn main() -> scall_gpu::Result<()> {
+//! let device = Device::cpu();
+//! let mut rows = Rows::zeroed(&device, &[2, 1], Layout::default(), Default::default())?;
+//! Update {
+//!     rows: &mut rows,
+//!     ids: &Buffer::from_slice(&device, &[1, 0, 1])?, // row 1 occurs twice
+//!     first: 0,
+//!     count: 3,
+//!     gradients: (&Buffer::from_slice(&device, &[1.0, 1.0, 1.0, 4.0, 2.0, 2.0])?).into(), // [3, 2]
+//!     dims: 2,
+//!     rule: Optimizer::Sgd { learning_rate: 0.5 }.into(),
+//!     step: 1,
+//!     seed: 0,
+//!     workspace: &mut Buffer::zeroed(&device, Update::workspace_len(3, 2))?,
+//!     counter: None,
+//! }
+//! .run(&device)?;
+//! assert_eq!(rows.read()?, [-0.5, -2.0, -1.5]); // row 1 has one dim, and steps along 1 + 2
+//! # Ok(()) }
+//! ```
 
 use crate::check;
-use crate::device::{Access, Binding, Buffer, Dispatches, Entry, Gpu, Kernel, Shader, params};
+use crate::device::{Access, Binding, Buffer, Dispatches, Entry, Gpu, Kernel, Shader, params, reads, writes};
 use crate::kernels::MAX_TRIPS;
 use crate::kernels::prim::scan::Region;
 use crate::kernels::prim::sort::{Keys, Sort, bits_below, record_sort};
@@ -45,27 +71,27 @@ pub(crate) static SHADER: Shader = Shader {
     source: include_str!("../../../shaders/table/update.wgsl"),
     params: Params::FIELDS,
     entries: &[
-        Entry { name: "prepare", workgroup: 256, bindings: &[IDS, WORKSPACE] },
-        Entry { name: "prepare_bags", workgroup: 256, bindings: &[IDS, WORKSPACE, BAGS, WEIGHTS] },
-        Entry { name: "short_runs", workgroup: 256, bindings: SHORT },
-        Entry { name: "short_runs_by_row", workgroup: 256, bindings: SHORT },
-        Entry { name: "partial_sums", workgroup: 256, bindings: &[DIRECTORY, GRADIENTS, WORKSPACE, WINNERS] },
-        Entry { name: "long_runs", workgroup: 256, bindings: LONG },
-        Entry { name: "long_runs_by_row", workgroup: 256, bindings: LONG },
+        Entry::of("prepare", &[IDS, WORKSPACE]),
+        Entry::of("prepare_bags", &[IDS, WORKSPACE, BAGS, WEIGHTS]),
+        Entry::of("short_runs", SHORT),
+        Entry::of("short_runs_by_row", SHORT),
+        Entry::of("partial_sums", &[DIRECTORY, GRADIENTS, WORKSPACE, WINNERS]),
+        Entry::of("long_runs", LONG),
+        Entry::of("long_runs_by_row", LONG),
     ],
 };
 
-const ARENA: (u32, Access) = (1, Access::Write);
-const DIRECTORY: (u32, Access) = (2, Access::Read);
-const FIRST_STATE: (u32, Access) = (3, Access::Write);
-const SECOND_STATE: (u32, Access) = (4, Access::Write);
-const IDS: (u32, Access) = (5, Access::Read);
-const GRADIENTS: (u32, Access) = (6, Access::Read);
-const WORKSPACE: (u32, Access) = (7, Access::Write);
-const BAGS: (u32, Access) = (8, Access::Read);
-const WEIGHTS: (u32, Access) = (9, Access::Read);
-const WINNERS: (u32, Access) = (10, Access::Read);
-const COUNTER: (u32, Access) = (11, Access::Write);
+const ARENA: (u32, Access) = writes(1);
+const DIRECTORY: (u32, Access) = reads(2);
+const FIRST_STATE: (u32, Access) = writes(3);
+const SECOND_STATE: (u32, Access) = writes(4);
+const IDS: (u32, Access) = reads(5);
+const GRADIENTS: (u32, Access) = reads(6);
+const WORKSPACE: (u32, Access) = writes(7);
+const BAGS: (u32, Access) = reads(8);
+const WEIGHTS: (u32, Access) = reads(9);
+const WINNERS: (u32, Access) = reads(10);
+const COUNTER: (u32, Access) = writes(11);
 const SHORT: &[(u32, Access)] = &[ARENA, DIRECTORY, FIRST_STATE, SECOND_STATE, GRADIENTS, WORKSPACE, WINNERS, COUNTER];
 const LONG: &[(u32, Access)] = &[ARENA, DIRECTORY, FIRST_STATE, SECOND_STATE, WORKSPACE, COUNTER];
 

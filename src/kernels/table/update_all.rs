@@ -11,10 +11,26 @@
 //! # Cost
 //! One dispatch a page. Moves `4 * (sum of min(d, D))` bytes of gradients once (once more for row-wise state, and once more for
 //! clipping) and the rows and their state once in each direction.
+//!
+//! # Example
+//! ```
+//! use scall_gpu::device::{Buffer, Device, Kernel};
+//! use scall_gpu::kernels::table::update::Optimizer;
+//! use scall_gpu::kernels::table::update_all::UpdateAll;
+//! use scall_gpu::rows::{Layout, Rows};
+//! # fn main() -> scall_gpu::Result<()> {
+//! let device = Device::cpu();
+//! let mut rows = Rows::zeroed(&device, &[2, 1], Layout::default(), Default::default())?;
+//! let gradients = Buffer::from_slice(&device, &[1.0, 2.0, 3.0, 4.0])?; // [2, 2]
+//! let rule = Optimizer::Sgd { learning_rate: 0.5 }.into();
+//! UpdateAll { rows: &mut rows, gradients: &gradients, dims: 2, rule, step: 1, seed: 0, counter: None }.run(&device)?;
+//! assert_eq!(rows.read()?, [-0.5, -1.0, -1.5]); // row 1 has one dim
+//! # Ok(()) }
+//! ```
 
 use crate::Result;
 use crate::check;
-use crate::device::{Access, Buffer, Dispatches, Entry, Gpu, Kernel, Shader, params};
+use crate::device::{Access, Buffer, Dispatches, Entry, Gpu, Kernel, Shader, params, reads, writes};
 use crate::kernels::table::optimizer::{Constants, Counter, RowsMut, Run, UpdateRule};
 use crate::kernels::table::update::lanes_of;
 use crate::rng::Purpose;
@@ -24,20 +40,10 @@ pub(crate) static SHADER: Shader = Shader {
     name: "table/update_all",
     source: include_str!("../../../shaders/table/update_all.wgsl"),
     params: Params::FIELDS,
-    entries: &[
-        Entry { name: "element_wise", workgroup: 256, bindings: BINDINGS },
-        Entry { name: "by_row", workgroup: 256, bindings: BINDINGS },
-    ],
+    entries: &[Entry::of("element_wise", BINDINGS), Entry::of("by_row", BINDINGS)],
 };
 
-const BINDINGS: &[(u32, Access)] = &[
-    (1, Access::Write),
-    (2, Access::Read),
-    (3, Access::Write),
-    (4, Access::Write),
-    (5, Access::Read),
-    (6, Access::Write),
-];
+const BINDINGS: &[(u32, Access)] = &[writes(1), reads(2), writes(3), writes(4), reads(5), writes(6)];
 
 params! {
     struct Params {

@@ -6,6 +6,7 @@ use super::Uniform;
 use super::recipe::{CommonOption, Recipe};
 use crate::Result;
 use crate::check::domain;
+use crate::file::State;
 use crate::rng::{Philox, Purpose, below};
 use crate::sizing::{Action, Distribution, Probe, SizePolicy, Sizes, SizingContext};
 
@@ -116,5 +117,14 @@ impl SizePolicy for Bet {
             Some(action) => action.sizes(context, self.options.draws),
             None => Uniform.decide(context),
         }
+    }
+
+    fn save(&self) -> Result<State> {
+        Ok(self.best.map_or_else(State::default, |action| action.save()))
+    }
+
+    fn restore(&mut self, state: &State) -> Result<()> {
+        self.best = Action::restored(state)?;
+        Ok(())
     }
 }

@@ -3,6 +3,7 @@
 use super::recipe::Recipe;
 use crate::Result;
 use crate::check::domain;
+use crate::file::State;
 use crate::sizing::weighted::{sides, weighted};
 use crate::sizing::{SizePolicy, Sizes, SizingContext};
 
@@ -52,6 +53,33 @@ pub struct GrowOnly {
 struct Ladder {
     occurrences: [Vec<u64>; 2],
     sizes: [Vec<u32>; 2],
+}
+
+impl Ladder {
+    const SIDES: [&str; 2] = ["users", "items"];
+
+    fn save(&self) -> State {
+        let mut state = State::default();
+        for (side, name) in Self::SIDES.into_iter().enumerate() {
+            state.put(format!("{name}.occurrences"), &self.occurrences[side][..]);
+            state.put(format!("{name}.sizes"), &self.sizes[side][..]);
+        }
+        state
+    }
+
+    fn restored(state: &State) -> Result<Self> {
+        state.only(&["users.occurrences", "users.sizes", "items.occurrences", "items.sizes"])?;
+        let mut ladder = Self::default();
+        for (side, name) in Self::SIDES.into_iter().enumerate() {
+            let counts = format!("{name}.occurrences");
+            let occurrences = state.numbers::<u64>(&counts)?;
+            // So far that no sum of what comes passes 64 bits.
+            state.check(&counts, occurrences, |count| count <= u64::MAX / 2, "counts below 2^63")?;
+            ladder.occurrences[side] = occurrences.to_vec();
+            ladder.sizes[side] = state.numbers(&format!("{name}.sizes"))?.to_vec();
+        }
+        Ok(ladder)
+    }
 }
 
 impl GrowOnly {
@@ -152,5 +180,32 @@ impl SizePolicy for GrowOnly {
         // The rows since the decision are counted by the next one.
         self.now.sizes = now.sizes;
         Ok(sizes)
+    }
+
+    fn save(&self) -> Result<State> {
+        let mut state = State::default();
+        if let Some(segment) = self.segment {
+            state.put("segment", [segment as u64]);
+            state.put_state("before", self.before.save());
+            state.put_state("now", self.now.save());
+        }
+        Ok(state)
+    }
+
+    fn restore(&mut self, state: &State) -> Result<()> {
+        let mut state = state.clone();
+        let (before, now) = (state.take_state("before"), state.take_state("now"));
+        state.only(&["segment"])?;
+        let segment = match state.has("segment") {
+            true => Some(state.one::<u64>("segment")? as usize),
+            false => None,
+        };
+        let ladder = |state: &State| match segment {
+            Some(_) => Ladder::restored(state),
+            None => state.only(&[]).map(|()| Ladder::default()),
+        };
+        let (before, now) = (ladder(&before)?, ladder(&now)?);
+        (self.segment, self.before, self.now) = (segment, before, now);
+        Ok(())
     }
 }

@@ -5,6 +5,7 @@ mod discounted;
 use rand::Rng;
 
 use super::recipe::{CommonOption, Recipe};
+use crate::file::State;
 use crate::rng::{Philox, Purpose, below};
 use crate::sizing::weighted::weighted;
 use crate::sizing::{Probe, SizePolicy, Sizes, SizingContext};
@@ -182,6 +183,21 @@ impl SizePolicy for LinUcb {
 
     fn admit(&mut self, context: &SizingContext<'_>) -> Result<Sizes> {
         Groups::of(context).sizes(context, &self.levels)
+    }
+
+    fn save(&self) -> Result<State> {
+        let mut state = self.model.save();
+        state.put("levels", self.levels);
+        Ok(state)
+    }
+
+    fn restore(&mut self, state: &State) -> Result<()> {
+        let levels: Levels = state.array("levels")?;
+        let known = |level: u8| usize::from(level) < LEVELS.len();
+        state.check("levels", &levels, known, &format!("levels from 0 to {}", LEVELS.len() - 1))?;
+        self.model.restore(state, "levels")?;
+        self.levels = levels;
+        Ok(())
     }
 }
 

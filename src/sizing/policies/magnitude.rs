@@ -3,6 +3,7 @@
 use super::recipe::Recipe;
 use crate::Result;
 use crate::check::domain;
+use crate::file::State;
 use crate::sizing::weighted::{as_held, weighted, with_newcomers};
 use crate::sizing::{SizePolicy, Sizes, SizingContext};
 use crate::table::RaggedTable;
@@ -104,6 +105,14 @@ impl SizePolicy for MagnitudeCut {
     /// Known rows keep their proportions: their values have been trained since the decision.
     fn admit(&mut self, context: &SizingContext<'_>) -> Result<Sizes> {
         as_held(context)
+    }
+
+    fn save(&self) -> Result<State> {
+        Ok(State::default())
+    }
+
+    fn restore(&mut self, state: &State) -> Result<()> {
+        state.only(&[])
     }
 }
 

@@ -3,6 +3,7 @@
 use super::recipe::Recipe;
 use crate::Result;
 use crate::check::domain;
+use crate::file::State;
 use crate::sizing::weighted::weighted;
 use crate::sizing::{SizePolicy, Sizes, SizingContext};
 
@@ -50,5 +51,13 @@ impl SizePolicy for MixedDimensions {
         let weight = |&n: &u32| libm::pow(f64::from(n) + 1.0, self.temperature) as f32;
         let weights: Vec<f32> = context.users.iter().chain(context.items).map(weight).collect();
         weighted(context, &weights)
+    }
+
+    fn save(&self) -> Result<State> {
+        Ok(State::default())
+    }
+
+    fn restore(&mut self, state: &State) -> Result<()> {
+        state.only(&[])
     }
 }

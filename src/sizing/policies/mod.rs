@@ -247,5 +247,24 @@ mod tests {
         assert!(ranked.build().err().unwrap().to_string().contains("`user_share` must be from 0 to 1"));
         let cut = PolicyOptions::from(MagnitudeCut { keep: f64::NAN });
         assert!(cut.build().err().unwrap().to_string().contains("`keep`"));
+        #[cfg(feature = "search")]
+        {
+            let good = ScallPolicyOptions::default();
+            for (wrong, said) in [
+                (ScallPolicyOptions { draws: 0, ..good }, "ScallPolicy: `draws` must be at least 1"),
+                (ScallPolicyOptions { groups: 0, ..good }, "ScallPolicy: `groups` must be at least 1"),
+                (ScallPolicyOptions { near_best_std: f32::NAN, ..good }, "ScallPolicy: `near_best_std` must be finite"),
+                (
+                    ScallPolicyOptions { reward_range: (1.1, 1.1), ..good },
+                    "`reward_range` must be finite, the first below",
+                ),
+            ] {
+                let error = PolicyOptions::from(wrong).build().err().unwrap().to_string();
+                assert!(error.contains(said), "{error}");
+            }
+            let mut agent = good;
+            agent.agent.hidden = 0;
+            assert!(PolicyOptions::from(agent).build().err().unwrap().to_string().starts_with("ScallPolicy: `hidden`"));
+        }
     }
 }

@@ -5,6 +5,7 @@ use rand::seq::SliceRandom;
 use super::FrequencyRanked;
 use super::recipe::{CommonOption, Recipe};
 use crate::Result;
+use crate::file::State;
 use crate::rng::{Philox, Purpose};
 use crate::sizing::profile::profiles;
 use crate::sizing::{SizePolicy, Sizes, SizingContext};
@@ -43,5 +44,13 @@ impl SizePolicy for Random {
         users.shuffle(&mut rng);
         items.shuffle(&mut rng);
         Ok(Sizes { users, items, action: Some(action) })
+    }
+
+    fn save(&self) -> Result<State> {
+        Ok(State::default())
+    }
+
+    fn restore(&mut self, state: &State) -> Result<()> {
+        state.only(&[])
     }
 }

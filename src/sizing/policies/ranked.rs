@@ -3,6 +3,7 @@
 use super::recipe::{CommonOption, Recipe};
 use crate::Result;
 use crate::check::domain;
+use crate::file::State;
 use crate::sizing::{Action, Distribution, Profile, SizePolicy, Sizes, SizingContext};
 
 /// The k-th most frequent entity gets the k-th largest size of a profile: one fixed action of SCALL (`docs/method.md` section 3).
@@ -91,6 +92,14 @@ impl SizePolicy for FrequencyRanked {
 
     fn decide(&mut self, context: &SizingContext<'_>) -> Result<Sizes> {
         self.action(context).sizes(context, self.draws)
+    }
+
+    fn save(&self) -> Result<State> {
+        Ok(State::default())
+    }
+
+    fn restore(&mut self, state: &State) -> Result<()> {
+        state.only(&[])
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::recipe::Recipe;
 use crate::Result;
+use crate::file::State;
 use crate::sizing::profile::even;
 use crate::sizing::{SizePolicy, Sizes, SizingContext};
 
@@ -27,5 +28,13 @@ impl SizePolicy for Uniform {
             items: even(context, context.items.len(), items)?,
             action: None,
         })
+    }
+
+    fn save(&self) -> Result<State> {
+        Ok(State::default())
+    }
+
+    fn restore(&mut self, state: &State) -> Result<()> {
+        state.only(&[])
     }
 }

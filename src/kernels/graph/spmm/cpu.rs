@@ -1,4 +1,4 @@
-//! The CPU twin: rows of the product side by side, parts of equal work.
+//! The CPU twin: threads share the rows of the product, in parts of equal work.
 
 use std::ops::Range;
 
@@ -57,7 +57,7 @@ struct Product<'a, V> {
     scale: f32,
 }
 
-/// Rows of Y that a thread writes, in loops compiled for the vectors that there are.
+/// Rows of Y that a thread writes, in loops compiled for the widest vectors.
 struct Task<'a, V> {
     product: &'a Product<'a, V>,
     rows: Range<usize>,
@@ -71,7 +71,7 @@ impl<V: Codec> NullaryFnOnce for Task<'_, V> {
     #[inline(always)]
     fn call(self) {
         let Self { product, rows, y, total } = self;
-        // Of a long row; a task of short ones has no use for it.
+        // For a long row; a task of short rows does not need it.
         let mut partials = Vec::new();
         let width = product.y_first + product.dims;
         let mut totals = total.chunks_exact_mut(width);
@@ -92,7 +92,7 @@ impl<V: Codec> NullaryFnOnce for Task<'_, V> {
     }
 }
 
-/// The sum of a stretch of non-zeros, likewise.
+/// The sum of a stretch of non-zeros, in such loops too.
 struct Sum<'a, V> {
     product: &'a Product<'a, V>,
     range: Range<usize>,
@@ -121,7 +121,7 @@ impl<V: Codec> Product<'_, V> {
         self.row_offsets[row] as usize + row
     }
 
-    /// Writes these rows of Y; `total` is empty when nothing is accumulated. Halves of equal work run side by side.
+    /// Writes these rows of Y; `total` is empty when nothing is accumulated. Two halves of equal work run in parallel.
     fn rows(&self, rows: Range<usize>, y: &mut [f32], total: &mut [f32]) {
         let (begin, end) = (self.work(rows.start), self.work(rows.end));
         let task = (TASK_PRODUCTS / self.dims).clamp(self.chunk(), self.chunk().max(1 << 14));
@@ -143,7 +143,7 @@ impl<V: Codec> Product<'_, V> {
         rayon::join(|| self.rows(rows.start..low, y, total), || self.rows(low..rows.end, y_after, total_after));
     }
 
-    /// Chunks side by side, then their sums in order.
+    /// Chunks in parallel, then their sums in order.
     fn long_row(&self, range: Range<usize>, y: &mut [f32], partials: &mut Vec<f32>) {
         let chunk = self.chunk();
         let first = range.start / chunk;

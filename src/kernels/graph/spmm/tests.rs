@@ -31,7 +31,7 @@ fn case(device: &Device, lengths: &[u32], x: X, dims: u32) {
     case_from(device, lengths, x, dims, [0, 0]);
 }
 
-/// The same where the product begins behind the leading elements of the rows of X and of Y.
+/// The same where the product begins after the leading elements of the rows of X and of Y.
 fn case_from(device: &Device, lengths: &[u32], x: X, dims: u32, [x_first, y_first]: [u32; 2]) {
     let what = format!("{} rows, X {x:?}, dims {dims} from {x_first} and {y_first}", lengths.len());
     let (skipped, first, width) = (x_first as usize, y_first as usize, (y_first + dims) as usize);
@@ -142,7 +142,7 @@ fn parity(device: &Device) {
             case(device, &lengths, X::Ragged(sizes, 40, PLAIN), dims);
         }
     }
-    // Long rows: side by side, across several chunks, ending on a chunk's edge, two in one chunk.
+    // Long rows: next to each other, across several chunks, ending on a chunk's edge, two in one chunk.
     let long = [3, 0, 130, 129, 122, 128, 0, 640, 1, 0, 1000, 1000, 300, 0, 2, 257, 0];
     for dims in [1, 5, 64, 300] {
         case(device, &long, X::Dense(40), dims);
@@ -151,7 +151,7 @@ fn parity(device: &Device) {
     for lengths in [&[2000][..], &[127], &[128], &[129], &[0, 0, 384], &[256, 256, 0]] {
         case(device, lengths, X::Dense(7), 6);
     }
-    // Behind leading elements of X and of Y, some rows of X shorter than those.
+    // After leading elements of X and of Y, with rows of X that are shorter than those.
     for firsts in [[1, 0], [0, 1], [3, 2]] {
         for dims in [0, 1, 5, 48] {
             for lengths in [&long[..], &[2, 0, 5, 1]] {
@@ -178,7 +178,7 @@ fn products_match_the_f64_oracle() {
     devices().iter().for_each(parity);
 }
 
-/// lavapipe ends loops at 65,535 trips without a word: a row past that must still count exactly.
+/// lavapipe ends loops at 65,535 trips and reports nothing. A row longer than that must still be summed exactly.
 #[test]
 fn a_row_of_300_000_nonzeros_loses_none() {
     let mut lengths = vec![2; 500];
@@ -220,7 +220,7 @@ fn more_than_65535_groups() {
     }
 }
 
-/// However the work is divided, the order of sums stays. The values are powers of two, so that products are exact and a
+/// However the work is divided, the order of the sums stays. The values are powers of two, so products are exact, and a
 /// device that fuses them into the sum gets the same bits.
 #[test]
 fn one_order_on_every_device_and_any_number_of_threads() {

@@ -1,4 +1,4 @@
-//! The CPU twin: blocks of triples side by side, each filled in loops compiled for the vectors that there are.
+//! The CPU twin: blocks of triples in parallel, each filled in loops compiled for the widest vectors.
 
 use pulp::{Arch, NullaryFnOnce};
 use rayon::prelude::*;
@@ -34,7 +34,7 @@ impl Bpr<'_> {
             self.item_gradients.host_mut(op, "item_gradients")?.split_at_mut(batch * item_dims);
         let mut rest =
             Block { first: 0, loss, users: self.user_gradients.host_mut(op, "user_gradients")?, positives, negatives };
-        // Cut by hand: a width of 0 leaves nothing to zip over.
+        // The blocks are cut by hand: with a width of 0 there is nothing to zip over.
         let task = (TASK_ELEMENTS / (user_dims + 2 * item_dims).max(1)).clamp(1, 1024);
         let mut blocks = Vec::with_capacity(batch.div_ceil(task));
         while rest.loss.len() > task {
@@ -76,7 +76,7 @@ struct Block<'a> {
     negatives: &'a mut [f32],
 }
 
-/// A block filled in loops compiled for the vectors that there are.
+/// A block, filled in loops compiled for the widest vectors.
 struct Fill<'a, 'b, U, I> {
     block: Block<'a>,
     tables: &'a Tables<'b, U, I>,
@@ -126,7 +126,7 @@ impl Block<'_> {
     }
 }
 
-/// Rows in f32, and what is made of them.
+/// Rows in f32, and what is computed from them.
 #[derive(Default)]
 struct Scratch {
     rows: [Vec<f32>; 3],
@@ -145,7 +145,7 @@ impl<U: Codec, I: Codec> Tables<'_, U, I> {
         self.items.prefetch(negatives, k, item_dims);
     }
 
-    /// Writes the gradients of a triple, and gives its loss.
+    /// Writes the gradients of a triple, and returns its loss.
     #[inline(always)]
     fn triple(&self, [u, p, n]: [u32; 3], scale: f32, mut gradients: [&mut [f32]; 3], scratch: &mut Scratch) -> f32 {
         let [users, items] = self.rows;
@@ -215,7 +215,7 @@ impl<U: Codec, I: Codec> Tables<'_, U, I> {
     }
 }
 
-/// The first dims of a positive less those of a negative, what a row lacks being zero.
+/// The first dims of a positive minus those of a negative. Dims that a row lacks count as zero.
 #[inline(always)]
 fn difference_of<'a>([positive, negative]: [&[f32]; 2], dims: usize, out: &'a mut Vec<f32>) -> &'a [f32] {
     out.resize(dims, 0.0);

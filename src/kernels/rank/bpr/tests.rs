@@ -30,7 +30,7 @@ struct Case {
     layouts: [Layout; 2],
 }
 
-/// Per triple or gradient element: the value in f64, and how far f32 may be off.
+/// For each triple or element of a gradient: the value in f64, and how far f32 may be off.
 #[derive(Default)]
 struct Oracle {
     loss: Vec<(f64, f64)>,
@@ -62,7 +62,7 @@ impl Case {
         }
     }
 
-    /// The same in other layouts, with values that they hold.
+    /// The same in other layouts, with values that these can hold.
     fn laid_out(self, layouts: [Layout; 2]) -> Self {
         // Dense users are f32.
         let layouts = if self.weights.is_some() { [Layout::default(), layouts[1]] } else { layouts };
@@ -227,7 +227,7 @@ impl Case {
                         out.items[at] = element(0.0, sign, e, self.l2);
                         continue;
                     };
-                    // The positive's gradient also has what leaving it out brings.
+                    // The gradient of the positive has a term more, since it is left out of the user.
                     let excluded = if k == 0 { weight * (p - n) } else { 0.0 };
                     out.items[at] = element(u - weight * p - excluded, sign, e, self.l2);
                     let terms = u.abs() + (weight * p).abs() + (weight * n).abs();
@@ -317,7 +317,7 @@ fn gradients_match_finite_differences() {
             if history {
                 case = case.with_history();
             }
-            // Of every bias and of the history: both tables in several pages, or the items alone.
+            // For every bias and for histories: both tables in several pages, or the items alone.
             let paged = layouts(8)[2];
             case = case.laid_out([if item_bias == BiasUse::None { Layout::default() } else { paged }, paged]);
             let sizes = [&case.user_sizes, &case.item_sizes];

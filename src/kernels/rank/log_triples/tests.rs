@@ -92,7 +92,7 @@ fn matches_the_rows_written_out() {
 
 #[test]
 fn negatives_are_as_popular_as_positives() {
-    // Item 0 makes up half of the first 1,000 rows and none of the others; nobody touched anything.
+    // Item 0 makes up half of the first 1,000 rows and none of the others. No user touched anything.
     let log: Vec<(u32, u32)> =
         (0..2000).map(|r| (r % 50, if r < 1000 && r % 2 == 0 { 0 } else { 1 + r % 97 })).collect();
     let case = Case { log, touched: vec![], window: 100, step: 0, seed: 5 };
@@ -146,7 +146,7 @@ fn empty_logs_and_wrong_lengths_are_errors() {
     assert!(matches!(run(&[], &[], &[0, 0], 3), Err(Error::Shape { arg: "users", expected: 1, got: 0, .. })));
     assert!(matches!(run(&[1], &[], &[0, 0], 3), Err(Error::Shape { arg: "items", expected: 1, got: 0, .. })));
     assert!(matches!(run(&[1], &[1], &[], 3), Err(Error::Shape { arg: "touched_offsets", .. })));
-    // Only what is read is looked at: the offsets of user 1.
+    // Only what is read is checked: the offsets of user 1.
     assert!(run(&[1], &[1], &[5, 0, 0], 3).is_ok());
     let error = run(&[1], &[1], &[0, 5, 4], 3).unwrap_err().to_string();
     let want = "`touched_offsets` must be never falling, with an end at most 0, got 5 and 4 at 1";

@@ -1,17 +1,18 @@
-//! The CPU twin: register-blocked products, and a sorted list a query behind a bar that few candidates pass.
+//! The CPU twin: products in blocks of registers, and a sorted list for each query. Few candidates pass the score of
+//! the list's last entry.
 
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-/// Queries and vectors of candidates in a register block: 12 sums, with what they are made of, fill the 16 registers of AVX2 and hide
-/// the latency of additions.
+/// Queries and vectors of candidates in a block of registers: 12 sums and their factors fill the 16 registers of AVX2,
+/// and hide the latency of additions.
 const QUERIES: usize = 6;
 const VECTORS: usize = 2;
 
-/// Queries of a task at most: packing a panel of candidates then costs little beside the products with it.
+/// The most queries of a task: packing a panel of candidates then costs little compared with the products.
 const TASK_QUERIES: usize = 42 * QUERIES;
 
-/// Query values of a task at most: about half of an L2 cache.
+/// The most query values of a task: about half of an L2 cache.
 const TASK_VALUES: usize = 64 * 1024;
 
 pub(super) struct Tile<'a> {
@@ -67,7 +68,7 @@ impl Tile<'_> {
     fn offer_all(&self, first_query: usize, lists: &mut [List<'_>]) {
         let arch = Arch::new();
         let (dims, stride, width) = (self.dims, self.dims + self.bias, arch.dispatch(Width));
-        // Transposed to [group of queries][dim][query], and [dim][candidate]; what is past the end stays zero.
+        // Transposed to [group of queries][dim][query], and [dim][candidate]. Elements past the end stay zero.
         let mut queries = vec![0.0f32; lists.len().div_ceil(QUERIES) * dims * QUERIES];
         for i in 0..lists.len() {
             let query = &self.queries[(first_query + i) * dims..][..dims];
@@ -89,7 +90,7 @@ impl Tile<'_> {
                 let queries = &queries[group * dims * QUERIES..][..dims * QUERIES];
                 arch.dispatch(Products { queries, panel: &panel, biases: &biases, scores: &mut scores });
                 for (list, scores) in lists.iter_mut().zip(scores.chunks_exact(width)) {
-                    // False for NaN. One test for all: almost always none passes.
+                    // False for NaN. One test for all of them: almost always none passes.
                     if scores.iter().fold(false, |any, score| any | (*score >= list.bar)) {
                         scores[..count].iter().zip(base..).for_each(|(score, position)| list.offer(*score, position));
                     }
@@ -111,8 +112,8 @@ impl WithSimd for Width {
     }
 }
 
-/// `scores[q, c] = biases[c] + sum over j of queries[j, q] * panel[j, c]`, in the order of the dims. Products are not fused with the
-/// sums, so the width of the vectors changes no bit.
+/// `scores[q, c] = biases[c] + sum over j of queries[j, q] * panel[j, c]`, in the order of the dims. Products are not
+/// fused with the sums, so the width of the vectors changes no bit.
 struct Products<'a> {
     queries: &'a [f32],
     panel: &'a [f32],
@@ -141,7 +142,7 @@ impl WithSimd for Products<'_> {
 }
 
 struct List<'a> {
-    /// Best first: scores and positions in one number each, see [`entry_of`].
+    /// Best first. Each entry is score and position in one number, see [`entry_of`].
     entries: Vec<u64>,
     /// Score of the last entry.
     bar: f32,

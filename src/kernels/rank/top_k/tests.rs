@@ -165,7 +165,7 @@ fn inexact_scores_stay_close() {
     }
 }
 
-/// lavapipe ends loops at 65,535 trips without a word: several dispatches, in which every candidate enters.
+/// lavapipe ends loops at 65,535 trips and reports nothing: several dispatches, in which every candidate enters.
 #[test]
 fn long_tiles_lose_no_candidate() {
     for device in devices() {

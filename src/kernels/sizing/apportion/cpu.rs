@@ -7,7 +7,7 @@ use crate::check;
 use crate::{Error, Result};
 
 const NAME: &str = "sizing/apportion";
-/// Rows between two stored prefix sums: what lies between is added up when it is asked for.
+/// Rows between two stored prefix sums. A sum that ends between them is added up when it is needed.
 const BLOCK: usize = 256;
 /// Rows of a parallel task.
 const TASK: usize = 64 * BLOCK;
@@ -58,7 +58,7 @@ pub fn apportion(weights: &[f32], allotment: Allotment, sizes: &mut [u32]) -> Re
     }
     let target = allotment.target(n);
     let scale = Scale::new(weights[0]);
-    // The quantised weights wait where the sizes will be.
+    // The quantised weights are kept where the sizes will be.
     let sums: Vec<u64> = sizes
         .par_chunks_mut(BLOCK)
         .zip(weights.par_chunks(BLOCK))
@@ -86,7 +86,7 @@ pub fn apportion(weights: &[f32], allotment: Allotment, sizes: &mut [u32]) -> Re
 
 fn validate(weights: &[f32]) -> Result<()> {
     let (Some(&first), Some(&last)) = (weights.first(), weights.last()) else { return Ok(()) };
-    // Without an early end, so that it runs in vectors; false for NaN.
+    // It does not end early, so that it runs in vectors. False for NaN.
     let falls = |weights: &[f32]| weights.iter().zip(&weights[1..]).fold(true, |falls, (a, b)| falls & (b <= a));
     let tasks = (0..weights.len()).into_par_iter().step_by(TASK);
     let all_fall = tasks.map(|start| falls(&weights[start..weights.len().min(start + TASK + 1)])).all(|falls| falls);
@@ -211,7 +211,8 @@ fn round_up(sizes: &mut [u32], keys: &[u32], rows: usize) {
     }
 }
 
-/// The 16-bit digit of the `rows`-th largest among the keys that `of` takes, and how many of that digit are among those.
+/// The 16-bit digit of the `rows`-th largest among the keys that `of` takes, and how many of that digit are among
+/// those.
 fn nth_largest(
     keys: &[u32],
     of: impl Fn(u32) -> bool + Sync,
@@ -223,7 +224,7 @@ fn nth_largest(
         counts
     };
     let empty = || vec![0u32; 1 << 16];
-    // Two halves at most: a histogram is large beside a small task.
+    // Two halves at most: a histogram is large compared with a small task.
     let counts = keys.par_chunks(keys.len().div_ceil(rayon::current_num_threads()).max(1 << 18)).fold(empty, count);
     let counts = counts.reduce(empty, |mut a, b| {
         a.iter_mut().zip(b).for_each(|(a, b)| *a += b);

@@ -106,7 +106,7 @@ fn sizes_match_the_slow_oracle() {
     }
 }
 
-/// Past 2^20 rows: the solver's one invocation stays within the loop trips that lavapipe grants.
+/// Past 2^20 rows: the one invocation of the solver stays within the loop trips that lavapipe allows.
 #[test]
 fn many_rows_on_both_devices() {
     let n = (1 << 20) + 77;
@@ -153,7 +153,7 @@ proptest! {
         let mut weights: Vec<f32> = bits.into_iter().map(f32::from_bits).collect();
         weights.sort_by(|a, b| b.total_cmp(a));
         let (n, d_max) = (weights.len() as u32, d_min + spread);
-        // From below what the least sizes need, to past what the largest can hold.
+        // From less than the least sizes need to more than the largest can hold.
         let total = (f64::from(n * d_min) + (f64::from(n * (spread + 1)) * part)).max(0.0) as u32;
         let allotment = Allotment { total, d_min, d_max };
         for device in devices() {
@@ -187,7 +187,7 @@ fn bad_arguments_are_errors() {
     }
 }
 
-/// What the CPU refuses a GPU takes to some end: always the same one, and at most one past d_max.
+/// Weights that the CPU refuses give sizes on a GPU: the same in every run, and at most one past d_max.
 #[test]
 fn weights_that_rise_are_harmless_on_a_gpu() {
     let Some(gpu) = gpu() else { return };

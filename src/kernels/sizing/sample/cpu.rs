@@ -1,4 +1,4 @@
-//! The CPU twin: each draw in one buffer of a thread, tile by tile, in vectors of [`LANES`] ranks.
+//! The CPU twin. Each draw is made in one buffer of a thread, tile by tile, in vectors of [`LANES`] ranks.
 
 use pulp::{Arch, NullaryFnOnce};
 use rayon::prelude::*;
@@ -15,7 +15,7 @@ const TILE: usize = LANES * STEPS;
 /// Values of 256 ranks: entry `step * LANES + lane` is rank `lane * STEPS + step`.
 type Tile = [f32; TILE];
 
-/// Elements that the draws of a wave hold at least, so that short draws do not pay a thread's wake-up each.
+/// Elements that the draws of a wave hold at least. Without it every short draw would wake a thread up.
 const WAVE_ELEMENTS: usize = 1 << 17;
 
 /// Which draws, of what.
@@ -45,8 +45,8 @@ pub fn sample(profiles: &[Profile], draws: Draws, out: &mut [f32]) {
     }
     let threads = rayon::current_num_threads();
     let shared = draws.profiles_per_stream as usize;
-    // Enough streams to go round: a thread each. Else the draws of a stream are shared out. The order of every sum is
-    // the same either way.
+    // With enough streams for all threads, a thread takes a stream. Otherwise threads share the draws of a stream. The
+    // order of every sum is the same.
     if profiles.len().div_ceil(shared) >= 2 * threads {
         let streams = out.par_chunks_mut(n.saturating_mul(shared)).zip(profiles.par_chunks(shared)).enumerate();
         streams.for_each(|(k, (rows, profiles))| average(profiles, k, draws, 1, rows));
@@ -57,8 +57,8 @@ pub fn sample(profiles: &[Profile], draws: Draws, out: &mut [f32]) {
     }
 }
 
-/// A draw on its way: the spacings that all profiles share, the draws of one of them (in the place of the spacings, where there is no
-/// other), and what sums them to their share of the mean.
+/// A draw under way: the spacings that all profiles share, the draws of one profile (in the place of the spacings where
+/// there is one profile only), and the factor that scales them to their share of the mean.
 struct Slot {
     spacings: Vec<Tile>,
     total: f64,
@@ -104,7 +104,7 @@ fn average(profiles: &[Profile], k: usize, draws: Draws, wave: usize, rows: &mut
     rows.into_iter().for_each(Sums::finish);
 }
 
-/// Works on all slots, given their numbers: side by side, where there are several.
+/// Works on all slots, given their numbers; on several at once where there are several.
 fn each(slots: &mut [Slot], work: impl Fn(usize, &mut Slot) + Sync) {
     match slots {
         [slot] => work(0, slot),
@@ -112,7 +112,7 @@ fn each(slots: &mut [Slot], work: impl Fn(usize, &mut Slot) + Sync) {
     }
 }
 
-/// The sums of a row's draws: tile by tile in its own memory, but for what is left of the last.
+/// The sums of a row's draws, tile by tile in the row's own memory, apart from the rest of the last tile.
 struct Sums<'a> {
     whole: &'a mut [Tile],
     rest: &'a mut [f32],
@@ -166,7 +166,8 @@ struct Stream {
     draw: u32,
 }
 
-/// The spacings of a draw; gives their sum. Compiled for the vectors that there are: all it calls has to be inlined.
+/// The spacings of a draw; returns their sum. Compiled for the widest vectors, so everything that it calls has to be
+/// inlined.
 struct Spacings<'a> {
     stream: Stream,
     n: u32,
@@ -198,7 +199,7 @@ fn rank(tile: usize, i: usize) -> usize {
     tile * TILE + i % LANES * STEPS + i / LANES
 }
 
-/// Spacings, in their place or from a source, to one sorted draw, not normalised; gives its sum.
+/// Turns spacings, in their place or from a source, into one sorted draw that is not normalised; returns its sum.
 struct Draw<'a> {
     constants: Constants,
     total: f64,
@@ -228,7 +229,7 @@ impl NullaryFnOnce for Draw<'_> {
                 *tile = source[t];
             }
             let (mut prefix, mut suffix) = ([0.0; LANES], [0.0; LANES]);
-            // The carries in f64: prefix and suffix both keep their relative accuracy, however small.
+            // The carries are f64, so that prefix and suffix keep their relative accuracy, however small they are.
             for ((lane, prefix), suffix) in lane_sums(tile).into_iter().zip(&mut prefix).zip(&mut suffix) {
                 *prefix = before as f32;
                 before += f64::from(lane);
@@ -298,7 +299,7 @@ impl Map<'_> {
     fn tile(&self, tile: &mut Tile, prefix: [f32; LANES], suffix: [f32; LANES]) {
         let Constants { kind, a, b, c, d, e } = self.constants;
         let (total, table) = (self.per_total, self.normal_table);
-        // Plain loops: a closure would be compiled apart, without the vectors.
+        // Plain loops: a closure would be compiled by itself, without the vectors.
         match Distribution::ALL[kind as usize] {
             Distribution::PowerLaw => {
                 let rest = after(tile, suffix);
@@ -315,7 +316,7 @@ impl Map<'_> {
             Distribution::TruncatedNormal => {
                 let rest = after(tile, suffix);
                 before(tile, prefix);
-                // Into an array of its own: the table may lie anywhere, for all that a compiler knows.
+                // Into an array of its own: a compiler cannot know that the table does not overlap it.
                 let mut draws = [0.0; TILE];
                 for i in 0..TILE {
                     let z = normal_quantile(table, tile[i] * total * c + d, rest[i] * total * c + e);

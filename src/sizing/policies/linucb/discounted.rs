@@ -1,5 +1,8 @@
 //! A linear model of rewards that forgets, and how sure it is.
 
+use crate::file::State;
+use crate::{Error, Result};
+
 /// Length of an action's features.
 pub(super) const FEATURES: usize = 8;
 
@@ -33,6 +36,33 @@ impl Discounted {
         let mut v = Matrix::default();
         (0..FEATURES).for_each(|i| v[i][i] = ridge);
         Self { gamma, ridge, v, v_squared: v, b: Vector::default(), theta: Vector::default() }
+    }
+
+    /// What it has learned.
+    pub fn save(&self) -> State {
+        let mut state = State::default();
+        state.put("v", self.v.as_flattened());
+        state.put("v_squared", self.v_squared.as_flattened());
+        state.put("b", self.b);
+        state.put("theta", self.theta);
+        state
+    }
+
+    /// Takes that in, of a state with one entry more.
+    pub fn restore(&mut self, state: &State, more: &str) -> Result<()> {
+        state.only(&["v", "v_squared", "b", "theta", more])?;
+        let vector = |name: &str| {
+            let vector: Vector = state.array(name)?;
+            state.check(name, &vector, f64::is_finite, "finite").map(|()| vector)
+        };
+        let matrix = |name: &str| {
+            let numbers = state.exactly::<f64>(name, FEATURES * FEATURES)?;
+            state.check(name, numbers, f64::is_finite, "finite")?;
+            Ok::<Matrix, Error>(std::array::from_fn(|i| std::array::from_fn(|j| numbers[i * FEATURES + j])))
+        };
+        let (v, v_squared, b, theta) = (matrix("v")?, matrix("v_squared")?, vector("b")?, vector("theta")?);
+        *self = Self { v, v_squared, b, theta, ..*self };
+        Ok(())
     }
 
     /// What an action's reward is expected to be.

@@ -1,6 +1,8 @@
 //! What the probes of all segments together say of an action.
 
+use crate::Result;
 use crate::agent::ACTIONS;
+use crate::file::State;
 
 /// Standard deviation of the kernel, in each entry of an action: actions nearer than that give sizes that are much alike.
 const REACH: f32 = 0.15;
@@ -32,6 +34,31 @@ struct Seen {
 }
 
 impl Evidence {
+    pub fn save(&self) -> State {
+        let mut state = State::default();
+        let probes = &self.probes;
+        state.put("actions", probes.iter().flat_map(|seen| seen.action).collect::<Vec<f32>>());
+        state.put("ratios", probes.iter().map(|seen| seen.ratio).collect::<Vec<f64>>());
+        state.put("weights", probes.iter().map(|seen| seen.weight).collect::<Vec<f64>>());
+        state
+    }
+
+    pub fn restored(state: &State) -> Result<Self> {
+        state.only(&["actions", "ratios", "weights"])?;
+        let ratios = state.numbers::<f64>("ratios")?;
+        let weights = state.exactly::<f64>("weights", ratios.len())?;
+        let (actions, []) = state.exactly::<f32>("actions", ACTIONS * ratios.len())?.as_chunks() else {
+            unreachable!("a whole number of actions")
+        };
+        state.check("ratios", ratios, |ratio| (0.5..=2.0).contains(&ratio), "from 0.5 to 2")?;
+        state.check("weights", weights, |weight| (0.0..=1.0).contains(&weight), "from 0 to 1")?;
+        let entries = actions.as_flattened();
+        state.check("actions", entries, |entry: f32| (0.0..=1.0).contains(&entry), "from 0 to 1")?;
+        let probes = actions.iter().zip(ratios).zip(weights);
+        let seen = |((&action, &ratio), &weight)| Seen { action, ratio, weight };
+        Ok(Self { probes: probes.map(seen).collect() })
+    }
+
     /// A new segment begins.
     pub fn fade(&mut self) {
         self.probes.iter_mut().for_each(|seen| seen.weight *= MEMORY);

@@ -9,6 +9,8 @@ use crate::Result;
 use crate::agent::{
     ACTIONS, Agent, AgentOptions, StateInput, StateLayout, StateVariant, Transition, standard_normal_action,
 };
+use crate::check::domain;
+use crate::file::State;
 use crate::rng::{Philox, Purpose};
 use crate::sizing::{Action, Distribution, Outcome, Probe, SizePolicy, Sizes, SizingContext, mean_row};
 pub use convergence::Convergence;
@@ -209,6 +211,17 @@ impl SizePolicy for ScallPolicy {
         "scall"
     }
 
+    fn check(&self) -> Result<()> {
+        let ScallPolicyOptions { agent, groups, draws, near_best_std, reward_range: (low, high), .. } = self.options;
+        agent.check("ScallPolicy", 1)?;
+        domain("ScallPolicy", "groups", groups, groups > 0, "at least 1")?;
+        domain("ScallPolicy", "draws", draws, draws > 0, "at least 1")?;
+        let spreads = near_best_std.is_finite() && near_best_std >= 0.0;
+        domain("ScallPolicy", "near_best_std", near_best_std, spreads, "finite and not negative")?;
+        let rises = low.is_finite() && high.is_finite() && low < high;
+        domain("ScallPolicy", "reward_range", format!("{low} to {high}"), rises, "finite, the first below the second")
+    }
+
     fn searches(&self) -> bool {
         true
     }
@@ -276,6 +289,52 @@ impl SizePolicy for ScallPolicy {
         let (sizes, ranges) = self.sizes(context, action)?;
         self.ranges = ranges;
         Ok(sizes)
+    }
+
+    fn save(&self) -> Result<State> {
+        let mut state = State::default();
+        if let Some(agent) = &self.agent {
+            let mut kept = State::default();
+            kept.put("state_len", [agent.state_len() as u64]);
+            kept.put("bytes", agent.to_bytes());
+            state.put_state("agent", kept);
+        }
+        state.put("last_reward", [self.last_reward]);
+        state.put("ranges", self.ranges);
+        if let Some(action) = self.chosen {
+            state.put("chosen", action);
+        }
+        state.put_state("evidence", self.evidence.save());
+        Ok(state)
+    }
+
+    fn restore(&mut self, state: &State) -> Result<()> {
+        let mut state = state.clone();
+        let (agent, evidence) = (state.take_state("agent"), state.take_state("evidence"));
+        state.only(&["last_reward", "ranges", "chosen"])?;
+        let agent = match agent.is_empty() {
+            true => None,
+            false => {
+                agent.only(&["state_len", "bytes"])?;
+                let (bytes, len) = (agent.numbers::<u8>("bytes")?, agent.one::<u64>("state_len")?);
+                let restored = Agent::from_bytes(bytes, usize::try_from(len).unwrap_or(usize::MAX));
+                Some(restored.map_err(|error| agent.wrong("bytes", "an agent", &error.to_string()))?)
+            }
+        };
+        let (last_reward, ranges) = (state.one::<f32>("last_reward")?, state.array::<f32, 2>("ranges")?);
+        state.check("last_reward", &[last_reward], f32::is_finite, "finite")?;
+        state.check("ranges", &ranges, f32::is_finite, "finite")?;
+        let chosen = match state.has("chosen") {
+            true => Some(state.array::<f32, ACTIONS>("chosen")?),
+            false => None,
+        };
+        if let Some(action) = &chosen {
+            state.check("chosen", action, |entry| (0.0..=1.0).contains(&entry), "from 0 to 1")?;
+        }
+        let evidence = Evidence::restored(&evidence)?;
+        (self.agent, self.last_reward, self.ranges) = (agent, last_reward, ranges);
+        (self.chosen, self.evidence) = (chosen, evidence);
+        Ok(())
     }
 }
 

@@ -8,7 +8,7 @@
 
 use std::time::Instant;
 
-use super::Gpu;
+use super::gpu::Gpu;
 
 /// Target of the events that tell how long a kernel took.
 pub const KERNEL_TIMES: &str = "scall_gpu::kernel";
@@ -72,7 +72,7 @@ impl Timeline {
             let buffer = |usage| {
                 let (label, size) = (Some("kernel times"), 16 * kernels.len() as u64);
                 let descriptor = wgpu::BufferDescriptor { label, size, usage, mapped_at_creation: false };
-                self.gpu.device().create_buffer(&descriptor)
+                self.gpu.create_buffer(&descriptor)
             };
             let resolved = buffer(wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC);
             let staging = buffer(wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST);

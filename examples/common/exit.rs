@@ -1,0 +1,22 @@
+//! How a program ends.
+
+use std::fmt::Display;
+use std::process::ExitCode;
+
+use scall_gpu::text::printable;
+
+/// Ends a program. An error becomes a sentence on standard error, whatever it is made of, and the exit code 1.
+pub fn exit<E: Display>(result: Result<(), E>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {}", shown(&error.to_string()));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Lines that a terminal shows and does not obey, whoever wrote what they hold.
+pub fn shown(lines: &str) -> String {
+    lines.split('\n').map(printable).collect::<Vec<_>>().join("\n")
+}
