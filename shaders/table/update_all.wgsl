@@ -49,10 +49,10 @@ fn gradients_of(index: u32, row: Row, dims: vec4<u32>) -> vec4<f32> {
 }
 
 @compute @workgroup_size(256)
-fn element_wise(own: Invocation) {
-    let index = unit_of(own, lanes);
+fn element_wise(invocation: Invocation) {
+    let index = unit_of(invocation, lanes);
     let row = row_of(index);
-    for (var j = per_word() * (own.thread % lanes); j < row.size; j += 4u * lanes) {
+    for (var j = per_word() * (invocation.thread % lanes); j < row.size; j += 4u * lanes) {
         let dims = dims_of_words(j);
         step(params.first_row + index, row, dims, gradients_of(index, row, dims));
     }
@@ -60,9 +60,9 @@ fn element_wise(own: Invocation) {
 
 // Where the whole row has a say in a value's step: it is clipped, or has state of its own.
 @compute @workgroup_size(256)
-fn by_row(own: Invocation) {
-    let thread = own.thread;
-    let index = unit_of(own, lanes);
+fn by_row(invocation: Invocation) {
+    let thread = invocation.thread;
+    let index = unit_of(invocation, lanes);
     let row = row_of(index);
     let lane = per_word() * (thread % lanes);
     var factor = 1.0;

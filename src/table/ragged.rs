@@ -1,9 +1,13 @@
 //! The table itself.
 
 mod lookups;
+mod prepared;
 mod resize;
 
+use std::sync::Arc;
+
 pub use lookups::{BagLookup, PackedLookup};
+pub use prepared::PreparedRows;
 
 use super::{Account, ResizePlan};
 use crate::check;
@@ -87,6 +91,8 @@ pub struct RaggedTable {
     /// A word that counts the dims of updates that were not finite, from the first update on. No part of what the account counts: it is as
     /// long for any table.
     counter: Option<Buffer<u32>>,
+    /// Another one for other pages: what was prepared for these is of no use then.
+    pages: Arc<()>,
 }
 
 impl RaggedTable {
@@ -118,7 +124,7 @@ impl RaggedTable {
 
     /// A table with contents from elsewhere, for which the account has already given the bytes.
     pub(super) fn restored(options: TableOptions, account: &Account, rows: Rows, steps: u32) -> Self {
-        Self { options, account: account.clone(), rows, steps, peak_bytes: 0, counter: None }
+        Self { options, account: account.clone(), rows, steps, peak_bytes: 0, counter: None, pages: Arc::default() }
     }
 
     /// The device it lives on.

@@ -25,6 +25,7 @@
 
 use crate::Result;
 use crate::check;
+use crate::device::{Change, Changes};
 use crate::rows::Rows;
 
 mod constants;
@@ -61,6 +62,7 @@ pub struct UpdateRule {
     pub non_finite: NonFinite,
 }
 
+/// Steps are counted from 1.
 impl UpdateRule {
     /// An optimizer without decay or clipping.
     pub const fn new(optimizer: Optimizer) -> Self {
@@ -96,14 +98,40 @@ impl UpdateRule {
         check::domain(op, "max_norm", max_norm, max_norm > 0.0, "above 0")
     }
 
+    /// How the parameters of a prepared operator on rows follow its step, seed and learning rate.
+    pub(super) fn changes(&self, op: &'static str, mut step: u32, mut seed: u64) -> Changes {
+        let (mut rule, mut words) = (*self, Vec::new());
+        Box::new(move |change, params| {
+            match change {
+                Change::Step(to) => {
+                    check_step(op, to)?;
+                    step = to;
+                }
+                Change::Seed(to) => seed = to,
+                Change::LearningRate(rate) => {
+                    let changed = rule.with_learning_rate(rate);
+                    changed.check(op)?;
+                    rule = changed;
+                }
+                _ => return Ok(false),
+            }
+            params.set_group(rule.constants(step, seed).params(), &mut words);
+            Ok(true)
+        })
+    }
+
     /// Constants, step and state of an operator on rows.
     pub(super) fn check_rows(&self, op: &'static str, step: u32, rows: &Rows) -> Result<()> {
         self.check(op)?;
-        check::domain(op, "step", step, step > 0, "at least 1")?;
+        check_step(op, step)?;
         let (needed, own) = (self.optimizer.state_size(), rows.state_size());
         let words = format!("rows with the state of the rule, {needed:?}");
         check::domain(op, "rows", format!("{own:?}"), own == needed, &words)
     }
+}
+
+fn check_step(op: &'static str, step: u32) -> Result<()> {
+    check::domain(op, "step", step, step > 0, "at least 1")
 }
 
 impl Default for UpdateRule {

@@ -51,7 +51,7 @@
 //! ```
 
 use crate::check;
-use crate::device::{Access, Binding, Buffer, Dispatches, Entry, Gpu, Kernel, Shader, params, reads, writes};
+use crate::device::{Access, Binding, Buffer, Changes, Dispatches, Entry, Gpu, Kernel, Shader, params, reads, writes};
 use crate::kernels::MAX_TRIPS;
 use crate::kernels::prim::scan::Region;
 use crate::kernels::prim::sort::{Keys, Sort, bits_below, record_sort};
@@ -354,6 +354,10 @@ impl Kernel for Update<'_> {
             launch(long, overrides(LONG_LANES), bindings, chunks.div_ceil(256 / LONG_LANES))?;
         }
         Ok(())
+    }
+
+    fn changes(&self) -> Changes {
+        self.rule.changes(Self::NAME, self.step, self.seed)
     }
 
     fn twin(self) -> Result<()> {

@@ -30,7 +30,7 @@
 
 use crate::Result;
 use crate::check;
-use crate::device::{Access, Buffer, Dispatches, Entry, Gpu, Kernel, Shader, params, reads, writes};
+use crate::device::{Access, Buffer, Changes, Dispatches, Entry, Gpu, Kernel, Shader, params, reads, writes};
 use crate::kernels::table::optimizer::{Constants, Counter, RowsMut, Run, StepParams, UpdateRule};
 use crate::kernels::table::update::lanes_of;
 use crate::rows::{Codec, PageLaunch, PageParams, Rows, with_codec};
@@ -107,6 +107,10 @@ impl Kernel for UpdateAll<'_> {
                 groups: u64::from(page.rows()).div_ceil(u64::from(256 / lanes)),
             }
         })
+    }
+
+    fn changes(&self) -> Changes {
+        self.rule.changes(Self::NAME, self.step, self.seed)
     }
 
     fn twin(self) -> Result<()> {

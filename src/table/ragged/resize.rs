@@ -1,6 +1,7 @@
 //! Moving rows to new sizes inside the budget.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use super::RaggedTable;
 use crate::device::{Device, Kernel};
@@ -117,7 +118,7 @@ impl RaggedTable {
                     }
                     if let Some(gpu) = device.as_gpu() {
                         // Lets the old pages go. The move has been waited for and checked; what comes now is for the next check.
-                        let _ = gpu.device().poll(wgpu::PollType::wait_indefinitely());
+                        let _ = gpu.poll(wgpu::PollType::wait_indefinitely());
                     }
                 }
                 Err(error) => {
@@ -134,6 +135,7 @@ impl RaggedTable {
             new.extend(old);
         }
         self.rows = Rows::in_pages(&device, new, (layout, state));
+        self.pages = Arc::default();
         failure.map_or(Ok(()), Err)
     }
 }
