@@ -103,7 +103,10 @@ impl Setup {
             false => ScallPolicyOptions::default(),
         };
         let options = ScallPolicyOptions { distribution: self.distribution.unwrap_or_default(), ..options };
-        ScallPolicyOptions { probes: self.probes.map_or(options.probes, |all| all - besides(&options)), ..options }
+        ScallPolicyOptions {
+            probes: self.probes.map_or(options.probes, |all| all - reference_probes(&options)),
+            ..options
+        }
     }
 
     /// Most probes a segment of a policy that searches.
@@ -111,7 +114,7 @@ impl Setup {
         #[cfg(feature = "search")]
         if policy == Policy::Scall {
             let options = self.scall();
-            return options.probes + besides(&options);
+            return options.probes + reference_probes(&options);
         }
         self.probes.unwrap_or(match policy {
             Policy::Linucb => LinUcbOptions::default().probes,
@@ -120,9 +123,10 @@ impl Setup {
     }
 }
 
-/// Probes besides the agent's own: of the sizes in use and, where the best is deployed, of uniform sizes and of the mean action.
+/// Probes apart from the agent's: of the sizes in use and, where the best is deployed, of uniform sizes and of the
+/// mean action.
 #[cfg(feature = "search")]
-fn besides(options: &ScallPolicyOptions) -> u32 {
+fn reference_probes(options: &ScallPolicyOptions) -> u32 {
     if options.deploy == Deploy::Best { 3 } else { 1 }
 }
 
