@@ -24,7 +24,7 @@ pub enum Purpose {
     Replay = 4,
     /// Random orders.
     Shuffle = 5,
-    /// Whatever a user of this crate draws through [`Philox`].
+    /// What users of this crate draw through [`Philox`].
     User = 6,
     /// Training triples from a log: counter (occurrence, step, try / 4).
     LogTriples = 7,
@@ -38,7 +38,7 @@ pub enum Purpose {
     NearBest = 11,
     /// Size actions that a search tries, a substream a segment.
     Actions = 12,
-    /// The rounding of f16 values: counter (row, dim / 4, step).
+    /// The rounding of values in updates: counter (row, dim / 4, step).
     Rounding = 13,
 }
 
@@ -91,12 +91,14 @@ pub(crate) type NormalTable = [i32; NORMAL_ENTRIES];
 /// Upper-tail quantiles of the standard normal in fixed point, 64 steps an octave of the tail probability:
 /// entry i belongs to the f32 whose bits are `(86 * 64 + i) << 17`. The last octave ends at probability 1/2.
 ///
-/// Why a table: log, sqrt and cos differ between devices, integers do not. Interpolated linearly the error is below 2e-5.
+/// Why a table: log, sqrt and cos differ between devices, integers do not. Interpolated linearly, the error is below
+/// 2e-5.
 pub(crate) static NORMAL_TABLE: LazyLock<NormalTable> = LazyLock::new(|| {
     let entries = (126 - LOWEST_EXPONENT) * 64 + 2;
     let mut table = [0; NORMAL_ENTRIES];
     let mut z = 0.0f64;
-    // From probability 1/2 outward: each root lies right of the last, where Newton converges monotonically.
+    // From probability 1/2 outward: each root lies to the right of the last, where Newton's method converges
+    // monotonically.
     for i in (0..entries - 1).rev() {
         let p = f32::from_bits((LOWEST_EXPONENT * 64 + i) << 17) as f64;
         for _ in 0..8 {
@@ -112,7 +114,7 @@ pub(crate) static NORMAL_TABLE: LazyLock<NormalTable> = LazyLock::new(|| {
 /// Upper-tail normal quantile in fixed point for the bits of a tail probability in (0, 1/2].
 #[inline(always)]
 fn normal_tail(table: &NormalTable, probability_bits: u32) -> i32 {
-    // Without the branches of a clamp, which would keep loops from becoming vectors.
+    // Without the branches of a clamp, which would keep compilers from making vectors of loops.
     #[expect(clippy::manual_clamp)]
     let bits = probability_bits.max(LOWEST_EXPONENT << 23).min(126 << 23);
     let i = ((bits >> 17) - LOWEST_EXPONENT * 64) as usize;
@@ -151,7 +153,8 @@ impl pulp::NullaryFnOnce for Blocks {
     /// A loop that becomes vectors.
     #[inline(always)]
     fn call(self) -> [[u32; BLOCKS]; 4] {
-        // Each word in the lower half of 64 bits, where a product needs no unpacking; what the upper half holds does not matter.
+        // Each word lies in the lower half of 64 bits, where a product needs no unpacking. The upper half does not
+        // matter.
         let mut wide = [[0u64; BLOCKS]; 4];
         for (wide, words) in wide.iter_mut().zip(&self.words) {
             for b in 0..BLOCKS {
@@ -198,12 +201,12 @@ impl pulp::NullaryFnOnce for Normals<'_> {
     fn call(self) -> [i32; BLOCKS] {
         let Self { table, words } = self;
         let mut normals = [0; BLOCKS];
-        // Plain: a closure would be compiled apart, without the vectors.
+        // A plain loop: a closure would be compiled by itself, without the vectors.
         for b in 0..BLOCKS {
             let word = words[b];
             let odd = (word << 1) | 1;
-            // The leading zeros, by the exponent of a float that no rounding lifts to the next power of two: vectors convert, but
-            // few count zeros.
+            // The leading zeros, by the exponent of a float that no rounding lifts to the next power of two. Vectors
+            // can convert numbers, but few can count zeros.
             let exponent = (((odd & !(odd >> 1)) >> 1) as i32 as f32).to_bits() >> 23;
             let zeros = if odd == 1 { 31 } else { 157 - exponent };
             let mantissa = (odd << (zeros & 31) << 1) >> 9;

@@ -6,6 +6,10 @@ use common::devices;
 use scall_gpu::device::{Buffer, Change, Device, Gpu, Kernel, Pass, Prepared, Recorder};
 use scall_gpu::kernels::prim::scan::Scan;
 use scall_gpu::kernels::rank::log_triples::SampleLogTriples;
+use scall_gpu::kernels::table::optimizer::{Optimizer, UpdateRule};
+use scall_gpu::kernels::table::update_all::UpdateAll;
+use scall_gpu::rows::{Format, Layout, Rows, StateSize};
+use scall_gpu::table::{Account, Occurrences, RaggedTable, TableOptions};
 use scall_gpu::{Error, wgpu};
 
 const BATCH: u32 = 100;
@@ -209,4 +213,166 @@ fn a_kernel_prepared_for_another_device_is_refused() {
     assert!(matches!(error, Error::Shape { op: "rank/log_triples", arg: "triples", .. }), "{error}");
     let on_cpu = Log::new(&Device::cpu()).sample(0, 7).prepare(gpu).unwrap_err();
     assert!(matches!(on_cpu, Error::Buffer { op: "rank/log_triples", .. }), "{on_cpu}");
+}
+
+const SIZES: [u32; 5] = [3, 0, 5, 1, 4];
+
+fn adam() -> UpdateRule {
+    Optimizer::Adam { learning_rate: 0.05, beta1: 0.9, beta2: 0.99, epsilon: 1e-8 }.into()
+}
+
+fn table(device: &Device, format: Format, rule: UpdateRule) -> RaggedTable {
+    let layout = Layout { format, page_bytes: Some(48), ..Layout::default() };
+    let options = TableOptions { rule, layout, init_std: 0.5, seed: 3, ..TableOptions::default() };
+    RaggedTable::new(device, &SIZES, options, &Account::unlimited()).unwrap()
+}
+
+/// What a batch needs, with duplicates and an id past the table.
+struct Batch {
+    ids: Buffer<u32>,
+    gradients: Buffer<f32>,
+    all: Buffer<f32>,
+    found: Buffer<f32>,
+    workspace: Buffer<u32>,
+}
+
+impl Batch {
+    fn new(device: &Device, table: &RaggedTable) -> Self {
+        let numbers = |count: u32| (0..count).map(|k| (k as f32 / 7.0).sin()).collect::<Vec<_>>();
+        Self {
+            ids: Buffer::from_slice(device, &[2, 0, 9, 2, 4, 4]).unwrap(),
+            gradients: Buffer::from_slice(device, &numbers(30)).unwrap(),
+            all: Buffer::from_slice(device, &numbers(25)).unwrap(),
+            found: Buffer::zeroed(device, 30).unwrap(),
+            workspace: Buffer::zeroed(device, table.update_workspace_len(6, 5)).unwrap(),
+        }
+    }
+
+    fn occurrences(&self) -> Occurrences<'_> {
+        Occurrences { ids: &self.ids, first: 0, count: 6, gradients: (&self.gradients).into(), dims: 5 }
+    }
+}
+
+fn bits(values: Vec<f32>) -> Vec<u32> {
+    values.into_iter().map(f32::to_bits).collect()
+}
+
+/// Steps and their noise, a rate that changes, and lookups in between: the bits that launches of their own leave.
+#[test]
+fn a_table_trains_by_prepared_updates() {
+    for device in real() {
+        for format in [Format::F32, Format::F16] {
+            let mut plain = table(&device, format, adam());
+            let mut batch = Batch::new(&device, &plain);
+            let mut prepared = table(&device, format, adam());
+            let mut other = Batch::new(&device, &prepared);
+            let mut lookup = prepared.prepare_lookup(&other.ids, 5, &mut other.found).unwrap();
+            let Batch { ids, gradients, workspace, .. } = &mut other;
+            let occurrences = Occurrences { ids, first: 0, count: 6, gradients: (&*gradients).into(), dims: 5 };
+            let mut update = prepared.prepare_update(occurrences, workspace).unwrap();
+            let mut update_all = prepared.prepare_update_all(&other.all, 5).unwrap();
+            for round in 0..4 {
+                if round == 2 {
+                    plain.set_learning_rate(0.5).unwrap();
+                    prepared.set_learning_rate(0.5).unwrap();
+                }
+                let mut commands = device.commands();
+                let mut workspace = Buffer::zeroed(&device, plain.update_workspace_len(6, 5)).unwrap();
+                plain.record_update(&mut commands, batch.occurrences(), &mut workspace).unwrap();
+                plain.record_update_all(&mut commands, &batch.all, 5).unwrap();
+                plain.record_lookup(&mut commands, &batch.ids, 5, &mut batch.found).unwrap();
+                commands.submit().unwrap();
+                let mut commands = device.commands();
+                for each in [&mut update, &mut update_all, &mut lookup] {
+                    prepared.record_prepared(&mut commands, each).unwrap();
+                }
+                commands.submit().unwrap();
+                assert_eq!(bits(other.found.read().unwrap()), bits(batch.found.read().unwrap()), "round {round}");
+            }
+            assert_eq!((plain.steps(), prepared.steps()), (8, 8));
+            assert_eq!(bits(prepared.read().unwrap()), bits(plain.read().unwrap()), "{format:?}");
+        }
+    }
+}
+
+/// A training step in the caller's submission makes nothing at all.
+#[test]
+fn a_prepared_step_of_a_table_makes_nothing() {
+    let device = noop(true);
+    let gpu = device.as_gpu().unwrap();
+    let mut table = table(&device, Format::F32, adam());
+    let mut batch = Batch::new(&device, &table);
+    let mut lookup = table.prepare_lookup(&batch.ids, 5, &mut batch.found).unwrap();
+    let Batch { ids, gradients, workspace, .. } = &mut batch;
+    let occurrences = Occurrences { ids, first: 0, count: 6, gradients: (&*gradients).into(), dims: 5 };
+    let mut update = table.prepare_update(occurrences, workspace).unwrap();
+    let before = gpu.counts();
+    for _ in 0..10 {
+        let mut encoder = encoder(gpu);
+        let mut pass = encoder.begin_compute_pass(&Default::default());
+        let mut recorder = Pass::new(gpu, &mut pass);
+        table.record_prepared(&mut recorder, &mut lookup).unwrap();
+        table.record_prepared(&mut recorder, &mut update).unwrap();
+        drop(pass);
+        gpu.queue().submit([encoder.finish()]);
+    }
+    let did = gpu.counts() - before;
+    let pages = table.as_rows().pages().len() as u64;
+    // A lookup a page; of the update a dispatch, a sort, and three a page.
+    assert_eq!(did.dispatches, 10 * (pages + 2 + 3 * pages));
+    assert_eq!((did.buffers, did.bind_groups, did.bytes_uploaded), (0, 0, 0));
+    assert_eq!((did.submissions, did.waits, did.pipelines), (0, 0, 0));
+    assert_eq!(table.steps(), 10);
+}
+
+#[test]
+fn what_was_prepared_for_other_pages_is_refused() {
+    let device = noop(true);
+    let mut table = table(&device, Format::F32, adam());
+    let mut twin = table.duplicate(&Account::unlimited()).unwrap();
+    let mut batch = Batch::new(&device, &table);
+    let mut lookup = table.prepare_lookup(&batch.ids, 5, &mut batch.found).unwrap();
+    let mut commands = device.commands();
+    table.record_prepared(&mut commands, &mut lookup).unwrap();
+    let refused = |result: Result<(), Error>| match result {
+        Err(Error::Buffer { op: "RaggedTable::record_prepared", arg: "rows", got, .. }) => {
+            assert_eq!(got, "table/lookup of other pages");
+        }
+        other => panic!("{other:?}"),
+    };
+    refused(twin.record_prepared(&mut commands, &mut lookup));
+    commands.submit().unwrap();
+    let plan = table.plan(&[4, 4, 4, 4, 4]).unwrap();
+    table.resize(&plan).unwrap();
+    refused(table.record_prepared(&mut device.commands(), &mut lookup));
+    assert_eq!(table.steps(), 0);
+    // A bad rate is refused where it is set, and a table on the CPU has nothing to prepare.
+    let on_cpu = on_cpu();
+    let mut out = Buffer::<f32>::zeroed(&Device::cpu(), 5).unwrap();
+    let ids = Buffer::from_slice(&Device::cpu(), &[0u32]).unwrap();
+    let error = on_cpu.prepare_lookup(&ids, 5, &mut out).unwrap_err().to_string();
+    assert_eq!(error, "RaggedTable::prepare_lookup: `self` must be a table on a GPU, got a table on the CPU");
+}
+
+fn on_cpu() -> RaggedTable {
+    table(&Device::cpu(), Format::F32, adam())
+}
+
+#[test]
+fn values_out_of_a_domain_change_nothing() {
+    let device = noop(true);
+    let gpu = device.as_gpu().unwrap();
+    let mut rows = Rows::zeroed(&device, &SIZES, Layout::default(), StateSize { per_value: 2, per_row: 0 }).unwrap();
+    let gradients = Buffer::zeroed(&device, 25).unwrap();
+    let update =
+        UpdateAll { rows: &mut rows, gradients: &gradients, dims: 5, rule: adam(), step: 1, seed: 0, counter: None };
+    let mut update = update.prepare(gpu).unwrap();
+    let refused = |result: Result<(), Error>, wanted: &str| match result {
+        Err(Error::Argument { op: "table/update_all", arg, .. }) => assert_eq!(arg, wanted),
+        other => panic!("{other:?}"),
+    };
+    refused(update.set(Change::Step(0)), "step");
+    refused(update.set(Change::LearningRate(f32::NAN)), "learning_rate");
+    refused(update.set(Change::Count(1)), "count");
+    update.set(Change::Step(2)).unwrap();
 }

@@ -8,11 +8,11 @@ struct Invocation {
 }
 
 // The number of its workgroup in the grid.
-fn group_of(own: Invocation) -> u32 {
-    return own.group.y * own.groups.x + own.group.x;
+fn group_of(invocation: Invocation) -> u32 {
+    return invocation.group.y * invocation.groups.x + invocation.group.x;
 }
 
 // The number of the unit of work that it shares with its neighbours, where `threads` of a workgroup of 256 share one.
-fn unit_of(own: Invocation, threads: u32) -> u32 {
-    return group_of(own) * (256u / threads) + own.thread / threads;
+fn unit_of(invocation: Invocation, threads: u32) -> u32 {
+    return group_of(invocation) * (256u / threads) + invocation.thread / threads;
 }

@@ -1,6 +1,5 @@
-// The optimizer's step, as src/kernels/table/optimizer/step.rs has it. The including file imports rows/page.wgsl and four,
-// binds `arena`, `first_state`, `second_state` and `counter`, has `lanes`, and in Params `learning_rate`, `epsilon`, `beta1`, `beta2`,
-// `correction`, `weight_decay`, `max_norm`, `step`, `purpose`, `key_low` and `key_high`.
+// The optimizer's step, as src/kernels/table/optimizer has it. The including file imports rows/page.wgsl and four,
+// binds `arena`, `first_state`, `second_state` and `counter`, has `lanes`, and step_params.wgsl in Params.
 //import common/philox.wgsl
 //import rows/put.wgsl
 //import rows/put_stepped.wgsl
@@ -12,11 +11,16 @@ const ADAGRAD = 3u;
 const ADAM = 4u;
 const ROW_WISE_ADAGRAD = 5u;
 const ROW_WISE_ADAM = 6u;
+const RMS_PROP = 7u;
+const ROW_WISE_RMS_PROP = 8u;
+const FTRL = 9u;
 
 const OF_GRADIENTS = 1u;
 const OF_WEIGHTS = 2u;
 
 override optimizer: u32 = 0u;
+override state_per_value: u32 = 0u;  // numbers of state of each value, up to two
+override state_per_row: u32 = 0u;    // and of each row, one at most: the number after those
 override decay: u32 = 0u;  // weight decay: 0 none
 override clip: u32 = 0u;   // 1 where a row's gradient has a longest norm
 override clamps: u32 = 0u; // 1 where gradients beyond `LARGEST` are replaced
@@ -48,15 +52,15 @@ fn taken(gradients: vec4<f32>) -> vec4<f32> {
 }
 
 fn is_row_wise() -> bool {
-    return optimizer == ROW_WISE_ADAGRAD || optimizer == ROW_WISE_ADAM;
+    return state_per_row > 0u;
 }
 
 fn has_first_state() -> bool {
-    return optimizer != SGD && optimizer != ROW_WISE_ADAGRAD;
+    return state_per_value > 0u;
 }
 
 fn has_second_state() -> bool {
-    return optimizer == ADAM;
+    return state_per_value > 1u;
 }
 
 // Adds the squares of a row's gradients in these dims, 0 past its end, one after the other; decay included on request.
@@ -66,6 +70,14 @@ fn add_squares(before: f32, row: Row, dims: vec4<u32>, gradients: vec4<f32>, wit
         g += params.weight_decay * four_values(row, dims);
     }
     return add_by_words(before, g * g);
+}
+
+// What a row's own number becomes, from the mean of its gradient's squares.
+fn row_number(number: f32, mean_square: f32) -> f32 {
+    if optimizer == ROW_WISE_ADAGRAD {
+        return number + mean_square;
+    }
+    return params.beta2 * number + (1.0 - params.beta2) * mean_square;
 }
 
 // Four values, and their state.
@@ -101,7 +113,18 @@ fn moved(before: Weights, gradients: vec4<f32>, row_state: f32) -> Weights {
         after.second = square;
         // The correction of the mean is in the learning rate.
         direction = mean / (sqrt(square * params.correction) + params.epsilon);
-    } else if optimizer == ROW_WISE_ADAGRAD {
+    } else if optimizer == RMS_PROP {
+        let average = params.beta2 * before.first + (1.0 - params.beta2) * (g * g);
+        after.first = average;
+        direction = g / (sqrt(average) + params.epsilon);
+    } else if optimizer == FTRL {
+        // Its alpha is the learning rate, its beta epsilon, its l1 and l2 the betas.
+        let sum = before.second + g * g;
+        let root = sqrt(sum);
+        let z = before.first + g - (root - sqrt(before.second)) / params.learning_rate * before.w;
+        let shrunk = (sign(z) * params.beta1 - z) / ((params.epsilon + root) / params.learning_rate + params.beta2);
+        return Weights(select(vec4<f32>(0.0), shrunk, abs(z) > vec4<f32>(params.beta1)), z, sum);
+    } else if optimizer == ROW_WISE_ADAGRAD || optimizer == ROW_WISE_RMS_PROP {
         direction = g / (sqrt(row_state) + params.epsilon);
     } else if optimizer == ROW_WISE_ADAM {
         let mean = params.beta1 * before.first + (1.0 - params.beta1) * g;
@@ -251,13 +274,13 @@ fn accumulate(thread: u32, row: u32, width: u32, squares: f32) -> f32 {
     if thread % lanes == 0u && width > 0u {
         let mean = squares_shared[thread] / f32(width);
         var state = 0.0;
-        if optimizer == ROW_WISE_ADAM {
-            state = params.beta2 * second_state[row] + (1.0 - params.beta2) * mean;
+        if has_first_state() {
+            state = row_number(second_state[row], mean);
             if is_finite(state) {
                 second_state[row] = state;
             }
         } else {
-            state = first_state[row] + mean;
+            state = row_number(first_state[row], mean);
             if is_finite(state) {
                 first_state[row] = state;
             }

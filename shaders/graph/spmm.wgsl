@@ -1,12 +1,12 @@
-// Y = A X for A in compressed rows and X dense or ragged. Rows of at most `chunk` non-zeros are summed whole; of longer ones
-// every chunk gives a partial sum, and these are added in order. Chunks are counted over all non-zeros. Ragged rows in several pages
-// are added page by page.
+// Y = A X for A in compressed rows and X dense or ragged. Rows of at most `chunk` non-zeros are summed as a whole. Of
+// longer rows every chunk gives a partial sum, and these are added in order. Chunks are counted over all non-zeros.
+// Ragged rows in several pages are added page by page.
 //import common/grid.wgsl
 //import rows/page.wgsl as x
 
 struct Params {
     rows: u32,        // rows of A
-    // X, or this page of it; of a dense X only the rows are there.
+    // X, or this page of it. Of a dense X only the rows are given.
     //import rows/page_params.wgsl as x
     nonzeros: u32,
     dims: u32,        // width of the product
@@ -37,9 +37,9 @@ struct Team {
     first: u32,  // first of this thread's elements; the others follow `lanes` apart
 }
 
-fn team(own: Invocation) -> Team {
-    let at = unit_of(own, lanes);
-    return Team(at / params.tiles, (at % params.tiles) * (4u * lanes) + own.thread % lanes);
+fn team(invocation: Invocation) -> Team {
+    let at = unit_of(invocation, lanes);
+    return Team(at / params.tiles, (at % params.tiles) * (4u * lanes) + invocation.thread % lanes);
 }
 
 fn elements(first: u32) -> vec4<u32> {
@@ -67,14 +67,14 @@ fn element(row: Row, j: u32) -> f32 {
     return 0.0;
 }
 
-// What the pages before gave, and the non-zeros begin..end in order.
+// The sum of the pages before, and then the non-zeros begin..end in order.
 fn sum_of(begin: u32, end: u32, first: u32, before: vec4<f32>) -> vec4<f32> {
     let j = elements(first);
     var sum = before;
     for (var e = begin; e < end; e++) {
         let row = row_of(columns[e]);
         let terms = values[e] * vec4<f32>(element(row, j.x), element(row, j.y), element(row, j.z), element(row, j.w));
-        // What X lacks is left out, not multiplied by zero: the value may be infinite.
+        // A dim that X lacks is left out, not multiplied by zero, since the value may be infinite.
         sum = select(sum, sum + terms, j < vec4<u32>(row.size));
     }
     return sum;
@@ -115,8 +115,8 @@ fn put_all(row: u32, first: u32, sum: vec4<f32>) {
 }
 
 @compute @workgroup_size(256)
-fn short_rows(own: Invocation) {
-    let team = team(own);
+fn short_rows(invocation: Invocation) {
+    let team = team(invocation);
     if team.index >= params.rows {
         return;
     }
@@ -127,7 +127,7 @@ fn short_rows(own: Invocation) {
     }
 }
 
-// The row that holds a non-zero: the first that ends behind it.
+// The row that holds a non-zero: the first that ends after it.
 fn row_at(position: u32) -> u32 {
     var low = 0u;
     var high = params.rows;
@@ -163,8 +163,8 @@ fn partial_of(slot: u32, first: u32) -> vec4<f32> {
 // A long row reaches past every chunk that it begins in, so a chunk meets at most two: the one that holds its first
 // non-zero (slot 0) and the one that holds its last (slot 1, when it is another).
 @compute @workgroup_size(256)
-fn partial_sums(own: Invocation) {
-    let team = team(own);
+fn partial_sums(invocation: Invocation) {
+    let team = team(invocation);
     let begin = team.index * params.chunk;
     if begin >= params.nonzeros {
         return;
@@ -198,8 +198,8 @@ fn partial_sums(own: Invocation) {
 
 // The long row that begins in this chunk, if there is one, holds its last non-zero.
 @compute @workgroup_size(256)
-fn long_rows(own: Invocation) {
-    let team = team(own);
+fn long_rows(invocation: Invocation) {
+    let team = team(invocation);
     let begin = team.index * params.chunk;
     if begin >= params.nonzeros {
         return;

@@ -45,9 +45,9 @@ fn tree(thread: u32, value: u32, tile: u32) {
 }
 
 @compute @workgroup_size(256)
-fn reduce_input(own: Invocation) {
-    let thread = own.thread;
-    let tile = group_of(own);
+fn reduce_input(invocation: Invocation) {
+    let thread = invocation.thread;
+    let tile = group_of(invocation);
     let first = (tile * 256u + thread) * items;
     var value = neutral();
     for (var i = first; i < min(first + items, params.count); i++) {
@@ -57,9 +57,9 @@ fn reduce_input(own: Invocation) {
 }
 
 @compute @workgroup_size(256)
-fn reduce_tiles(own: Invocation) {
-    let thread = own.thread;
-    let tile = group_of(own);
+fn reduce_tiles(invocation: Invocation) {
+    let thread = invocation.thread;
+    let tile = group_of(invocation);
     let first = (tile * 256u + thread) * items;
     var value = neutral();
     for (var i = first; i < min(first + items, params.count); i++) {

@@ -13,14 +13,14 @@ struct Params {
 override items: u32 = 16u;  // elements a thread
 
 @group(0) @binding(0) var<uniform> params: Params;
-// Both writable: on the upper levels they are the same workspace.
+// Both can be written: on the upper levels they are the same workspace.
 @group(0) @binding(1) var<storage, read_write> values: array<u32>;
 @group(0) @binding(2) var<storage, read_write> sums: array<u32>;
 
 @compute @workgroup_size(256)
-fn reduce_tiles(own: Invocation) {
-    let thread = own.thread;
-    let tile = group_of(own);
+fn reduce_tiles(invocation: Invocation) {
+    let thread = invocation.thread;
+    let tile = group_of(invocation);
     let first = (tile * 256u + thread) * items;
     var sum = 0u;
     for (var i = first; i < min(first + items, params.count); i++) {
@@ -33,9 +33,9 @@ fn reduce_tiles(own: Invocation) {
 }
 
 @compute @workgroup_size(256)
-fn scan_tiles(own: Invocation) {
-    let thread = own.thread;
-    let tile = group_of(own);
+fn scan_tiles(invocation: Invocation) {
+    let thread = invocation.thread;
+    let tile = group_of(invocation);
     let first = (tile * 256u + thread) * items;
     let end = min(first + items, params.count);
     var sum = 0u;

@@ -27,16 +27,16 @@ fn begins_run(i: u32) -> bool {
 
 // 1 where a run begins; prim/scan makes it the number of runs up to there.
 @compute @workgroup_size(256)
-fn mark_runs(own: Invocation) {
-    let i = unit_of(own, 1u);
+fn mark_runs(invocation: Invocation) {
+    let i = unit_of(invocation, 1u);
     if i < params.count {
         places[i] = select(0u, 1u, begins_run(i));
     }
 }
 
 @compute @workgroup_size(256)
-fn collect_runs(own: Invocation) {
-    let i = unit_of(own, 1u);
+fn collect_runs(invocation: Invocation) {
+    let i = unit_of(invocation, 1u);
     if i < params.count && begins_run(i) {
         runs[places[i]] = keys[i];
         starts[places[i] - 1u] = i;
@@ -55,9 +55,9 @@ fn collect_runs(own: Invocation) {
 var<workgroup> partial: array<f32, 256>;
 
 @compute @workgroup_size(256)
-fn sum_segments(own: Invocation) {
-    let thread = own.thread;
-    let segment = unit_of(own, lanes);
+fn sum_segments(invocation: Invocation) {
+    let thread = invocation.thread;
+    let segment = unit_of(invocation, lanes);
     let lane = thread % lanes;
     var sum = 0.0;
     if segment < params.count {

@@ -41,8 +41,8 @@ fn words(b: u32, block: u32) -> vec4<u32> {
 }
 
 @compute @workgroup_size(64)
-fn sample(own: Invocation) {
-    let b = group_of(own) * 64u + own.thread;
+fn sample(invocation: Invocation) {
+    let b = group_of(invocation) * 64u + invocation.thread;
     if b >= params.batch {
         return;
     }

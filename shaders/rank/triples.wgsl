@@ -1,4 +1,5 @@
-// Training triples: a user, one of his positives, and an item that he never touched, each by one random word.
+// Training triples: a user, one of the user's positives, and an item that the user never touched, each by one random
+// word.
 //import common/grid.wgsl
 //import common/philox.wgsl
 
@@ -24,8 +25,8 @@ const NONE: u32 = 0xffffffffu;
 @group(0) @binding(7) var<storage, read_write> triples: array<u32>;
 
 @compute @workgroup_size(64)
-fn sample(own: Invocation) {
-    let b = group_of(own) * 64u + own.thread;
+fn sample(invocation: Invocation) {
+    let b = group_of(invocation) * 64u + invocation.thread;
     if b >= params.batch {
         return;
     }

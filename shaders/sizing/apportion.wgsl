@@ -18,8 +18,8 @@ const HEADER = 4u;
 @group(0) @binding(0) var<uniform> params: Params;
 // f32 bits, so that no device flushes the subnormal ones.
 @group(0) @binding(1) var<storage, read> weights: array<u32>;
-// Multiplier (3 words) and remainder; two words a tile; then per row the prefix sum's low word, later the sort key; per
-// row its high word, later the rank.
+// Multiplier (3 words) and remainder; two words a tile; then for each row the low word of its prefix sum, later the
+// sort key; and for each row the high word, later the rank.
 @group(0) @binding(2) var<storage, read_write> workspace: array<u32>;
 @group(0) @binding(3) var<storage, read_write> sizes: array<u32>;
 
@@ -88,9 +88,9 @@ fn thread_sum(first: u32) -> vec2<u32> {
 }
 
 @compute @workgroup_size(256)
-fn tile_sums(own: Invocation) {
-    let thread = own.thread;
-    let tile = group_of(own);
+fn tile_sums(invocation: Invocation) {
+    let thread = invocation.thread;
+    let tile = group_of(invocation);
     let sum = thread_sum(tile * TILE + thread * ITEMS);
     let end = add64(scan_threads64(thread, sum), sum);
     if thread == 255u && tile < params.tiles {
@@ -120,9 +120,9 @@ fn carries(@builtin(local_invocation_index) thread: u32) {
 
 // Inclusive prefix sums of all rows.
 @compute @workgroup_size(256)
-fn prefixes(own: Invocation) {
-    let thread = own.thread;
-    let tile = group_of(own);
+fn prefixes(invocation: Invocation) {
+    let thread = invocation.thread;
+    let tile = group_of(invocation);
     let first = tile * TILE + thread * ITEMS;
     var running = scan_threads64(thread, thread_sum(first));
     if tile < params.tiles {
@@ -217,9 +217,9 @@ fn solve() {
 
 // Whole parts, sort keys of the fractions, and the sum of the tile's whole parts.
 @compute @workgroup_size(256)
-fn floors(own: Invocation) {
-    let thread = own.thread;
-    let tile = group_of(own);
+fn floors(invocation: Invocation) {
+    let thread = invocation.thread;
+    let tile = group_of(invocation);
     let first = tile * TILE + thread * ITEMS;
     let l = vec3<u32>(workspace[0], workspace[1], workspace[2]);
     var sum = 0u;
@@ -260,8 +260,8 @@ fn remainder(@builtin(local_invocation_index) thread: u32) {
 
 // One more to each of the largest fractions.
 @compute @workgroup_size(256)
-fn round_up(own: Invocation) {
-    let i = unit_of(own, 1u);
+fn round_up(invocation: Invocation) {
+    let i = unit_of(invocation, 1u);
     if i < min(workspace[3], params.count) {
         sizes[workspace[high_base() + i]] += 1u;
     }

@@ -11,8 +11,8 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> order: array<u32>;
 
 @compute @workgroup_size(256)
-fn prepare(own: Invocation) {
-    let i = unit_of(own, 1u);
+fn prepare(invocation: Invocation) {
+    let i = unit_of(invocation, 1u);
     if i >= params.count {
         return;
     }

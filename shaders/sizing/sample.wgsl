@@ -1,5 +1,5 @@
 // Sorted draws of a distribution without a sort: the running sums of exponential spacings are the order statistics of
-// uniforms. Spacings are generated anew in each pass, so memory does not grow with draws * entities.
+// uniforms. Spacings are generated again in each pass, so memory does not grow with draws * entities.
 //import common/elementary.wgsl
 //import common/grid.wgsl
 //import common/normal.wgsl
@@ -29,7 +29,8 @@ struct Profile {
     e: f32,
 }
 
-// Profiles of one kind and one stream, whose spacings are generated once: at most `most`, or for `tile_draws` all there are.
+// Profiles of one kind and one stream, whose spacings are generated once: at most `most`, or for `tile_draws` all of
+// them.
 struct Block {
     first: u32,
     count: u32,
@@ -47,8 +48,8 @@ const LEAST_EXPONENT = -69.0;
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> profiles: array<Profile>;
 @group(0) @binding(2) var<storage, read> normal_table: array<i32>;
-// For each pair (stream, draw): sums before each tile; sums after each tile; total and first spacing. For each pair (profile, draw): a
-// number a tile; a factor.
+// For each pair (stream, draw): sums before each tile; sums after each tile; total and first spacing. For each pair
+// (profile, draw): a number a tile; a factor.
 @group(0) @binding(3) var<storage, read_write> workspace: array<f32>;
 @group(0) @binding(4) var<storage, read_write> weights: array<f32>;
 @group(0) @binding(5) var<storage, read> blocks: array<Block>;
@@ -104,7 +105,7 @@ fn scan_step(thread: u32, step: u32, half: u32) {
     shared_ends[256u - half + thread] = ends;
 }
 
-// The sums of all threads before, and of all threads after this one. Without a loop, like `philox`.
+// The sums of all threads before this one, and of all threads after it. Without a loop, like `philox`.
 fn scan_ends(thread: u32, sum: f32) -> vec2<f32> {
     shared_ends[thread] = vec2<f32>(sum, sum);
     scan_step(thread, 1u, 0u);
@@ -127,7 +128,7 @@ fn scan_ends(thread: u32, sum: f32) -> vec2<f32> {
     return result;
 }
 
-// The sum over the workgroup, in a tree; every thread gets it.
+// The sum over the workgroup, by a tree; every thread gets it.
 fn sum_threads(thread: u32, sum: f32) -> f32 {
     shared_sums[thread] = sum;
     workgroupBarrier();
@@ -179,7 +180,8 @@ fn generate(rank: u32, draw: u32, stream: u32) -> Eight {
     return below_end(x, rank, params.entities + 1u);
 }
 
-// Where this thread's ranks lie among those of a draw: as much of the inverse distribution function as all profiles of a kind share.
+// Where this thread's ranks lie among those of a draw: the part of the inverse distribution function that all profiles
+// of a kind share.
 struct Places {
     v: Eight,
     u: Eight,
@@ -191,7 +193,7 @@ fn places(thread: u32, tile: u32, draw: u32, stream: u32) -> Places {
     let pair = stream * params.draws + draw;
     let total = workspace[total_base() + 2u * pair];
     let first = workspace[total_base() + 2u * pair + 1u];
-    // Of small ends the sums are from their own side: 1 - v would cancel.
+    // A small end is summed from its own side: 1 - v would lose its digits.
     var s = zeros();
     s.low.x = spacing.low.x;
     s.low.y = s.low.x + spacing.low.y;
@@ -278,14 +280,14 @@ fn sum_inside(block: Block, i: u32, rank: u32, at: Places) -> f32 {
     return sum_of(below_end(drawn(block, i, at), rank, params.entities));
 }
 
-// A folded grid has groups past the last: they go through the motions, for the barriers' sake, and write nothing.
+// A folded grid has groups past the last. They compute too, since barriers stand outside branches, and write nothing.
 
 // One workgroup for each (stream, draw, tile): the sum of its spacings.
 @compute @workgroup_size(256)
-fn tile_spacings(own: Invocation) {
-    let thread = own.thread;
-    let inside = group_of(own) < pairs() * params.tiles;
-    let index = min(group_of(own), pairs() * params.tiles - 1u);
+fn tile_spacings(invocation: Invocation) {
+    let thread = invocation.thread;
+    let inside = group_of(invocation) < pairs() * params.tiles;
+    let index = min(group_of(invocation), pairs() * params.tiles - 1u);
     let pair = index / params.tiles;
     let rank = index % params.tiles * TILE + thread * ITEMS;
     let sum = sum_threads(thread, sum_of(generate(rank, pair % params.draws, pair / params.draws)));
@@ -296,10 +298,10 @@ fn tile_spacings(own: Invocation) {
 
 // One workgroup for each (stream, draw): tile sums to the sums before and after each tile.
 @compute @workgroup_size(256)
-fn carries(own: Invocation) {
-    let thread = own.thread;
-    let inside = group_of(own) < pairs();
-    let pair = min(group_of(own), pairs() - 1u);
+fn carries(invocation: Invocation) {
+    let thread = invocation.thread;
+    let inside = group_of(invocation) < pairs();
+    let pair = min(group_of(invocation), pairs() - 1u);
     let chunk = (params.tiles + 255u) / 256u;
     let first = pair * params.tiles + min(thread * chunk, params.tiles);
     let end = select(first, pair * params.tiles + min(thread * chunk + chunk, params.tiles), inside);
@@ -328,11 +330,11 @@ fn carries(own: Invocation) {
 
 // One workgroup for each (block, draw, tile): the sums of its draws.
 @compute @workgroup_size(256)
-fn tile_draws(own: Invocation) {
-    let thread = own.thread;
+fn tile_draws(invocation: Invocation) {
+    let thread = invocation.thread;
     let all = params.blocks * params.draws * params.tiles;
-    let inside = group_of(own) < all;
-    let index = min(group_of(own), all - 1u);
+    let inside = group_of(invocation) < all;
+    let index = min(group_of(invocation), all - 1u);
     let tile = index % params.tiles;
     let draw = index / params.tiles % params.draws;
     let block = blocks[params.first_block + index / params.tiles / params.draws];
@@ -361,11 +363,11 @@ fn tile_draws(own: Invocation) {
 
 // One workgroup for each (profile, draw): the factor that makes the draw's share of the mean.
 @compute @workgroup_size(256)
-fn factors(own: Invocation) {
-    let thread = own.thread;
+fn factors(invocation: Invocation) {
+    let thread = invocation.thread;
     let all = params.profiles * params.draws;
-    let inside = group_of(own) < all;
-    let index = min(group_of(own), all - 1u);
+    let inside = group_of(invocation) < all;
+    let index = min(group_of(invocation), all - 1u);
     let base = tile_base() + index * params.tiles;
     var sum = 0.0;
     for (var i = thread; i < params.tiles; i += 256u) {
@@ -421,14 +423,14 @@ fn put(block: Block, i: u32, rank: u32, sums: Eight) {
     }
 }
 
-// One workgroup for each (block, tile): adds a window of draws to the weights. The sums are named one by one, not by an index, so that
-// they stay in registers.
+// One workgroup for each (block, tile): adds a window of draws to the weights. Each sum has a name of its own in place
+// of an index, so that the sums stay in registers.
 @compute @workgroup_size(256)
-fn average(own: Invocation) {
-    let thread = own.thread;
+fn average(invocation: Invocation) {
+    let thread = invocation.thread;
     let all = params.blocks * params.tiles;
-    let inside = group_of(own) < all;
-    let index = min(group_of(own), all - 1u);
+    let inside = group_of(invocation) < all;
+    let index = min(group_of(invocation), all - 1u);
     let tile = index % params.tiles;
     let block = blocks[params.first_block + index / params.tiles];
     let rank = tile * TILE + thread * ITEMS;
@@ -497,10 +499,10 @@ fn least_of_none() -> f32 {
 
 // One workgroup for each (profile, tile): the least weight of the tile. The sums before tiles are no longer needed.
 @compute @workgroup_size(256)
-fn tile_minima(own: Invocation) {
-    let thread = own.thread;
-    let inside = group_of(own) < params.profiles * params.tiles;
-    let index = min(group_of(own), params.profiles * params.tiles - 1u);
+fn tile_minima(invocation: Invocation) {
+    let thread = invocation.thread;
+    let inside = group_of(invocation) < params.profiles * params.tiles;
+    let index = min(group_of(invocation), params.profiles * params.tiles - 1u);
     let base = index / params.tiles * params.entities;
     let rank = index % params.tiles * TILE + thread * ITEMS;
     var least = least_of_none();
@@ -515,10 +517,10 @@ fn tile_minima(own: Invocation) {
 
 // One workgroup for each profile: tile minima to the minimum before each tile.
 @compute @workgroup_size(256)
-fn minima(own: Invocation) {
-    let thread = own.thread;
-    let inside = group_of(own) < params.profiles;
-    let profile = min(group_of(own), params.profiles - 1u);
+fn minima(invocation: Invocation) {
+    let thread = invocation.thread;
+    let inside = group_of(invocation) < params.profiles;
+    let profile = min(group_of(invocation), params.profiles - 1u);
     let chunk = (params.tiles + 255u) / 256u;
     let first = profile * params.tiles + min(thread * chunk, params.tiles);
     let end = select(first, profile * params.tiles + min(thread * chunk + chunk, params.tiles), inside);
@@ -536,10 +538,10 @@ fn minima(own: Invocation) {
 
 // One workgroup for each (profile, tile): each weight at most the one before it.
 @compute @workgroup_size(256)
-fn descend(own: Invocation) {
-    let thread = own.thread;
-    let inside = group_of(own) < params.profiles * params.tiles;
-    let index = min(group_of(own), params.profiles * params.tiles - 1u);
+fn descend(invocation: Invocation) {
+    let thread = invocation.thread;
+    let inside = group_of(invocation) < params.profiles * params.tiles;
+    let index = min(group_of(invocation), params.profiles * params.tiles - 1u);
     let base = index / params.tiles * params.entities;
     let rank = index % params.tiles * TILE + thread * ITEMS;
     let end = select(rank, min(rank + ITEMS, params.entities), inside);

@@ -150,13 +150,13 @@ fn put_outputs(at: vec4<u32>, inside: vec4<bool>, words: vec4<u32>) {
 }
 
 @compute @workgroup_size(256)
-fn pooled(own: Invocation) {
-    let bag = unit_of(own, lanes);
+fn pooled(invocation: Invocation) {
+    let bag = unit_of(invocation, lanes);
     if bag >= params.count {
         return;
     }
     let part = part_of(bag);
-    for (var j = own.thread % lanes; j < params.dims; j += 4u * lanes) {
+    for (var j = invocation.thread % lanes; j < params.dims; j += 4u * lanes) {
         let dims = four_dims(j, lanes);
         let at = places(bag, dims);
         var before = vec4<f32>(0.0);
@@ -168,13 +168,13 @@ fn pooled(own: Invocation) {
 }
 
 @compute @workgroup_size(256)
-fn pooled_f16(own: Invocation) {
-    let bag = unit_of(own, lanes);
+fn pooled_f16(invocation: Invocation) {
+    let bag = unit_of(invocation, lanes);
     if bag >= params.count {
         return;
     }
     let part = part_of(bag);
-    for (var j = own.thread % lanes; j < params.dims / 2u; j += 2u * lanes) {
+    for (var j = invocation.thread % lanes; j < params.dims / 2u; j += 2u * lanes) {
         put_pairs(bag, j, sum_of(part, two_pairs(j, lanes), vec4<f32>(0.0)));
     }
 }
@@ -188,13 +188,13 @@ fn put_pairs(bag: u32, j: u32, values: vec4<f32>) {
 }
 
 @compute @workgroup_size(256)
-fn largest(own: Invocation) {
-    let bag = unit_of(own, lanes);
+fn largest(invocation: Invocation) {
+    let bag = unit_of(invocation, lanes);
     if bag >= params.count {
         return;
     }
     let part = part_of(bag);
-    for (var j = own.thread % lanes; j < params.dims; j += 4u * lanes) {
+    for (var j = invocation.thread % lanes; j < params.dims; j += 4u * lanes) {
         let dims = four_dims(j, lanes);
         let at = places(bag, dims);
         var before = nobody();
@@ -214,21 +214,21 @@ fn largest(own: Invocation) {
 }
 
 @compute @workgroup_size(256)
-fn largest_f16(own: Invocation) {
-    let bag = unit_of(own, lanes);
+fn largest_f16(invocation: Invocation) {
+    let bag = unit_of(invocation, lanes);
     if bag >= params.count {
         return;
     }
     let part = part_of(bag);
-    for (var j = own.thread % lanes; j < params.dims / 2u; j += 2u * lanes) {
+    for (var j = invocation.thread % lanes; j < params.dims / 2u; j += 2u * lanes) {
         put_pairs(bag, j, last_best(best_of(part, two_pairs(j, lanes), nobody())).value);
     }
 }
 
 // To f16 at the end, where an output takes several dispatches.
 @compute @workgroup_size(256)
-fn rounded(own: Invocation) {
-    let at = unit_of(own, 1u);
+fn rounded(invocation: Invocation) {
+    let at = unit_of(invocation, 1u);
     if at < params.count * (params.dims / 2u) {
         output_pairs[at] = as_pair(vec2<f32>(bitcast<f32>(output[2u * at]), bitcast<f32>(output[2u * at + 1u])));
     }
@@ -236,13 +236,13 @@ fn rounded(own: Invocation) {
 
 // With the positions of the ids that won, for the way back.
 @compute @workgroup_size(256)
-fn largest_and_winners(own: Invocation) {
-    let bag = unit_of(own, lanes);
+fn largest_and_winners(invocation: Invocation) {
+    let bag = unit_of(invocation, lanes);
     if bag >= params.count {
         return;
     }
     let part = part_of(bag);
-    for (var j = own.thread % lanes; j < params.dims; j += 4u * lanes) {
+    for (var j = invocation.thread % lanes; j < params.dims; j += 4u * lanes) {
         let dims = four_dims(j, lanes);
         let at = places(bag, dims);
         var best = nobody();

@@ -56,8 +56,8 @@ fn put_row(row: Row, start: u32, width: u32, lane: u32) {
 }
 
 @compute @workgroup_size(256)
-fn rows(own: Invocation) {
-    let b = unit_of(own, lanes);
+fn rows(invocation: Invocation) {
+    let b = unit_of(invocation, lanes);
     if b >= params.count {
         return;
     }
@@ -65,7 +65,7 @@ fn rows(own: Invocation) {
     if !is_ours(id) {
         return;
     }
-    put_row(row_of(id), b * params.dims, params.dims, own.thread % lanes);
+    put_row(row_of(id), b * params.dims, params.dims, invocation.thread % lanes);
 }
 
 // Four neighbours of a row, 0 past its end. Of an aligned row 16 bytes are read at once: what lies there before the next is no value of it.
@@ -82,8 +82,8 @@ fn four_neighbours(row: Row, i: u32) -> vec4<f32> {
 
 // Where the width is a multiple of four: 16 bytes are written at once, and a lane has two such stores under way.
 @compute @workgroup_size(256)
-fn rows_by_fours(own: Invocation) {
-    let b = unit_of(own, lanes);
+fn rows_by_fours(invocation: Invocation) {
+    let b = unit_of(invocation, lanes);
     if b >= params.count {
         return;
     }
@@ -93,7 +93,7 @@ fn rows_by_fours(own: Invocation) {
     }
     let row = row_of(id);
     let fours = params.dims / 4u;
-    for (var i = own.thread % lanes; i < fours; i += 2u * lanes) {
+    for (var i = invocation.thread % lanes; i < fours; i += 2u * lanes) {
         let values = four_neighbours(row, i);
         let next = four_neighbours(row, i + lanes);
         output_fours[b * fours + i] = values;
@@ -104,8 +104,8 @@ fn rows_by_fours(own: Invocation) {
 }
 
 @compute @workgroup_size(256)
-fn rows_f16(own: Invocation) {
-    let b = unit_of(own, lanes);
+fn rows_f16(invocation: Invocation) {
+    let b = unit_of(invocation, lanes);
     if b >= params.count {
         return;
     }
@@ -115,7 +115,7 @@ fn rows_f16(own: Invocation) {
     }
     let row = row_of(id);
     let pairs = params.dims / 2u;
-    for (var j = own.thread % lanes; j < pairs; j += 2u * lanes) {
+    for (var j = invocation.thread % lanes; j < pairs; j += 2u * lanes) {
         let values = four_values(row, two_pairs(j, lanes));
         output_pairs[b * pairs + j] = as_pair(values.xy);
         if j + lanes < pairs {
@@ -125,8 +125,8 @@ fn rows_f16(own: Invocation) {
 }
 
 @compute @workgroup_size(256)
-fn sizes(own: Invocation) {
-    let b = unit_of(own, 1u);
+fn sizes(invocation: Invocation) {
+    let b = unit_of(invocation, 1u);
     if b < params.count {
         let id = ids[b];
         if is_ours(id) {
@@ -138,8 +138,8 @@ fn sizes(own: Invocation) {
 }
 
 @compute @workgroup_size(256)
-fn packed(own: Invocation) {
-    let b = unit_of(own, lanes);
+fn packed(invocation: Invocation) {
+    let b = unit_of(invocation, lanes);
     if b >= params.count {
         return;
     }
@@ -149,7 +149,7 @@ fn packed(own: Invocation) {
     }
     let start = output_offsets[b];
     let width = min(output_offsets[b + 1u] - start, params.dims);
-    put_row(row_of(id), start, width, own.thread % lanes);
+    put_row(row_of(id), start, width, invocation.thread % lanes);
 }
 
 // The stretch of the output that holds an element inside of all: the last one that begins at or before it, since those before of
@@ -185,8 +185,8 @@ fn packed_value(element: u32) -> Element {
 }
 
 @compute @workgroup_size(256)
-fn packed_f16(own: Invocation) {
-    let word = unit_of(own, 1u);
+fn packed_f16(invocation: Invocation) {
+    let word = unit_of(invocation, 1u);
     if word >= arrayLength(&output_pairs) || params.count == 0u {
         return;
     }

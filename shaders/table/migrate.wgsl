@@ -58,14 +58,14 @@ fn moved_bits(id: u32, j: u32, old: Row) -> u32 {
 }
 
 @compute @workgroup_size(256)
-fn migrate(own: Invocation) {
-    let id = params.begin + unit_of(own, lanes);
+fn migrate(invocation: Invocation) {
+    let id = params.begin + unit_of(invocation, lanes);
     if id >= params.end {
         return;
     }
     let old = old_row(id);
     let row = new_row(id);
-    for (var j = per_word() * (own.thread % lanes); j < row.size; j += per_word() * lanes) {
+    for (var j = per_word() * (invocation.thread % lanes); j < row.size; j += per_word() * lanes) {
         let two = has_second(j, row.size);
         var second = 0u;
         if two {

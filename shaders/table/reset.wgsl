@@ -33,8 +33,8 @@ fn row_of(id: u32) -> Row {
 }
 
 @compute @workgroup_size(256)
-fn reset(own: Invocation) {
-    let b = unit_of(own, lanes);
+fn reset(invocation: Invocation) {
+    let b = unit_of(invocation, lanes);
     if b >= params.count {
         return;
     }
@@ -43,7 +43,7 @@ fn reset(own: Invocation) {
         return;
     }
     let row = row_of(id);
-    for (var j = per_word() * (own.thread % lanes); j < row.size; j += per_word() * lanes) {
+    for (var j = per_word() * (invocation.thread % lanes); j < row.size; j += per_word() * lanes) {
         var values = vec2<f32>(fresh(id, j), 0.0);
         let two = has_second(j, row.size);
         if two {

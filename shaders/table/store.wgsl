@@ -18,8 +18,8 @@ override lanes: u32 = 8u;  // threads that share a row
 @group(0) @binding(4) var<storage, read> values: array<f32>;
 
 @compute @workgroup_size(256)
-fn store(own: Invocation) {
-    let b = unit_of(own, lanes);
+fn store(invocation: Invocation) {
+    let b = unit_of(invocation, lanes);
     if b >= params.count {
         return;
     }
@@ -29,7 +29,7 @@ fn store(own: Invocation) {
     }
     let row = row_at(id - params.first_row);
     let width = min(row.size, params.dims);
-    for (var j = per_word() * (own.thread % lanes); j < width; j += per_word() * lanes) {
+    for (var j = per_word() * (invocation.thread % lanes); j < width; j += per_word() * lanes) {
         let two = has_second(j, width);
         var own = vec2<f32>(values[b * params.dims + j], 0.0);
         if two {

@@ -19,17 +19,7 @@ struct Params {
     bags: u32,        // bags
     weighted: u32,    // 1 when `weights` holds a factor for each occurrence
     mean: u32,        // 1 to divide by the number of ids of a bag
-    step: u32,
-    purpose: u32,
-    key_low: u32,     // seed of the noise that rounds
-    key_high: u32,
-    learning_rate: f32,
-    epsilon: f32,
-    beta1: f32,
-    beta2: f32,
-    correction: f32,
-    weight_decay: f32,
-    max_norm: f32,
+    //import common/step_params.wgsl
 }
 
 override lanes: u32 = 8u;   // threads that share a row, or a chunk
@@ -132,8 +122,8 @@ fn is_long(id: u32, start: u32) -> bool {
 
 // Ids past the table sort behind every row and are left out.
 @compute @workgroup_size(256)
-fn prepare(own: Invocation) {
-    let i = unit_of(own, 1u);
+fn prepare(invocation: Invocation) {
+    let i = unit_of(invocation, 1u);
     if i < params.count {
         workspace[params.keys + i] = min(ids[params.first + i], params.table_rows);
         workspace[params.occurrences + i] = i;
@@ -157,8 +147,8 @@ fn bag_of(occurrence: u32) -> u32 {
 
 // The same where gradients are those of bags. An id in no bag is left out like one past the table.
 @compute @workgroup_size(256)
-fn prepare_bags(own: Invocation) {
-    let i = unit_of(own, 1u);
+fn prepare_bags(invocation: Invocation) {
+    let i = unit_of(invocation, 1u);
     if i >= params.count {
         return;
     }
@@ -313,9 +303,9 @@ fn short_sums(run: Run, first: u32, dims: vec4<u32>) -> vec4<f32> {
 }
 
 @compute @workgroup_size(256)
-fn short_runs(own: Invocation) {
-    let thread = own.thread;
-    let first = group_of(own) * TILE;
+fn short_runs(invocation: Invocation) {
+    let thread = invocation.thread;
+    let first = group_of(invocation) * TILE;
     let runs = find_runs(first, thread);
     for (var number = thread / lanes; number < runs; number += 256u / lanes) {
         let run = short[number];
@@ -328,9 +318,9 @@ fn short_runs(own: Invocation) {
 
 // Where the whole row has a say in a value's step: it is clipped, or has state of its own.
 @compute @workgroup_size(256)
-fn short_runs_by_row(own: Invocation) {
-    let thread = own.thread;
-    let first = group_of(own) * TILE;
+fn short_runs_by_row(invocation: Invocation) {
+    let thread = invocation.thread;
+    let first = group_of(invocation) * TILE;
     let runs = find_runs(first, thread);
     // All threads go as many rounds, for the barriers' sake.
     for (var begin = 0u; begin < runs; begin += 256u / lanes) {
@@ -420,8 +410,8 @@ fn stretch_of(begin: u32, end: u32, of_last: bool) -> Run {
 // A long run reaches past every chunk that it begins in, so a chunk meets at most two: the one that holds its first
 // position (slot 0) and the one that holds its last (slot 1, when it is another).
 @compute @workgroup_size(256)
-fn partial_sums(own: Invocation) {
-    let index = unit_of(own, lanes);
+fn partial_sums(invocation: Invocation) {
+    let index = unit_of(invocation, lanes);
     let begin = index * chunk;
     if begin >= params.count {
         return;
@@ -431,7 +421,7 @@ fn partial_sums(own: Invocation) {
     for (var slot = 0u; slot < slots; slot++) {
         let run = stretch_of(begin, end, slot == 1u);
         let width = run.row.size;
-        for (var j = own.thread % lanes; j < width; j += 4u * lanes) {
+        for (var j = invocation.thread % lanes; j < width; j += 4u * lanes) {
             let dims = four_dims(j, lanes);
             let sums = stretch_sums(run.start, run.end, dims, width);
             put_sums(partials_of(index, slot), dims, width, sums);
@@ -533,19 +523,19 @@ fn long_sums(run: Run, index: u32, dims: vec4<u32>) -> vec4<f32> {
 }
 
 @compute @workgroup_size(256)
-fn long_runs(own: Invocation) {
-    let index = unit_of(own, lanes);
+fn long_runs(invocation: Invocation) {
+    let index = unit_of(invocation, lanes);
     let run = long_run(index);
-    for (var j = per_word() * (own.thread % lanes); j < run.row.size; j += 4u * lanes) {
+    for (var j = per_word() * (invocation.thread % lanes); j < run.row.size; j += 4u * lanes) {
         let dims = dims_of_words(j);
         step(run.id, run.row, dims, long_sums(run, index, dims));
     }
 }
 
 @compute @workgroup_size(256)
-fn long_runs_by_row(own: Invocation) {
-    let thread = own.thread;
-    let index = unit_of(own, lanes);
+fn long_runs_by_row(invocation: Invocation) {
+    let thread = invocation.thread;
+    let index = unit_of(invocation, lanes);
     let run = long_run(index);
     let row = run.row;
     let kept = first_partials(run, index);

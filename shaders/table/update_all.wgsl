@@ -7,17 +7,7 @@
 struct Params {
     //import rows/page_params.wgsl
     dims: u32,       // width of a gradient
-    step: u32,
-    purpose: u32,
-    key_low: u32,    // seed of the noise that rounds
-    key_high: u32,
-    learning_rate: f32,
-    epsilon: f32,
-    beta1: f32,
-    beta2: f32,
-    correction: f32,
-    weight_decay: f32,
-    max_norm: f32,
+    //import common/step_params.wgsl
 }
 
 override lanes: u32 = 8u;  // threads that share a row
@@ -59,10 +49,10 @@ fn gradients_of(index: u32, row: Row, dims: vec4<u32>) -> vec4<f32> {
 }
 
 @compute @workgroup_size(256)
-fn element_wise(own: Invocation) {
-    let index = unit_of(own, lanes);
+fn element_wise(invocation: Invocation) {
+    let index = unit_of(invocation, lanes);
     let row = row_of(index);
-    for (var j = per_word() * (own.thread % lanes); j < row.size; j += 4u * lanes) {
+    for (var j = per_word() * (invocation.thread % lanes); j < row.size; j += 4u * lanes) {
         let dims = dims_of_words(j);
         step(params.first_row + index, row, dims, gradients_of(index, row, dims));
     }
@@ -70,9 +60,9 @@ fn element_wise(own: Invocation) {
 
 // Where the whole row has a say in a value's step: it is clipped, or has state of its own.
 @compute @workgroup_size(256)
-fn by_row(own: Invocation) {
-    let thread = own.thread;
-    let index = unit_of(own, lanes);
+fn by_row(invocation: Invocation) {
+    let thread = invocation.thread;
+    let index = unit_of(invocation, lanes);
     let row = row_of(index);
     let lane = per_word() * (thread % lanes);
     var factor = 1.0;

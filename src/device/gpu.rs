@@ -301,9 +301,9 @@ impl Gpu {
         self.check_alive()
     }
 
-    /// Runs the callbacks of what is done.
-    pub(super) fn poll(&self) -> Result<()> {
-        self.inner.faults.poll(wgpu::PollType::Poll).map(drop)
+    /// Runs the callbacks of what is done, and frees what is dropped. What else was reported is left to the next check.
+    pub(crate) fn poll(&self, how: wgpu::PollType) -> Result<()> {
+        self.inner.faults.poll(how).map(drop)
     }
 
     /// Has the device polled by a thread of its own until a signal has its outcome.

@@ -80,9 +80,8 @@ type ModuleKey = (usize, Vec<&'static str>);
 /// The pipelines of a device.
 pub(super) struct Pipelines {
     device: wgpu::Device,
-    /// Parameters as immediates, else as a uniform at a dynamic offset.
-    has_immediates: bool,
-    has_wide_integers: bool,
+    /// Where parameters are no immediates, they are a uniform at a dynamic offset.
+    dialect: Dialect,
     modules: Mutex<HashMap<ModuleKey, Once<wgpu::ShaderModule>>>,
     built: Mutex<HashMap<Key, Once<Pipeline>>>,
     cache: OnceLock<wgpu::PipelineCache>,
@@ -93,11 +92,11 @@ pub(super) struct Pipelines {
 impl Pipelines {
     pub fn of(device: &wgpu::Device) -> Self {
         let features = device.features();
-        let has_immediates = features.contains(wgpu::Features::IMMEDIATES);
+        let immediates =
+            features.contains(wgpu::Features::IMMEDIATES) && device.limits().max_immediate_size >= MAX_PARAMS_BYTES;
         Self {
             device: device.clone(),
-            has_immediates: has_immediates && device.limits().max_immediate_size >= MAX_PARAMS_BYTES,
-            has_wide_integers: features.contains(wgpu::Features::SHADER_INT64),
+            dialect: Dialect { immediates, wide_integers: features.contains(wgpu::Features::SHADER_INT64) },
             modules: Mutex::default(),
             built: Mutex::default(),
             cache: OnceLock::new(),
@@ -112,7 +111,7 @@ impl Pipelines {
     }
 
     pub fn has_immediates(&self) -> bool {
-        self.has_immediates
+        self.dialect.immediates
     }
 
     /// Builds pipelines with this cache from now on. False when there is one already.
@@ -137,7 +136,7 @@ impl Pipelines {
             ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset, min_binding_size: None },
             count: None,
         };
-        let uniform = (!self.has_immediates).then_some((0, wgpu::BufferBindingType::Uniform, true));
+        let uniform = (!self.dialect.immediates).then_some((0, wgpu::BufferBindingType::Uniform, true));
         let storage = entry.bindings.iter().map(|&(binding, access)| {
             (binding, wgpu::BufferBindingType::Storage { read_only: access == Access::Read }, false)
         });
@@ -148,7 +147,7 @@ impl Pipelines {
         let pipeline_layout = self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
             label: Some(&label),
             bind_group_layouts: &[Some(&layout)],
-            immediate_size: if self.has_immediates { 4 * shader.param_words() as u32 } else { 0 },
+            immediate_size: if self.dialect.immediates { 4 * shader.param_words() as u32 } else { 0 },
         });
         let constants = key.constants.map(|(name, bits)| (name, f64::from_bits(bits)));
         let constants = &constants[..key.lens[0]];
@@ -170,17 +169,13 @@ impl Pipelines {
         let once = lock(&self.modules).entry((std::ptr::from_ref(key.shader).addr(), names)).or_default().clone();
         let build = || {
             counters.shader_modules.add(1);
+            let source = self.edited_source(key.shader, key.shader.text(self.dialect, &codecs));
             self.device.create_shader_module(wgpu::ShaderModuleDescriptor {
                 label: Some(key.shader.name),
-                source: wgpu::ShaderSource::Wgsl(self.source(key.shader, &codecs).into()),
+                source: wgpu::ShaderSource::Wgsl(source.into()),
             })
         };
         once.get_or_init(build).clone()
-    }
-
-    fn source(&self, shader: &Shader, codecs: &[CodecSource]) -> String {
-        let dialect = Dialect { immediates: self.has_immediates, wide_integers: self.has_wide_integers };
-        self.edited_source(shader, shader.text(dialect, codecs))
     }
 
     #[cfg(not(test))]

@@ -96,7 +96,7 @@ impl<T: Element> Future for ReadFuture<T> {
             Self::Pending { readback, is_watched } => (readback, is_watched),
         };
         // What is done by now needs no other thread.
-        if !*is_watched && let Err(error) = readback.gpu.poll() {
+        if !*is_watched && let Err(error) = readback.gpu.poll(wgpu::PollType::Poll) {
             return Poll::Ready(Err(error));
         }
         match readback.mapped.poll(context.waker()) {

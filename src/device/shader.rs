@@ -145,6 +145,7 @@ const SHARED: &[(&str, &str)] = &[
     ("common/optimizer.wgsl", include_str!("../../shaders/common/optimizer.wgsl")),
     ("common/philox.wgsl", include_str!("../../shaders/common/philox.wgsl")),
     ("common/scan.wgsl", include_str!("../../shaders/common/scan.wgsl")),
+    ("common/step_params.wgsl", include_str!("../../shaders/common/step_params.wgsl")),
     ("rows/page.wgsl", include_str!("../../shaders/rows/page.wgsl")),
     ("rows/page_params.wgsl", include_str!("../../shaders/rows/page_params.wgsl")),
     ("rows/put.wgsl", include_str!("../../shaders/rows/put.wgsl")),

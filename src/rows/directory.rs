@@ -9,41 +9,41 @@ use crate::{Error, Result};
 /// The widest row: ends of rows are 16-bit numbers.
 pub(crate) const WIDEST: u32 = u16::MAX as u32;
 
-/// Log2 of the most rows in a block.
+/// Log2 of the largest number of rows in a block.
 const MOST_SHIFT: u32 = 12;
 
-/// Log2 of the rows of a block: as many as are sure to fit 65,535 values, none of them wider than `widest`.
+/// Log2 of the rows of a block: the most that are sure to fit 65,535 values when none is wider than `widest`.
 pub(super) fn shift(widest: u32, alignment: u32) -> u32 {
     let stride = widest.next_multiple_of(alignment).max(1);
     (WIDEST / stride).max(1).ilog2().min(MOST_SHIFT)
 }
 
-/// The next multiple of an alignment: of a power of two, which needs no division.
+/// The next multiple of an alignment, which is a power of two, so that no division is needed.
 #[inline(always)]
 pub(super) fn aligned(end: u32, alignment: u32) -> u32 {
     (end + (alignment - 1)) & !(alignment - 1)
 }
 
-/// What a page holds at most.
+/// The most that a page holds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PageLimits {
-    /// With what lies between rows; a multiple of the alignment.
+    /// Values, including those between rows; a multiple of the alignment.
     pub values: u32,
     pub rows: u32,
 }
 
 impl PageLimits {
-    /// None: of one page.
+    /// No limits, for rows in one page.
     pub const NONE: Self = Self { values: u32::MAX - WIDEST, rows: u32::MAX };
 }
 
-/// A page's rows, and how its directory is read: the first parameters of every kernel on rows.
+/// Which rows a page has, and how its directory is read: the first parameters of every kernel on rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
     /// Id of the first row.
     pub first: u32,
     pub rows: u32,
-    /// Words of bases; the ends come behind them.
+    /// Words of bases; the ends come after them.
     pub blocks: u32,
     pub shift: u32,
     pub alignment: u32,
@@ -60,7 +60,7 @@ impl Place {
         base + start as usize..base + usize::from(ends[at])
     }
 
-    /// The same of all rows in order, for less than each alone.
+    /// The same for all rows in order, at a lower cost than one by one.
     pub fn spans(self, words: &[u32]) -> impl ExactSizeIterator<Item = Range<usize>> {
         let (bases, ends) = words.split_at(self.blocks as usize);
         let ends: &[u16] = bytemuck::cast_slice(ends);
@@ -68,7 +68,8 @@ impl Place {
     }
 }
 
-/// Begins and ends of neighbouring rows, given all bases of their page, the ends of these rows, and number and begin of the first.
+/// Where neighbouring rows begin and end, given all bases of their page, the ends of these rows, and number and start
+/// of the first.
 #[inline(always)]
 pub(super) fn spans(
     bases: &[u32],
@@ -101,7 +102,7 @@ pub struct Directory {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Words {
     place: Place,
-    /// Values, what lies between rows and behind the last included.
+    /// Values, including those between rows and after the last.
     len: u32,
     words: Vec<u32>,
 }
@@ -115,7 +116,7 @@ impl Directory {
         Self::in_pages(sizes, layout.alignment(), layout.page_limits(device, state), &[])
     }
 
-    /// The same, with a page ending before each of the rows in `cuts`, which ascend.
+    /// The same, but a page ends before each of the rows in `cuts`, which ascend.
     pub(crate) fn cut(
         device: &Device,
         sizes: &[u32],
@@ -160,7 +161,7 @@ impl Directory {
         last.first + last.rows
     }
 
-    /// Number of values of all rows, without what lies between them.
+    /// Number of values of all rows, without those between rows.
     pub fn values(&self) -> u64 {
         self.values
     }
@@ -208,13 +209,13 @@ impl Directory {
 }
 
 impl Words {
-    /// The first of these rows, as many as a page holds.
+    /// A page with the first of these rows, up to its limits.
     fn fill(sizes: &[u32], (alignment, shift, page): (u32, u32, PageLimits), first: u32) -> Self {
         let (mut bases, mut ends) = (Vec::new(), Vec::<u16>::new());
         let (mut base, mut end) = (0u32, 0u32);
         for (row, &size) in sizes.iter().enumerate().take(page.rows as usize) {
             let start = aligned(end, alignment);
-            // What a page holds is a multiple of the alignment, so that nothing passes it by rounding.
+            // The limit is a multiple of the alignment, so rounding up never passes it.
             if u64::from(base) + u64::from(start) + u64::from(size) > u64::from(page.values) {
                 break;
             }
@@ -267,7 +268,7 @@ mod tests {
                 prop_assert_eq!(words.len as usize, end);
                 prop_assert!(words.len <= page.values && rows <= page.rows);
                 row += rows;
-                // The next row had no room, or a cut before it.
+                // The next row had no room, or there was a cut before it.
                 if number + 1 < directory.pages.len() {
                     let full = words.len + sizes[row as usize] > page.values || rows == page.rows;
                     prop_assert!(full || cuts.contains(&row));

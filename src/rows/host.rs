@@ -7,14 +7,14 @@ use super::host_directory::HostDirectory;
 use super::{Page, Place, Rows};
 use crate::Result;
 
-/// How many rows ahead of a loop their places and their values are asked for.
+/// How many rows ahead of a loop their places, and their values, are requested from memory.
 const PLACES_AHEAD: usize = 16;
 pub(crate) const VALUES_AHEAD: usize = 8;
 
-/// Bytes from which on it pays to ask memory ahead: a multiple of what a core's own caches hold.
+/// Bytes from which on requesting memory ahead pays: several times what a core's own caches hold.
 pub(crate) const BEYOND_CACHES: u64 = 8 << 20;
 
-/// Asks memory for all lines of a slice.
+/// Requests all cache lines of a slice from memory.
 #[inline(always)]
 pub(crate) fn prefetch_slice<T>(slice: &[T]) {
     let Some(last) = slice.len().checked_sub(1) else { return };
@@ -30,7 +30,7 @@ struct HostPage<'a, V> {
 
 /// Rows of some pages, on the CPU.
 pub(crate) struct HostRows<'a, V> {
-    /// Apart, since most tables have no other.
+    /// By itself, since most tables have no other page.
     first: HostPage<'a, V>,
     others: Vec<HostPage<'a, V>>,
     beyond_caches: bool,
@@ -65,8 +65,9 @@ impl<'a, V: Codec> HostRows<'a, V> {
         }
     }
 
-    /// Asks memory for what a loop over `ids` that has come to the one at `k` is about to read: places of rows first, later their
-    /// values, of which `dims` are wanted. A processor by itself looks ahead by few rows, and each may miss all caches.
+    /// Requests from memory what a loop over `ids` will read soon, when it is at position `k`: first the places of
+    /// rows, later their values, of which `dims` are needed. A processor by itself looks only few rows ahead, and each
+    /// of them may miss all caches.
     #[inline(always)]
     pub fn prefetch(&self, ids: &[u32], k: usize, dims: usize) {
         if self.beyond_caches {
@@ -86,7 +87,7 @@ impl<'a, V: Codec> HostRows<'a, V> {
         }
     }
 
-    /// The page of a row; for an id in none, some page.
+    /// The page of a row; any page for an id that is in none.
     #[inline(always)]
     fn page(&self, id: u32) -> &HostPage<'a, V> {
         let first = &self.first;

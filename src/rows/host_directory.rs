@@ -24,19 +24,19 @@ impl<'a> HostDirectory<'a> {
         Self { first, rows, shift, alignment, bases, ends: bytemuck::cast_slice(ends) }
     }
 
-    /// Whether rows follow each other without anything between.
+    /// Whether rows follow each other with nothing between.
     pub fn is_packed(&self) -> bool {
         self.alignment == 1
     }
 
-    /// Asks memory for what [`span`](Self::span) reads.
+    /// Requests from memory what [`span`](Self::span) reads.
     #[inline(always)]
     pub fn prefetch(&self, row: u32) {
         prefetch_index(self.ends, row as usize);
         prefetch_index(self.bases, row as usize >> self.shift);
     }
 
-    /// The [`span`](Self::span)s of neighbouring rows, for less than each alone.
+    /// The [`span`](Self::span)s of neighbouring rows, at a lower cost than one by one.
     #[inline(always)]
     pub fn spans(&self, rows: Range<u32>) -> impl Iterator<Item = Range<usize>> {
         let start = if rows.is_empty() { 0 } else { self.span(rows.start).0 };
@@ -44,7 +44,7 @@ impl<'a> HostDirectory<'a> {
         directory::spans(self.bases, ends, (self.shift, self.alignment), (rows.start as usize, start))
     }
 
-    /// Begin and end of a row of the page, counted from its first.
+    /// Start and end of a row, whose number is counted from the page's first row.
     #[inline(always)]
     pub fn span(&self, row: u32) -> (usize, usize) {
         let at = row as usize;

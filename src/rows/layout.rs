@@ -10,20 +10,21 @@ pub struct Layout {
     pub format: Format,
     /// Whether every row begins at a multiple of 16 bytes (default: no). Costs 6 bytes a row on average.
     pub aligned: bool,
-    /// Bytes of the values of a page at most (default: what the device binds; 64 MiB on the CPU). A resize needs room for a page beside
-    /// the table, so smaller pages lower its peak; every page is one more dispatch of each kernel.
+    /// The most bytes of a page's values (default: what the device binds; 64 MiB on the CPU). A resize needs room for
+    /// one page in addition to the table, so smaller pages lower its peak. Every page is one more dispatch of each
+    /// kernel.
     pub page_bytes: Option<u64>,
 }
 
 impl Layout {
-    /// Values between two places where a row may begin.
+    /// The distance in values between two places where a row may begin.
     pub fn alignment(&self) -> u32 {
         if self.aligned { (16 / self.format.bytes()) as u32 } else { self.format.per_word() }
     }
 
-    /// What a page holds at most on a device, if an optimizer keeps this state.
+    /// The most that a page holds on a device, if an optimizer keeps this state.
     pub(crate) fn page_limits(&self, device: &Device, state: StateSize) -> PageLimits {
-        // State has the place of its value, in f32.
+        // State lies at the place of its value, in f32.
         let bytes = if state.per_value > 0 { 4 } else { self.format.bytes() };
         let most = match device.as_gpu() {
             Some(gpu) => gpu.limits().max_storage_buffer_binding_size.min(gpu.limits().max_buffer_size),
@@ -36,9 +37,11 @@ impl Layout {
         PageLimits { values: values - values % self.alignment(), rows }
     }
 
-    /// Bytes of the row directories of `tables` tables with so many rows and values together, no row wider than `widest`: at most.
+    /// An upper bound for the bytes of the row directories of `tables` tables, which have this number of rows and
+    /// values together and no row wider than `widest`.
     pub fn metadata_bytes_at_most(&self, tables: u64, rows: u64, values: u64, widest: u32) -> u64 {
-        // Each table, and each page past its first, may end amid a word and a block. On the smallest pages there are, a page is half full.
+        // Each table, and each page after its first, may end within a word and within a block. The smallest pages may
+        // be only half full.
         let page = self.page_bytes.unwrap_or(CPU_PAGE_BYTES).min(CPU_PAGE_BYTES);
         let alignment = u64::from(self.alignment());
         let values = values.saturating_add(rows.saturating_mul(alignment - 1));
@@ -50,5 +53,5 @@ impl Layout {
     }
 }
 
-/// Values of a CPU page: where a row is found by its page costs little there.
+/// Bytes of a page's values on the CPU. Finding the page of a row costs little there.
 const CPU_PAGE_BYTES: u64 = 64 << 20;

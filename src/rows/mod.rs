@@ -7,18 +7,21 @@
 //! bases (u32)   0                           6      one a block of rows: here of 4
 //! ```
 //!
-//! Row r lies at `base(r >> s) + start`, `start` being 0 for the first row of a block and the end before it otherwise, and ends at
-//! `base + end(r)`. `2^s` is the largest number of rows (at most 4,096) whose ends fit 16 bits, whatever their sizes: 512 for rows of up
-//! to 64 values, 128 of up to 256. So the directory takes 2 bytes a row and a word a block, and a row is found by three loads.
+//! Row r lies from `base(r >> s) + start(r)` to `base(r >> s) + end(r)`. `start(r)` is 0 for the first row of a block,
+//! and the end of the row before it otherwise. A block has `2^s` rows: the largest power of two, at most 4,096, of rows
+//! whose ends fit 16 bits whatever their sizes. That is 512 for rows of up to 64 values, and 128 for rows of up to 256.
+//! So the directory takes 2 bytes a row and a word a block, and a row is found by three loads.
 //!
-//! Values are f32 or f16 ([`Format`]). Rows may begin at multiples of 16 bytes ([`Layout::aligned`]); those of f16 begin at a word in any
-//! case, so that no two rows share one. What lies between rows is never read.
+//! How a value is stored is its [`Format`]. Rows may begin at multiples of 16 bytes ([`Layout::aligned`]). Rows of
+//! values of two bytes begin at a word in any case, so that no two rows share one. What lies between rows is never
+//! read.
 //!
-//! Rows that do not fit one page (a GPU's largest binding, or less on request) lie in several, each with a directory of its own. A row never
-//! straddles pages. Kernels go from page to page, so every one takes any number of them; where several rows are summed, on a GPU those of a
-//! page come before those of the next.
+//! Rows that do not fit one page (a GPU's largest binding, or less on request) lie in several pages, each with a
+//! directory of its own. A row never straddles two. Kernels go from page to page, so all of them take any number of
+//! pages. Where several rows are summed on a GPU, the rows of one page come before those of the next.
 //!
-//! Source: the packed layout of jagged tensors, and of offsets relative to a block as in succinct indexes (Elias-Fano without the low bits).
+//! Source: the packed layout of jagged tensors. Offsets relative to a block are known from succinct indexes (Elias-Fano
+//! without the low bits).
 
 use crate::Result;
 use crate::check;
@@ -75,11 +78,12 @@ impl Rows {
         Self::arranged(device, &Directory::new(device, sizes, layout, state)?, layout, state)
     }
 
-    /// Rows of these sizes in a caller's buffers, such as wrapped ones of wgpu: one page, row after row, the rows aligned or not.
+    /// Rows of these sizes in a caller's buffers, such as wrapped ones of wgpu: one page, row after row, the rows
+    /// aligned or not.
     ///
     /// # Errors
-    /// [`Error::Shape`] for values or state of another length than the rows have in this layout; [`Error::Buffer`] where one wgpu buffer
-    /// is two of them; those of [`Rows::zeroed`].
+    /// [`Error::Shape`] for values or state of another length than the rows have in this layout; [`Error::Buffer`]
+    /// where two of the buffers share bytes of one wgpu buffer; those of [`Rows::zeroed`].
     pub fn from_parts(
         device: &Device,
         sizes: &[u32],
@@ -164,7 +168,7 @@ impl Rows {
         self.len() == 0
     }
 
-    /// Number of values of all rows, without what lies between them.
+    /// Number of values of all rows, without those between rows.
     pub fn values(&self) -> u64 {
         self.values
     }
@@ -179,7 +183,8 @@ impl Rows {
         &self.pages
     }
 
-    /// The pages for writing: a target of [`Migrate`](super::migrate::Migrate). They stay where they are, none is exchanged for another.
+    /// The pages for writing, as [`Migrate`](crate::kernels::table::migrate::Migrate) takes them. A caller must not
+    /// exchange one page for another.
     pub fn pages_mut(&mut self) -> &mut [Page] {
         &mut self.pages
     }
@@ -198,7 +203,7 @@ impl Rows {
         self.pages.iter().flat_map(|page| page.spans().map(|span| span.len() as u32))
     }
 
-    /// Bytes of the values, what lies between rows included; of the state; and of the directory.
+    /// Bytes of the values, including those between rows; of the state; and of the directory.
     pub fn size_bytes(&self) -> [u64; 3] {
         let sum = |bytes: fn(&Page) -> u64| self.pages.iter().map(bytes).sum();
         [
@@ -208,12 +213,12 @@ impl Rows {
         ]
     }
 
-    /// Takes the pages to move their rows; [`in_pages`](Self::in_pages) makes rows of pages again.
+    /// Takes the pages, to move their rows. [`in_pages`](Self::in_pages) makes rows of pages.
     pub(crate) fn take_pages(&mut self) -> Vec<Page> {
         std::mem::take(&mut self.pages)
     }
 
-    /// The values of rows that are dense f32 in one page, as their owner made them.
+    /// The values of rows that are dense f32 in one page, as [`dense`](Self::dense) makes them.
     pub(crate) fn as_dense(&self) -> &Buffer<f32> {
         match &self.pages[..] {
             [Page { values: Values::F32(values), .. }] => values,

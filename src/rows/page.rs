@@ -52,11 +52,11 @@ type HostPageMut<'a, V> = (HostDirectory<'a>, &'a mut [V], &'a mut [Buffer<f32>]
 pub struct Page {
     pub(crate) place: Place,
     pub(super) directory: Buffer<u32>,
-    /// The directory on the host, when the buffer is not there itself.
+    /// A copy of the directory on the host, when the buffer is on a GPU.
     pub(super) mirror: Option<Vec<u32>>,
     pub(crate) values: Values,
     pub(crate) state: Vec<Buffer<f32>>,
-    /// Numbers of state with the values' shape; those behind them are one a row.
+    /// How many numbers of state have the values' shape; those after them are one a row.
     pub(super) per_value: usize,
 }
 
@@ -106,18 +106,20 @@ impl Page {
         &self.values
     }
 
-    /// Its row directory on the device: the bases of its blocks, then the ends of its rows in pairs. See the [module](self).
+    /// Its row directory on the device: the bases of its blocks, then the ends of its rows in pairs. See the
+    /// [module](self).
     pub fn directory(&self) -> &Buffer<u32> {
         &self.directory
     }
 
-    /// The optimizer's state: a buffer for each number of [`state_size`](super::optimizer::Optimizer::state_size), those of the values'
-    /// shape (with the values' place for each) before those with one number a row.
+    /// The optimizer's state: a buffer for each number of
+    /// [`state_size`](crate::kernels::table::optimizer::Optimizer::state_size). Those of the values' shape, which have
+    /// a number at the place of each value, come before those with one number a row.
     pub fn state(&self) -> &[Buffer<f32>] {
         &self.state
     }
 
-    /// Its values and directory on their way into a kernel.
+    /// Its values and directory as a kernel binds them.
     pub(crate) fn bindings(&self) -> [Binding<'_>; 2] {
         [self.values.binding("rows"), self.directory.binding("rows")]
     }
@@ -134,7 +136,8 @@ impl Page {
         self.per_value
     }
 
-    /// The buffer of a number of state; where the optimizer has none, the values are bound in its place and not touched there.
+    /// The buffer of a number of state. Where the optimizer has none, the values are bound in its place, and not
+    /// touched there.
     pub(crate) fn state_binding(&self, number: usize) -> Binding<'_> {
         match self.state.get(number) {
             Some(state) => state.binding(["state[0]", "state[1]"][number]),
@@ -153,7 +156,7 @@ impl Page {
         Launch { shader, entry, codecs, constants, params, bindings, groups }.record(gpu, list)
     }
 
-    /// Its place as kernels take it.
+    /// Its place, as kernels take it.
     pub(crate) fn params(&self) -> PageParams {
         self.place.into()
     }
@@ -181,7 +184,7 @@ impl Page {
         }
     }
 
-    /// Leaves only its rows before the one of an id.
+    /// Drops its rows from an id on.
     pub(crate) fn truncate(&mut self, id: u32) {
         self.place.rows = self.place.rows.min(id - self.place.first);
     }

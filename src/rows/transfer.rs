@@ -9,7 +9,7 @@ use crate::device::{Buffer, Device, Element};
 use crate::{Error, Result};
 
 impl Rows {
-    /// The values on the host, row after row and nothing between, as f32.
+    /// The values on the host as f32, row after row with nothing between.
     ///
     /// # Errors
     /// What the device reports.
@@ -17,7 +17,7 @@ impl Rows {
         self.gathered(|page| page.values.read())
     }
 
-    /// The values on the host as they are stored, row after row and nothing between.
+    /// The values on the host as they are stored, row after row with nothing between.
     ///
     /// # Errors
     /// What the device reports.
@@ -32,10 +32,11 @@ impl Rows {
         })
     }
 
-    /// Writes all values as they are stored, from the host: what [`read_stored`](Self::read_stored) gave.
+    /// Writes all values as they are stored, from the host: what [`read_stored`](Self::read_stored) returned.
     ///
     /// # Errors
-    /// [`Error::Shape`] for another number of values; [`Error::Buffer`] for values of a GPU or of another format; what the device reports.
+    /// [`Error::Shape`] for another number of values; [`Error::Buffer`] for values of a GPU or of another format; what
+    /// the device reports.
     pub fn write_stored(&mut self, values: &Values) -> Result<()> {
         let op = "Rows::write_stored";
         check::len(op, "values", values.len(), self.values)?;
@@ -50,7 +51,7 @@ impl Rows {
         })
     }
 
-    /// One number of the state on the host: of the values' shape, row after row and nothing between; or one a row.
+    /// One number of the state on the host: of the values' shape, row after row with nothing between; or one a row.
     ///
     /// # Errors
     /// What the device reports.
@@ -78,14 +79,14 @@ impl Rows {
         Ok(out)
     }
 
-    /// Writes all values from the host, row after row; a format that is not f32 takes the nearest that it has.
+    /// Writes all values from the host, row after row. A format other than f32 stores the nearest value that it has.
     ///
     /// # Errors
     /// [`Error::Shape`] for another number of values; what the device reports.
     pub fn write(&mut self, values: &[f32]) -> Result<()> {
         check::len("Rows::write", "values", values.len(), self.values)?;
         with_codec!(self.layout.format, V => {
-            // f32 as they are.
+            // Values that are stored as f32 are taken as they are.
             let stored: Cow<'_, [V]> = match bytemuck::try_cast_slice(values).ok().filter(|_| self.layout.format.is_f32()) {
                 Some(values) => Cow::Borrowed(values),
                 None => values.iter().map(|&value| V::nearest(value)).collect(),

@@ -14,9 +14,9 @@
 //! of the chunk, counted over all non-zeros. Chunks are summed in order, then their sums in order. Both devices add in
 //! this order, but that on a GPU the columns of one page of X come before those of the next (in a row, or in a chunk of
 //! a long one). A run that is repeated on one device gives the same bits, whatever the number of threads. A GPU may
-//! fuse product and sum, so the devices agree in every bit only where products are exact. Each is within `eps *
-//! (min(length, chunk) + length / chunk + 1) * sum |values_e * X[columns_e, j]|` of the exact sum, and `total` within
-//! `2 * eps * |scale| * (|total| + |Y|)` more.
+//! fuse product and sum, so the devices agree in every bit only where products are exact. Each is within
+//! `eps * (min(length, chunk) + length / chunk + 1) * sum |values_e * X[columns_e, j]|` of the exact sum, and `total`
+//! within `2 * eps * |scale| * (|total| + |Y|)` more.
 //!
 //! # Cost
 //! Three dispatches. They move `4 * D` bytes a non-zero unless a cache holds X (half of that for values of two bytes),

@@ -1,8 +1,9 @@
 //! Bayesian personalised ranking (BPR) on ragged rows: loss and gradients of (user, positive, negative) triples.
 //!
 //! For each triple b, `x = <e_u, e_p - e_n> + b_p - b_n` over the common dims, and `loss_b = softplus(-x)`. The
-//! gradients are those of the mean over the B triples of `softplus(-x) + l2 * (|e_u|^2 + |e_p|^2 + |e_n|^2) + l2_bias *
-//! (b_p^2 + b_n^2)`. Each occurrence has its own: with `c = sigmoid(-x)`,
+//! gradients are those of the mean over the B triples of
+//! `softplus(-x) + l2 * (|e_u|^2 + |e_p|^2 + |e_n|^2) + l2_bias * (b_p^2 + b_n^2)`. Each occurrence has its own: with
+//! `c = sigmoid(-x)`,
 //!
 //! * user: `(-c (e_p - e_n) + 2 l2 e_u) / B`
 //! * positive: `(-c e_u + 2 l2 e_p) / B`, its bias `(-c + 2 l2_bias b_p) / B`

@@ -12,8 +12,8 @@
 //! # Why it is exact
 //! `L = lambda * 2^64` is the largest integer in `[0, d_max * 2^64]` with `S(L) <= b * 2^64`, where `S` sums the
 //! clamped `L * q_k`. Because the weights fall, the rows at `d_max` are a prefix and those at `d_min` a suffix, found
-//! by binary search; the rows between sum to `L` times a difference of prefix sums. Each has `L * q_k < d_max * 2^64 <
-//! 2^80`, and there are below 2^32 of them, so that product stays below 2^112.
+//! by binary search; the rows between sum to `L` times a difference of prefix sums. Each has
+//! `L * q_k < d_max * 2^64 < 2^80`, and there are below 2^32 of them, so that product stays below 2^112.
 //!
 //! The remainder has room. Let `u` be the number of rows strictly between the bounds. Unless all rows are at `d_max`,
 //! `b * 2^64 - S(L) < S(L+1) - S(L) <= sum q_k < 2^64`, because `n < 2^32` and `q_k < 2^32`. So

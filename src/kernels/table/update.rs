@@ -51,14 +51,13 @@
 //! ```
 
 use crate::check;
-use crate::device::{Access, Binding, Buffer, Dispatches, Entry, Gpu, Kernel, Shader, params, reads, writes};
+use crate::device::{Access, Binding, Buffer, Changes, Dispatches, Entry, Gpu, Kernel, Shader, params, reads, writes};
 use crate::kernels::MAX_TRIPS;
 use crate::kernels::prim::scan::Region;
 use crate::kernels::prim::sort::{Keys, Sort, bits_below, record_sort};
 use crate::kernels::table::bags::Pooling;
 use crate::kernels::table::lookup::lanes_of_fours;
-use crate::kernels::table::optimizer::Constants;
-use crate::rng::Purpose;
+use crate::kernels::table::optimizer::StepParams;
 use crate::rows::{Page, PageLaunch, PageParams, Rows, with_codec};
 use crate::{Error, Result};
 
@@ -109,17 +108,7 @@ params! {
         bags: u32,
         weighted: u32,
         mean: u32,
-        step: u32,
-        purpose: u32,
-        key_low: u32,
-        key_high: u32,
-        learning_rate: f32,
-        epsilon: f32,
-        beta1: f32,
-        beta2: f32,
-        correction: f32,
-        weight_decay: f32,
-        max_norm: f32,
+        step: StepParams,
     }
 }
 
@@ -291,8 +280,6 @@ impl Kernel for Update<'_> {
         let lanes = lanes_of(self.rows, dims);
         let chunk = chunk(count, dims);
         let stepping = self.rule.constants(self.step, self.seed);
-        let Constants { learning_rate, epsilon, beta1, beta2, correction, weight_decay, max_norm, step, key, .. } =
-            stepping;
         let sort_base = 2 * count;
         let bags = self.gradients.bags();
         let params = |page: &Page| Params {
@@ -308,17 +295,7 @@ impl Kernel for Update<'_> {
             bags: bags.map_or(0, |of| of.bags.len() as u32 - 1),
             weighted: u32::from(bags.is_some_and(|of| of.weights.is_some())),
             mean: u32::from(bags.is_some_and(|of| of.pooling == Pooling::Mean)),
-            step,
-            purpose: Purpose::Rounding as u32,
-            key_low: key[0],
-            key_high: key[1],
-            learning_rate,
-            epsilon,
-            beta1,
-            beta2,
-            correction,
-            weight_decay,
-            max_norm,
+            step: stepping.params(),
         };
         let workspace = &*self.workspace;
         let counter = self.counter.as_deref();
@@ -377,6 +354,10 @@ impl Kernel for Update<'_> {
             launch(long, overrides(LONG_LANES), bindings, chunks.div_ceil(256 / LONG_LANES))?;
         }
         Ok(())
+    }
+
+    fn changes(&self) -> Changes {
+        self.rule.changes(Self::NAME, self.step, self.seed)
     }
 
     fn twin(self) -> Result<()> {

@@ -30,10 +30,9 @@
 
 use crate::Result;
 use crate::check;
-use crate::device::{Access, Buffer, Dispatches, Entry, Gpu, Kernel, Shader, params, reads, writes};
-use crate::kernels::table::optimizer::{Constants, Counter, RowsMut, Run, UpdateRule};
+use crate::device::{Access, Buffer, Changes, Dispatches, Entry, Gpu, Kernel, Shader, params, reads, writes};
+use crate::kernels::table::optimizer::{Constants, Counter, RowsMut, Run, StepParams, UpdateRule};
 use crate::kernels::table::update::lanes_of;
-use crate::rng::Purpose;
 use crate::rows::{Codec, PageLaunch, PageParams, Rows, with_codec};
 
 pub(crate) static SHADER: Shader = Shader {
@@ -49,17 +48,7 @@ params! {
     struct Params {
         page: PageParams,
         dims: u32,
-        step: u32,
-        purpose: u32,
-        key_low: u32,
-        key_high: u32,
-        learning_rate: f32,
-        epsilon: f32,
-        beta1: f32,
-        beta2: f32,
-        correction: f32,
-        weight_decay: f32,
-        max_norm: f32,
+        step: StepParams,
     }
 }
 
@@ -100,25 +89,9 @@ impl Kernel for UpdateAll<'_> {
         let dims = self.dims;
         let lanes = lanes_of(self.rows, dims);
         let stepping = self.rule.constants(self.step, self.seed);
-        let Constants { learning_rate, epsilon, beta1, beta2, correction, weight_decay, max_norm, step, key, .. } =
-            stepping;
         let entry = if stepping.by_row() { "by_row" } else { "element_wise" };
         self.rows.launch_pages((gpu, list), (&SHADER, entry), |page| {
-            let params = Params {
-                page: page.params(),
-                dims,
-                step,
-                purpose: Purpose::Rounding as u32,
-                key_low: key[0],
-                key_high: key[1],
-                learning_rate,
-                epsilon,
-                beta1,
-                beta2,
-                correction,
-                weight_decay,
-                max_norm,
-            };
+            let params = Params { page: page.params(), dims, step: stepping.params() };
             let [arena, directory] = page.bindings();
             let [first_state, second_state] = [0, 1].map(|number| page.state_binding(number));
             // Untouched where there is none.
@@ -134,6 +107,10 @@ impl Kernel for UpdateAll<'_> {
                 groups: u64::from(page.rows()).div_ceil(u64::from(256 / lanes)),
             }
         })
+    }
+
+    fn changes(&self) -> Changes {
+        self.rule.changes(Self::NAME, self.step, self.seed)
     }
 
     fn twin(self) -> Result<()> {

@@ -7,7 +7,7 @@ use super::Codec;
 /// The bits of the largest finite value, as those of an f32.
 const LARGEST: u32 = 0x7F7F_0000;
 
-/// Sign and size of a value, within the range; none of a NaN.
+/// Sign and size of a value, the size cut to the range; nothing for NaN.
 fn parts(value: f32) -> Option<(u16, u32)> {
     let bits = value.to_bits();
     let size = bits & 0x7FFF_FFFF;

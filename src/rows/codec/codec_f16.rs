@@ -28,7 +28,7 @@ impl Codec for f16 {
         }
         // 65,504, the largest.
         let size = size.min(0x477F_E000);
-        // 2^-14: below it f16 are 2^-24 apart.
+        // 2^-14, below which neighbours are 2^-24 apart.
         if size >= 0x3880_0000 {
             return f16::from_bits(sign | ((size - 0x3800_0000 + (noise >> 3)) >> 13) as u16);
         }

@@ -1,6 +1,6 @@
-//! What is made of the list of codecs.
+//! What follows from the list of codecs.
 
-/// Makes of the list of codecs: [`Format`], [`Values`], and the macros that go from a format to its code.
+/// Makes [`Format`], [`Values`], and the macros that go from a format to its code, from the list of codecs.
 macro_rules! codecs {
     ($d:tt $($(#[$doc:meta])* $name:ident: $type:ty,)*) => {
         /// What a value is stored as. Kernels compute in f32 in any case.
@@ -11,7 +11,7 @@ macro_rules! codecs {
         }
 
         impl Format {
-            /// Every format, in the order in which they came to be.
+            /// Every format, in the order of the list.
             pub const ALL: &[Self] = &[$(Self::$name),*];
         }
 
@@ -43,7 +43,8 @@ macro_rules! codecs {
             }
         )*
 
-        /// Evaluates an expression with the type that stores values of a format: the one place that goes from a format to code.
+        /// Evaluates an expression with the type that stores values of a format. No other place goes from a format to
+        /// code.
         macro_rules! with_codec {
             ($d format:expr, $d codec:ident => $d body:expr) => {
                 match $d format {
@@ -55,7 +56,7 @@ macro_rules! codecs {
             };
         }
 
-        /// Evaluates an expression with the buffer of [`Values`], whatever it holds.
+        /// Evaluates an expression with the buffer of [`Values`], whatever its type.
         macro_rules! with_values {
             ($d values:expr, $d buffer:ident => $d body:expr) => {
                 match $d values {

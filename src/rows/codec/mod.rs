@@ -1,12 +1,13 @@
 //! Codecs: how a value is stored. One file each, and one list of all.
 //!
-//! Kernels compute in f32 whatever a value is stored as. What a codec has to say is how the bits of a value become an f32, and how an f32
-//! becomes bits: rounded to the nearest where values are set, rounded at random where an update moves them. It says so twice, in Rust
-//! ([`Codec`], for the CPU) and in WGSL (`shaders/rows/codec_NAME.wgsl`), and nothing else knows how a value is stored.
+//! Kernels compute in f32 whatever a value is stored as. A codec says how the bits of a value become an f32, and how an
+//! f32 becomes bits: rounded to the nearest where values are set, and rounded at random where an update moves them. It
+//! says so twice, in Rust ([`Codec`], for the CPU) and in WGSL (`shaders/rows/codec_NAME.wgsl`). Nothing else knows how
+//! a value is stored.
 //!
 //! # Adding a codec
-//! A file here that implements [`Codec`], its twin `shaders/rows/codec_NAME.wgsl`, a line in the list below, and a line in
-//! `docs/table-file.md`. All tests of kernels on rows go through [`Format::ALL`].
+//! A file here that implements [`Codec`], its twin `shaders/rows/codec_NAME.wgsl`, a line in the list below, and a line
+//! in `docs/table-file.md`. All tests of kernels on rows go through [`Format::ALL`].
 
 use std::str::FromStr;
 
@@ -26,12 +27,12 @@ codecs! {$
     /// 4 bytes a value.
     #[default]
     F32: f32,
-    /// 2 bytes a value: 5 bits of exponent and 10 of fraction, from 6e-8 to 65,504. Two values share a 32-bit word, so no feature of a device
-    /// is needed. Updates round at random ([`Update`](crate::kernels::table::update::Update)), so that steps smaller than half the distance
-    /// to the next value are not lost.
+    /// 2 bytes a value: 5 bits of exponent and 10 of fraction, from 6e-8 to 65,504. Two values share a 32-bit word, so
+    /// no feature of a device is needed. Updates round at random ([`Update`](crate::kernels::table::update::Update)),
+    /// so that steps smaller than half the distance to the next value are not lost.
     F16: ::half::f16,
-    /// 2 bytes a value: the range of f32, and 7 bits of fraction. For values whose size is not known before; of values around 1 an f16 keeps
-    /// eight times as much. Otherwise as [`F16`](Self::F16).
+    /// 2 bytes a value: the range of f32, and 7 bits of fraction. For values whose size is not known beforehand; around
+    /// 1 an f16 is eight times as precise. Otherwise as [`F16`](Self::F16).
     BF16: ::half::bf16,
 }
 
@@ -58,17 +59,19 @@ pub trait Codec: Stored {
     const NAME: &'static str;
     /// Its name in the file of a table.
     const DTYPE: &'static str;
-    /// The same in WGSL.
+    /// The codec in WGSL.
     const SHADER: &'static str;
 
     /// The f32 that it stands for.
     fn decode(self) -> f32;
 
-    /// From f32, rounded to the nearest, ties to even. A value beyond the range becomes the last within, NaN stays one.
+    /// From f32, rounded to the nearest, ties to even. A value beyond the range becomes the largest within; NaN stays
+    /// NaN.
     fn nearest(value: f32) -> Self;
 
-    /// From f32, rounded to one of the two values next to it, the nearer one as much more often as it is nearer: right on average. `noise` is
-    /// 16 random bits. In whole numbers, so that every device rounds alike.
+    /// From f32, rounded to one of the two neighbours. Each is taken with a chance in proportion to the distance of the
+    /// other, so the result is right on average. `noise` is 16 random bits. Computed in whole numbers, so that every
+    /// device rounds alike.
     fn dithered(value: f32, noise: u32) -> Self;
 
     /// The row itself, when it is f32.
@@ -97,7 +100,7 @@ pub trait Codec: Stored {
         scratch
     }
 
-    /// Changes a row in f32, in `scratch` where it is something else; then it is rounded by the noise.
+    /// Changes a row in f32, in `scratch` where it is stored as something else, and then rounds it by the noise.
     #[inline(always)]
     fn in_f32(row: &mut [Self], scratch: &mut Vec<f32>, noise: Noise, change: impl FnOnce(&mut [f32])) {
         Self::widen(row, scratch);
@@ -111,7 +114,7 @@ pub(crate) const fn per_word<V: Codec>() -> u32 {
     4 / size_of::<V>() as u32
 }
 
-/// What rounds a step's values: noise by (seed, row, dim, step).
+/// The noise that rounds the values of a step, by (seed, row, dim, step).
 #[derive(Clone, Copy, Debug)]
 pub struct Noise {
     pub key: [u32; 2],
@@ -162,7 +165,7 @@ impl Format {
         with_codec!(self, V => per_word::<V>())
     }
 
-    /// Whether its values are f32 as they lie there.
+    /// Whether its values are f32 as they are stored.
     pub(crate) fn is_f32(self) -> bool {
         self == Self::F32
     }
@@ -209,7 +212,7 @@ impl Values {
         with_values!(self, values => of(values))
     }
 
-    /// Their number, what lies between rows included.
+    /// Their number, including those between rows.
     pub fn len(&self) -> usize {
         with_values!(self, values => values.len())
     }
@@ -263,7 +266,7 @@ pub(super) fn duplicate<T: Element>(device: &Device, from: &Buffer<T>) -> Result
     Ok(to)
 }
 
-/// Values as f32, in place where they are.
+/// Values as f32, in place where they are f32 already.
 fn decoded<V: Codec>(values: Vec<V>) -> Vec<f32> {
     // No copy where the elements are of one type.
     bytemuck::allocation::try_cast_vec(values).unwrap_or_else(|(_, values)| {

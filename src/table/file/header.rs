@@ -8,9 +8,9 @@ use safetensors::tensor::{Dtype, Metadata};
 use super::super::row_map::Parts;
 use super::super::{RaggedTable, RowMapOptions, TableOptions};
 use super::stretch::Reader;
+use crate::Result;
 use crate::kernels::table::optimizer::{NonFinite, Optimizer, UpdateRule};
 use crate::rows::{Format, Layout};
-use crate::{Error, Result};
 
 const FORMAT: &str = "scall-gpu table";
 const VERSION: u32 = 1;
@@ -44,9 +44,8 @@ pub(super) struct Ids {
 pub(super) fn bytes(table: &RaggedTable, ids: Option<&Parts<(&[u64], &[f64])>>) -> Vec<u8> {
     let options = table.options();
     let mut metadata = vec![("format", FORMAT.to_owned()), ("version", VERSION.to_string())];
-    let (name, constants) = constants(&options.rule);
-    metadata.push(("optimizer", name.to_owned()));
-    metadata.extend(constants);
+    metadata.push(("optimizer", options.rule.optimizer.name().to_owned()));
+    metadata.extend(constants(&options.rule));
     metadata.push(("steps", table.steps().to_string()));
     metadata.push(("seed", options.seed.to_string()));
     metadata.push(("init_std", format!("{:?}", options.init_std)));
@@ -175,44 +174,14 @@ fn json(reader: &mut Reader<'_>) -> Result<Metadata> {
     Ok(json)
 }
 
-/// The optimizer's name in files, and the constants of the rule by name; those of the gradient where they do anything.
-fn constants(rule: &UpdateRule) -> (&'static str, Vec<(&'static str, String)>) {
+/// The constants of a rule by name; those of the gradient where they do anything.
+fn constants(rule: &UpdateRule) -> impl Iterator<Item = (&'static str, String)> {
     // `{:?}` is the shortest text that gives the same number back.
-    let number = |name, value: f32| (name, format!("{value:?}"));
-    let adam = |rate, [beta1, beta2]: [f32; 2], epsilon| {
-        vec![number("learning_rate", rate), number("beta1", beta1), number("beta2", beta2), number("epsilon", epsilon)]
-    };
-    let (name, mut constants) = match rule.optimizer {
-        Optimizer::Sgd { learning_rate } => ("sgd", vec![number("learning_rate", learning_rate)]),
-        Optimizer::Momentum { learning_rate, momentum, nesterov } => {
-            let constants = vec![number("learning_rate", learning_rate), number("momentum", momentum)];
-            (if nesterov { "nesterov" } else { "momentum" }, constants)
-        }
-        Optimizer::Adagrad { learning_rate, epsilon } => {
-            ("adagrad", vec![number("learning_rate", learning_rate), number("epsilon", epsilon)])
-        }
-        Optimizer::RowWiseAdagrad { learning_rate, epsilon } => {
-            ("row_wise_adagrad", vec![number("learning_rate", learning_rate), number("epsilon", epsilon)])
-        }
-        Optimizer::Adam { learning_rate, beta1, beta2, epsilon } => {
-            ("adam", adam(learning_rate, [beta1, beta2], epsilon))
-        }
-        Optimizer::RowWiseAdam { learning_rate, beta1, beta2, epsilon } => {
-            ("row_wise_adam", adam(learning_rate, [beta1, beta2], epsilon))
-        }
-        Optimizer::AdamW { learning_rate, beta1, beta2, epsilon, weight_decay } => {
-            let mut constants = adam(learning_rate, [beta1, beta2], epsilon);
-            constants.push(number("decoupled_weight_decay", weight_decay));
-            ("adamw", constants)
-        }
-    };
-    if rule.weight_decay != 0.0 {
-        constants.push(number("weight_decay", rule.weight_decay));
-    }
-    if rule.max_norm != f32::INFINITY {
-        constants.push(number("max_norm", rule.max_norm));
-    }
-    (name, constants)
+    let number = |(name, value): (&'static str, f32)| (name, format!("{value:?}"));
+    let decay = (rule.weight_decay != 0.0).then_some(("weight_decay", rule.weight_decay));
+    let max_norm = (rule.max_norm != f32::INFINITY).then_some(("max_norm", rule.max_norm));
+    let non_finite = (rule.non_finite != NonFinite::default()).then(|| ("non_finite", rule.non_finite.to_string()));
+    rule.optimizer.constants().chain(decay).chain(max_norm).map(number).chain(non_finite)
 }
 
 /// Looks things up in the header, with errors that say what was looked for.
@@ -248,35 +217,18 @@ impl Fields<'_> {
 
     fn rule(&self) -> Result<UpdateRule> {
         let name = self.metadata("optimizer").unwrap_or("none");
-        let learning_rate = self.number("learning_rate")?;
-        let epsilon = || self.number("epsilon");
-        let betas = || Ok::<[f32; 2], Error>([self.number("beta1")?, self.number("beta2")?]);
-        let optimizer = match name {
-            "sgd" => Optimizer::Sgd { learning_rate },
-            "momentum" | "nesterov" => {
-                let nesterov = name == "nesterov";
-                Optimizer::Momentum { learning_rate, momentum: self.number("momentum")?, nesterov }
-            }
-            "adagrad" => Optimizer::Adagrad { learning_rate, epsilon: epsilon()? },
-            "row_wise_adagrad" => Optimizer::RowWiseAdagrad { learning_rate, epsilon: epsilon()? },
-            "adam" | "row_wise_adam" | "adamw" => {
-                let ([beta1, beta2], epsilon) = (betas()?, epsilon()?);
-                match name {
-                    "adam" => Optimizer::Adam { learning_rate, beta1, beta2, epsilon },
-                    "row_wise_adam" => Optimizer::RowWiseAdam { learning_rate, beta1, beta2, epsilon },
-                    _ => {
-                        let weight_decay = self.number("decoupled_weight_decay")?;
-                        Optimizer::AdamW { learning_rate, beta1, beta2, epsilon, weight_decay }
-                    }
-                }
-            }
-            other => return Err(self.reader.bad("metadata `optimizer` that is known", other)),
+        let Some(recipe) = Optimizer::RECIPES.iter().find(|recipe| recipe.name == name) else {
+            return Err(self.reader.bad("metadata `optimizer` that is known", name));
         };
+        let optimizer = Optimizer::from_recipe(recipe, |constant| self.number(constant.name))?;
         let rule = UpdateRule {
             optimizer,
             weight_decay: self.number_or("weight_decay", 0.0)?,
             max_norm: self.number_or("max_norm", f32::INFINITY)?,
-            non_finite: NonFinite::default(),
+            non_finite: match self.metadata("non_finite") {
+                None => NonFinite::default(),
+                Some(text) => text.parse().map_err(|_| self.reader.bad("metadata `non_finite` that is known", text))?,
+            },
         };
         match rule.check("RaggedTable::load") {
             Ok(()) => Ok(rule),

@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 
+use super::constants::{Constants, Decay};
+use super::formulas::{Values, row_number, step_values};
 use super::non_finite::clamped;
-use super::{Constants, Decay, Formula};
 use crate::Result;
 use crate::device::Buffer;
 use crate::kernels::prim::segments::sum_by_lanes;
@@ -51,8 +52,8 @@ pub(in crate::kernels::table) struct Run<'a> {
 }
 
 /// The state of a row: that of its values, and where its own number is.
-struct RowState<'s, 'a> {
-    numbers: &'s mut [&'a mut [f32]; 2],
+struct RowState<'s> {
+    numbers: [&'s mut [f32]; 2],
     values: Range<usize>,
     row: usize,
 }
@@ -138,7 +139,8 @@ impl<'a, V: Codec> RowsMut<'a, V> {
         let begin = self.directory.span(row).0 - self.base;
         let own = begin..begin + run.gradient.len();
         let Self { values, state, adjusted, weights, stored, .. } = self;
-        let state = RowState { numbers: state, values: own.clone(), row: (row - self.first) as usize };
+        let numbers = state.each_mut().map(|numbers| &mut **numbers);
+        let state = RowState { numbers, values: own.clone(), row: (row - self.first) as usize };
         let noise = Noise { key: constants.key, row: run.row, step: constants.step };
         if per_word::<V>() > 1 {
             stored.clear();
@@ -182,7 +184,7 @@ fn restore<V: Codec>(values: &mut [V], stored: &[V], weights: &[f32]) {
 fn step_adjusted(
     constants: &Constants,
     weights: &mut [f32],
-    state: RowState<'_, '_>,
+    state: RowState<'_>,
     run: Run<'_>,
     (adjusted, per_word): (&mut Vec<f32>, usize),
 ) -> u32 {
@@ -225,93 +227,25 @@ fn step_adjusted(
 fn step_along(
     constants: &Constants,
     weights: &mut [f32],
-    state: RowState<'_, '_>,
+    state: RowState<'_>,
     run: Run<'_>,
     per_word: usize,
     kept: impl Fn(f32) -> f32,
 ) -> u32 {
     let Run { gradient, lanes, .. } = run;
-    let RowState { numbers: [first_state, second_state], values: own, row } = state;
-    let &Constants { learning_rate, epsilon, beta1, beta2, correction, .. } = constants;
-    let mean_square = || sum_of_squares(gradient, lanes, per_word) / gradient.len() as f32;
-    let mut left_out = 0;
-    match constants.formula {
-        Formula::Sgd => {
-            for (w, g) in weights.iter_mut().zip(gradient) {
-                let weight = kept(*w) - learning_rate * g;
-                left_out += put([(w, weight)]);
-            }
+    let RowState { numbers: state, values: own, row } = state;
+    let mut number = 0.0;
+    // A row without a gradient keeps its number.
+    if constants.state.per_row > 0 && !gradient.is_empty() {
+        let mean_square = sum_of_squares(gradient, lanes, per_word) / gradient.len() as f32;
+        let own_number = &mut state[constants.state.per_value as usize][row];
+        number = row_number(constants, *own_number, mean_square);
+        if !number.is_finite() {
+            return gradient.len() as u32;
         }
-        Formula::Momentum => {
-            for ((w, v), g) in weights.iter_mut().zip(&mut first_state[own]).zip(gradient) {
-                let velocity = beta1 * *v + g;
-                let weight = kept(*w) - learning_rate * velocity;
-                left_out += put([(w, weight), (v, velocity)]);
-            }
-        }
-        Formula::Nesterov => {
-            for ((w, v), g) in weights.iter_mut().zip(&mut first_state[own]).zip(gradient) {
-                let velocity = beta1 * *v + g;
-                let weight = kept(*w) - learning_rate * (g + beta1 * velocity);
-                left_out += put([(w, weight), (v, velocity)]);
-            }
-        }
-        Formula::Adagrad => {
-            for ((w, s), g) in weights.iter_mut().zip(&mut first_state[own]).zip(gradient) {
-                let sum = *s + g * g;
-                let weight = kept(*w) - learning_rate * g / (sum.sqrt() + epsilon);
-                left_out += put([(w, weight), (s, sum)]);
-            }
-        }
-        Formula::Adam => {
-            let moments = first_state[own.clone()].iter_mut().zip(&mut second_state[own]);
-            for ((w, (m, v)), g) in weights.iter_mut().zip(moments).zip(gradient) {
-                let mean = beta1 * *m + (1.0 - beta1) * g;
-                let square = beta2 * *v + (1.0 - beta2) * (g * g);
-                let weight = kept(*w) - learning_rate * mean / ((square * correction).sqrt() + epsilon);
-                left_out += put([(w, weight), (m, mean), (v, square)]);
-            }
-        }
-        // A row without a gradient keeps its number.
-        Formula::RowWiseAdagrad | Formula::RowWiseAdam if gradient.is_empty() => {}
-        Formula::RowWiseAdagrad => {
-            let sum = first_state[row] + mean_square();
-            if !sum.is_finite() {
-                return gradient.len() as u32;
-            }
-            first_state[row] = sum;
-            let root = sum.sqrt() + epsilon;
-            for (w, g) in weights.iter_mut().zip(gradient) {
-                let weight = kept(*w) - learning_rate * g / root;
-                left_out += put([(w, weight)]);
-            }
-        }
-        Formula::RowWiseAdam => {
-            let square = beta2 * second_state[row] + (1.0 - beta2) * mean_square();
-            if !square.is_finite() {
-                return gradient.len() as u32;
-            }
-            second_state[row] = square;
-            let root = (square * correction).sqrt() + epsilon;
-            for ((w, m), g) in weights.iter_mut().zip(&mut first_state[own]).zip(gradient) {
-                let mean = beta1 * *m + (1.0 - beta1) * g;
-                let weight = kept(*w) - learning_rate * mean / root;
-                left_out += put([(w, weight), (m, mean)]);
-            }
-        }
+        *own_number = number;
     }
-    left_out
-}
-
-/// Writes the numbers of a value where all of them are finite; else all stay, and the value counts as one that was left out. Without
-/// branches, so that a loop over it can become one of vectors.
-#[inline(always)]
-fn put<const N: usize>(numbers: [(&mut f32, f32); N]) -> u32 {
-    let finite = numbers.iter().fold(true, |all, (_, new)| all & new.is_finite());
-    for (number, new) in numbers {
-        *number = if finite { new } else { *number };
-    }
-    u32::from(!finite)
+    step_values(constants, Values { weights, gradient, state, own }, kept, number)
 }
 
 /// In the GPU's order: a stride of `lanes` words to each, then a tree.

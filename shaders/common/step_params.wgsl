@@ -1,0 +1,11 @@
+    step: u32,
+    purpose: u32,
+    key_low: u32,        // seed of the noise that rounds
+    key_high: u32,
+    learning_rate: f32,
+    beta1: f32,
+    beta2: f32,
+    epsilon: f32,
+    correction: f32,
+    weight_decay: f32,
+    max_norm: f32,

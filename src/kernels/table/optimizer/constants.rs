@@ -1,0 +1,135 @@
+//! What a step takes from a rule.
+
+use super::formulas::Formula;
+use super::recipe::Slot;
+use super::{NonFinite, UpdateRule};
+use crate::device::param_group;
+use crate::rng::{self, Purpose};
+use crate::rows::StateSize;
+
+/// What weight decay adds to, by the shader's number for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Decay {
+    None,
+    OfGradients,
+    OfWeights,
+}
+
+/// What a step takes from the rule: the shader's overrides, and its parameters.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::kernels::table) struct Constants {
+    pub(super) formula: Formula,
+    pub(super) state: StateSize,
+    pub(super) decay: Decay,
+    pub(super) clips: bool,
+    /// Whether gradients that are not finite are replaced.
+    pub(super) clamps: bool,
+    pub(super) learning_rate: f32,
+    pub(super) beta1: f32,
+    pub(super) beta2: f32,
+    pub(super) epsilon: f32,
+    /// Of an average of squares, for its start at zero; that of the gradients' average is in the learning rate.
+    pub(super) correction: f32,
+    /// Of weights: times the learning rate.
+    pub(super) weight_decay: f32,
+    pub(super) max_norm: f32,
+    /// Counter and key of the noise that rounds.
+    pub(super) step: u32,
+    pub(super) key: [u32; 2],
+}
+
+param_group! {
+    /// What a kernel that steps has to know: `shaders/common/step_params.wgsl`.
+    "step", struct StepParams {
+        step: u32,
+        purpose: u32,
+        key_low: u32,
+        key_high: u32,
+        learning_rate: f32,
+        beta1: f32,
+        beta2: f32,
+        epsilon: f32,
+        correction: f32,
+        weight_decay: f32,
+        max_norm: f32,
+    }
+}
+
+impl Constants {
+    /// The seed is that of the noise that rounds.
+    pub fn new(rule: &UpdateRule, step: u32, seed: u64) -> Self {
+        let recipe = rule.optimizer.recipe();
+        let [mut rate, mut beta1, mut beta2, mut epsilon, mut own_decay] = [0.0; 5];
+        // What an average that began at zero is divided by.
+        let [mut of_mean, mut of_squares] = [1.0; 2];
+        for (constant, value) in recipe.constants.iter().zip(rule.optimizer.values()) {
+            let missing = || if constant.kind.corrects { 1.0 - f64::from(value).powf(step.into()) } else { 1.0 };
+            match constant.kind.slot {
+                Slot::LearningRate => rate = value,
+                Slot::Beta1 => (beta1, of_mean) = (value, missing()),
+                Slot::Beta2 => (beta2, of_squares) = (value, missing()),
+                Slot::Epsilon => epsilon = value,
+                Slot::Decay => own_decay = value,
+            }
+        }
+        let (decay, weight_decay) = match (rule.weight_decay, own_decay) {
+            (0.0, 0.0) => (Decay::None, 0.0),
+            (0.0, own) => (Decay::OfWeights, (f64::from(rate) * f64::from(own)) as f32),
+            (of_rule, _) => (Decay::OfGradients, of_rule),
+        };
+        Self {
+            formula: recipe.formula,
+            state: recipe.state_size(),
+            decay,
+            clips: rule.max_norm.is_finite(),
+            clamps: rule.non_finite == NonFinite::Clip,
+            learning_rate: (f64::from(rate) / of_mean) as f32,
+            beta1,
+            beta2,
+            epsilon,
+            correction: (1.0 / of_squares) as f32,
+            weight_decay,
+            max_norm: rule.max_norm,
+            step,
+            key: rng::key(seed),
+        }
+    }
+
+    /// The shader's parameters.
+    pub fn params(&self) -> StepParams {
+        let &Self { step, key, learning_rate, beta1, beta2, epsilon, correction, weight_decay, max_norm, .. } = self;
+        let ([key_low, key_high], purpose) = (key, Purpose::Rounding as u32);
+        StepParams {
+            step,
+            purpose,
+            key_low,
+            key_high,
+            learning_rate,
+            beta1,
+            beta2,
+            epsilon,
+            correction,
+            weight_decay,
+            max_norm,
+        }
+    }
+
+    /// The shader's overrides, after the given ones.
+    pub fn overrides<const N: usize>(&self, own: [(&'static str, f64); N], counts: bool) -> Vec<(&'static str, f64)> {
+        let numbers = [
+            ("optimizer", self.formula as u32),
+            ("state_per_value", self.state.per_value),
+            ("state_per_row", self.state.per_row),
+            ("decay", self.decay as u32),
+            ("clip", self.clips.into()),
+            ("clamps", self.clamps.into()),
+            ("counts", counts.into()),
+        ];
+        own.into_iter().chain(numbers.map(|(name, number)| (name, number.into()))).collect()
+    }
+
+    /// Whether the whole row has a say in a value's step.
+    pub fn by_row(&self) -> bool {
+        self.clips || self.state.per_row > 0
+    }
+}

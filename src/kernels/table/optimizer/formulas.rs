@@ -1,0 +1,249 @@
+//! The formulas: what a step makes of a value and its state, on the CPU; `shaders/common/optimizer.wgsl` has the same, and the oracle in f64
+//! stands at the end of this file.
+//!
+//! A formula sees constants under the names of [`Constants`]; the recipes say which of an optimizer's these are.
+
+use std::ops::Range;
+
+use super::constants::Constants;
+
+/// A formula, by the shader's number for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::kernels::table) enum Formula {
+    Sgd,
+    Momentum,
+    Nesterov,
+    Adagrad,
+    Adam,
+    RowWiseAdagrad,
+    RowWiseAdam,
+    RmsProp,
+    RowWiseRmsProp,
+    Ftrl,
+}
+
+/// What a row's own number becomes, from the mean of its gradient's squares.
+#[inline(always)]
+pub(super) fn row_number(constants: &Constants, number: f32, mean_square: f32) -> f32 {
+    match constants.formula {
+        Formula::RowWiseAdagrad => number + mean_square,
+        _ => constants.beta2 * number + (1.0 - constants.beta2) * mean_square,
+    }
+}
+
+/// Steps the values of a row, and their state. `kept` is what a weight is before the step takes from it, `row` the row's own number after the
+/// step. Gives the number of dims that were left out, since they would not be finite.
+#[inline(always)]
+pub(super) fn step_values(constants: &Constants, values: Values<'_>, kept: impl Fn(f32) -> f32, row: f32) -> u32 {
+    let &Constants { learning_rate: rate, epsilon, beta1, beta2, correction, .. } = constants;
+    match constants.formula {
+        Formula::Sgd => values.each(|w, g| [kept(w) - rate * g]),
+        Formula::Momentum => values.each_with_state(|w, g, v| {
+            let v = beta1 * v + g;
+            [kept(w) - rate * v, v]
+        }),
+        Formula::Nesterov => values.each_with_state(|w, g, v| {
+            let v = beta1 * v + g;
+            [kept(w) - rate * (g + beta1 * v), v]
+        }),
+        Formula::Adagrad => values.each_with_state(|w, g, sum| {
+            let sum = sum + g * g;
+            [kept(w) - rate * g / (sum.sqrt() + epsilon), sum]
+        }),
+        Formula::Adam => values.each_with_states(|w, g, m, v| {
+            let m = beta1 * m + (1.0 - beta1) * g;
+            let v = beta2 * v + (1.0 - beta2) * (g * g);
+            [kept(w) - rate * m / ((v * correction).sqrt() + epsilon), m, v]
+        }),
+        Formula::RmsProp => values.each_with_state(|w, g, v| {
+            let v = beta2 * v + (1.0 - beta2) * (g * g);
+            [kept(w) - rate * g / (v.sqrt() + epsilon), v]
+        }),
+        Formula::Ftrl => values.each_with_states(|w, g, z, n| {
+            let (alpha, beta, l1, l2) = (rate, epsilon, beta1, beta2);
+            let sum = n + g * g;
+            let root = sum.sqrt();
+            let z = z + g - (root - n.sqrt()) / alpha * kept(w);
+            let shrunk = (l1.copysign(z) - z) / ((beta + root) / alpha + l2);
+            [if z.abs() <= l1 { 0.0 } else { shrunk }, z, sum]
+        }),
+        Formula::RowWiseAdagrad | Formula::RowWiseRmsProp => {
+            let root = row.sqrt() + epsilon;
+            values.each(|w, g| [kept(w) - rate * g / root])
+        }
+        Formula::RowWiseAdam => {
+            let root = (row * correction).sqrt() + epsilon;
+            values.each_with_state(|w, g, m| {
+                let m = beta1 * m + (1.0 - beta1) * g;
+                [kept(w) - rate * m / root, m]
+            })
+        }
+    }
+}
+
+/// The values of a row that have a gradient, and where their numbers of state lie.
+pub(super) struct Values<'a> {
+    pub weights: &'a mut [f32],
+    pub gradient: &'a [f32],
+    pub state: [&'a mut [f32]; 2],
+    pub own: Range<usize>,
+}
+
+impl Values<'_> {
+    #[inline(always)]
+    fn each(self, step: impl Fn(f32, f32) -> [f32; 1]) -> u32 {
+        let mut left_out = 0;
+        for (w, &g) in self.weights.iter_mut().zip(self.gradient) {
+            let after = step(*w, g);
+            left_out += put([w], after);
+        }
+        left_out
+    }
+
+    #[inline(always)]
+    fn each_with_state(self, step: impl Fn(f32, f32, f32) -> [f32; 2]) -> u32 {
+        let [state, _] = self.state;
+        let mut left_out = 0;
+        for ((w, s), &g) in self.weights.iter_mut().zip(&mut state[self.own]).zip(self.gradient) {
+            let after = step(*w, g, *s);
+            left_out += put([w, s], after);
+        }
+        left_out
+    }
+
+    #[inline(always)]
+    fn each_with_states(self, step: impl Fn(f32, f32, f32, f32) -> [f32; 3]) -> u32 {
+        let [first, second] = self.state;
+        let states = first[self.own.clone()].iter_mut().zip(&mut second[self.own]);
+        let mut left_out = 0;
+        for ((w, (a, b)), &g) in self.weights.iter_mut().zip(states).zip(self.gradient) {
+            let after = step(*w, g, *a, *b);
+            left_out += put([w, a, b], after);
+        }
+        left_out
+    }
+}
+
+/// Writes the numbers of a value where all of them are finite; else all stay, and the value counts as one that was left out. Without
+/// branches, so that a loop over it can become one of vectors.
+#[inline(always)]
+fn put<const N: usize>(numbers: [&mut f32; N], after: [f32; N]) -> u32 {
+    let finite = after.iter().fold(true, |all, number| all & number.is_finite());
+    for (number, after) in numbers.into_iter().zip(after) {
+        *number = if finite { after } else { *number };
+    }
+    u32::from(!finite)
+}
+
+/// The same in f64 as it is defined, with what f32 may miss of it.
+#[cfg(test)]
+pub(in crate::kernels::table) mod oracle {
+    use super::super::Optimizer;
+    use super::super::real::Real;
+
+    pub const SGD: Optimizer = Optimizer::Sgd { learning_rate: 0.5 };
+    pub const MOMENTUM: Optimizer = Optimizer::Momentum { learning_rate: 0.2, momentum: 0.8, nesterov: false };
+    pub const NESTEROV: Optimizer = Optimizer::Momentum { learning_rate: 0.2, momentum: 0.7, nesterov: true };
+    pub const ADAGRAD: Optimizer = Optimizer::Adagrad { learning_rate: 0.1, epsilon: 1e-8 };
+    pub const ADAM: Optimizer = Optimizer::Adam { learning_rate: 0.1, beta1: 0.8, beta2: 0.9, epsilon: 1e-3 };
+    pub const ADAM_W: Optimizer =
+        Optimizer::AdamW { learning_rate: 0.1, beta1: 0.8, beta2: 0.9, epsilon: 1e-3, weight_decay: 0.3 };
+    pub const ROW_WISE: Optimizer = Optimizer::RowWiseAdagrad { learning_rate: 0.1, epsilon: 1e-8 };
+    pub const ROW_WISE_ADAM: Optimizer =
+        Optimizer::RowWiseAdam { learning_rate: 0.1, beta1: 0.8, beta2: 0.9, epsilon: 1e-3 };
+    pub const RMS_PROP: Optimizer = Optimizer::RmsProp { learning_rate: 0.1, rho: 0.8, epsilon: 1e-3 };
+    pub const ROW_WISE_RMS_PROP: Optimizer = Optimizer::RowWiseRmsProp { learning_rate: 0.1, rho: 0.8, epsilon: 1e-3 };
+    pub const FTRL: Optimizer = Optimizer::Ftrl { learning_rate: 0.5, beta: 0.7, l1: 0.6, l2: 0.3 };
+
+    /// One of each name, in the order of the list.
+    pub const ALL: &[Optimizer] =
+        &[SGD, MOMENTUM, NESTEROV, ADAGRAD, ROW_WISE, ADAM, ADAM_W, ROW_WISE_ADAM, RMS_PROP, ROW_WISE_RMS_PROP, FTRL];
+
+    /// Edits of the formulas in the shader that tests have to find.
+    pub const MUTANTS: &[(&str, &str)] = &[
+        ("let sum = before.first + g * g;", "let sum = g * g;"),
+        ("(1.0 - params.beta1) * g;", "(1.0 - params.beta2) * g;"),
+        ("(1.0 - params.beta2) * (g * g)", "(g * g)"),
+        ("after.second = square;", ""),
+        ("square * params.correction", "square"),
+        ("params.beta1 * before.first", "params.beta1"),
+        ("params.beta1 * before.first + g;", "before.first + g;"),
+        ("direction = g + params.beta1 * velocity;", "direction = velocity;"),
+        ("sqrt(row_state * params.correction)", "sqrt(row_state)"),
+        ("return number + mean_square;", "return mean_square;"),
+        ("let average = params.beta2 * before.first + (1.0 - params.beta2) * (g * g);", "let average = g * g;"),
+        ("optimizer == ROW_WISE_ADAGRAD || optimizer == ROW_WISE_RMS_PROP", "optimizer == ROW_WISE_ADAGRAD"),
+        ("- (root - sqrt(before.second)) / params.learning_rate * before.w;", ";"),
+        ("(root - sqrt(before.second))", "root"),
+        ("sign(z) * params.beta1 - z", "-z"),
+        ("abs(z) > vec4<f32>(params.beta1)", "abs(z) > vec4<f32>(0.0)"),
+        ("/ params.learning_rate + params.beta2)", "/ params.learning_rate)"),
+        ("params.beta2 * number", "params.beta1 * number"),
+    ];
+
+    /// What a row's own number becomes, from the mean of its gradient's squares.
+    pub fn row_number(optimizer: Optimizer, number: Real, mean_square: Real) -> Real {
+        match optimizer {
+            Optimizer::RowWiseAdagrad { .. } => number + mean_square,
+            Optimizer::RowWiseAdam { beta2: rho, .. } | Optimizer::RowWiseRmsProp { rho, .. } => {
+                average(rho, number, mean_square)
+            }
+            _ => number,
+        }
+    }
+
+    /// What a value becomes in step t, and its state.
+    pub fn step(optimizer: Optimizer, t: u32, [w, g]: [Real; 2], state: &[Real], row: Real) -> Vec<Real> {
+        match optimizer {
+            Optimizer::Sgd { learning_rate } => vec![w - learning_rate * g],
+            Optimizer::Momentum { learning_rate, momentum, nesterov } => {
+                let v = momentum * state[0] + g;
+                vec![w - learning_rate * if nesterov { g + momentum * v } else { v }, v]
+            }
+            Optimizer::Adagrad { learning_rate, epsilon } => {
+                let sum = state[0] + g * g;
+                vec![w - learning_rate * g / (sum.sqrt() + epsilon), sum]
+            }
+            Optimizer::RmsProp { learning_rate, rho, epsilon } => {
+                let v = average(rho, state[0], g * g);
+                vec![w - learning_rate * g / (v.sqrt() + epsilon), v]
+            }
+            Optimizer::Ftrl { learning_rate, beta, l1, l2 } => {
+                let n = state[1] + g * g;
+                let sigma = (n.sqrt() - state[1].sqrt()) / learning_rate;
+                let z = state[0] + g - sigma * w;
+                vec![0.0 - z.beyond(l1) / ((n.sqrt() + beta) / learning_rate + l2), z, n]
+            }
+            Optimizer::RowWiseAdagrad { learning_rate, epsilon }
+            | Optimizer::RowWiseRmsProp { learning_rate, epsilon, .. } => {
+                vec![w - learning_rate * g / (row.sqrt() + epsilon)]
+            }
+            Optimizer::Adam { learning_rate, beta1, beta2, epsilon }
+            | Optimizer::AdamW { learning_rate, beta1, beta2, epsilon, .. } => {
+                let m = average(beta1, state[0], g);
+                let v = average(beta2, state[1], g * g);
+                let direction = corrected(m, beta1, t) / (corrected(v, beta2, t).sqrt() + epsilon);
+                let kept = match optimizer {
+                    Optimizer::AdamW { weight_decay, .. } => w - learning_rate * (weight_decay * w),
+                    _ => w,
+                };
+                vec![kept - learning_rate * direction, m, v]
+            }
+            Optimizer::RowWiseAdam { learning_rate, beta1, beta2, epsilon } => {
+                let m = average(beta1, state[0], g);
+                let direction = corrected(m, beta1, t) / (corrected(row, beta2, t).sqrt() + epsilon);
+                vec![w - learning_rate * direction, m]
+            }
+        }
+    }
+
+    /// A moving average of a number and of what comes in.
+    fn average(share: f32, old: Real, new: Real) -> Real {
+        share * old + (1.0 - Real::from(share)) * new
+    }
+
+    /// An average of t numbers that began at 0.
+    fn corrected(average: Real, share: f32, t: u32) -> Real {
+        average / (1.0 - f64::from(share).powf(t.into()))
+    }
+}
