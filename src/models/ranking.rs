@@ -35,9 +35,9 @@ pub struct RankRequest<'a> {
 ///
 /// # Cost
 /// On the device: [`working_bytes`](Self::working_bytes), plus 4 bytes a candidate, plus 4 bytes for each user and each
-/// exclusion of one block; where a block has fewer than some 4,000 users, what [`TopK`] takes for each tile of a submission.
-/// On the host: 4 bytes for each place of the result, and the exclusions of one block. Candidates are looked up once for each
-/// block of users.
+/// exclusion of one block; where a block has fewer than some 4,000 users, what [`TopK`] takes for each tile of a
+/// submission. On the host: 4 bytes for each place of the result, and the exclusions of one block. Candidates are
+/// looked up once for each block of users.
 ///
 /// # Errors
 /// An id past its table, candidates out of order, `k` or `dims` past what [`TopK`] allows.
@@ -53,8 +53,8 @@ pub struct RankCandidates<'a, 'r> {
     pub dims: u32,
     /// Whom to rank what for.
     pub request: RankRequest<'r>,
-    /// Bytes for dense rows and lists: one half holds a tile of candidates, the other a block of users with their lists.
-    /// At least one of each is held, however few bytes are given.
+    /// Bytes for dense rows and lists: one half holds a tile of candidates, the other a block of users with their
+    /// lists. At least one of each is held, however few bytes are given.
     pub working_bytes: usize,
 }
 
