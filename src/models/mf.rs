@@ -2,7 +2,7 @@
 
 use super::training::{Batch, Clock, Trainer, run_steps};
 use super::{
-    DEFAULT_WORKING_BYTES, Embeddings, ItemBias, RankCandidates, RankRequest, Rankings, Recommender, TrainingData,
+    DEFAULT_WORKING_BYTES, Embeddings, ItemBias, RankCandidates, RankRequest, Rankings, Recommender, TablesMut, TrainingData,
     TrainingOptions, TrainingSet,
 };
 use crate::Result;
@@ -16,8 +16,8 @@ use crate::table::{Account, Occurrences};
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BprMfOptions {
     /// What all models have. Defaults of this one: Adagrad at 0.5 with an epsilon of 1e-3, the size of a frequent row's
-    /// gradient, so that rare rows take small steps instead of steps of the full rate on little evidence; 4,096 triples a
-    /// step, since a step is short and its launches still cost little; `l2` 0.02.
+    /// gradient, so that rare rows take small steps instead of steps of the full rate on little evidence; 4,096 triples
+    /// a step, since a step is short and its launches still cost little; `l2` 0.02.
     pub training: TrainingOptions,
     /// Weight of the squared biases (default 0: a bias is one number and hard to overfit).
     pub l2_bias: f32,
@@ -44,7 +44,8 @@ impl BprMfOptions {
 /// A training step stays on the device: triples are drawn, gradients computed, summed exactly over duplicates, and both
 /// tables updated, several steps a submission.
 ///
-/// Source: Rendle et al., "BPR: Bayesian personalized ranking from implicit feedback", UAI 2009; `docs/method.md` section 5.
+/// Source: Rendle et al., "BPR: Bayesian personalized ranking from implicit feedback", UAI 2009; `docs/method.md`
+/// section 5.
 #[derive(Debug)]
 pub struct BprMf {
     trainer: Trainer,
@@ -87,7 +88,7 @@ impl Step<'_> {
         let [user_dims, item_dims] = scratch.dims;
         clock.record_triples(commands, (set, options), &mut scratch.triples)?;
         clock.set_rate(options, tables)?;
-        let (users, items) = tables.tables_mut();
+        let TablesMut { mut users, mut items } = tables.tables_mut();
         commands.run(Bpr {
             triples: &scratch.triples,
             users: UserRows::Ragged(users.as_rows()),

@@ -59,8 +59,8 @@ pub struct RankCandidates<'a, 'r> {
     pub dims: u32,
     /// Whom to rank what for.
     pub request: RankRequest<'r>,
-    /// Bytes for dense rows and lists: one half holds a tile of candidates, the other a block of users with their lists.
-    /// At least one of each is held, however few bytes are given.
+    /// Bytes for dense rows and lists: one half holds a tile of candidates, the other a block of users with their
+    /// lists. At least one of each is held, however few bytes are given.
     pub working_bytes: usize,
 }
 

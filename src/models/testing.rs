@@ -1,5 +1,5 @@
-//! What the tests of models with dense layers share: a small world, rows in f64, comparisons, and what every such model has
-//! to pass.
+//! What the tests of models with dense layers share: a small world, rows in f64, comparisons, and what every such model
+//! has to pass.
 
 use rand::Rng;
 
@@ -21,8 +21,8 @@ pub(super) struct World {
 }
 
 impl World {
-    /// User 0 has every item that anybody has, everybody who has any has item 0, the last quarter of the users and items
-    /// nothing; sizes from 0 to 9.
+    /// User 0 has every item that anybody has, everybody who has any has item 0, the last quarter of the users and
+    /// items nothing; sizes from 0 to 9.
     pub fn new(users: u32, items: u32) -> Self {
         let mut rng = Philox::new(users.into(), Purpose::User);
         let (active, open) = (users * 3 / 4, items * 3 / 4);
@@ -205,8 +205,8 @@ pub(super) fn assert_finds_tastes(what: &str, model: &mut dyn Recommender) {
     assert_same(what, &values(model), &before);
 }
 
-/// A trained model of `world`, its items with biases, gets two users and three items more, all rows 4 dims, and ranks by
-/// `scores(world, rows, user)`; then it learns on.
+/// A trained model of `world`, its items with biases, gets two users and three items more, all rows 4 dims, and ranks
+/// by `scores(world, rows, user)`; then it learns on.
 pub(super) fn assert_survives_a_resize(
     model: &mut dyn Recommender,
     world: &World,
@@ -246,8 +246,8 @@ pub(super) fn assert_survives_a_resize(
     assert!(model.train(3, &mut |_| {}).unwrap() > 0.0);
 }
 
-/// A model without rows has nothing to rank and nothing to learn; without training rows it stays as it is; and a user who
-/// touched everything teaches nothing.
+/// A model without rows has nothing to rank and nothing to learn; without training rows it stays as it is; and a user
+/// who touched everything teaches nothing.
 pub(super) fn assert_bears_nothing_to_learn(model: &mut dyn Recommender, world: &World) {
     let users = world.sizes[0].len() as u32;
     let nothing = UserItems::new(users, []).unwrap();

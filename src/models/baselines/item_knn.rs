@@ -12,21 +12,22 @@ use crate::stream::UserItems;
 /// With `U_i` the users of item `i` and `H_u` the items of user `u`, in all rows so far, each pair once:
 /// ```text
 /// score(u, i) = sum over j in H_u of |U_i and U_j| / sqrt(|U_i| |U_j|)
-///             = 1 / sqrt(|U_i|) * sum over v with i in H_v of s_v      s_v = sum over j in H_u and H_v of 1 / sqrt(|U_j|)
+///             = 1 / sqrt(|U_i|) * sum over v with i in H_v of s_v
+///   s_v       = sum over j in H_u and H_v of 1 / sqrt(|U_j|)
 /// ```
-/// The second form needs no matrix of items by items: once through the columns of the user's items, once through the rows of
-/// the users met there. Cosines count all neighbours, there is no cut to the nearest.
+/// The second form needs no matrix of items by items: once through the columns of the user's items, once through the
+/// rows of the users met there. Cosines count all neighbours, there is no cut to the nearest.
 ///
 /// # Numerics
 /// f64, summed in one order: the same bits whatever the number of threads.
 ///
 /// # Cost
-/// A user costs `sum over j in H_u of |U_j|`, and `|H_v|` for each user `v` met. Holds the pairs twice, by user and by item,
-/// and 8 bytes for each user and item a thread.
+/// A user costs `sum over j in H_u of |U_j|`, and `|H_v|` for each user `v` met. Holds the pairs twice, by user and by
+/// item, and 8 bytes for each user and item a thread.
 ///
 /// # Source
-/// Sarwar et al., "Item-based collaborative filtering recommendation algorithms", WWW 2001; Deshpande and Karypis, "Item-based
-/// top-N recommendation algorithms", TOIS 2004.
+/// Sarwar et al., "Item-based collaborative filtering recommendation algorithms", WWW 2001; Deshpande and Karypis,
+/// "Item-based top-N recommendation algorithms", TOIS 2004.
 #[derive(Clone, Debug)]
 pub struct ItemKnn {
     by_user: UserItems,

@@ -10,8 +10,8 @@ use crate::device::{Buffer, Commands, Device};
 use crate::kernels::rank::bpr::{Bpr, UserRows};
 use crate::models::training::{Batch, Clock, Scatter, Trainer, run_steps};
 use crate::models::{
-    DEFAULT_WORKING_BYTES, Embeddings, ItemBias, RankCandidates, RankRequest, Rankings, Recommender, TrainingData,
-    TrainingOptions, TrainingSet,
+    DEFAULT_WORKING_BYTES, Embeddings, ItemBias, RankCandidates, RankRequest, Rankings, Recommender, TablesMut,
+    TrainingData, TrainingOptions, TrainingSet,
 };
 use crate::rows::Rows;
 use crate::stream::UserItems;
@@ -20,8 +20,8 @@ use crate::table::Account;
 /// A recommender that propagates rows over the graph of users and items before it scores them:
 /// [`LightGcn`](super::LightGcn) and [`Fism`](super::Fism), which differ in the propagation `P`.
 ///
-/// A training step records, in this order: the triples; the outputs, by the way forward; the losses and the gradients of
-/// the outputs, summed over the occurrences of each row; the way back to the gradients of the rows; the L2 term; an
+/// A training step records, in this order: the triples; the outputs, by the way forward; the losses and the gradients
+/// of the outputs, summed over the occurrences of each row; the way back to the gradients of the rows; the L2 term; an
 /// optimizer step of all rows of both tables.
 #[derive(Debug)]
 pub struct GraphModel<P> {
@@ -43,8 +43,8 @@ struct Dense {
 
 /// The way from the rows to the outputs, and back.
 pub(super) trait Propagation: Clone + Debug + Send + Sync + 'static {
-    /// Whether the loss reads the rows of items themselves, and so decays them too. Else they are decayed as those of users
-    /// are: by their occurrences in the batch, for `l2` weighs rows, not outputs.
+    /// Whether the loss reads the rows of items themselves, and so decays them too. Else they are decayed as those of
+    /// users are: by their occurrences in the batch, for `l2` weighs rows, not outputs.
     const LOSS_READS_ITEMS: bool;
 
     /// What an edge weighs.
@@ -213,8 +213,8 @@ impl<P: Propagation> Step<'_, P> {
             layers.record_item_decay(commands, tables)?;
         }
         clock.set_rate(options, tables)?;
-        let (users, items) = tables.tables_mut();
-        for (table, side) in [(users, &layers.users), (items, &layers.items)] {
+        let TablesMut { users, items } = tables.tables_mut();
+        for (mut table, side) in [(users, &layers.users), (items, &layers.items)] {
             table.record_update_all(commands, side.sum.as_dense(), side.width)?;
         }
         clock.tick();

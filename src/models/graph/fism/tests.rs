@@ -220,8 +220,8 @@ fn the_oracle_gradient_is_that_of_the_loss() {
     }
 }
 
-/// A user who took one item is nobody without it: whatever the rows hold, nothing tells the positive from the negative and
-/// nothing is learned.
+/// A user who took one item is nobody without it: whatever the rows hold, nothing tells the positive from the negative
+/// and nothing is learned.
 #[test]
 fn an_item_does_not_predict_itself() {
     for device in devices() {
