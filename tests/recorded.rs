@@ -71,6 +71,7 @@ impl Step {
         let lookup = BagLookup {
             ids,
             bags,
+            count: None,
             longest_bag: 3,
             weights: None,
             pooling: Pooling::Mean,
@@ -83,10 +84,10 @@ impl Step {
         recorder.run(Scan { values: offsets, count: 5, inclusive: false, workspace: &mut self.scan_workspace })?;
         table.record_lookup_packed(
             recorder,
-            PackedLookup { ids, out_offsets: offsets, widest: 4, out: &mut self.packed },
+            PackedLookup { ids, count: None, out_offsets: offsets, widest: 4, out: &mut self.packed },
         )?;
         for _ in 0..2 {
-            let occurrences = Occurrences { ids, first: 0, count: 4, gradients: (&*gradients).into(), dims: 5 };
+            let occurrences = Occurrences { ids, first: 0, count: 4.into(), gradients: (&*gradients).into(), dims: 5 };
             table.record_update(recorder, occurrences, workspace)?;
         }
         table.record_update_all(recorder, &self.all_gradients, 5)?;
