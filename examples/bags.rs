@@ -1,5 +1,5 @@
-//! Learns rows from bags: a basket of products is pooled into one vector, and its gradient goes back to every product in it, without
-//! ever being written out for each.
+//! Learns rows from bags: a basket of products is pooled into one vector, and its gradient goes back to every product
+//! in it, without ever being written out for each.
 //!
 //! ```text
 //! cargo run --release --example bags
@@ -37,7 +37,8 @@ fn run() -> Result<()> {
     let mut table = RaggedTable::new(&device, &sizes, options, &Account::unlimited())?;
     println!("table    {PRODUCTS} rows, {} values, dense {}", table.len(), PRODUCTS * DIMS);
 
-    // Baskets of 1 to 20 products, small numbers more often than large ones, and what should come out: the mean of hidden rows.
+    // Baskets of 1 to 20 products, small numbers more often than large ones, and what should come out: the mean of
+    // hidden rows.
     let mut rng = Philox::new(7, Purpose::User);
     let mut unit = || f64::from(rng.next_u32()) / 4_294_967_296.0;
     let mut bags = vec![0u32];

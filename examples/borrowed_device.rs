@@ -1,5 +1,5 @@
-//! The kernels inside somebody else's pipeline: a device of the caller's, rows whose values lie in one of its buffers, and two passes of
-//! its own around our lookup, all in one submission.
+//! The kernels inside somebody else's pipeline: a device of the caller's, rows whose values lie in one of its buffers,
+//! and two passes of its own around our lookup, all in one submission.
 //!
 //! ```text
 //! cargo run --release --example borrowed_device
@@ -66,7 +66,8 @@ fn run() -> Result<()> {
     let raw_ids = storage(&[0; 4 * IDS as usize]);
     let raw_rows = storage(&[0; 4 * (IDS * DIMS) as usize]);
     let raw_lengths = storage(&[0; 4 * IDS as usize]);
-    // Wrapped, nothing is copied: the values as three rows of 2, 0 and 4 dims, which get a directory of ours and no optimizer's state.
+    // Wrapped, nothing is copied: the values as three rows of 2, 0 and 4 dims, which get a directory of ours and no
+    // optimizer's state.
     let values = Values::F32(Buffer::from_wgpu(gpu, raw_values)?);
     let table = Rows::from_parts(&borrowed, &[2, 0, 4], false, values, Default::default())?;
     let ids = Buffer::<u32>::from_wgpu(gpu, raw_ids.clone())?;

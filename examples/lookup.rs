@@ -21,7 +21,8 @@ fn run() -> Result<()> {
     let device = Device::auto();
     println!("device  {}", device.describe());
 
-    // Five rows that share 64 bytes of values, and a row directory: 2 bytes a row in whole words, and a word for their block.
+    // Five rows that share 64 bytes of values, and a row directory: 2 bytes a row in whole words, and a word for their
+    // block.
     let account = Account::new(64 + 12 + 4, Counts::default());
     let mut table = RaggedTable::new(&device, &[4, 1, 0, 6, 2], TableOptions::default(), &account)?;
 

@@ -1,4 +1,5 @@
-//! How a training step and a resize grow with the number of rows: the step, whose batch is fixed, should not; the resize moves every row.
+//! How a training step and a resize grow with the number of rows: the step, whose batch is fixed, should not; the
+//! resize moves every row.
 //!
 //! ```text
 //! cargo run --release --example scaling -- --device cpu --plot scaling.svg
@@ -49,7 +50,7 @@ struct Args {
 const MEAN: u32 = 8;
 const STEPS: u32 = 64;
 const BATCH: u32 = 4096;
-/// Interactions to learn from: as many for every number of rows, spread over all of them.
+/// Interactions to learn from: the same number for every number of rows, spread over all of them.
 const INTERACTIONS: u32 = 1_000_000;
 
 /// Milliseconds of a step and of a resize.

@@ -6,7 +6,8 @@ use crate::text::printable;
 
 /// What went wrong, with the operator and argument (or file and line), what was expected and what was found.
 ///
-/// Its text is fit for a terminal: what a file or a caller put into it is shown as [`text::printable`](crate::text::printable) does.
+/// Its text is fit for a terminal: what a file or a caller put into it is shown as
+/// [`text::printable`](crate::text::printable) does.
 #[non_exhaustive]
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

@@ -1,13 +1,13 @@
 //! Text that others wrote: which of its characters cannot be seen, and how it is shown.
 //!
-//! A name that comes from a file may hold characters that a screen does not show, or that a terminal obeys. Two ids that differ in such a
-//! character alone look the same, and a file's name with an escape sequence would rewrite the screen. This module says once which
-//! characters those are.
+//! A name that comes from a file may hold characters that a screen does not show, or that a terminal obeys. Two ids
+//! that differ in such a character alone look the same, and a file's name with an escape sequence would rewrite the
+//! screen. This module says once which characters those are.
 //!
 //! | characters | at the ends of a field | within an id |
 //! |---|---|---|
 //! | white space (Unicode's `White_Space`, and the blank of Braille) | trimmed | text, but for line breaks and tabs |
-//! | byte order mark, zero-width and soft-hyphen characters, marks of direction, fillers, other default-ignorable ones | trimmed | an error |
+//! | byte order mark, zero width, soft hyphen, marks of direction, fillers, others that fonts ignore | trimmed | an error |
 //! | control characters that are no white space, such as NUL or ESC | an error | an error |
 //! | joiners between characters of scripts and emoji (from U+0590 on) | trimmed | text: they shape what is seen |
 //! | variation selectors and tags after such a character, in an emoji | text | text |
@@ -16,8 +16,9 @@
 
 use std::ffi::OsStr;
 
-/// A text in one line that a terminal shows and does not obey: control characters and characters that cannot be seen are written as
-/// escapes, bytes that are no UTF-8 as `\xff`. Quotes and backslashes stay as they are, so that a path reads as a path.
+/// A text in one line that a terminal shows and does not obey: control characters and characters that cannot be seen
+/// are written as escapes, bytes that are no UTF-8 as `\xff`. Quotes and backslashes stay as they are, so that a path
+/// reads as a path.
 ///
 /// ```
 /// use scall_gpu::text::printable;
@@ -141,11 +142,13 @@ fn is_invisible(c: char) -> bool {
             '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}'
             | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
             | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}'
-            | '\u{fff0}'..='\u{fffb}' | '\u{fffe}'..='\u{ffff}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}'),
+            | '\u{fff0}'..='\u{fffb}' | '\u{fffe}'..='\u{ffff}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e0fff}'),
     }
 }
 
-/// Zero width non-joiner and joiner: in several scripts and in emoji they change what the characters next to them look like.
+/// Zero width non-joiner and joiner: in several scripts and in emoji they change what the characters next to them look
+/// like.
 fn is_joiner(c: char) -> bool {
     matches!(c, '\u{200c}' | '\u{200d}')
 }
@@ -153,11 +156,12 @@ fn is_joiner(c: char) -> bool {
 /// Variation selectors, and the tags that spell the flags of regions.
 fn is_selector(c: char) -> bool {
     matches!(c,
-        '\u{180b}'..='\u{180d}' | '\u{180f}' | '\u{fe00}'..='\u{fe0f}' | '\u{e0020}'..='\u{e007f}' | '\u{e0100}'..='\u{e01ef}')
+        '\u{180b}'..='\u{180d}' | '\u{180f}' | '\u{fe00}'..='\u{fe0f}' | '\u{e0020}'..='\u{e007f}'
+        | '\u{e0100}'..='\u{e01ef}')
 }
 
-/// Whether joiners and selectors can change a character: those of scripts that are joined, and symbols. Latin, Greek and Cyrillic
-/// letters are never changed.
+/// Whether joiners and selectors can change a character: those of scripts that are joined, and symbols. Latin, Greek
+/// and Cyrillic letters are never changed.
 fn is_shaped(c: char) -> bool {
     c >= '\u{590}' || matches!(c, '©' | '®')
 }
@@ -168,7 +172,8 @@ mod tests {
 
     #[test]
     fn printable_is_one_line_that_a_terminal_only_shows() {
-        assert_eq!(printable("né ne\u{301} 日本 ❤\u{fe0f} <&> \"'\\"), "né ne\u{301} 日本 ❤\u{fe0f} <&> \"'\\");
+        let fine = "né ne\u{301} 日本 ❤\u{fe0f} <&> \"'\\";
+        assert_eq!(printable(fine), fine);
         assert_eq!(printable("a\u{1b}[2J\r\n\t\0\u{9b}31m"), r"a\u{1b}[2J\r\n\t\0\u{9b}31m");
         assert_eq!(printable("\u{202e}\u{200b}\u{2028}\u{3164}\u{feff}"), r"\u{202e}\u{200b}\u{2028}\u{3164}\u{feff}");
         #[cfg(unix)]
@@ -239,7 +244,9 @@ mod tests {
         ] {
             assert_eq!(first_hidden(text), None, "{text:?}");
         }
-        for c in "\0\t\r\n\u{b}\u{1b}\u{7f}\u{85}\u{ad}\u{200b}\u{200c}\u{200d}\u{200e}\u{2028}\u{202e}\u{2060}\u{2066}\u{3164}\u{fe0f}\u{feff}\u{e0041}".chars() {
+        let all = "\0\t\r\n\u{b}\u{1b}\u{7f}\u{85}\u{ad}\u{200b}\u{200c}\u{200d}\
+                   \u{200e}\u{2028}\u{202e}\u{2060}\u{2066}\u{3164}\u{fe0f}\u{feff}\u{e0041}";
+        for c in all.chars() {
             assert_eq!(first_hidden(&format!("an{c}n")), Some((2, c)), "{c:?}");
             assert_eq!(first_hidden(&format!("é{c}é")), Some((2, c)), "{c:?}");
         }

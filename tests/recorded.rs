@@ -67,7 +67,7 @@ impl Step {
     /// Everything that a table records, once.
     fn record(&mut self, recorder: &mut impl Recorder) -> Result<(), Error> {
         let Self { table, ids, bags, gradients, workspace, offsets, .. } = self;
-        table.record_lookup(recorder, ids, 5, &mut self.found)?;
+        table.record_lookup(recorder, &*ids, 5, &mut self.found)?;
         let lookup = BagLookup {
             ids,
             bags,
@@ -80,7 +80,7 @@ impl Step {
             winners: None,
         };
         table.record_lookup_bags(recorder, lookup)?;
-        table.record_lookup_sizes(recorder, ids, 4, offsets)?;
+        table.record_lookup_sizes(recorder, &*ids, 4, offsets)?;
         recorder.run(Scan { values: offsets, count: 5, inclusive: false, workspace: &mut self.scan_workspace })?;
         table.record_lookup_packed(
             recorder,

@@ -26,16 +26,16 @@ impl DeviceChoice {
         };
         if says_error() {
             eprintln!(
-                "note: a layer of Mesa's looks for a screen, and says above that XDG_RUNTIME_DIR is not set; no harm, nothing \
-                 is shown. NODEVICE_SELECT=1 leaves it out."
+                "note: a layer of Mesa's looks for a screen, and says above that XDG_RUNTIME_DIR is not set; no harm, \
+                 nothing is shown. NODEVICE_SELECT=1 leaves it out."
             );
         }
         device
     }
 }
 
-/// Whether listing the GPUs makes a layer of Mesa print `error: XDG_RUNTIME_DIR is invalid`, which reads as if it came from us. (It could be
-/// switched off by a variable of our own process, but setting one is unsafe code.)
+/// Whether listing the GPUs makes a layer of Mesa print `error: XDG_RUNTIME_DIR is invalid`, which reads as if it came
+/// from us. (It could be switched off by a variable of our own process, but setting one is unsafe code.)
 fn says_error() -> bool {
     let layer = "vulkan/implicit_layer.d/VkLayer_MESA_device_select.json";
     let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());

@@ -16,7 +16,7 @@ pub fn exit<E: Display>(result: Result<(), E>) -> ExitCode {
     }
 }
 
-/// Lines that a terminal shows and does not obey, whoever wrote what they hold.
+/// Lines that a terminal shows and does not obey, whatever they hold.
 pub fn shown(lines: &str) -> String {
     lines.split('\n').map(printable).collect::<Vec<_>>().join("\n")
 }

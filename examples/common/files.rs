@@ -28,12 +28,12 @@ pub struct Files<'a> {
 }
 
 impl Files<'_> {
-    /// Refuses, before a run, outputs that could not be written after it, and those that would overwrite an input or each other, by
-    /// whatever path or link. Touches none of them.
+    /// Refuses, before a run, outputs that could not be written after it, and those that would overwrite an input or
+    /// each other, by whatever path or link. Touches none of them.
     pub fn check(&self, op: &'static str) -> Result<()> {
         let mut known: Vec<(&'static str, Place)> = Vec::new();
         for &(flag, path) in self.inputs {
-            // One that is not there is an error of whoever reads it.
+            // One that is not there is an error when it is read.
             known.extend(path.and_then(|path| Place::of(path).ok().flatten()).map(|place| (flag, place)));
         }
         for &(arg, path) in self.kept.iter().chain(self.outputs) {

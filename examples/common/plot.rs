@@ -1,7 +1,7 @@
 //! Panels with lines, points and error bars, written as SVG.
 //!
-//! Axes are drawn here, on the drawing area's pixels: ticks of a logarithmic axis should be round numbers within a decade too,
-//! and a dash pattern has to be cut from a line by hand.
+//! Axes are drawn here, on the drawing area's pixels: ticks of a logarithmic axis should be round numbers within a
+//! decade too, and a dash pattern has to be cut from a line by hand.
 
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
@@ -223,7 +223,7 @@ fn log_ticks(low: f64, high: f64) -> Vec<f64> {
     FACTORS.map(ticks).into_iter().reduce(|few, more| if few.len() < 4 { more } else { few }).unwrap_or_default()
 }
 
-/// Numbers of an axis, with as many decimals as its ticks need.
+/// Numbers of an axis, with the decimals that its ticks need.
 fn tick_labels(ticks: &[f64]) -> Vec<String> {
     let needs = |decimals: usize| {
         ticks.iter().all(|tick| {
@@ -265,7 +265,7 @@ impl Panel {
         let middle = (frame.top + frame.bottom) / 2;
         canvas.draw(&Text::new(printable(&self.y.label), (frame.left - 68, middle), label))?;
 
-        // Levels first: they go behind.
+        // Levels first: lines are drawn over them.
         for series in &self.series {
             if let Some(level) = series.level {
                 let at = y.pixel(level);

@@ -20,9 +20,10 @@ pub struct Setup {
     /// How the file is written: `dat` for user::item::rating::seconds, `csv` or `tsv` with a header [default: by the
     /// file's extension].
     ///
-    /// White space of any kind, byte order marks and other characters that cannot be seen are trimmed around every field, and
-    /// an error within an id, as control characters are everywhere. In a CSV quotes are those of RFC 4180, and a line break
-    /// may stand in quotes in a column that is not read; in a TSV quotes are text, but around a whole field.
+    /// White space of any kind, byte order marks and other characters that cannot be seen are trimmed around every
+    /// field. Within an id white space is text, and the others are an error, as control characters are everywhere. In a
+    /// CSV quotes are those of RFC 4180, and a line break may stand in quotes in a column that is not read; in a TSV
+    /// quotes are text, but around a whole field.
     #[arg(long, value_name = "dat|csv|tsv")]
     pub format: Option<String>,
 
@@ -40,14 +41,15 @@ pub struct Setup {
     #[arg(long, value_enum, default_value = "auto")]
     pub device: DeviceChoice,
 
-    /// The paper's constants wherever no flag says otherwise: `--model lightgcn --sampling users --replay 0.2 --bias none
-    /// --batch 10000 --l2 0.0001 --early-stop --steps 4000 --max-size 256 --segments new=15000`, probes that start from new rows, and for `scall` shapes on a
-    /// linear scale, proposals by the actor alone, its mean action deployed, and at most 31 probes a segment
+    /// The paper's constants wherever no flag says otherwise: `--model lightgcn --sampling users --replay 0.2 --bias
+    /// none --batch 10000 --l2 0.0001 --early-stop --steps 4000 --max-size 256 --segments new=15000`, probes that start
+    /// from new rows, and for `scall` shapes on a linear scale, proposals by the actor alone, its mean action deployed,
+    /// and at most 31 probes a segment
     #[arg(long)]
     pub paper: bool,
 
-    /// Recommender: matrix factorisation, rows propagated over the graph of users and items, or users made of their items
-    /// [default: mf]
+    /// Recommender: matrix factorisation, rows propagated over the graph of users and items, or users made of their
+    /// items [default: mf]
     #[arg(long, value_enum)]
     pub model: Option<Model>,
 
@@ -67,7 +69,7 @@ pub struct Setup {
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(0..=1))]
     pub min_size: u32,
 
-    /// Where to cut: equal=10 (so many segments of one length) or new=15000 (after so many new users and items)
+    /// Where to cut: equal=10 (that number of segments of one length) or new=15000 (after more new users and items than that)
     /// [default: equal=10]
     #[arg(long, value_parser = parse_cut)]
     pub segments: Option<Cut>,
@@ -76,7 +78,8 @@ pub struct Setup {
     #[arg(long, value_parser = |text: &str| text.parse::<Distribution>().map_err(|e| e.to_string()))]
     pub distribution: Option<Distribution>,
 
-    /// Shape of the profile of `ranked` and `random` [default: 1 for the power law, else the middle of the published range]
+    /// Shape of the profile of `ranked` and `random` [default: 1 for the power law, else the middle of the published
+    /// range]
     #[arg(long, value_parser = parse_at_least_0)]
     pub alpha: Option<f32>,
 
@@ -84,8 +87,8 @@ pub struct Setup {
     #[arg(long, value_parser = parse_share)]
     pub user_share: Option<f64>,
 
-    /// Most probes a segment for policies that search: of the sizes in use, for scall of uniform sizes and the mean action, and of
-    /// what is proposed [default: 8 for bet and linucb, 15 for scall]
+    /// Most probes a segment for policies that search: of the sizes in use, for scall of uniform sizes and the mean
+    /// action, and of what is proposed [default: 8 for bet and linucb, 15 for scall]
     #[arg(long, value_parser = clap::value_parser!(u32).range(3..=10_000))]
     pub probes: Option<u32>,
 
@@ -93,8 +96,8 @@ pub struct Setup {
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub steps: Option<u32>,
 
-    /// Hold the last fifth of a segment's training rows out, rank for it every 200 steps, end when three rankings in a row were
-    /// no better and the loss hardly fell, and keep the best values
+    /// Hold the last fifth of a segment's training rows out, rank for it every 200 steps, end when three rankings in a
+    /// row were no better and the loss hardly fell, and keep the best values
     #[arg(long)]
     pub early_stop: bool,
 
@@ -119,8 +122,8 @@ pub struct Setup {
     #[arg(long, value_enum)]
     pub bias: Option<Bias>,
 
-    /// Rows after which a row counts half in a counted bias and in decayed popularity [default: for a bias chosen in each
-    /// segment by its last training rows, for decayed popularity 2000]
+    /// Rows after which a row counts half in a counted bias and in decayed popularity [default: for a bias chosen in
+    /// each segment by its last training rows, for decayed popularity 2000]
     #[arg(long, value_name = "ROWS", value_parser = parse_positive)]
     pub half_life: Option<f64>,
 
@@ -185,7 +188,7 @@ impl Setup {
         }
     }
 
-    /// All that is in force besides device, data, policy, budget and seed, as (name, value).
+    /// All that is in force apart from device, data, policy, budget and seed, as (name, value).
     pub fn settings(&self) -> Vec<(&'static str, String)> {
         let chosen = self.chosen();
         let counts = match (self.count_optimizer, self.ignore_metadata) {

@@ -7,8 +7,8 @@ use super::policy::Policy;
 use super::setup::Setup;
 
 impl Setup {
-    /// Refuses flags that none of the policies, or the model, has a use for. `decays` says whether something else than a bias counts with
-    /// `--half-life`.
+    /// Refuses flags that none of the policies, or the model, has a use for. `decays` says whether something else than
+    /// a bias counts with `--half-life`.
     pub fn check_used(&self, policies: &[Policy], decays: bool) -> Result<()> {
         use Policy::{Bet, Linucb, Random, Ranked, Scall};
         let model = self.model();

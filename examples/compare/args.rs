@@ -27,7 +27,8 @@ pub struct Args {
     pub seeds: u64,
 
     /// Whether rankings without embeddings are compared too
-    #[arg(long, value_name = "BOOL", default_value_t = true, default_missing_value = "true", num_args = 0..=1, action = ArgAction::Set)]
+    #[arg(long, value_name = "BOOL", default_value_t = true, default_missing_value = "true", num_args = 0..=1,
+        action = ArgAction::Set)]
     pub baselines: bool,
 
     /// Where to keep a line for each finished run. Runs that the file holds already are not run again, so the same

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo run --release --example compare
-//! cargo run --release --example compare -- --policies all --budgets mean=4,mean=8,mean=16 --csv runs.csv --plot runs.svg
+//! cargo run --release --example compare -- --policies all --budgets mean=4,mean=8 --csv runs.csv --plot runs.svg
 //! ```
 
 mod args;

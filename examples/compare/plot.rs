@@ -7,7 +7,8 @@ use crate::run::Run;
 /// Pixels between policies at one budget, all of which hold the same.
 const ASIDE: i32 = 8;
 
-/// Paul Tol's muted scheme, told apart with any colour vision; the marker tells too. One policy looks the same in every plot.
+/// Paul Tol's muted scheme, told apart with any colour vision, and by the marker. One policy looks the same in every
+/// plot.
 fn look(name: &str) -> (Rgb, Marker) {
     const LOOKS: [(Policy, Rgb, Marker); 9] = [
         (Policy::Uniform, (0x33, 0x22, 0x88), Marker::Circle),

@@ -56,8 +56,8 @@ pub struct Progress {
     done: usize,
     segments: usize,
     estimates: Estimates,
-    begun: Instant,
-    run_begun: Instant,
+    start: Instant,
+    run_start: Instant,
 }
 
 impl Progress {
@@ -66,9 +66,9 @@ impl Progress {
         let bar = ProgressBar::with_draw_target(Some(FULL), ProgressDrawTarget::stderr());
         let style = ProgressStyle::with_template("{bar:20} {percent:>3} %  {msg}");
         bar.set_style(style.expect("a valid template"));
-        let begun = Instant::now();
+        let start = Instant::now();
         let estimates = Estimates::default();
-        let mut progress = Self { bar, jobs, done: 0, segments, estimates, begun, run_begun: begun };
+        let mut progress = Self { bar, jobs, done: 0, segments, estimates, start, run_start: start };
         for run in finished {
             progress.learn(run);
         }
@@ -103,7 +103,7 @@ impl Progress {
         let name = job.name();
         if part > 0.02 && !estimates.by_name.contains_key(&name) {
             // The first run of its policy: by its own pace.
-            estimates.learn(&name, self.weight(*weight), self.run_begun.elapsed().as_secs_f64() / part);
+            estimates.learn(&name, self.weight(*weight), self.run_start.elapsed().as_secs_f64() / part);
         }
         let cost = |(job, weight): &(Job, Weight)| estimates.cost(&job.name(), self.weight(*weight));
         let past: f64 = self.jobs[..self.done].iter().map(cost).sum();
@@ -120,7 +120,7 @@ impl Progress {
             self.jobs.len(),
             job.describe(),
             self.segments,
-            time(self.begun.elapsed().as_secs_f64()),
+            time(self.start.elapsed().as_secs_f64()),
         ));
         self.bar.set_position((finished * FULL as f64) as u64);
     }
@@ -133,7 +133,7 @@ impl Progress {
             eprintln!("run {done} of {of}: {job}: NDCG@20 {quality:.4}, {seconds:.1} s");
         }
         self.learn(run);
-        self.run_begun = Instant::now();
+        self.run_start = Instant::now();
     }
 
     pub fn finish(&self) {

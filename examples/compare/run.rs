@@ -44,11 +44,11 @@ pub struct Run {
     pub seconds_resize: Option<f64>,
     pub seconds_train: Option<f64>,
     pub seconds_evaluate: Option<f64>,
-    /// All that was in force besides, as `name=value; name=value`.
+    /// All else that was in force, as `name=value; name=value`.
     pub settings: String,
 }
 
-/// What tells a run from the others of a comparison.
+/// What sets a run apart from the others of a comparison.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Job {
     Policy { policy: Policy, budget: Amount, seed: u64 },
@@ -67,8 +67,9 @@ pub enum Counting {
 impl Counting {
     pub const ALL: [Self; 4] = [Self::Popularity, Self::Recent, Self::Decayed, Self::Knn];
 
-    /// Half-life of [`DecayedPopularity`] in rows, where `--half-life` gives none: of 1000, 2000, 4000 and 16000 the only one within
-    /// 5 % of the best NDCG@20 on the sample, on MovieTweetings 100K and on the UCI Online Retail purchases.
+    /// Half-life of [`DecayedPopularity`] in rows, where `--half-life` gives none: of 1000, 2000, 4000 and 16000 the
+    /// only one within 5 % of the best NDCG@20 on the sample, on MovieTweetings 100K and on the UCI Online Retail
+    /// purchases.
     pub const HALF_LIFE: f64 = 2000.0;
 
     fn build(self, half_life: f64) -> Box<dyn Baseline> {
@@ -138,7 +139,8 @@ pub struct Bench<'a> {
 }
 
 impl Bench<'_> {
-    /// Refuses what no run could finish, before the first begins: too few segments, a budget too small for the last one.
+    /// Refuses what no run could finish, before the first begins: too few segments, a budget too small for the last
+    /// one.
     pub fn check(&self, budgets: &[Amount]) -> Result<()> {
         if self.segments.len() < 2 {
             return Err(Error::Argument {
@@ -187,7 +189,7 @@ impl Bench<'_> {
             }
         }
         let reports = scall.report();
-        let summary = Summary::of(reports).ok_or_else(nobody)?;
+        let summary = Summary::of(reports).ok_or_else(no_one_to_rank_for)?;
         let counted: Vec<&SegmentReport> =
             reports.iter().filter(|report| report.t > 0 && report.test_candidates.users > 0).collect();
         let mean = |bytes: fn(&SegmentReport) -> u64| {
@@ -217,7 +219,7 @@ impl Bench<'_> {
         let half_life = self.setup.half_life.unwrap_or(Counting::HALF_LIFE);
         let train_share = self.setup.options(Amount::MeanSize(0.0), 0).train_share;
         let followed = follow(self.data, self.segments, train_share, &mut *counting.build(half_life))?;
-        let summary = followed.summary().ok_or_else(nobody)?;
+        let summary = followed.summary().ok_or_else(no_one_to_rank_for)?;
         Ok(self.found(job, &summary, start.elapsed().as_secs_f64()))
     }
 
@@ -257,7 +259,7 @@ impl Bench<'_> {
     }
 }
 
-fn nobody() -> Error {
+fn no_one_to_rank_for() -> Error {
     Error::Argument {
         op: "compare",
         arg: "--data",

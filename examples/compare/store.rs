@@ -18,12 +18,12 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens or begins a file, and gives the runs it holds. A last line without its end is that of an interrupted run: it is
-    /// dropped.
+    /// Opens or begins a file, and gives the runs it holds. A last line without its end is that of an interrupted run:
+    /// it is dropped.
     ///
     /// # Errors
-    /// For a file that cannot be written, that another process writes to, is no such file, or holds runs of other settings: it is left as
-    /// it was.
+    /// For a file that cannot be written, that another process writes to, is no such file, or holds runs of other
+    /// settings: it is left as it was.
     pub fn open(path: &Path, settings: &str) -> Result<(Self, Vec<Run>)> {
         let io = |source| Error::Io { file: path.to_owned(), source };
         let (mut file, unused) = open_locked(path)?;
@@ -112,7 +112,7 @@ fn is_at(_: &File, _: &Path) -> bool {
     true
 }
 
-/// A run as CSV, behind its header if asked for.
+/// A run as CSV, after its header if asked for.
 fn line(run: &Run, header: bool) -> Vec<u8> {
     let mut writer = csv::WriterBuilder::new().has_headers(header).from_writer(Vec::new());
     writer.serialize(run).expect("flat fields");

@@ -12,7 +12,7 @@ const BYTES: usize = 128 << 20;
 /// The same of a hardware GPU.
 const GPU_BYTES: usize = 1 << 30;
 
-/// Copies of a hardware GPU in a submission, beside which the submission itself takes no time.
+/// Copies of a hardware GPU in a submission, next to which the submission itself takes no time.
 const GPU_COPIES: u32 = 8;
 
 /// Measurements that one takes the best of.

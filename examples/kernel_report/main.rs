@@ -55,8 +55,8 @@ struct Args {
     only: Option<String>,
 
     /// Rows, entities or keys of each case
-    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1000..=100_000_000),
-        default_value = "10000,100000,1000000")]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "10000,100000,1000000",
+        value_parser = clap::value_parser!(u32).range(1000..=100_000_000))]
     sizes: Vec<u32>,
 
     /// Seconds to spend on a case, at least
@@ -102,9 +102,10 @@ struct Row {
     bytes: u64,
     /// Bytes a second that a copy reads and writes, measured just before.
     copy_bandwidth: f64,
-    /// The time that copying so many bytes takes, as a part of `kernel_seconds`, or else of `seconds`.
+    /// The time that copying this number of bytes takes, as a part of `kernel_seconds`, or else of `seconds`.
     of_limit: f64,
-    /// Beside the CPU, median of a plain loop on one thread, where there is one; for top_k of a bare matrix product on all threads.
+    /// Beside the CPU, median of a plain loop on one thread, where there is one; for top_k of a bare matrix product on
+    /// all threads.
     naive_seconds: Option<f64>,
     /// Median of torch on the same device, where it was asked for.
     torch_seconds: Option<f64>,
@@ -217,9 +218,10 @@ fn report(args: &Args) -> Result<()> {
         }
     }
     println!(
-        "\nkernel ms: between the GPU's timestamps; GB/s: bytes that the operator has to move a second, by those where there are any;\n\
-         copy GB/s: what a copy reads and writes, measured just before; of limit: the one over the other, above 1 where caches hold the\n\
-         data; x naive: times the speed of a plain loop (of top_k: of a bare matrix product on all threads); x torch: of torch"
+        "\nkernel ms: between the GPU's timestamps; GB/s: bytes that the operator has to move a second, by those\n\
+         where there are any; copy GB/s: what a copy reads and writes, measured just before; of limit: the one over\n\
+         the other, above 1 where caches hold the data; x naive: times the speed of a plain loop (of top_k: of a bare\n\
+         matrix product on all threads); x torch: of torch"
     );
     if let Some(path) = json {
         let torch = torch.map(|peer| peer.describe().to_owned());

@@ -1,4 +1,4 @@
-//! Torch beside the kernels: a Python process that times what it is asked for.
+//! Torch next to the kernels: a Python process that times what it is asked for.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// On the GPU that CUDA gives where the kernels run on one, else on as many threads of the CPU.
+    /// On the GPU that CUDA gives where the kernels run on one, else on the same number of threads of the CPU.
     pub fn start(python: &Path, device: &Device) -> Result<Self> {
         let kind = if device.as_gpu().is_some() { "cuda" } else { "cpu" };
         let spawned = Command::new(python)

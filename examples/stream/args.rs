@@ -20,7 +20,8 @@ pub struct Args {
     pub policy: Policy,
 
     /// What both tables may hold together: mean=8 (parameters an entity), params=N, bytes=10MB
-    #[arg(long, default_value = "mean=8", value_parser = |text: &str| text.parse::<Amount>().map_err(|e| e.to_string()))]
+    #[arg(long, default_value = "mean=8",
+        value_parser = |text: &str| text.parse::<Amount>().map_err(|error| error.to_string()))]
     pub budget: Amount,
 
     /// Seed of everything that is drawn
@@ -31,7 +32,8 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
 
-    /// Print where the time went, by phase and by kernel (on a GPU by its own timestamps; probes side by side count in full each)
+    /// Print where the time went, by phase and by kernel (on a GPU by its own timestamps; probes side by side count in
+    /// full each)
     #[arg(long)]
     pub profile: bool,
 

@@ -30,7 +30,8 @@ impl Profile {
     }
 }
 
-/// Mean size of each bin of ranks, at the bin's middle in percent of the ranks. Ties go to the lower index, as sizes do.
+/// Mean size of each bin of ranks, at the bin's middle in percent of the ranks. Ties go to the lower index, as sizes
+/// do.
 fn binned(frequencies: &[u32], sizes: &[u32]) -> Vec<Point> {
     let mut order: Vec<usize> = (0..frequencies.len().min(sizes.len())).collect();
     order.sort_by_key(|&row| std::cmp::Reverse(frequencies[row]));
@@ -87,7 +88,7 @@ fn memory(reports: &[SegmentReport]) -> Panel {
 }
 
 fn quality(reports: &[SegmentReport]) -> Panel {
-    // A segment that nobody is ranked for has no quality.
+    // A segment without a user to rank for has no quality.
     let reports: Vec<_> = reports.iter().filter(|report| report.test_candidates.users > 0).cloned().collect();
     let series = |name: &str, color, dash, marker, value: fn(&SegmentReport) -> f64| Series {
         name: name.to_owned(),

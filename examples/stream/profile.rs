@@ -10,7 +10,7 @@ use crate::kernel_times::{KernelTimes, Times};
 /// Listens to all kernels from now on.
 pub fn listen() -> Arc<KernelTimes> {
     let kernels = Arc::new(KernelTimes::default());
-    tracing::subscriber::set_global_default(kernels.clone()).expect("nobody else listens in this program");
+    tracing::subscriber::set_global_default(kernels.clone()).expect("this program has no other listener");
     kernels
 }
 

@@ -17,7 +17,7 @@ pub struct Report {
     pub made: Made,
     pub data: String,
     pub model: String,
-    /// All that was in force besides.
+    /// All else that was in force.
     pub settings: BTreeMap<&'static str, String>,
     pub policy: String,
     pub budget: String,

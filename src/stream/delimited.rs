@@ -1,14 +1,16 @@
 //! Records of fields between commas or tabs, and what their quotes mean.
 //!
-//! **CSV** as RFC 4180 has it. A field in quotes may hold commas, doubled quotes and, where its column is not read, line breaks. After its
-//! closing quote only a comma or the end of the line may follow.
+//! **CSV** as RFC 4180 has it. A field in quotes may hold commas, doubled quotes and, where its column is not read,
+//! line breaks. After its closing quote only a comma or the end of the line may follow.
 //!
-//! **TSV**, where quotes are text as a rule. A record is a line. A field that is wholly in quotes, with those inside doubled, as writers of
-//! CSV leave it when told to use tabs, is read without them and may hold tabs; any other quote is a character like others.
+//! **TSV**, where quotes are text as a rule. A record is a line. A field that is wholly in quotes, with those inside
+//! doubled, as writers of CSV leave it when told to use tabs, is read without them and may hold tabs; any other quote
+//! is a character like others.
 //!
-//! A lost quote makes one CSV record of several rows, and nothing in the syntax says so where the next quote happens to stand before a
-//! comma. So the lines of such a record are looked at one by one ([`Records::check_breaks`]): where the text of a field looks like a row, the
-//! record is an error. No rows are merged in silence; the price is that a text with a line break and a line like a row is refused.
+//! A lost quote makes one CSV record of several rows, and nothing in the syntax says so where the next quote happens to
+//! stand before a comma. So the lines of such a record are looked at one by one ([`Records::check_breaks`]): where the
+//! text of a field looks like a row, the record is an error. No rows are merged in silence; the price is that a text
+//! with a line break and a line like a row is refused.
 
 use std::borrow::Cow;
 use std::io::Read;
@@ -53,7 +55,8 @@ impl<'a, R: Read> Records<'a, R> {
     /// Goes on to the next record that is not blank, and says where it begins; `None` at the end of the input.
     ///
     /// # Errors
-    /// those of the input; [`Error::BadRow`](crate::Error::BadRow) for a quote that is not closed, and for text after a closing quote.
+    /// those of the input; [`Error::BadRow`](crate::Error::BadRow) for a quote that is not closed, and for text after a
+    /// closing quote.
     pub fn advance(&mut self) -> Result<Option<Place<'a>>> {
         let place = self.lines.next_record()?;
         self.fields.clear();
@@ -111,7 +114,8 @@ impl<'a, R: Read> Records<'a, R> {
     /// The text of a field that is read.
     ///
     /// # Errors
-    /// [`Error::BadRow`](crate::Error::BadRow) for a quote in a CSV field without quotes around it: one of them may be lost.
+    /// [`Error::BadRow`](crate::Error::BadRow) for a quote in a CSV field without quotes around it: one of them may be
+    /// lost.
     pub fn read(&self, position: usize) -> Result<Cow<'_, [u8]>> {
         let text = self.field(position);
         if !self.is_tsv() && !self.fields[position].in_quotes && text.contains(&b'"') {
@@ -126,15 +130,17 @@ impl<'a, R: Read> Records<'a, R> {
         quoted(trim_bytes(self.lines.record()))
     }
 
-    /// Looks at the lines of a record with as many fields as the first one, where it has several.
+    /// Looks at the lines of a record of several lines, with the fields of the first one.
     ///
-    /// Say that it was made of several rows by quotes that were lost. Let k be the field that goes past the end of the first line. If the
-    /// time stands after k, then the first line, which is a row, has its time within the text of k. Else it stands before k and before
-    /// all later fields with line breaks, and the last line has its time within the text of one of them. A true text has commas,
-    /// but hardly ever a time in the place of one: so these lines, and those between, are looked at for one.
+    /// Say that it was made of several rows by quotes that were lost. Let k be the field that goes past the end of the
+    /// first line. If the time stands after k, then the first line, which is a row, has its time within the text of k.
+    /// Else it stands before k and before all later fields with line breaks, and the last line has its time within the
+    /// text of one of them. A true text has commas, but hardly ever a time in the place of one: so these lines, and
+    /// those between, are looked at for one.
     ///
     /// # Errors
-    /// [`Error::BadRow`](crate::Error::BadRow) for a line break in a field that is read, or for a line that would be a row.
+    /// [`Error::BadRow`](crate::Error::BadRow) for a line break in a field that is read, or for a line that would be a
+    /// row.
     pub fn check_breaks(&self, at: Positions) -> Result<()> {
         if self.lines.is_one_line() {
             return Ok(());
@@ -157,8 +163,8 @@ impl<'a, R: Read> Records<'a, R> {
         })
     }
 
-    /// Whether a line has commas enough for a row, and a time, written as that of the record is, where a row could have it: commas within
-    /// quotes, which may be damaged, only move it to the right.
+    /// Whether a line has commas enough for a row, and a time, written as that of the record is, where a row could have
+    /// it: commas within quotes, which may be damaged, only move it to the right.
     fn is_like_row(&self, place: Place<'_>, line: &[u8], timestamp: usize) -> bool {
         let indented = |text: &[u8]| blank_prefix(text, None) > 0;
         let own = indented(&self.field(timestamp));

@@ -73,7 +73,8 @@ fn expected_seconds() -> String {
     format!("unix seconds, a whole number from 0 to {LAST_SECOND} (year 9999)")
 }
 
-/// Checks a row that comes from a caller as one of a file is checked, but that nothing is trimmed: a caller knows its ids.
+/// Checks a row that comes from a caller as one of a file is checked, but that nothing is trimmed: a caller knows its
+/// ids.
 ///
 /// # Errors
 /// [`Error::Argument`] that names the argument.

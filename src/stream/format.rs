@@ -5,19 +5,22 @@ use std::path::Path;
 use crate::text::{quoted, trim_bytes};
 use crate::{Error, Result};
 
-/// How a file of interactions is written. In all of them blank lines are skipped, lines end in LF or CRLF, and white space and characters
-/// that cannot be seen, such as byte order marks, are trimmed around every field ([`read`](crate::stream::read) says more).
+/// How a file of interactions is written. In all of them blank lines are skipped, lines end in LF or CRLF, and white
+/// space and characters that cannot be seen, such as byte order marks, are trimmed around every field
+/// ([`read`](crate::stream::read) says more).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// `user::item::rating::unix_seconds`, no header, as MovieLens and MovieTweetings have it. The rating must be a number.
+    /// `user::item::rating::unix_seconds`, no header, as MovieLens and MovieTweetings have it. The rating must be a
+    /// number.
     DoubleColon,
-    /// Fields between commas, in quotes where needed, quotes within them doubled (RFC 4180). After a closing quote only a comma or the
-    /// end of the line may stand. Line breaks in quotes are read over in columns that are not read, and an error in those that are, or
-    /// where one of the lines would be a row by itself: then a closing quote is missing. A quote in a field without quotes around it is text
-    /// in a column that is not read, and an error in those that are.
+    /// Fields between commas, in quotes where needed, quotes within them doubled (RFC 4180). After a closing quote only
+    /// a comma or the end of the line may stand. Line breaks in quotes are read over in columns that are not read, and
+    /// an error in those that are, or where one of the lines would be a row by itself: then a closing quote is missing.
+    /// A quote in a field without quotes around it is text in a column that is not read, and an error in those that
+    /// are.
     Csv(Columns),
-    /// Fields between tabs, a line a row. Quotes are text, but around a whole field: `"a ""b"""` is `a "b"`, and `"a` is `"a`. In such a
-    /// field tabs are text too.
+    /// Fields between tabs, a line a row. Quotes are text, but around a whole field: `"a ""b"""` is `a "b"`, and `"a`
+    /// is `"a`. In such a field tabs are text too.
     Tsv(Columns),
 }
 
@@ -58,8 +61,8 @@ impl Format {
 
 /// Which columns hold what. By default a header with one of the [usual names](Column::Usual).
 ///
-/// A header that names a column twice is an error where that column is read by name, and where two columns have usual names for one
-/// thing. It does not matter for columns that are not read, or that are read by position.
+/// A header that names a column twice is an error where that column is read by name, and where two columns have usual
+/// names for one thing. It does not matter for columns that are not read, or that are read by position.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Columns {
     /// The user's id, any text.

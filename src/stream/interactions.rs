@@ -6,8 +6,8 @@ use crate::{Error, Result, check};
 
 /// User-item interactions in time order, with dense ids by first appearance.
 ///
-/// Rows with equal timestamps keep the order in which they came. Because a new user (or item) always takes the next id, the
-/// users of rows `0..r` are the ids `0..users_seen(r)`: what is known at a moment is a prefix of every table.
+/// Rows with equal timestamps keep the order in which they came. Because a new user (or item) always takes the next id,
+/// the users of rows `0..r` are the ids `0..users_seen(r)`: what is known at a moment is a prefix of every table.
 ///
 /// # Cost
 /// 16 bytes a row, about twice that while it is built; for each user and item its text and 20 to 36 bytes.
@@ -43,9 +43,9 @@ impl Interactions {
     /// Sorts rows of (user, item, unix seconds) by time, stably, and numbers users and items.
     ///
     /// # Errors
-    /// [`Error::Argument`] for what would be an error in a file too: an empty id, one with characters that cannot be seen
-    /// ([`text`](crate::text)), a time before 1970 or past the year 9999; and for an id with space at its ends, which a file's reader would
-    /// trim. [`Error::Limit`] for more than 2^32 - 1 rows, users or items.
+    /// [`Error::Argument`] for what would be an error in a file too: an empty id, one with characters that cannot be
+    /// seen ([`text`](crate::text)), a time before 1970 or past the year 9999; and for an id with space at its ends,
+    /// which a file's reader would trim. [`Error::Limit`] for more than 2^32 - 1 rows, users or items.
     ///
     /// ```
     /// let data = scall_gpu::stream::Interactions::from_rows([("ann", "tea", 20), ("bob", "tea", 10)])?;
@@ -66,8 +66,8 @@ impl Interactions {
     /// Adds a row after the last.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a time before that of the last row, and as in [`from_rows`](Self::from_rows); [`Error::Limit`] at 2^32 - 1
-    /// rows, users or items. Nothing is added then.
+    /// [`Error::Argument`] for a time before that of the last row, and as in [`from_rows`](Self::from_rows);
+    /// [`Error::Limit`] at 2^32 - 1 rows, users or items. Nothing is added then.
     ///
     /// ```
     /// let mut data = scall_gpu::stream::Interactions::default();
@@ -93,15 +93,15 @@ impl Interactions {
 
     /// Adds rows of (user, item, unix seconds) after the last, in the order in which they come: all of them or none.
     ///
-    /// Rows of several producers come a little out of order. A row may lie up to `late_seconds` before the latest row so far; it then gets
-    /// the time of that one, so that times never fall. Its place is that of its arrival.
+    /// Rows of several producers come a little out of order. A row may lie up to `late_seconds` before the latest row
+    /// so far; it then gets the time of that one, so that times never fall. Its place is that of its arrival.
     ///
     /// # Cost
     /// The rows are collected before the first is added.
     ///
     /// # Errors
-    /// [`Error::Argument`] with the first row that is wrong: a time further back than that, and as in [`from_rows`](Self::from_rows).
-    /// [`Error::Limit`] past 2^32 - 1 rows. No row is added then.
+    /// [`Error::Argument`] with the first row that is wrong: a time further back than that, and as in
+    /// [`from_rows`](Self::from_rows). [`Error::Limit`] past 2^32 - 1 rows. No row is added then.
     ///
     /// ```
     /// let mut data = scall_gpu::stream::Interactions::default();

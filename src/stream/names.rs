@@ -130,7 +130,7 @@ mod tests {
         }
         assert_eq!(dictionary.id("", "users").unwrap(), 5_000);
         assert_eq!(dictionary.get("n17"), Some(17));
-        assert_eq!((dictionary.get("nobody"), Dictionary::default().get("nobody")), (None, None));
+        assert_eq!((dictionary.get("unknown"), Dictionary::default().get("unknown")), (None, None));
         let names = dictionary.names();
         assert_eq!(names.len(), 5_001);
         assert_eq!(names.get(0), Some("n0"));

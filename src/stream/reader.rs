@@ -14,19 +14,20 @@ use crate::{Error, Result};
 
 /// Reads a file.
 ///
-/// A row needs a user id, an item id (any UTF-8 text that can be seen) and a timestamp in whole unix seconds from 0 to the year 9999.
-/// Every line that is not blank is one row, but for the header and the lines that a quoted CSV field goes on over in a column that is not
-/// read: nothing is skipped, and where quotes leave open what is a row, that is an error.
+/// A row needs a user id, an item id (any UTF-8 text that can be seen) and a timestamp in whole unix seconds from 0 to
+/// the year 9999. Every line that is not blank is one row, but for the header and the lines that a quoted CSV field
+/// goes on over in a column that is not read: nothing is skipped, and where quotes leave open what is a row, that is an
+/// error.
 ///
 /// # What is trimmed
-/// Around every field: white space, byte order marks (files that were joined have them in the middle), and other characters that cannot be
-/// seen. Within an id these are an error, so that two ids that look alike are one; [`text`](crate::text) has the table. Nothing else is
-/// normalised.
+/// Around every field: white space, byte order marks (files that were joined have them in the middle), and other
+/// characters that cannot be seen. Within an id these are an error, so that two ids that look alike are one;
+/// [`text`](crate::text) has the table. Nothing else is normalised.
 ///
 /// # Errors
-/// [`Error::Io`] for a file that cannot be read; [`Error::BadRow`] with the line for a bad row or one longer than
-/// 1 MiB; [`Error::BadFile`] for a file without rows or without the columns; [`Error::Argument`] for columns by name where
-/// there is no header; [`Error::Limit`] past 2^32 - 1 rows.
+/// [`Error::Io`] for a file that cannot be read; [`Error::BadRow`] with the line for a bad row or one longer than 1
+/// MiB; [`Error::BadFile`] for a file without rows or without the columns; [`Error::Argument`] for columns by name
+/// where there is no header; [`Error::Limit`] past 2^32 - 1 rows.
 ///
 /// ```no_run
 /// use scall_gpu::stream::{Format, read};

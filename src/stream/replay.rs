@@ -8,8 +8,8 @@ use crate::rng::Philox;
 
 /// A uniform sample without replacement of at most `capacity` of the earlier rows, ascending.
 ///
-/// Every set of `capacity` rows is equally likely, as with a reservoir fed row by row; where there are no more rows than
-/// that, all are returned. The paper's capacity is 0.2 times the rows of the segment that the sample goes with.
+/// Every set of `capacity` rows is equally likely, as with a reservoir fed row by row; where there are no more rows
+/// than that, all are returned. The paper's capacity is 0.2 times the rows of the segment that the sample goes with.
 ///
 /// Determinism: integers only, so a seed gives the same rows on every platform.
 ///
@@ -22,7 +22,8 @@ use crate::rng::Philox;
 /// assert!(rows.len() == 3 && rows.is_sorted() && rows[2] < 1000);
 /// ```
 ///
-/// Source: `docs/method.md` section 2; the algorithm is Floyd's, in Bentley and Floyd, "A sample of brilliance", CACM 30(9), 1987.
+/// Source: `docs/method.md` section 2; the algorithm is Floyd's, in Bentley and Floyd, "A sample of brilliance", CACM
+/// 30(9), 1987.
 pub fn replay(earlier: RangeTo<usize>, capacity: usize, rng: &mut Philox) -> Vec<usize> {
     let rows = earlier.end;
     let mut chosen = vec![0u64; rows.div_ceil(64)];
@@ -64,8 +65,8 @@ mod tests {
         assert_ne!(draw(3), draw(4));
     }
 
-    /// Chi-square of how often each row, and each pair of rows, is drawn. With fixed seeds this either always or never fails;
-    /// the bounds lie 4 standard deviations above the mean of the statistic.
+    /// Chi-square of how often each row, and each pair of rows, is drawn. With fixed seeds this either always or never
+    /// fails; the bounds lie 4 standard deviations above the mean of the statistic.
     #[test]
     fn uniform_over_rows_and_pairs() {
         const ROWS: usize = 40;

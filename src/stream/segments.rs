@@ -14,8 +14,8 @@ pub enum Cut {
         /// How many.
         segments: usize,
     },
-    /// A cut after each row that brings the new users plus new items since the last cut above a number; what is left over
-    /// is the last segment. The paper uses 15,000.
+    /// A cut after each row that brings the new users plus new items since the last cut above a number; what is left
+    /// over is the last segment. The paper uses 15,000.
     NewEntities {
         /// The number they have to pass, at least 1: with 0, nearly every row of a growing stream would be a segment.
         entities: u32,
@@ -116,7 +116,7 @@ impl Segment {
 }
 
 impl Segment {
-    /// Segments follow each other within so many rows.
+    /// Segments follow each other within a number of rows.
     pub(crate) fn check_all(op: &'static str, segments: &[Segment], rows: usize) -> Result<()> {
         let mut from = 0;
         for (t, Segment { rows: Range { start, end } }) in segments.iter().enumerate() {

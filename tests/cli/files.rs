@@ -174,7 +174,7 @@ fn two_comparisons_do_not_write_to_one_file() {
     }
     first.kill().unwrap();
     first.wait().unwrap();
-    // It goes with its process, and what was begun is finished.
+    // It goes with its process, and what was started is finished.
     let output = example("compare", &[&args(&csv)[..], &["--steps", "3"]].concat());
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = fs::read_to_string(&csv).unwrap();

@@ -3,8 +3,8 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// A recorded stream by its name under `SCALL_DATA` (default: `../shared/data` beside the repository); where it is not there, that is
-/// said loudly.
+/// A recorded stream by its name under `SCALL_DATA` (default: `../shared/data` beside the repository); where it is not
+/// there, that is said loudly.
 pub fn recorded(name: &str) -> Option<PathBuf> {
     let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
     let path = std::env::var_os("SCALL_DATA").map_or_else(beside, PathBuf::from).join(name);

@@ -169,23 +169,16 @@ fn bytes_that_are_not_utf8() {
 
 #[test]
 fn headers() {
-    let check = |bytes: &str, expected| assert_message(bytes, &csv(), expected);
-    check(
-        "user,thing,time\na,b,1\n",
-        r#"f: expected a column with the item, named item, item_id, movie_id, product_id, found the columns "user, thing, time""#,
-    );
-    check(
-        "user;item;time\na;b;1\n",
-        r#"f: expected a column with the user, named user, user_id, customer_id, household_id, found the columns "user;item;time""#,
-    );
-    check(
-        "\x1b[31m\0,item,time\na,b,1\n",
-        r#"f: expected a column with the user, named user, user_id, customer_id, household_id, found the columns "\u{1b}[31m\0, item, time""#,
-    );
-    check(
-        "a,b,1\n",
-        r#"f: expected a column with the user, named user, user_id, customer_id, household_id, found the columns "a, b, 1""#,
-    );
+    for (kind, names, header) in [
+        ("item", "item, item_id, movie_id, product_id", "user,thing,time"),
+        ("user", "user, user_id, customer_id, household_id", "user;item;time"),
+        ("user", "user, user_id, customer_id, household_id", "\x1b[31m\0,item,time"),
+        ("user", "user, user_id, customer_id, household_id", "a,b,1"),
+    ] {
+        let found = header.replace(',', ", ").replace('\0', "\\0").replace('\x1b', "\\u{1b}");
+        let expected = format!("a column with the {kind}, named {names}, found the columns \"{found}\"");
+        assert_message(format!("{header}\na,b,1\n"), &csv(), &format!("f: expected {expected}"));
+    }
     let named = Columns { timestamp: Column::Name("when".into()), ..Columns::default() };
     assert_message(
         "user,item,When\na,b,1\n",
@@ -255,11 +248,12 @@ fn lines_too_long() {
 
 #[test]
 fn binary_files() {
+    let shown = r#""\u{7f}ELF\u{2}\u{1}\u{1}\0\0\0\u{3}\0>\0\u{1}\0""#;
     let elf = b"\x7fELF\x02\x01\x01\0\0\0\x03\0>\0\x01\0";
     assert_message(
         elf,
         &Format::DoubleColon,
-        r#"f:1: expected 4 fields, user::item::rating::unix_seconds, found 1 in "\u{7f}ELF\u{2}\u{1}\u{1}\0\0\0\u{3}\0>\0\u{1}\0""#,
+        &format!("f:1: expected 4 fields, user::item::rating::unix_seconds, found 1 in {shown}"),
     );
     let utf16: Vec<u8> = "\u{feff}a::b::1::1\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
     let error = read_bytes(utf16, &Format::DoubleColon).unwrap_err().to_string();

@@ -135,6 +135,10 @@ fn line() -> impl Strategy<Value = (&'static str, usize)> {
     )
 }
 
+/// Lines that are no row of that file.
+const BAD: &[&str] =
+    &["a,,b", "a,,b,x", ",,b,1", "\"\n\",,b,1", "a,,b,\"\n7\n7\"", "a,\"\n\"x,b,1", "a,\"x\nb,x,c,1\n\",b,1"];
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(500))]
 
@@ -142,7 +146,7 @@ proptest! {
     fn line_numbers_are_exact(
         before in vec((line(), any::<bool>()), 0..20),
         after in vec((line(), any::<bool>()), 0..5),
-        bad in select(&["a,,b", "a,,b,x", ",,b,1", "\"\n\",,b,1", "a,,b,\"\n7\n7\"", "a,\"\n\"x,b,1", "a,\"x\nb,x,c,1\n\",b,1"][..]),
+        bad in select(BAD),
     ) {
         let ended = |lines: &[((&str, usize), bool)]| -> String {
             lines.iter().map(|((text, _), carriage)| format!("{text}{}\n", if *carriage { "\r" } else { "" })).collect()
@@ -168,7 +172,8 @@ fn written(text: &str, delimiter: char, anyway: bool) -> String {
     }
 }
 
-/// Rows of a user, a note that is not read, an item, a time and another note, a line each; `true` puts a field in quotes.
+/// Rows of a user, a note that is not read, an item, a time and another note, a line each; `true` puts a field in
+/// quotes.
 fn noted_rows() -> impl Strategy<Value = Vec<[(String, bool); 5]>> {
     let seldom = || proptest::bool::weighted(0.2);
     let note = || (prop_oneof!["[ab]{0,2}", "[ab\", ]{0,5}"], seldom());
@@ -180,7 +185,8 @@ fn noted_rows() -> impl Strategy<Value = Vec<[(String, bool); 5]>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(5_000))]
 
-    /// Quotes that come or go make an error or leave every row where it was: none is lost, and none becomes part of another.
+    /// Quotes that come or go make an error or leave every row where it was: none is lost, and none becomes part of
+    /// another.
     #[test]
     fn a_line_is_a_row_whatever_happens_to_quotes(
         rows in noted_rows(),

@@ -31,7 +31,8 @@ fn csv_and_tsv() {
         &csv(),
     );
     assert_reads("Customer ID\tproduct_id\tunix_seconds\nann\ttea\t20\nann\tjam\t20\nbob\t\"tea\"\t10\n", &tsv());
-    // Line breaks of a text that is not read, in the first column, in the middle, in the last; no line of them is a row.
+    // Line breaks of a text that is not read, in the first column, in the middle, in the last; no line of them is a
+    // row.
     assert_reads("n,user,item,time\n\"a\n\nb\",ann,tea,20\n\"\",ann,jam,20\n\"1, 2\n3, 4\",bob,tea,10", &csv());
     assert_reads("user,n,item,time\nann,\"a\nb\n\",tea,20\r\nann,\"\n\",jam,20\nbob,,tea,10", &csv());
     assert_reads("user,item,time,n\nann,tea,20,\"a\n\"\nann,jam,20,\"1\r\n2, 3\"\nbob,tea,10,", &csv());

@@ -129,6 +129,7 @@ impl UpdateRule {
     }
 }
 
+/// Steps are counted from 1.
 fn check_step(op: &'static str, step: u32) -> Result<()> {
     check::domain(op, "step", step, step > 0, "at least 1")
 }

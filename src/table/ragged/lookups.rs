@@ -68,6 +68,19 @@ impl RaggedTable {
     ///
     /// # Errors
     /// [`Error::IdOutOfRange`](crate::Error::IdOutOfRange) for an id past the table.
+    ///
+    /// # Example
+    /// ```
+    /// use scall_gpu::device::{Buffer, Device};
+    /// use scall_gpu::table::{Account, RaggedTable, TableOptions};
+    /// # fn main() -> scall_gpu::Result<()> {
+    /// let device = Device::cpu();
+    /// let mut table = RaggedTable::new(&device, &[1, 0, 3], TableOptions::default(), &Account::unlimited())?;
+    /// table.store_rows(&[0, 2], &Buffer::from_slice(&device, &[1.0, 0.0, 0.0, 2.0, 3.0, 4.0])?, 3)?;
+    /// assert_eq!(table.lookup(&[2, 0, 1], 2)?.read()?, [2.0, 3.0, 1.0, 0.0, 0.0, 0.0]); // [3, 2]
+    /// assert!(table.lookup(&[3], 2).is_err()); // there is no row 3
+    /// # Ok(()) }
+    /// ```
     pub fn lookup(&self, ids: &[u32], dims: u32) -> Result<Buffer<f32>> {
         check::dims(Lookup::<f32>::NAME, dims)?;
         let ids = self.upload_ids(Lookup::<f32>::NAME, ids)?;
@@ -84,6 +97,23 @@ impl RaggedTable {
     ///
     /// # Errors
     /// Those of [`Lookup`].
+    ///
+    /// # Example
+    /// ```
+    /// use scall_gpu::device::{Buffer, Device};
+    /// use scall_gpu::table::{Account, RaggedTable, TableOptions};
+    /// # fn main() -> scall_gpu::Result<()> {
+    /// let device = Device::cpu();
+    /// let mut table = RaggedTable::new(&device, &[1, 0, 3], TableOptions::default(), &Account::unlimited())?;
+    /// table.store_rows(&[0, 2], &Buffer::from_slice(&device, &[1.0, 0.0, 0.0, 2.0, 3.0, 4.0])?, 3)?;
+    /// let ids = Buffer::from_slice(&device, &[2u32, 0])?;
+    /// let mut out = Buffer::<f32>::zeroed(&device, 2 * 2)?;
+    /// let mut commands = device.commands();
+    /// table.record_lookup(&mut commands, &ids, 2, &mut out)?;
+    /// commands.submit()?;
+    /// assert_eq!(out.read()?, [2.0, 3.0, 1.0, 0.0]);
+    /// # Ok(()) }
+    /// ```
     pub fn record_lookup<'a, T: Output>(
         &self,
         recorder: &mut impl Recorder,
@@ -101,6 +131,20 @@ impl RaggedTable {
     /// # Errors
     /// [`Error::IdOutOfRange`](crate::Error::IdOutOfRange) for an id past the table;
     /// [`Error::Limit`](crate::Error::Limit) past 2^32 values.
+    ///
+    /// # Example
+    /// ```
+    /// use scall_gpu::device::{Buffer, Device};
+    /// use scall_gpu::table::{Account, RaggedTable, TableOptions};
+    /// # fn main() -> scall_gpu::Result<()> {
+    /// let device = Device::cpu();
+    /// let mut table = RaggedTable::new(&device, &[1, 0, 3], TableOptions::default(), &Account::unlimited())?;
+    /// table.store_rows(&[0, 2], &Buffer::from_slice(&device, &[1.0, 0.0, 0.0, 2.0, 3.0, 4.0])?, 3)?;
+    /// let (values, offsets) = table.lookup_packed(&[2, 1, 0], 2)?;
+    /// assert_eq!(values.read()?, [2.0, 3.0, 1.0]);
+    /// assert_eq!(offsets.read()?, [0, 2, 2, 3]);
+    /// # Ok(()) }
+    /// ```
     pub fn lookup_packed(&self, ids: &[u32], dims: u32) -> Result<(Buffer<f32>, Buffer<u32>)> {
         check::dims(Lookup::<f32>::NAME, dims)?;
         let on_device = self.upload_ids(Lookup::<f32>::NAME, ids)?;
@@ -122,6 +166,25 @@ impl RaggedTable {
     ///
     /// # Errors
     /// Those of [`LookupPacked`].
+    ///
+    /// # Example
+    /// ```
+    /// use scall_gpu::device::{Buffer, Device};
+    /// use scall_gpu::table::{Account, PackedLookup, RaggedTable, TableOptions};
+    /// # fn main() -> scall_gpu::Result<()> {
+    /// let device = Device::cpu();
+    /// let mut table = RaggedTable::new(&device, &[1, 2], TableOptions::default(), &Account::unlimited())?;
+    /// table.store_rows(&[0, 1], &Buffer::from_slice(&device, &[1.0, 0.0, 2.0, 3.0])?, 2)?;
+    /// let ids = Buffer::from_slice(&device, &[1u32, 0])?;
+    /// let out_offsets = Buffer::from_slice(&device, &[0u32, 2, 3])?;
+    /// let mut out = Buffer::<f32>::zeroed(&device, 3)?;
+    /// let mut commands = device.commands();
+    /// let lookup = PackedLookup { ids: &ids, count: None, out_offsets: &out_offsets, widest: 2, out: &mut out };
+    /// table.record_lookup_packed(&mut commands, lookup)?;
+    /// commands.submit()?;
+    /// assert_eq!(out.read()?, [2.0, 3.0, 1.0]);
+    /// # Ok(()) }
+    /// ```
     pub fn record_lookup_packed<T: Output>(
         &self,
         recorder: &mut impl Recorder,
@@ -136,6 +199,22 @@ impl RaggedTable {
     ///
     /// # Errors
     /// Those of [`LookupSizes`].
+    ///
+    /// # Example
+    /// ```
+    /// use scall_gpu::device::{Buffer, Device};
+    /// use scall_gpu::table::{Account, RaggedTable, TableOptions};
+    /// # fn main() -> scall_gpu::Result<()> {
+    /// let device = Device::cpu();
+    /// let table = RaggedTable::new(&device, &[1, 0, 3], TableOptions::default(), &Account::unlimited())?;
+    /// let ids = Buffer::from_slice(&device, &[2u32, 1, 0])?;
+    /// let mut sizes = Buffer::zeroed(&device, 3 + 1)?;
+    /// let mut commands = device.commands();
+    /// table.record_lookup_sizes(&mut commands, &ids, 2, &mut sizes)?;
+    /// commands.submit()?;
+    /// assert_eq!(sizes.read()?, [2, 0, 1, 0]);
+    /// # Ok(()) }
+    /// ```
     pub fn record_lookup_sizes<'a>(
         &self,
         recorder: &mut impl Recorder,
@@ -152,6 +231,20 @@ impl RaggedTable {
     /// # Errors
     /// [`Error::IdOutOfRange`](crate::Error::IdOutOfRange) for an id past the table;
     /// [`Error::Argument`](crate::Error::Argument) for bags that fall or pass the last id.
+    ///
+    /// # Example
+    /// ```
+    /// use scall_gpu::device::{Buffer, Device};
+    /// use scall_gpu::kernels::table::bags::Pooling;
+    /// use scall_gpu::table::{Account, RaggedTable, TableOptions};
+    /// # fn main() -> scall_gpu::Result<()> {
+    /// let device = Device::cpu();
+    /// let mut table = RaggedTable::new(&device, &[1, 2], TableOptions::default(), &Account::unlimited())?;
+    /// table.store_rows(&[0, 1], &Buffer::from_slice(&device, &[1.0, 0.0, 3.0, 4.0])?, 2)?;
+    /// let pooled = table.lookup_bags(&[0, 1, 1], &[0, 2, 2, 3], Pooling::Mean, 2)?; // rows 0 and 1; none; row 1
+    /// assert_eq!(pooled.read()?, [2.0, 2.0, 0.0, 0.0, 3.0, 4.0]); // [3, 2]
+    /// # Ok(()) }
+    /// ```
     pub fn lookup_bags(&self, ids: &[u32], bags: &[u32], pooling: Pooling, dims: u32) -> Result<Buffer<f32>> {
         let op = LookupBags::<f32>::NAME;
         check::rows(op, "bags", bags.len())?;
@@ -175,6 +268,36 @@ impl RaggedTable {
     ///
     /// # Errors
     /// Those of [`LookupBags`].
+    ///
+    /// # Example
+    /// ```
+    /// use scall_gpu::device::{Buffer, Device};
+    /// use scall_gpu::kernels::table::bags::Pooling;
+    /// use scall_gpu::table::{Account, BagLookup, RaggedTable, TableOptions};
+    /// # fn main() -> scall_gpu::Result<()> {
+    /// let device = Device::cpu();
+    /// let mut table = RaggedTable::new(&device, &[1, 2], TableOptions::default(), &Account::unlimited())?;
+    /// table.store_rows(&[0, 1], &Buffer::from_slice(&device, &[1.0, 0.0, 3.0, 4.0])?, 2)?;
+    /// let (ids, bags) = (Buffer::from_slice(&device, &[0u32, 1])?, Buffer::from_slice(&device, &[0u32, 2])?);
+    /// let weights = Buffer::from_slice(&device, &[1.0f32, 0.5])?;
+    /// let mut out = Buffer::<f32>::zeroed(&device, 2)?;
+    /// let mut commands = device.commands();
+    /// let lookup = BagLookup {
+    ///     ids: &ids,
+    ///     bags: &bags,
+    ///     count: None,
+    ///     longest_bag: 2,
+    ///     weights: Some(&weights),
+    ///     pooling: Pooling::Sum,
+    ///     dims: 2,
+    ///     out: &mut out,
+    ///     winners: None,
+    /// };
+    /// table.record_lookup_bags(&mut commands, lookup)?;
+    /// commands.submit()?;
+    /// assert_eq!(out.read()?, [2.5, 2.0]); // [1, 2]
+    /// # Ok(()) }
+    /// ```
     pub fn record_lookup_bags<T: Output>(&self, recorder: &mut impl Recorder, lookup: BagLookup<'_, T>) -> Result<()> {
         let BagLookup { ids, bags, count, longest_bag, weights, pooling, dims, out, winners } = lookup;
         let kernel = LookupBags { rows: &self.rows, ids, bags, longest_bag, weights, pooling, dims, out, winners };
@@ -212,6 +335,21 @@ impl RaggedTable {
     ///
     /// # Errors
     /// Those of [`Store`].
+    ///
+    /// # Example
+    /// ```
+    /// use scall_gpu::device::{Buffer, Device};
+    /// use scall_gpu::table::{Account, RaggedTable, TableOptions};
+    /// # fn main() -> scall_gpu::Result<()> {
+    /// let device = Device::cpu();
+    /// let mut table = RaggedTable::new(&device, &[1, 2], TableOptions::default(), &Account::unlimited())?;
+    /// let (ids, values) = (Buffer::from_slice(&device, &[1u32, 0])?, Buffer::from_slice(&device, &[7.0f32, 8.0])?);
+    /// let mut commands = device.commands();
+    /// table.record_store(&mut commands, &ids, &values, 1)?; // [2, 1]
+    /// commands.submit()?;
+    /// assert_eq!(table.read()?[..2], [8.0, 7.0]); // the second dim of row 1 stays
+    /// # Ok(()) }
+    /// ```
     pub fn record_store(
         &mut self,
         recorder: &mut impl Recorder,

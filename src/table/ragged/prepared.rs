@@ -43,6 +43,25 @@ impl RaggedTable {
     ///
     /// # Errors
     /// Those of [`Lookup`]; [`Error::Buffer`] for a table on the CPU.
+    ///
+    /// # Example
+    /// ```
+    /// use scall_gpu::device::{Buffer, Device};
+    /// use scall_gpu::table::{Account, RaggedTable, TableOptions};
+    /// # fn main() -> scall_gpu::Result<()> {
+    /// # let (device, queue) = scall_gpu::wgpu::Device::noop(&Default::default());
+    /// # let device = Device::from_wgpu(device, queue);
+    /// let mut table = RaggedTable::new(&device, &[2, 4], TableOptions::default(), &Account::unlimited())?;
+    /// let ids = Buffer::from_slice(&device, &[1u32, 0])?;
+    /// let mut out = Buffer::<f32>::zeroed(&device, 2 * 4)?;
+    /// let mut lookup = table.prepare_lookup(&ids, 4, &mut out)?;
+    /// for _ in 0..3 {
+    ///     let mut commands = device.commands();
+    ///     table.record_prepared(&mut commands, &mut lookup)?;
+    ///     commands.submit()?;
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub fn prepare_lookup<'a, T: Output>(
         &self,
         ids: impl Into<Ids<'a>>,
@@ -59,6 +78,34 @@ impl RaggedTable {
     ///
     /// # Errors
     /// Those of [`LookupBags`]; [`Error::Buffer`] for a table on the CPU.
+    ///
+    /// # Example
+    /// ```
+    /// use scall_gpu::device::{Buffer, Device};
+    /// use scall_gpu::kernels::table::bags::Pooling;
+    /// use scall_gpu::table::{Account, BagLookup, RaggedTable, TableOptions};
+    /// # fn main() -> scall_gpu::Result<()> {
+    /// # let (device, queue) = scall_gpu::wgpu::Device::noop(&Default::default());
+    /// # let device = Device::from_wgpu(device, queue);
+    /// let mut table = RaggedTable::new(&device, &[2, 4], TableOptions::default(), &Account::unlimited())?;
+    /// let (ids, bags) = (Buffer::from_slice(&device, &[1u32, 0])?, Buffer::from_slice(&device, &[0u32, 2])?);
+    /// let mut out = Buffer::<f32>::zeroed(&device, 4)?;
+    /// let mut lookup = table.prepare_lookup_bags(BagLookup {
+    ///     ids: &ids,
+    ///     bags: &bags,
+    ///     count: None,
+    ///     longest_bag: 2,
+    ///     weights: None,
+    ///     pooling: Pooling::Sum,
+    ///     dims: 4,
+    ///     out: &mut out,
+    ///     winners: None,
+    /// })?;
+    /// let mut commands = device.commands();
+    /// table.record_prepared(&mut commands, &mut lookup)?;
+    /// commands.submit()?;
+    /// # Ok(()) }
+    /// ```
     pub fn prepare_lookup_bags<T: Output>(&self, lookup: BagLookup<'_, T>) -> Result<PreparedRows> {
         let gpu = self.gpu("RaggedTable::prepare_lookup_bags")?;
         let BagLookup { ids, bags, count, longest_bag, weights, pooling, dims, out, winners } = lookup;
@@ -87,6 +134,26 @@ impl RaggedTable {
     ///
     /// # Errors
     /// Those of [`UpdateAll`]; [`Error::Buffer`] for a table on the CPU.
+    ///
+    /// # Example
+    /// ```
+    /// use scall_gpu::device::{Buffer, Device};
+    /// use scall_gpu::table::{Account, RaggedTable, TableOptions};
+    /// # fn main() -> scall_gpu::Result<()> {
+    /// # let (device, queue) = scall_gpu::wgpu::Device::noop(&Default::default());
+    /// # let device = Device::from_wgpu(device, queue);
+    /// let mut table = RaggedTable::new(&device, &[2, 4], TableOptions::default(), &Account::unlimited())?;
+    /// let gradients = Buffer::<f32>::zeroed(&device, 2 * 4)?; // [2, 4], as the caller's kernels leave them
+    /// let mut update = table.prepare_update_all(&gradients, 4)?;
+    /// for step in 1..=3 {
+    ///     table.set_learning_rate(0.1 / step as f32)?;
+    ///     let mut commands = device.commands();
+    ///     table.record_prepared(&mut commands, &mut update)?;
+    ///     commands.submit()?;
+    /// }
+    /// assert_eq!(table.steps(), 3);
+    /// # Ok(()) }
+    /// ```
     pub fn prepare_update_all(&mut self, gradients: &Buffer<f32>, dims: u32) -> Result<PreparedRows> {
         let gpu = self.gpu("RaggedTable::prepare_update_all")?;
         let counter = Some(counter_of(&mut self.counter, self.rows.device())?);

@@ -110,7 +110,7 @@ fn other_contents_are_refused() {
         (&|t| set(t, "target1.0.bias", 4, &f32::NAN.to_le_bytes()), "finite values in \"target1.0.bias\""),
         (&|t| set(t, "counters", 0, b"scallac9"), "an agent of this version"),
         (&|t| set(t, "counters", 16, &[7]), "\"actor.0.weight\" as f32 [4, 7]"),
-        (&|t| set(t, "counters", 23, &[0xFF]), "\"actor.0.weight\" as f32"),
+        (&|t| set(t, "counters", 23, &[0xFF]), "options in their domain"),
         (&|t| set(t, "counters", 24, &[3]), "at most 3 transitions"),
         (&|t| set(t, "rates", 0, &(-1.0f64).to_le_bytes()), "options in their domain"),
     ];
