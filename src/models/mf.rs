@@ -105,10 +105,10 @@ impl Step<'_> {
         })?;
         let (triples, workspace) = (&scratch.triples, &mut scratch.workspace);
         let (gradients, dims) = ((&scratch.user_gradients).into(), user_dims);
-        let occurrences = Occurrences { ids: triples, first: 0, count: batch, gradients, dims };
+        let occurrences = Occurrences { ids: triples, first: 0, count: batch.into(), gradients, dims };
         users.record_update(commands, occurrences, workspace)?;
         let (gradients, dims) = ((&scratch.item_gradients).into(), item_dims);
-        let occurrences = Occurrences { ids: triples, first: batch, count: 2 * batch, gradients, dims };
+        let occurrences = Occurrences { ids: triples, first: batch, count: (2 * batch).into(), gradients, dims };
         items.record_update(commands, occurrences, workspace)?;
         clock.tick();
         Ok(())
