@@ -1,5 +1,5 @@
-// ln in plain arithmetic, as src/kernels/elementary.rs has it: the built-in one is only good to 2^-21 near 1, which a large exponent
-// would multiply. (The built-in exp is good to 3 + 2 |x| units in the last place.)
+// ln in plain arithmetic, as src/kernels/elementary.rs has it. The built-in one is only good to 2^-21 near 1, which a
+// large exponent would multiply. (The built-in exp is good to 3 + 2 |x| units in the last place.)
 
 // ln(1 + f) for f in [sqrt(1/2) - 1, sqrt(2) - 1], with a small relative error also near 0.
 fn ln_1p_core(f: f32) -> f32 {

@@ -1,5 +1,5 @@
-// Four dims of a row that a lane takes at once, so that their loads are under way together: a loop of single ones waits for each. The
-// including file imports rows/page.wgsl.
+// Four dims of a row that a lane takes at once, so that their loads are under way together. A loop over single dims
+// would wait for each load. The including file imports rows/page.wgsl.
 
 // Every `stride`-th dim from `j` on, so that neighbouring lanes read neighbouring values.
 fn four_dims(j: u32, stride: u32) -> vec4<u32> {
@@ -30,7 +30,8 @@ fn four_values(row: Row, dims: vec4<u32>) -> vec4<f32> {
     return values;
 }
 
-// Two values as f16, the lower half first. What f16 cannot hold would be left to the device.
+// Two values as f16, the lower half first. Values past the range of f16 are cut to it, since WGSL leaves the result for
+// them to the device.
 fn as_pair(values: vec2<f32>) -> u32 {
     return pack2x16float(clamp(values, vec2<f32>(-65504.0), vec2<f32>(65504.0)));
 }

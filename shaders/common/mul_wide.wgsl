@@ -1,4 +1,4 @@
-// (low, high) of a 64-bit product, by 16-bit halves: what every device can do.
+// (low, high) of a 64-bit product, by 16-bit halves, which every device can do.
 fn mul_wide(a: u32, b: u32) -> vec2<u32> {
     let a0 = a & 0xffffu;
     let a1 = a >> 16u;

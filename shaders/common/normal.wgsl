@@ -13,7 +13,7 @@ fn normal_tail(probability_bits: u32) -> i32 {
 fn normal_fixed(word: u32) -> i32 {
     let odd = (word << 1u) | 1u;
     let zeros = countLeadingZeros(odd);
-    // Two shifts, since one by 32 would be cut to none.
+    // Two shifts, since a shift by 32 would be cut to a shift by 0.
     let mantissa = ((odd << zeros) << 1u) >> 9u;
     let tail = normal_tail(((125u - zeros) << 23u) | mantissa);
     return select(tail, -tail, (word >> 31u) == 1u);

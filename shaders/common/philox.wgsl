@@ -7,7 +7,7 @@ fn philox_round(c: vec4<u32>, k: vec2<u32>) -> vec4<u32> {
     return vec4<u32>(p1.y ^ c.y ^ k.x, p1.x, p0.y ^ c.w ^ k.y, p0.x);
 }
 
-// Without a loop, which would cost as much again: shader translators count its rounds.
+// Without a loop, which would double the cost: shader translators count its rounds.
 fn philox(counter: vec4<u32>, key: vec2<u32>) -> vec4<u32> {
     let next = vec2<u32>(0x9E3779B9u, 0xBB67AE85u);
     var c = philox_round(counter, key);

@@ -11,7 +11,7 @@ fn scan_step(thread: u32, step: u32) {
     workgroupBarrier();
 }
 
-// Without a loop, whose rounds shader translators count.
+// Without a loop, since shader translators count the rounds of loops.
 fn scan_threads(thread: u32, value: u32) -> u32 {
     scan_shared[thread] = value;
     workgroupBarrier();

@@ -1,12 +1,12 @@
-// Y = A X for A in compressed rows and X dense or ragged. Rows of at most `chunk` non-zeros are summed whole; of longer ones
-// every chunk gives a partial sum, and these are added in order. Chunks are counted over all non-zeros. Ragged rows in several pages
-// are added page by page.
+// Y = A X for A in compressed rows and X dense or ragged. Rows of at most `chunk` non-zeros are summed as a whole. Of
+// longer rows every chunk gives a partial sum, and these are added in order. Chunks are counted over all non-zeros.
+// Ragged rows in several pages are added page by page.
 //import common/grid.wgsl
 //import rows/page.wgsl as x
 
 struct Params {
     rows: u32,        // rows of A
-    // X, or this page of it; of a dense X only the rows are there.
+    // X, or this page of it. Of a dense X only the rows are given.
     //import rows/page_params.wgsl as x
     nonzeros: u32,
     dims: u32,        // width of the product
@@ -67,14 +67,14 @@ fn element(row: Row, j: u32) -> f32 {
     return 0.0;
 }
 
-// What the pages before gave, and the non-zeros begin..end in order.
+// The sum of the pages before, and then the non-zeros begin..end in order.
 fn sum_of(begin: u32, end: u32, first: u32, before: vec4<f32>) -> vec4<f32> {
     let j = elements(first);
     var sum = before;
     for (var e = begin; e < end; e++) {
         let row = row_of(columns[e]);
         let terms = values[e] * vec4<f32>(element(row, j.x), element(row, j.y), element(row, j.z), element(row, j.w));
-        // What X lacks is left out, not multiplied by zero: the value may be infinite.
+        // A dim that X lacks is left out, not multiplied by zero, since the value may be infinite.
         sum = select(sum, sum + terms, j < vec4<u32>(row.size));
     }
     return sum;
@@ -127,7 +127,7 @@ fn short_rows(invocation: Invocation) {
     }
 }
 
-// The row that holds a non-zero: the first that ends behind it.
+// The row that holds a non-zero: the first that ends after it.
 fn row_at(position: u32) -> u32 {
     var low = 0u;
     var high = params.rows;

@@ -13,7 +13,7 @@ struct Params {
 override items: u32 = 16u;  // elements a thread
 
 @group(0) @binding(0) var<uniform> params: Params;
-// Both writable: on the upper levels they are the same workspace.
+// Both can be written: on the upper levels they are the same workspace.
 @group(0) @binding(1) var<storage, read_write> values: array<u32>;
 @group(0) @binding(2) var<storage, read_write> sums: array<u32>;
 

@@ -1,7 +1,7 @@
-// Stable radix sort of u32 keys with a u32 payload, least significant digit first, up to 4 bits a pass:
-// count the digits of each tile, scan the counts of each digit, scatter each tile to its places. Of few tiles every one scans the counts
-// for itself: a dispatch that has next to nothing to do takes as long as others. And so few keys as all can be compared with all go to
-// their places in one.
+// Stable radix sort of u32 keys with a u32 payload, least significant digit first, up to 4 bits a pass: count the
+// digits of each tile, scan the counts of each digit, scatter each tile to its places. Where there are few tiles, each
+// scans the counts by itself, since a dispatch with little to do takes as long as others. Where there are few keys, all
+// are compared with all, and go to their places in one dispatch.
 //import common/grid.wgsl
 //import common/scan.wgsl
 
@@ -14,7 +14,7 @@ struct Params {
     payload_in: u32,
     keys_out: u32,
     payload_out: u32,
-    counts: u32,        // of each digit, a number a tile; behind them those of all tiles
+    counts: u32,        // of each digit, a number a tile; after them those of all tiles
 }
 
 override few: u32 = 0u;  // 1: there are at most 32 tiles, and `counts` is not scanned
@@ -30,8 +30,9 @@ const TILE = 256u * ITEMS;
 @group(0) @binding(4) var<storage, read_write> payload_to: array<u32>;
 @group(0) @binding(5) var<storage, read_write> counts: array<u32>;
 
-// In turns: how often thread t met digit d (low half) and digit d + 8 (high half), at d * 256 + t, where a tile has too few elements to
-// overflow; and elements on their way from thread to thread. Every 33rd word is left out, so that neighbours lie in different banks.
+// Used in turns for two things. First, how often thread t met digit d (low half) and digit d + 8 (high half), at d *
+// 256 + t; a tile has too few elements to overflow a half. Second, elements on their way from thread to thread. Every
+// 33rd word is left out, so that neighbours lie in different banks.
 var<workgroup> words: array<u32, TILE + TILE / 32u>;
 // Global place of a digit's first element in this tile, less its place within the tile.
 var<workgroup> places: array<u32, 16>;
@@ -93,7 +94,7 @@ fn take_four(positions: vec4<u32>) -> vec4<u32> {
     return vec4<u32>(words[at(positions.x)], words[at(positions.y)], words[at(positions.z)], words[at(positions.w)]);
 }
 
-// Counts an element, and tells how many of its digit the thread has met before.
+// Counts an element, and returns how many of its digit the thread has met before.
 fn count_one(key: u32, inside: bool, thread: u32) -> u32 {
     if !inside {
         return 0u;
@@ -126,7 +127,7 @@ fn sum_of(x: Eight) -> u32 {
     return sum_of_four(x.low) + sum_of_four(x.high);
 }
 
-// The sums before each of four, the first of which is given.
+// The sums before each of four numbers; the first of these sums is given.
 fn sums_before(first: u32, x: vec4<u32>) -> vec4<u32> {
     return vec4<u32>(first, first + x.x, first + x.x + x.y, first + x.x + x.y + x.z);
 }
@@ -138,7 +139,7 @@ fn count_tiles(invocation: Invocation) {
     let across = strided(thread);
     let own = neighbours(thread);
     clear(across);
-    // Which thread counts an element matters to no sum.
+    // The sums are the same whichever thread counts an element.
     let size = vec4<u32>(size_of(tile));
     _ = count_four(four_keys(tile, across.low), across.low < size, thread);
     _ = count_four(four_keys(tile, across.high), across.high < size, thread);
@@ -236,7 +237,8 @@ fn first_of_four(keys: vec4<u32>, thread: u32, lower: u32) -> vec4<u32> {
     );
 }
 
-// A thread's elements to these positions of the tile, and those at others in return. All threads of the workgroup come here.
+// Puts a thread's elements at these positions of the tile, and returns the elements of other positions. All threads of
+// the workgroup come here.
 fn exchange(elements: Eight, positions: Eight, others: Eight) -> Eight {
     workgroupBarrier();
     lay_four(positions.low, elements.low);
@@ -286,7 +288,8 @@ fn put_payloads(payloads: vec4<u32>, to: vec4<u32>, inside: vec4<bool>) {
     }
 }
 
-// Sorts a tile by the digit before its elements go to their places, so that neighbouring threads mostly write to neighbouring places.
+// Sorts a tile by the digit before its elements go to their places, so that neighbouring threads mostly write to
+// neighbouring places.
 @compute @workgroup_size(256)
 fn scatter_tiles(invocation: Invocation) {
     let thread = invocation.thread;
@@ -338,7 +341,8 @@ fn before(key: u32, position: u32, other: u32, other_position: u32) -> u32 {
     return select(0u, 1u, key < other || (key == other && position < other_position));
 }
 
-// A place is the number of keys before. Four threads share an element, each of them compares it with a quarter of the keys.
+// A place is the number of keys before. Four threads share an element, each of them compares it with a quarter of the
+// keys.
 @compute @workgroup_size(256)
 fn place_each(invocation: Invocation) {
     let thread = invocation.thread;
@@ -348,7 +352,7 @@ fn place_each(invocation: Invocation) {
     var place = 0u;
     for (var first = 0u; first < params.count; first += 2048u) {
         for (var i = thread; i < 2048u; i += 256u) {
-            // Past the end there are keys that stand before nobody.
+            // Past the end there are keys that stand before no other.
             words[i] = 0xffffffffu;
             if first + i < params.count {
                 words[i] = keys_from[params.keys_in + first + i];

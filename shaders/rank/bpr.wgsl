@@ -1,12 +1,12 @@
-// BPR on ragged rows: loss and gradients of (user, positive, negative) triples. Rows of a table in several pages are gathered first, one
-// for each occurrence in the triples.
+// BPR on ragged rows: loss and gradients of (user, positive, negative) triples. Rows of a table in several pages are
+// gathered first, one for each occurrence in the triples.
 //import common/grid.wgsl
 //import rows/page.wgsl as user
 //import rows/page.wgsl as item
 
 struct Params {
     count: u32,           // triples
-    // A page of users, the only one or the one that is gathered from (whichever table it is of), and the only one of items.
+    // The only page of users, or the page that is gathered from, of either table; and the only page of items.
     //import rows/page_params.wgsl as user
     //import rows/page_params.wgsl as item
     users: u32,           // rows in the user table
@@ -14,7 +14,7 @@ struct Params {
     user_dims: u32,       // width of a user's gradient
     item_dims: u32,       // width of an item's gradient
     bias: u32,            // 1 when item rows begin with their bias
-    learned: u32,         // 1 when the bias takes part; else it is passed over
+    learned: u32,         // 1 when the bias takes part; otherwise it is left out
     dense: u32,           // 1 when user rows are dense and contain their items
     l2: f32,
     l2_bias: f32,
@@ -97,7 +97,7 @@ fn gradients(invocation: Invocation) {
         positive_id = triples[params.count + b];
         negative_id = triples[2u * params.count + b];
     }
-    // Dead lanes stay for the barriers below.
+    // Lanes without a triple stay for the barriers below.
     let live = user_id < params.users && positive_id < params.items && negative_id < params.items;
     var user = Row(0u, 0u);
     var positive = Item(user, 0.0, false);
@@ -184,7 +184,7 @@ fn gradients(invocation: Invocation) {
     }
 }
 
-// The rows of a page that the triples name; the page and the widths are those of users, whichever table it is of.
+// The rows of a page that the triples name. The page and the widths are in the fields of users, for either table.
 @compute @workgroup_size(256)
 fn gather(invocation: Invocation) {
     let thread = invocation.thread;

@@ -1,5 +1,5 @@
-// The k best candidates of each query by inner product. A workgroup takes a block of queries and a segment of the candidates, tile by
-// tile; a thread has the scores of four queries with four candidates.
+// The k best candidates of each query by inner product. A workgroup takes a block of queries and a segment of the
+// candidates, tile by tile. A thread has the scores of four queries with four candidates.
 //import common/grid.wgsl
 
 struct Params {
@@ -21,7 +21,8 @@ override depth: u32 = 2u * fours;      // dims of a slice
 override team: u32 = 64u / fours;      // threads that merge a query's list
 override places: u32 = 224u / fours;   // of a query: its list in order, then what came since
 
-// Scores are compared as integers that rise with them, so that no compiler can assume NaN away: it is 0, below all.
+// Scores are compared as integers that rise with them, because compilers may assume that there is no NaN. NaN is 0,
+// below all others.
 const MISSING_KEY: u32 = 0x007fffffu;  // of -infinity
 const MISSING_POSITION: u32 = 0xffffffffu;
 const NEXT = vec4<u32>(0u, 1u, 2u, 3u);
@@ -36,7 +37,7 @@ const NEXT = vec4<u32>(0u, 1u, 2u, 3u);
 @group(0) @binding(7) var<storage, read> segment_scores: array<f32>;
 @group(0) @binding(8) var<storage, read> segment_positions: array<u32>;
 
-// By dim, then in fours. A row of candidates has one more, so that neighbouring dims lie in other banks.
+// By dim, then in fours. A row of candidates has one element more, so that neighbouring dims lie in different banks.
 var<workgroup> candidate_slice: array<vec4<f32>, 520>;
 var<workgroup> query_slice: array<vec4<f32>, 32>;
 var<workgroup> keys: array<u32, 896>;
@@ -83,7 +84,8 @@ fn is_excluded(query: u32, position: u32) -> bool {
     return low < end && excluded[low] == position;
 }
 
-// Lists of the block's queries, the first of which is `first` of all lists. Nothing enters the list of a query past the last.
+// Lists of the block's queries, which begin with number `first` of all lists. Nothing enters the list of a query past
+// the last.
 fn begin(block: u32, first: u32, thread: u32) {
     let query = thread / team;
     for (var i = thread % team; i < params.k; i += team) {
@@ -108,7 +110,8 @@ fn begin(block: u32, first: u32, thread: u32) {
     workgroupBarrier();
 }
 
-// False where there is no room until the next merge. Places are taken in any order; that of a merge is total.
+// False where there is no room until the next merge. Places are taken in any order. The order of a merge is total, so
+// the result does not depend on it.
 fn enter(query: u32, key: u32, position: u32) -> bool {
     let place = atomicAdd(&used[query], 1u);
     if place >= places {
@@ -128,7 +131,7 @@ fn put(i: u32, end: u32, key: u32, position: u32) {
     }
 }
 
-// Moves each entry to its rank: by a search in the list, and a count of what came since.
+// Moves each entry to its rank, by a search in the list and a count among the entries that came since.
 fn merge(thread: u32) {
     let list = thread / team * places;
     let count = min(atomicLoad(&used[thread / team]), places);
@@ -161,7 +164,7 @@ fn merge(thread: u32) {
     workgroupBarrier();
 }
 
-// True where somebody waited, and has to try again.
+// True where a thread waited, and has to try again.
 fn make_room(thread: u32) -> bool {
     let waits = workgroupUniformLoad(&crowded) == 1u;
     if waits {
@@ -182,7 +185,7 @@ fn end(block: u32, first: u32, thread: u32) {
     }
 }
 
-// A value of each of four queries or candidates; those past the end are as the last.
+// A value of each of four queries or candidates. Past the end the last one is repeated.
 fn of_queries(first: u32, j: u32) -> vec4<f32> {
     let at = min(first + NEXT, vec4<u32>(params.queries - 1u)) * params.dims + j;
     return vec4<f32>(queries[at.x], queries[at.y], queries[at.z], queries[at.w]);
@@ -238,7 +241,7 @@ fn scores(block: u32, tile: u32, thread: u32) -> mat4x4<f32> {
             query_slice[j * fours + four] = share.queries;
         }
         workgroupBarrier();
-        // The next slice is under way while this one is multiplied.
+        // The next slice is loaded while this one is multiplied.
         share = slice(block, tile, start + depth, thread);
         sums += products(0u, thread);
         sums += products(1u, thread);

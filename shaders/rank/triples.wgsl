@@ -1,4 +1,5 @@
-// Training triples: a user, one of his positives, and an item that he never touched, each by one random word.
+// Training triples: a user, one of the user's positives, and an item that the user never touched, each by one random
+// word.
 //import common/grid.wgsl
 //import common/philox.wgsl
 

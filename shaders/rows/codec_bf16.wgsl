@@ -5,7 +5,7 @@ fn page_decoded(bits: u32) -> f32 {
     return bitcast<f32>(bits << 16u);
 }
 
-// Takes what is added to the bits below those that stay; a value beyond the range becomes the last within.
+// Adds to the bits below those that stay, and cuts them off. A value beyond the range becomes the largest within.
 fn page_with_added(value: f32, added: u32) -> u32 {
     let bits = bitcast<u32>(value);
     let size = bits & 0x7fffffffu;
@@ -20,7 +20,7 @@ fn page_nearest(value: f32) -> u32 {
     return page_with_added(value, 0x7fffu + ((bitcast<u32>(value) >> 16u) & 1u));
 }
 
-// One of the two next to a value, right on average over 16 bits of noise.
+// One of the two neighbours of a value, right on average over 16 bits of noise.
 fn page_dithered(value: f32, noise: u32) -> u32 {
     return page_with_added(value, noise);
 }

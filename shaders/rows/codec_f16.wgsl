@@ -5,7 +5,7 @@ fn page_decoded(bits: u32) -> f32 {
     return unpack2x16float(bits).x;
 }
 
-// The sign of a value as that of an f16, and its size, at most 65,504: all that f16 holds.
+// The sign of a value as that of an f16, and its size, cut to 65,504, the largest f16.
 fn page_clamped_bits(value: f32) -> vec2<u32> {
     let bits = bitcast<u32>(value);
     return vec2<u32>((bits >> 16u) & 0x8000u, min(bits & 0x7fffffffu, 0x477fe000u));
@@ -15,7 +15,7 @@ fn page_is_nan_bits(value: f32) -> bool {
     return (bitcast<u32>(value) & 0x7fffffffu) > 0x7f800000u;
 }
 
-// The nearest, ties to even, in whole numbers: what a device makes of `pack2x16float` may round either way.
+// The nearest, ties to even, in whole numbers. `pack2x16float` may round either way, depending on the device.
 fn page_nearest(value: f32) -> u32 {
     let bits = page_clamped_bits(value);
     if page_is_nan_bits(value) {
@@ -33,7 +33,7 @@ fn page_nearest(value: f32) -> u32 {
     return bits.x | ((mantissa + (1u << (shift - 1u)) - 1u + ((mantissa >> shift) & 1u)) >> shift);
 }
 
-// One of the two next to a value, right on average over 16 bits of noise.
+// One of the two neighbours of a value, right on average over 16 bits of noise.
 fn page_dithered(value: f32, noise: u32) -> u32 {
     let bits = page_clamped_bits(value);
     if page_is_nan_bits(value) {

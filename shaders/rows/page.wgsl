@@ -1,5 +1,6 @@
-// The rows of a page, and their values. The including file binds `page_arena` and `page_directory` as words, and has page_params.wgsl in
-// Params. Imported under a name, `page_` is that name instead; without one it is nothing (`row_at`, `arena`, `params.rows`).
+// The rows of a page, and their values. The including file binds `page_arena` and `page_directory` as words, and has
+// page_params.wgsl in Params. Where it is imported under a name, `page_` becomes that name; without a name, `page_` is
+// left out (`row_at`, `arena`, `params.rows`).
 //import rows/row.wgsl
 
 //codec
@@ -39,7 +40,7 @@ fn page_bits_at(at: u32) -> u32 {
     return word;
 }
 
-// A value of a row that has it.
+// A value of a row, which must have this dim.
 fn page_value_at(row: Row, j: u32) -> f32 {
     return page_decoded(page_bits_at(row.start + j));
 }

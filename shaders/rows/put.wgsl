@@ -1,5 +1,5 @@
-// Values into the rows of a page, a word at a time: one value of 32 bits, or two of 16. The including file imports rows/page.wgsl, and binds
-// its `arena` to write.
+// Values into the rows of a page, a word at a time: one value of 32 bits, or two of 16. The including file imports
+// rows/page.wgsl, and binds its `arena` to write.
 
 fn page_per_word() -> u32 {
     return 32u / page_value_bits;
@@ -10,7 +10,8 @@ fn page_has_second(j: u32, width: u32) -> bool {
     return page_value_bits == 16u && j + 1u < width;
 }
 
-// Writes the bits of the word that begins at an element, those of a second value only where it has one: what else lies there keeps its half.
+// Writes the bits of the word that begins at an element. Without a second value, the other half of the word stays as it
+// is.
 fn page_put_bits(at: u32, first: u32, second: u32, has_second: bool) {
     if page_value_bits == 32u {
         page_arena[at] = first;

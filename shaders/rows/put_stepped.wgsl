@@ -1,5 +1,6 @@
-// The values of a row as an update steps them: four dims a lane at once, in whole words. The including file imports rows/page.wgsl,
-// rows/put.wgsl, common/four.wgsl and common/philox.wgsl, has `lanes`, and in Params `step`, `purpose`, `key_low` and `key_high`.
+// The values of a row as an update steps them: four dims a lane at once, in whole words. The including file imports
+// rows/page.wgsl, rows/put.wgsl, common/four.wgsl and common/philox.wgsl, has `lanes`, and in Params `step`, `purpose`,
+// `key_low` and `key_high`.
 
 // The dims that a lane steps at once, from `j` on: of four words of one value, or of two words of two.
 fn page_dims_of_words(j: u32) -> vec4<u32> {
@@ -17,8 +18,8 @@ fn page_add_by_words(before: f32, numbers: vec4<f32>) -> f32 {
     return (((before + numbers.x) + numbers.y) + numbers.z) + numbers.w;
 }
 
-// Writes the word of two values that begins with dim j of a row, rounded by the noise of (seed, row, dim, step); the second only where
-// there is `has_second`.
+// Writes the word of two values that begins with dim j of a row, rounded by the noise of (seed, row, dim, step). The
+// second value is written only where there is `has_second`.
 fn page_put_dithered(id: u32, j: u32, at: u32, has_second: bool, values: vec2<f32>) {
     let noise = philox(vec4<u32>(id, j >> 2u, params.step, params.purpose), vec2<u32>(params.key_low, params.key_high));
     let first = page_dithered(values.x, noise[j & 3u] >> 16u);
@@ -26,7 +27,7 @@ fn page_put_dithered(id: u32, j: u32, at: u32, has_second: bool, values: vec2<f3
     page_put_bits(at, first, second, has_second);
 }
 
-// Writes `those` of the dims, which the row has.
+// Writes the dims that `those` marks. The row must have them.
 fn page_put_stepped(id: u32, row: Row, dims: vec4<u32>, values: vec4<f32>, those: vec4<bool>) {
     let at = vec4<u32>(row.start) + dims;
     if page_value_bits == 16u {
@@ -48,7 +49,7 @@ fn page_put_stepped(id: u32, row: Row, dims: vec4<u32>, values: vec4<f32>, those
     }
 }
 
-// Writes one half of a word of two values, or the other, or both.
+// Writes the first value of a word of two, or the second, or both.
 fn page_put_either(id: u32, j: u32, at: u32, those: vec2<bool>, values: vec2<f32>) {
     if those.x {
         page_put_dithered(id, j, at, those.y, values);

@@ -15,7 +15,7 @@ fn begins_block(row: u32, shift: u32) -> bool {
     return (row & ((1u << shift) - 1u)) == 0u;
 }
 
-// The row of a block at `base` between the end of the one before, or 0, and its own.
+// The row of the block at `base` that lies between the end of the row before it (or 0) and its own end.
 fn row_between(base: u32, before: u32, end: u32, alignment: u32) -> Row {
     let start = (before + alignment - 1u) & ~(alignment - 1u);
     return Row(base + start, end - start);

@@ -18,8 +18,8 @@ const HEADER = 4u;
 @group(0) @binding(0) var<uniform> params: Params;
 // f32 bits, so that no device flushes the subnormal ones.
 @group(0) @binding(1) var<storage, read> weights: array<u32>;
-// Multiplier (3 words) and remainder; two words a tile; then per row the prefix sum's low word, later the sort key; per
-// row its high word, later the rank.
+// Multiplier (3 words) and remainder; two words a tile; then for each row the low word of its prefix sum, later the
+// sort key; and for each row the high word, later the rank.
 @group(0) @binding(2) var<storage, read_write> workspace: array<u32>;
 @group(0) @binding(3) var<storage, read_write> sizes: array<u32>;
 

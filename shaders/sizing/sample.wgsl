@@ -1,5 +1,5 @@
 // Sorted draws of a distribution without a sort: the running sums of exponential spacings are the order statistics of
-// uniforms. Spacings are generated anew in each pass, so memory does not grow with draws * entities.
+// uniforms. Spacings are generated again in each pass, so memory does not grow with draws * entities.
 //import common/elementary.wgsl
 //import common/grid.wgsl
 //import common/normal.wgsl
@@ -29,7 +29,8 @@ struct Profile {
     e: f32,
 }
 
-// Profiles of one kind and one stream, whose spacings are generated once: at most `most`, or for `tile_draws` all there are.
+// Profiles of one kind and one stream, whose spacings are generated once: at most `most`, or for `tile_draws` all of
+// them.
 struct Block {
     first: u32,
     count: u32,
@@ -47,8 +48,8 @@ const LEAST_EXPONENT = -69.0;
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> profiles: array<Profile>;
 @group(0) @binding(2) var<storage, read> normal_table: array<i32>;
-// For each pair (stream, draw): sums before each tile; sums after each tile; total and first spacing. For each pair (profile, draw): a
-// number a tile; a factor.
+// For each pair (stream, draw): sums before each tile; sums after each tile; total and first spacing. For each pair
+// (profile, draw): a number a tile; a factor.
 @group(0) @binding(3) var<storage, read_write> workspace: array<f32>;
 @group(0) @binding(4) var<storage, read_write> weights: array<f32>;
 @group(0) @binding(5) var<storage, read> blocks: array<Block>;
@@ -104,7 +105,7 @@ fn scan_step(thread: u32, step: u32, half: u32) {
     shared_ends[256u - half + thread] = ends;
 }
 
-// The sums of all threads before, and of all threads after this one. Without a loop, like `philox`.
+// The sums of all threads before this one, and of all threads after it. Without a loop, like `philox`.
 fn scan_ends(thread: u32, sum: f32) -> vec2<f32> {
     shared_ends[thread] = vec2<f32>(sum, sum);
     scan_step(thread, 1u, 0u);
@@ -127,7 +128,7 @@ fn scan_ends(thread: u32, sum: f32) -> vec2<f32> {
     return result;
 }
 
-// The sum over the workgroup, in a tree; every thread gets it.
+// The sum over the workgroup, by a tree; every thread gets it.
 fn sum_threads(thread: u32, sum: f32) -> f32 {
     shared_sums[thread] = sum;
     workgroupBarrier();
@@ -179,7 +180,8 @@ fn generate(rank: u32, draw: u32, stream: u32) -> Eight {
     return below_end(x, rank, params.entities + 1u);
 }
 
-// Where this thread's ranks lie among those of a draw: as much of the inverse distribution function as all profiles of a kind share.
+// Where this thread's ranks lie among those of a draw: the part of the inverse distribution function that all profiles
+// of a kind share.
 struct Places {
     v: Eight,
     u: Eight,
@@ -191,7 +193,7 @@ fn places(thread: u32, tile: u32, draw: u32, stream: u32) -> Places {
     let pair = stream * params.draws + draw;
     let total = workspace[total_base() + 2u * pair];
     let first = workspace[total_base() + 2u * pair + 1u];
-    // Of small ends the sums are from their own side: 1 - v would cancel.
+    // A small end is summed from its own side: 1 - v would lose its digits.
     var s = zeros();
     s.low.x = spacing.low.x;
     s.low.y = s.low.x + spacing.low.y;
@@ -278,7 +280,7 @@ fn sum_inside(block: Block, i: u32, rank: u32, at: Places) -> f32 {
     return sum_of(below_end(drawn(block, i, at), rank, params.entities));
 }
 
-// A folded grid has groups past the last: they go through the motions, for the barriers' sake, and write nothing.
+// A folded grid has groups past the last. They compute too, since barriers stand outside branches, and write nothing.
 
 // One workgroup for each (stream, draw, tile): the sum of its spacings.
 @compute @workgroup_size(256)
@@ -421,8 +423,8 @@ fn put(block: Block, i: u32, rank: u32, sums: Eight) {
     }
 }
 
-// One workgroup for each (block, tile): adds a window of draws to the weights. The sums are named one by one, not by an index, so that
-// they stay in registers.
+// One workgroup for each (block, tile): adds a window of draws to the weights. Each sum has a name of its own in place
+// of an index, so that the sums stay in registers.
 @compute @workgroup_size(256)
 fn average(invocation: Invocation) {
     let thread = invocation.thread;

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use super::dispatches::Dispatches;
 use super::gpu::Gpu;
+use super::shader::{Group, Param};
 use crate::{Error, Result};
 
 /// What may change between two recordings of a [`Prepared`] kernel. Which of these a kernel has, its `prepare` says.
@@ -48,6 +49,14 @@ pub struct Parameters<'a> {
 }
 
 impl Parameters<'_> {
+    /// Sets all parameters of a group, by way of a list that is kept so that it need not grow again.
+    pub(crate) fn set_group<G: Param>(&mut self, group: G, words: &mut Vec<u32>) {
+        words.clear();
+        group.push(words);
+        let Group { fields, .. } = G::GROUP.expect("a group of parameters");
+        fields.iter().zip(words.iter()).for_each(|(name, &word)| self.set(name, word));
+    }
+
     /// Sets a parameter in every dispatch that has one of this name.
     pub(crate) fn set(&mut self, name: &str, word: u32) {
         let (_, places) = self.places.iter().find(|(own, _)| own == name).expect("a parameter of the kernel");

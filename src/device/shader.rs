@@ -287,15 +287,6 @@ macro_rules! param_group {
         $(#[$meta])*
         #[derive(Clone, Copy, Debug, Default, PartialEq)]
         pub(crate) struct $name { $(pub $field: $type),* }
-        impl $name {
-            /// Its scalars by name.
-            #[allow(dead_code, reason = "few groups change after they are prepared")]
-            pub fn named_words(&self) -> impl Iterator<Item = (&'static str, u32)> {
-                let mut words = Vec::new();
-                $crate::device::shader::Param::push(*self, &mut words);
-                [$(stringify!($field)),*].into_iter().zip(words)
-            }
-        }
         impl $crate::device::shader::Param for $name {
             const GROUP: Option<$crate::device::shader::Group> =
                 Some($crate::device::shader::Group { name: $group, fields: &[$(stringify!($field)),*] });

@@ -63,10 +63,6 @@ pub struct UpdateRule {
 }
 
 /// Steps are counted from 1.
-fn check_step(op: &'static str, step: u32) -> Result<()> {
-    check::domain(op, "step", step, step > 0, "at least 1")
-}
-
 impl UpdateRule {
     /// An optimizer without decay or clipping.
     pub const fn new(optimizer: Optimizer) -> Self {
@@ -104,7 +100,7 @@ impl UpdateRule {
 
     /// How the parameters of a prepared operator on rows follow its step, seed and learning rate.
     pub(super) fn changes(&self, op: &'static str, mut step: u32, mut seed: u64) -> Changes {
-        let mut rule = *self;
+        let (mut rule, mut words) = (*self, Vec::new());
         Box::new(move |change, params| {
             match change {
                 Change::Step(to) => {
@@ -119,10 +115,7 @@ impl UpdateRule {
                 }
                 _ => return Ok(false),
             }
-            // A rate decides about the decay of weights too, a step about rate and correction.
-            for (name, word) in rule.constants(step, seed).params().named_words() {
-                params.set(name, word);
-            }
+            params.set_group(rule.constants(step, seed).params(), &mut words);
             Ok(true)
         })
     }
@@ -135,6 +128,10 @@ impl UpdateRule {
         let words = format!("rows with the state of the rule, {needed:?}");
         check::domain(op, "rows", format!("{own:?}"), own == needed, &words)
     }
+}
+
+fn check_step(op: &'static str, step: u32) -> Result<()> {
+    check::domain(op, "step", step, step > 0, "at least 1")
 }
 
 impl Default for UpdateRule {
