@@ -39,7 +39,7 @@
 //! | [`kernels`] | the operators in WGSL with CPU twins, one room each |
 //! | [`table`] | the ragged table, resize plans, the account of bytes |
 //! | [`sizing`] | budgets, size profiles, policies |
-//! | `search` | the actor-critic that searches for sizes (feature `search`, on by default) |
+//! | `agent` | the actor-critic that searches for sizes (feature `search`, on by default) |
 //! | [`stream`] | interactions, readers, segments, replay |
 //! | [`models`] | recommenders on ragged tables |
 //! | [`eval`] | Recall and NDCG, ranking in bounded memory |
@@ -57,6 +57,8 @@
 //! Source of the method: Qu et al., "Scalable Dynamic Embedding Size Search for Streaming Recommendation", CIKM 2024
 //! (arXiv 2407.15411), cited as SCALL. `docs/method.md` says what is computed here.
 
+#[cfg(feature = "search")]
+pub mod agent;
 mod check;
 pub mod device;
 mod error;
@@ -67,8 +69,6 @@ pub mod models;
 pub mod rng;
 pub mod rows;
 mod scall;
-#[cfg(feature = "search")]
-pub mod search;
 pub mod sizing;
 pub mod stream;
 pub mod table;

@@ -10,8 +10,8 @@ use scall_gpu::models::{Embeddings, EmbeddingsOptions};
 use scall_gpu::rng::{Philox, Purpose, below};
 use scall_gpu::rows::{Format, Layout};
 use scall_gpu::sizing::{
-    Bet, BetOptions, Budget, GrowOnly, GrowOnlyOptions, LinUcb, LinUcbOptions, MagnitudeCut, MixedDimensions, Outcome,
-    Probe, Rows, SizePolicy, Sizes, SizingContext, Uniform,
+    Bet, BetOptions, Budget, CurrentRows, GrowOnly, GrowOnlyOptions, LinUcb, LinUcbOptions, MagnitudeCut,
+    MixedDimensions, Outcome, Probe, SizePolicy, Sizes, SizingContext, Uniform,
 };
 use scall_gpu::stream::{Cut, Interactions, cut};
 use scall_gpu::table::Account;
@@ -114,7 +114,7 @@ proptest! {
                         let (n, d_max) = ((users + items) as u64, d_min + spread);
                         let dims = n * u64::from(d_min) + (part * (n * u64::from(spread)) as f64) as u64;
                         let frequencies = [segment(&mut rng, users), segment(&mut rng, items)];
-                        let rows = Rows { users: tables.users(), items: tables.items(), item_bias: true };
+                        let rows = CurrentRows { users: tables.users(), items: tables.items(), item_bias: true };
                         let context = SizingContext {
                             segment: t,
                             d_min,

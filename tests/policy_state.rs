@@ -26,15 +26,16 @@ fn policies() -> Vec<Box<dyn SizePolicy>> {
         Box::new(Bet::new(BetOptions { probes: 3, draws: 2, ..BetOptions::default() })),
         Box::new(LinUcb::new(LinUcbOptions { probes: 3, ..LinUcbOptions::default() })),
         #[cfg(feature = "search")]
-        scall(scall_gpu::search::Deploy::Best),
+        scall(scall_gpu::sizing::Deploy::Best),
         #[cfg(feature = "search")]
-        scall(scall_gpu::search::Deploy::Mean),
+        scall(scall_gpu::sizing::Deploy::Mean),
     ]
 }
 
 #[cfg(feature = "search")]
-fn scall(deploy: scall_gpu::search::Deploy) -> Box<dyn SizePolicy> {
-    use scall_gpu::search::{AgentOptions, ScallPolicy, ScallPolicyOptions};
+fn scall(deploy: scall_gpu::sizing::Deploy) -> Box<dyn SizePolicy> {
+    use scall_gpu::agent::AgentOptions;
+    use scall_gpu::sizing::{ScallPolicy, ScallPolicyOptions};
     let agent = AgentOptions { hidden: 8, warm_up: 4, ..AgentOptions::default() };
     let options = ScallPolicyOptions { agent, groups: 4, draws: 2, probes: 4, deploy, ..ScallPolicyOptions::default() };
     Box::new(ScallPolicy::new(options))

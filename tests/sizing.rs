@@ -24,7 +24,7 @@ fn total(sizes: &Sizes) -> u64 {
 }
 
 fn policies(distribution: Distribution, user_share: Option<f64>) -> Vec<Box<dyn SizePolicy>> {
-    let alpha = distribution.alpha(0.1);
+    let alpha = Some(distribution.alpha(0.1));
     let ranked = FrequencyRanked { distribution, alpha_users: alpha, alpha_items: alpha, user_share, draws: 3 };
     vec![Box::new(Uniform), Box::new(ranked), Box::new(Random { profile: ranked })]
 }

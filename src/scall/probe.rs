@@ -7,7 +7,7 @@ use super::evaluation::Evaluation;
 use crate::Result;
 use crate::device::Device;
 use crate::models::{ItemBias, ModelOptions, Recommender, TrainingData};
-use crate::sizing::{Outcome, Probe, Rows, Sizes, SizingContext, mean_row};
+use crate::sizing::{CurrentRows, Outcome, Probe, Sizes, SizingContext, mean_row};
 use crate::stream::UserItems;
 use crate::table::Account;
 
@@ -61,9 +61,9 @@ impl LastSegment {
 }
 
 /// The tables of a recommender, as a sizing policy sees them.
-pub(super) fn rows(model: &dyn Recommender) -> Rows<'_> {
+pub(super) fn rows(model: &dyn Recommender) -> CurrentRows<'_> {
     let tables = model.embeddings();
-    Rows { users: tables.users(), items: tables.items(), item_bias: tables.item_bias() }
+    CurrentRows { users: tables.users(), items: tables.items(), item_bias: tables.item_bias() }
 }
 
 /// What happens to the biases when a segment begins.

@@ -5,32 +5,27 @@
 //!
 //! Source: `docs/method.md` section 3.
 
+mod action;
 mod amount;
-mod bet;
 mod budget;
-mod discounted;
-mod grow_only;
-mod linucb;
-mod magnitude;
-mod mde;
+mod context;
+mod decision;
 mod mean_row;
+mod policies;
 mod policy;
 mod profile;
-mod random;
-mod ranked;
-mod uniform;
 mod weighted;
 
 pub use crate::kernels::sizing::sample::{Distribution, Profile};
+pub use action::{Action, Sizes};
 pub use amount::Amount;
-pub use bet::{Bet, BetOptions};
 pub use budget::{Budget, Population, Resolved, Shape};
-pub use grow_only::{GrowOnly, GrowOnlyOptions};
-pub use linucb::{LinUcb, LinUcbOptions};
-pub use magnitude::MagnitudeCut;
-pub use mde::MixedDimensions;
+pub use context::{CurrentRows, SizingContext};
 pub use mean_row::mean_row;
-pub use policy::{Action, Outcome, Probe, Rows, SizePolicy, Sizes, SizingContext};
-pub use random::Random;
-pub use ranked::FrequencyRanked;
-pub use uniform::Uniform;
+pub use policies::{
+    Bet, BetOptions, CommonOption, FrequencyRanked, GrowOnly, GrowOnlyOptions, LinUcb, LinUcbOptions, MagnitudeCut,
+    MixedDimensions, PolicyOptions, Random, Uniform,
+};
+#[cfg(feature = "search")]
+pub use policies::{Convergence, Deploy, ScallPolicy, ScallPolicyOptions};
+pub use policy::{Outcome, Probe, SizePolicy};

@@ -1,11 +1,33 @@
 //! From an action to sizes: sample the profile, scale it to the budget, hand it out by rank.
 
-use super::{Action, Profile, SizingContext};
+use super::{Action, Profile, Sizes, SizingContext};
 use crate::Result;
 use crate::device::{Buffer, Device};
 use crate::kernels::sizing::apportion::{Allotment, Apportion, apportion};
 use crate::kernels::sizing::rank::Rank;
 use crate::kernels::sizing::sample::Sample;
+
+impl Action {
+    /// The sizes that it gives: profiles averaged over so many draws, scaled to the dims there are, handed out by frequency.
+    ///
+    /// # Errors
+    /// Those of [`SizingContext::split`]; what the device reports.
+    pub fn sizes(&self, context: &SizingContext<'_>, draws: u32) -> Result<Sizes> {
+        Ok(self.sizes_and_ranges(context, draws)?.0)
+    }
+
+    /// The sizes, and the largest minus the smallest of each side as they would be without bounds and rounding: b * (max w - min w).
+    pub(crate) fn sizes_and_ranges(&self, context: &SizingContext<'_>, draws: u32) -> Result<(Sizes, [f32; 2])> {
+        let [users, items] = profiles(context, self, draws)?;
+        let ranges = [users.range, items.range];
+        let sizes = Sizes {
+            users: by_frequency(context, context.users, &users.sizes)?,
+            items: by_frequency(context, context.items, &items.sizes)?,
+            action: Some(*self),
+        };
+        Ok((sizes, ranges))
+    }
+}
 
 /// The sizes of a side by rank, largest first, and how far the first would be from the last without bounds.
 pub(super) struct ByRank {
@@ -54,7 +76,7 @@ pub(super) fn profiles(context: &SizingContext<'_>, action: &Action, draws: u32)
 }
 
 /// Gives the k-th largest size to the k-th most frequent entity, ties by index: `docs/method.md` section 3, step 4.
-pub(super) fn by_frequency(context: &SizingContext<'_>, frequencies: &[u32], by_rank: &[u32]) -> Result<Vec<u32>> {
+fn by_frequency(context: &SizingContext<'_>, frequencies: &[u32], by_rank: &[u32]) -> Result<Vec<u32>> {
     let device = context.device;
     let mut order = Buffer::zeroed(device, frequencies.len())?;
     let mut workspace = scratch(device, || Rank::workspace_len(frequencies.len() as u32))?;

@@ -33,7 +33,7 @@ pub struct Transition {
 /// # Example
 /// ```
 /// use scall_gpu::rng::{Philox, Purpose};
-/// use scall_gpu::search::{ReplayBuffer, Transition};
+/// use scall_gpu::agent::{ReplayBuffer, Transition};
 /// let mut replay = ReplayBuffer::new(2);
 /// for reward in [1.0, 2.0, 3.0] {
 ///     replay.push(Transition { state: vec![0.0], action: [0.5; 3], reward, next_state: vec![0.0] });

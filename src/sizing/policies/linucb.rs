@@ -1,13 +1,16 @@
 //! Sizes of frequency groups, learned as a linear bandit that forgets.
 
+mod discounted;
+
 use rand::Rng;
 
-use super::discounted::{Discounted, FEATURES, Vector};
-use super::weighted::weighted;
-use super::{Probe, SizePolicy, Sizes, SizingContext};
+use super::recipe::{CommonOption, Recipe};
 use crate::file::State;
 use crate::rng::{Philox, Purpose, below};
+use crate::sizing::weighted::weighted;
+use crate::sizing::{Probe, SizePolicy, Sizes, SizingContext};
 use crate::{Error, Result};
+use discounted::{Discounted, FEATURES, Vector};
 
 /// Sizes that a group can have, relative to the mean.
 const LEVELS: [f32; 5] = [0.25, 0.5, 1.0, 2.0, 4.0];
@@ -103,6 +106,22 @@ impl LinUcb {
             })
         }));
         actions
+    }
+}
+
+impl Recipe for LinUcbOptions {
+    fn build(self) -> Box<dyn SizePolicy> {
+        Box::new(LinUcb::new(self))
+    }
+
+    fn set(&mut self, option: CommonOption) -> bool {
+        let CommonOption::Probes(probes) = option else { return false };
+        self.probes = probes;
+        true
+    }
+
+    fn most_probes(&self) -> Option<u32> {
+        Some(self.probes)
     }
 }
 

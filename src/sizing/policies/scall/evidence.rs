@@ -1,7 +1,7 @@
 //! What the probes of all segments together say of an action.
 
-use super::ACTIONS;
 use crate::Result;
+use crate::agent::ACTIONS;
 use crate::file::State;
 
 /// Standard deviation of the kernel, in each entry of an action: actions nearer than that give sizes that are much alike.

@@ -1,10 +1,11 @@
 //! Sizes by what training made large.
 
-use super::weighted::{as_held, weighted, with_newcomers};
-use super::{SizePolicy, Sizes, SizingContext};
+use super::recipe::Recipe;
 use crate::Result;
 use crate::check::domain;
 use crate::file::State;
+use crate::sizing::weighted::{as_held, weighted, with_newcomers};
+use crate::sizing::{SizePolicy, Sizes, SizingContext};
 use crate::table::RaggedTable;
 
 /// Magnitude pruning, re-packed: rows keep room for as many coordinates as they have among the largest `|value|`.
@@ -74,6 +75,12 @@ fn threshold(mut magnitudes: Vec<f32>, keep: f64) -> f32 {
     }
 }
 
+impl Recipe for MagnitudeCut {
+    fn build(self) -> Box<dyn SizePolicy> {
+        Box::new(self)
+    }
+}
+
 impl SizePolicy for MagnitudeCut {
     fn name(&self) -> &'static str {
         "magnitude"
@@ -113,7 +120,7 @@ impl SizePolicy for MagnitudeCut {
 mod tests {
     use super::*;
     use crate::device::Device;
-    use crate::sizing::Rows;
+    use crate::sizing::CurrentRows;
     use crate::table::{Account, TableOptions};
 
     fn table(rows: &[&[f32]]) -> RaggedTable {
@@ -139,7 +146,7 @@ mod tests {
         let users = table(&[&[3.0, -4.0, 0.1], &[0.2, 0.1], &[]]);
         // The biases 9 would be the largest.
         let items = table(&[&[9.0, 0.3, -5.0], &[9.0]]);
-        let rows = Some(Rows { users: &users, items: &items, item_bias: true });
+        let rows = Some(CurrentRows { users: &users, items: &items, item_bias: true });
         let context = SizingContext {
             device: &device,
             segment: 1,

@@ -71,7 +71,7 @@ pub struct StateInput<'a> {
 ///
 /// # Example
 /// ```
-/// use scall_gpu::search::{StateInput, StateLayout};
+/// use scall_gpu::agent::{StateInput, StateLayout};
 /// let layout = StateLayout { groups: 2, d_max: 1, ..StateLayout::default() };
 /// let state = layout.pool(&StateInput {
 ///     user_frequencies: &[1, 5, 3],

@@ -2,11 +2,13 @@
 
 use rand::Rng;
 
-use super::{Action, Distribution, Probe, SizePolicy, Sizes, SizingContext, Uniform};
+use super::Uniform;
+use super::recipe::{CommonOption, Recipe};
 use crate::Result;
 use crate::check::domain;
 use crate::file::State;
 use crate::rng::{Philox, Purpose, below};
+use crate::sizing::{Action, Distribution, Probe, SizePolicy, Sizes, SizingContext};
 
 /// How actions are drawn and tried.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,6 +61,22 @@ impl Bet {
             alpha_users: distribution.alpha(users),
             alpha_items: distribution.alpha(items),
         }
+    }
+}
+
+impl Recipe for BetOptions {
+    fn build(self) -> Box<dyn SizePolicy> {
+        Box::new(Bet::new(self))
+    }
+
+    fn set(&mut self, option: CommonOption) -> bool {
+        let CommonOption::Probes(probes) = option else { return false };
+        self.probes = probes;
+        true
+    }
+
+    fn most_probes(&self) -> Option<u32> {
+        Some(self.probes)
     }
 }
 

@@ -1,20 +1,21 @@
 //! Sizes by frequency.
 
-use super::{Action, Distribution, Profile, SizePolicy, Sizes, SizingContext};
+use super::recipe::{CommonOption, Recipe};
 use crate::Result;
 use crate::check::domain;
 use crate::file::State;
+use crate::sizing::{Action, Distribution, Profile, SizePolicy, Sizes, SizingContext};
 
 /// The k-th most frequent entity gets the k-th largest size of a profile: one fixed action of SCALL (`docs/method.md` section 3).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct FrequencyRanked {
     /// Family of both profiles (default: power law).
     pub distribution: Distribution,
-    /// Shape of the users' profile (default 1: sizes fall evenly from twice the mean to nothing; 0.1, the steep end of
-    /// the published range, starves most rows).
-    pub alpha_users: f32,
-    /// Shape of the items' profile (default 1).
-    pub alpha_items: f32,
+    /// Shape of the users' profile (default: 1 for the power law, where sizes then fall evenly from twice the mean to
+    /// nothing, while 0.1, the steep end of the published range, starves most rows; else the middle of that range).
+    pub alpha_users: Option<f32>,
+    /// Shape of the items' profile (default: the same).
+    pub alpha_items: Option<f32>,
     /// Part of the dims that goes to the users (default: their part of the entities).
     pub user_share: Option<f64>,
     /// Draws that a profile is averaged over (default 100, as in the paper).
@@ -23,13 +24,19 @@ pub struct FrequencyRanked {
 
 impl Default for FrequencyRanked {
     fn default() -> Self {
-        Self { distribution: Distribution::PowerLaw, alpha_users: 1.0, alpha_items: 1.0, user_share: None, draws: 100 }
+        Self {
+            distribution: Distribution::PowerLaw,
+            alpha_users: None,
+            alpha_items: None,
+            user_share: None,
+            draws: 100,
+        }
     }
 }
 
 impl FrequencyRanked {
     pub(super) fn check_for(&self, op: &'static str) -> Result<()> {
-        for alpha in [self.alpha_users, self.alpha_items] {
+        for alpha in self.alphas() {
             Profile { distribution: self.distribution, alpha }.check(op)?;
         }
         if let Some(share) = self.user_share {
@@ -38,13 +45,39 @@ impl FrequencyRanked {
         domain(op, "draws", self.draws, self.draws > 0, "at least 1")
     }
 
+    /// The shapes of the users' and of the items' profile.
+    pub fn alphas(&self) -> [f32; 2] {
+        let usual = match self.distribution {
+            Distribution::PowerLaw => 1.0,
+            other => other.alpha(0.5),
+        };
+        [self.alpha_users, self.alpha_items].map(|alpha| alpha.unwrap_or(usual))
+    }
+
     pub(super) fn action(&self, context: &SizingContext<'_>) -> Action {
+        let [alpha_users, alpha_items] = self.alphas();
         Action {
             distribution: self.distribution,
             user_share: self.user_share.unwrap_or_else(|| context.even_share()),
-            alpha_users: self.alpha_users,
-            alpha_items: self.alpha_items,
+            alpha_users,
+            alpha_items,
         }
+    }
+}
+
+impl Recipe for FrequencyRanked {
+    fn build(self) -> Box<dyn SizePolicy> {
+        Box::new(self)
+    }
+
+    fn set(&mut self, option: CommonOption) -> bool {
+        match option {
+            CommonOption::Distribution(distribution) => self.distribution = distribution,
+            CommonOption::Alpha(alpha) => (self.alpha_users, self.alpha_items) = (Some(alpha), Some(alpha)),
+            CommonOption::UserShare(share) => self.user_share = Some(share),
+            CommonOption::Probes(_) => return false,
+        }
+        true
     }
 }
 
@@ -80,8 +113,8 @@ mod tests {
         assert!(good.check().is_ok());
         let domain = "`alpha` must be in 0.001..=1000000 for power-law, got";
         for (policy, expected) in [
-            (FrequencyRanked { alpha_users: -1.0, ..good }, format!("{domain} -1")),
-            (FrequencyRanked { alpha_items: f32::NAN, ..good }, format!("{domain} NaN")),
+            (FrequencyRanked { alpha_users: Some(-1.0), ..good }, format!("{domain} -1")),
+            (FrequencyRanked { alpha_items: Some(f32::NAN), ..good }, format!("{domain} NaN")),
             (FrequencyRanked { user_share: Some(1.5), ..good }, "`user_share` must be from 0 to 1, got 1.5".into()),
             (FrequencyRanked { draws: 0, ..good }, "`draws` must be at least 1, got 0".into()),
         ] {
@@ -90,7 +123,7 @@ mod tests {
             assert_eq!(random.check().unwrap_err().to_string(), format!("Random: {expected}"));
         }
         // The shape's domain is that of the family.
-        let log_normal = FrequencyRanked { distribution: Distribution::LogNormal, alpha_users: 7.0, ..good };
+        let log_normal = FrequencyRanked { distribution: Distribution::LogNormal, alpha_users: Some(7.0), ..good };
         assert!(log_normal.check().unwrap_err().to_string().contains("in 0..=6 for log-normal, got 7"));
     }
 }

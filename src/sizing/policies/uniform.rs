@@ -1,13 +1,20 @@
 //! The same size for every row.
 
-use super::profile::even;
-use super::{SizePolicy, Sizes, SizingContext};
+use super::recipe::Recipe;
 use crate::Result;
 use crate::file::State;
+use crate::sizing::profile::even;
+use crate::sizing::{SizePolicy, Sizes, SizingContext};
 
 /// Every row the same size, up to one: what is left over goes to the lowest ids. The baseline, and segment 0 of SCALL.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Uniform;
+
+impl Recipe for Uniform {
+    fn build(self) -> Box<dyn SizePolicy> {
+        Box::new(self)
+    }
+}
 
 impl SizePolicy for Uniform {
     fn name(&self) -> &'static str {

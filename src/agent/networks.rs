@@ -151,7 +151,11 @@ pub(super) fn sample(actor: &Mlp, states: Tensor<2>, noise: Tensor<2>) -> (Tenso
 
 /// Standard normal noise for so many actions, [batch, 3]: the fixed-point normal of fresh rows, the same on every platform.
 pub(super) fn noise(batch: usize, rng: &mut Philox) -> Tensor<2> {
+    tensor((0..batch).flat_map(|_| standard_normal_action(rng)).collect(), [batch, ACTIONS])
+}
+
+/// Standard normal noise for one action.
+pub(crate) fn standard_normal_action(rng: &mut Philox) -> [f32; ACTIONS] {
     let unit = 1.0 / (1 << NORMAL_FRACTION_BITS) as f32;
-    let values = (0..batch * ACTIONS).map(|_| normal_fixed(&NORMAL_TABLE, rng.next_u32()) as f32 * unit).collect();
-    tensor(values, [batch, ACTIONS])
+    std::array::from_fn(|_| normal_fixed(&NORMAL_TABLE, rng.next_u32()) as f32 * unit)
 }

@@ -1,10 +1,11 @@
 //! Sizes by a power of popularity.
 
-use super::weighted::weighted;
-use super::{SizePolicy, Sizes, SizingContext};
+use super::recipe::Recipe;
 use crate::Result;
 use crate::check::domain;
 use crate::file::State;
+use crate::sizing::weighted::weighted;
+use crate::sizing::{SizePolicy, Sizes, SizingContext};
 
 /// Mixed dimensions: the width of a row is proportional to a power of its popularity, `d_i ~ p_i^temperature`.
 ///
@@ -26,6 +27,12 @@ pub struct MixedDimensions {
 impl Default for MixedDimensions {
     fn default() -> Self {
         Self { temperature: 0.3 }
+    }
+}
+
+impl Recipe for MixedDimensions {
+    fn build(self) -> Box<dyn SizePolicy> {
+        Box::new(self)
     }
 }
 

@@ -2,8 +2,8 @@
 
 use burn::tensor::Tensor;
 
+use super::adam::{AdamStep, Trained};
 use super::networks::{self, Mlp, Widths, tensor, values};
-use super::optimizer::{AdamStep, Trained};
 use super::options::wrong;
 use super::{ACTIONS, AgentOptions, ReplayBuffer, Transition};
 use crate::rng::{Philox, Purpose};
@@ -49,7 +49,7 @@ pub struct Losses {
 ///
 /// # Example
 /// ```
-/// use scall_gpu::search::{Agent, AgentOptions, Transition};
+/// use scall_gpu::agent::{Agent, AgentOptions, Transition};
 /// let mut agent = Agent::new(2, AgentOptions { hidden: 16, ..AgentOptions::default() })?;
 /// let (state, next_state) = (vec![0.0, 0.5], vec![0.1, 0.5]);
 /// let action = agent.act(&state)?.action;
@@ -79,7 +79,7 @@ impl Agent {
     /// # Errors
     /// [`Error::Argument`] for an option outside its domain or an empty state.
     pub fn new(state_len: usize, options: AgentOptions) -> Result<Self> {
-        options.check(state_len)?;
+        options.check("Agent::new", state_len)?;
         let network = |widths, index| Mlp::new(widths, &mut Philox::substream(options.seed, Purpose::Weights, index));
         let actor = network(Widths::actor(state_len, options.hidden), 0);
         let critics = [1, 2].map(|index| network(Widths::critic(state_len, options.hidden), index));

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::ACTIONS;
+use crate::agent::ACTIONS;
 
 /// Watches the mean action from step to step and says when it rests.
 ///
@@ -12,7 +12,7 @@ use super::ACTIONS;
 ///
 /// # Example
 /// ```
-/// use scall_gpu::search::Convergence;
+/// use scall_gpu::sizing::Convergence;
 /// let mut convergence = Convergence::default();
 /// let steps = (1..).find(|&step| convergence.push([0.5, 0.4, if step < 9 { 0.1 * step as f32 } else { 0.9 }]));
 /// assert_eq!(steps, Some(13)); // the actions of steps 9 to 13 are equal

@@ -2,18 +2,30 @@
 
 use rand::seq::SliceRandom;
 
-use super::profile::profiles;
-use super::{FrequencyRanked, SizePolicy, Sizes, SizingContext};
+use super::FrequencyRanked;
+use super::recipe::{CommonOption, Recipe};
 use crate::Result;
 use crate::file::State;
 use crate::rng::{Philox, Purpose};
+use crate::sizing::profile::profiles;
+use crate::sizing::{SizePolicy, Sizes, SizingContext};
 
-/// The profile of [`FrequencyRanked`], given to entities in a random order, drawn anew in each segment: what frequency is
+/// The profile of [`FrequencyRanked`], given to entities in a random order, another one in each segment: what frequency is
 /// worth is the difference between the two.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Random {
     /// Family, shape and share of the profiles.
     pub profile: FrequencyRanked,
+}
+
+impl Recipe for Random {
+    fn build(self) -> Box<dyn SizePolicy> {
+        Box::new(self)
+    }
+
+    fn set(&mut self, option: CommonOption) -> bool {
+        self.profile.set(option)
+    }
 }
 
 impl SizePolicy for Random {

@@ -1,12 +1,20 @@
 //! The agent as a size policy: it probes actions on the segment that has ended, and the next one gets what it learned.
 
-use super::evidence::Evidence;
-use super::networks::{noise, values};
-use super::{ACTIONS, Agent, AgentOptions, Convergence, StateInput, StateLayout, StateVariant, Transition};
+mod convergence;
+mod evidence;
+
+use super::Uniform;
+use super::recipe::{CommonOption, Recipe};
 use crate::Result;
+use crate::agent::{
+    ACTIONS, Agent, AgentOptions, StateInput, StateLayout, StateVariant, Transition, standard_normal_action,
+};
+use crate::check::domain;
 use crate::file::State;
 use crate::rng::{Philox, Purpose};
-use crate::sizing::{Action, Distribution, Outcome, Probe, SizePolicy, Sizes, SizingContext, Uniform, mean_row};
+use crate::sizing::{Action, Distribution, Outcome, Probe, SizePolicy, Sizes, SizingContext, mean_row};
+pub use convergence::Convergence;
+use evidence::Evidence;
 
 /// Most that a probe counts for, relative to the reference: beyond it there was hardly anybody to rank for.
 const MOST_GAIN: f64 = 2.0;
@@ -78,9 +86,41 @@ impl ScallPolicyOptions {
         Self { logarithmic: false, near_best_every: 0, deploy: Deploy::Mean, probes, ..Self::default() }
     }
 
+    /// Probes next to the agent's own: of the sizes in use and, where the best is deployed, of uniform sizes and of the
+    /// mean action.
+    fn yardsticks(&self) -> u32 {
+        if self.deploy == Deploy::Best { 3 } else { 1 }
+    }
+
     /// Whether the best action so far is ever asked for, which takes a probe of uniform sizes.
     fn uses_evidence(&self) -> bool {
         self.near_best_every > 0 || self.deploy == Deploy::Best
+    }
+}
+
+/// Bounds a paper's search that does not come to rest, which takes more than ten probes in any case.
+const PAPER_PROBES: u32 = 30;
+
+impl Recipe for ScallPolicyOptions {
+    fn build(self) -> Box<dyn SizePolicy> {
+        Box::new(ScallPolicy::new(self))
+    }
+
+    fn set(&mut self, option: CommonOption) -> bool {
+        match option {
+            CommonOption::Distribution(distribution) => self.distribution = distribution,
+            CommonOption::Probes(probes) => self.probes = probes.saturating_sub(self.yardsticks()),
+            CommonOption::Alpha(_) | CommonOption::UserShare(_) => return false,
+        }
+        true
+    }
+
+    fn most_probes(&self) -> Option<u32> {
+        Some(self.probes.saturating_add(self.yardsticks()))
+    }
+
+    fn published() -> Self {
+        Self::paper(PAPER_PROBES)
     }
 }
 
@@ -169,6 +209,17 @@ impl ScallPolicy {
 impl SizePolicy for ScallPolicy {
     fn name(&self) -> &'static str {
         "scall"
+    }
+
+    fn check(&self) -> Result<()> {
+        let ScallPolicyOptions { agent, groups, draws, near_best_std, reward_range: (low, high), .. } = self.options;
+        agent.check("ScallPolicy", 1)?;
+        domain("ScallPolicy", "groups", groups, groups > 0, "at least 1")?;
+        domain("ScallPolicy", "draws", draws, draws > 0, "at least 1")?;
+        let spreads = near_best_std.is_finite() && near_best_std >= 0.0;
+        domain("ScallPolicy", "near_best_std", near_best_std, spreads, "finite and not negative")?;
+        let rises = low.is_finite() && high.is_finite() && low < high;
+        domain("ScallPolicy", "reward_range", format!("{low} to {high}"), rises, "finite, the first below the second")
     }
 
     fn searches(&self) -> bool {
@@ -292,7 +343,7 @@ impl ScallPolicy {
     fn near(&self, context: &SizingContext<'_>, action: [f32; ACTIONS], step: u32) -> Result<[f32; ACTIONS]> {
         let stream = (context.segment as u32).wrapping_mul(self.options.probes).wrapping_add(step);
         let mut rng = Philox::substream(context.seed, Purpose::NearBest, stream);
-        let noise = values(&noise(1, &mut rng));
+        let noise = standard_normal_action(&mut rng);
         Ok(std::array::from_fn(|k| (action[k] + self.options.near_best_std * noise[k]).clamp(0.0, 1.0)))
     }
 

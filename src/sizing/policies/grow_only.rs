@@ -1,10 +1,11 @@
 //! Sizes that only grow.
 
-use super::weighted::{sides, weighted};
-use super::{SizePolicy, Sizes, SizingContext};
+use super::recipe::Recipe;
 use crate::Result;
 use crate::check::domain;
 use crate::file::State;
+use crate::sizing::weighted::{sides, weighted};
+use crate::sizing::{SizePolicy, Sizes, SizingContext};
 
 /// How rows grow.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -140,6 +141,12 @@ fn grant(size: &mut u32, higher: u32, left: &mut u64) {
     let more = u64::from(higher.saturating_sub(*size)).min(*left);
     *size += more as u32;
     *left -= more;
+}
+
+impl Recipe for GrowOnlyOptions {
+    fn build(self) -> Box<dyn SizePolicy> {
+        Box::new(GrowOnly::new(self))
+    }
 }
 
 impl SizePolicy for GrowOnly {

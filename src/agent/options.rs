@@ -58,8 +58,8 @@ impl Default for AgentOptions {
 const MOST_PARAMETERS: u64 = 1 << 28;
 
 impl AgentOptions {
-    pub(super) fn check(&self, state_len: usize) -> Result<()> {
-        const OP: &str = "Agent::new";
+    /// That all numbers are within their domain, for states of `state_len` values; errors name `op`.
+    pub(crate) fn check(&self, op: &'static str, state_len: usize) -> Result<()> {
         for (arg, value) in [
             ("state_len", state_len),
             ("hidden", self.hidden),
@@ -68,7 +68,7 @@ impl AgentOptions {
             ("learning_steps", self.learning_steps as usize),
         ] {
             if value == 0 {
-                return Err(wrong(OP, arg, "at least 1", value));
+                return Err(wrong(op, arg, "at least 1", value));
             }
         }
         let (inputs, hidden) = (state_len as u64, self.hidden as u64);
@@ -76,7 +76,7 @@ impl AgentOptions {
             let requested = inputs.saturating_mul(hidden);
             if requested > MOST_PARAMETERS {
                 let (limit, allowed) = ("parameters of a layer", MOST_PARAMETERS);
-                return Err(Error::Limit { op: OP, arg, limit, allowed, requested });
+                return Err(Error::Limit { op, arg, limit, allowed, requested });
             }
         }
         for (arg, value, most) in [
@@ -90,7 +90,7 @@ impl AgentOptions {
         ] {
             if !(0.0..=most).contains(&value) {
                 let domain = if most == 1.0 { "from 0 to 1" } else { "finite and not negative" };
-                return Err(wrong(OP, arg, domain, value));
+                return Err(wrong(op, arg, domain, value));
             }
         }
         Ok(())
