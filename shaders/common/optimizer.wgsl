@@ -11,6 +11,9 @@ const ADAGRAD = 3u;
 const ADAM = 4u;
 const ROW_WISE_ADAGRAD = 5u;
 const ROW_WISE_ADAM = 6u;
+const RMS_PROP = 7u;
+const ROW_WISE_RMS_PROP = 8u;
+const FTRL = 9u;
 
 const OF_GRADIENTS = 1u;
 const OF_WEIGHTS = 2u;
@@ -110,7 +113,18 @@ fn moved(before: Weights, gradients: vec4<f32>, row_state: f32) -> Weights {
         after.second = square;
         // The correction of the mean is in the learning rate.
         direction = mean / (sqrt(square * params.correction) + params.epsilon);
-    } else if optimizer == ROW_WISE_ADAGRAD {
+    } else if optimizer == RMS_PROP {
+        let average = params.beta2 * before.first + (1.0 - params.beta2) * (g * g);
+        after.first = average;
+        direction = g / (sqrt(average) + params.epsilon);
+    } else if optimizer == FTRL {
+        // Its alpha is the learning rate, its beta epsilon, its l1 and l2 the betas.
+        let sum = before.second + g * g;
+        let root = sqrt(sum);
+        let z = before.first + g - (root - sqrt(before.second)) / params.learning_rate * before.w;
+        let shrunk = (sign(z) * params.beta1 - z) / ((params.epsilon + root) / params.learning_rate + params.beta2);
+        return Weights(select(vec4<f32>(0.0), shrunk, abs(z) > vec4<f32>(params.beta1)), z, sum);
+    } else if optimizer == ROW_WISE_ADAGRAD || optimizer == ROW_WISE_RMS_PROP {
         direction = g / (sqrt(row_state) + params.epsilon);
     } else if optimizer == ROW_WISE_ADAM {
         let mean = params.beta1 * before.first + (1.0 - params.beta1) * g;

@@ -27,11 +27,10 @@ impl Gpu {
     /// # let gpu = device.as_gpu().expect("it is one");
     /// let mut values = Buffer::from_slice(&device, &[1u32, 2, 3])?;
     /// let mut workspace = Buffer::zeroed(&device, 1)?;
-    /// let mut scan = || Scan { values: &mut values, count: 3, inclusive: true, workspace: &mut workspace };
-    /// let pipelines = scan().pipelines(gpu)?;
-    /// gpu.warm_up(&[pipelines])?;
+    /// let scan = Scan { values: &mut values, count: 3, inclusive: true, workspace: &mut workspace };
+    /// gpu.warm_up(&[scan.pipelines(gpu)?])?;
     /// let warm = gpu.counts();
-    /// scan().run(&device)?;
+    /// Scan { values: &mut values, count: 3, inclusive: true, workspace: &mut workspace }.run(&device)?;
     /// assert_eq!((gpu.counts() - warm).pipelines, 0);
     /// # Ok(()) }
     /// ```

@@ -6,7 +6,7 @@ mod resize;
 
 use std::sync::Arc;
 
-pub use lookups::{BagLookup, PackedLookup};
+pub use lookups::{BagLookup, Ids, PackedLookup};
 pub use prepared::PreparedRows;
 
 use super::{Account, ResizePlan};
@@ -17,6 +17,7 @@ use crate::kernels::table::optimizer::{NonFinite, UpdateRule};
 use crate::kernels::table::reset::Reset;
 use crate::kernels::table::update::{Gradients, Update};
 use crate::kernels::table::update_all::UpdateAll;
+use crate::kernels::{Count, Countable};
 use crate::rows::{Directory, Layout, Rows};
 use crate::{Error, Result};
 
@@ -72,8 +73,9 @@ pub struct Occurrences<'a> {
     pub ids: &'a Buffer<u32>,
     /// First of the ids to use.
     pub first: u32,
-    /// How many of them.
-    pub count: u32,
+    /// How many of them (a number is one by `into()`). Where the device knows how many, its number is that of what has gradients: of the
+    /// ids, or of the bags that they stand in.
+    pub count: Count<'a>,
     /// `count * dims` gradients (`into()` makes them of a buffer), or those of the bags that the ids stand in.
     pub gradients: Gradients<'a>,
     /// Width of a gradient.
@@ -81,6 +83,24 @@ pub struct Occurrences<'a> {
 }
 
 /// Rows of different sizes on one device. See the [module](super).
+///
+/// # Example
+/// ```
+/// use scall_gpu::device::Device;
+/// use scall_gpu::table::{Account, RaggedTable, TableOptions};
+/// # fn main() -> scall_gpu::Result<()> {
+/// let account = Account::unlimited();
+/// let table = RaggedTable::new(&Device::cpu(), &[3, 0, 2], TableOptions::default(), &account)?;
+/// assert_eq!((table.rows(), table.len(), table.widest()), (3, 5, 3));
+/// assert_eq!(table.sizes().collect::<Vec<_>>(), [3, 0, 2]);
+/// assert_eq!((table.size(2), table.is_empty(), table.steps()), (2, false, 0));
+/// assert_eq!(table.read()?.len(), 5); // row after row
+/// assert_eq!(table.as_rows().pages().len(), 1);
+/// assert_eq!(table.options().init_std, 0.01);
+/// // 5 values of 4 bytes; 2 bytes a row in whole words, and a word for their block.
+/// assert_eq!((table.used_bytes(), table.account().used_bytes()), (5 * 4 + 2 * 4 + 4, 32));
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 pub struct RaggedTable {
     options: TableOptions,
@@ -100,6 +120,21 @@ impl RaggedTable {
     ///
     /// # Errors
     /// [`Error::OverBudget`] when the account has no room; [`Error::Limit`] past the device's largest binding.
+    ///
+    /// # Example
+    /// ```
+    /// use scall_gpu::device::Device;
+    /// use scall_gpu::table::{Account, Counts, RaggedTable, TableOptions};
+    /// # fn main() -> scall_gpu::Result<()> {
+    /// // Rows that begin with a bias of zero; the other values are drawn.
+    /// let options = TableOptions { zero_dims: 1, init_std: 0.1, seed: 7, ..TableOptions::default() };
+    /// let account = Account::new(100, Counts::default());
+    /// let table = RaggedTable::new(&Device::cpu(), &[3, 2], options, &account)?;
+    /// let values = table.read()?;
+    /// assert!(values[0] == 0.0 && values[3] == 0.0 && values[1] != 0.0);
+    /// assert!(RaggedTable::new(&Device::cpu(), &[30], options, &account).is_err()); // 120 bytes and more
+    /// # Ok(()) }
+    /// ```
     pub fn new(device: &Device, sizes: &[u32], options: TableOptions, account: &Account) -> Result<Self> {
         options.rule.check("RaggedTable::new")?;
         let rows = Rows::zeroed(device, &[], options.layout, options.rule.optimizer.state_size())?;
@@ -112,6 +147,20 @@ impl RaggedTable {
     ///
     /// # Errors
     /// [`Error::OverBudget`] when that account has no room for it; what the device reports.
+    ///
+    /// # Example
+    /// ```
+    /// use scall_gpu::device::Device;
+    /// use scall_gpu::table::{Account, RaggedTable, TableOptions};
+    /// # fn main() -> scall_gpu::Result<()> {
+    /// let table = RaggedTable::new(&Device::cpu(), &[3, 2], TableOptions::default(), &Account::unlimited())?;
+    /// let trial = Account::unlimited();
+    /// let mut copy = table.duplicate(&trial)?;
+    /// copy.resize(&copy.plan(&[1, 2])?)?; // tried on the copy
+    /// assert_eq!((table.len(), copy.len()), (5, 3));
+    /// assert_eq!(trial.used_bytes(), copy.used_bytes());
+    /// # Ok(()) }
+    /// ```
     pub fn duplicate(&self, account: &Account) -> Result<Self> {
         let bytes = account.counted_bytes(self.rows.size_bytes());
         account.exchange(0, bytes)?;
@@ -197,13 +246,30 @@ impl RaggedTable {
     ///
     /// # Errors
     /// [`Error::IdOutOfRange`] for an id past the table; [`Error::Shape`] for gradients of another shape.
+    ///
+    /// # Example
+    /// ```
+    /// use scall_gpu::device::{Buffer, Device};
+    /// use scall_gpu::kernels::table::optimizer::Optimizer;
+    /// use scall_gpu::table::{Account, RaggedTable, TableOptions};
+    /// # fn main() -> scall_gpu::Result<()> {
+    /// let device = Device::cpu();
+    /// let rule = Optimizer::Sgd { learning_rate: 0.5 }.into();
+    /// let options = TableOptions { rule, init_std: 0.0, ..TableOptions::default() };
+    /// let mut table = RaggedTable::new(&device, &[2, 1], options, &Account::unlimited())?;
+    /// let gradients = Buffer::from_slice(&device, &[1.0, 1.0, 1.0, 4.0, 2.0, 2.0])?; // [3, 2]
+    /// table.apply_gradients(&[1, 0, 1], &gradients, 2)?;
+    /// assert_eq!(table.read()?, [-0.5, -2.0, -1.5]); // row 1 has one dim, and steps along 1 + 2
+    /// assert_eq!(table.steps(), 1);
+    /// # Ok(()) }
+    /// ```
     pub fn apply_gradients(&mut self, ids: &[u32], gradients: &Buffer<f32>, dims: u32) -> Result<()> {
         check::dims("table/update", dims)?;
         let ids = self.upload_ids("table/update", ids)?;
         let count = ids.len() as u32;
         let mut workspace = Buffer::zeroed(self.device(), self.update_workspace_len(count, dims))?;
         let mut commands = self.device().commands();
-        let occurrences = Occurrences { ids: &ids, first: 0, count, gradients: gradients.into(), dims };
+        let occurrences = Occurrences { ids: &ids, first: 0, count: count.into(), gradients: gradients.into(), dims };
         self.record_update(&mut commands, occurrences, &mut workspace)?;
         commands.submit()
     }
@@ -218,19 +284,53 @@ impl RaggedTable {
     ///
     /// # Errors
     /// Those of [`Update`].
+    ///
+    /// # Example
+    /// ```
+    /// use scall_gpu::device::{Buffer, Device};
+    /// use scall_gpu::kernels::table::optimizer::Optimizer;
+    /// use scall_gpu::table::{Account, Occurrences, RaggedTable, TableOptions};
+    /// # fn main() -> scall_gpu::Result<()> {
+    /// let device = Device::cpu();
+    /// let rule = Optimizer::Sgd { learning_rate: 0.5 }.into();
+    /// let options = TableOptions { rule, init_std: 0.0, ..TableOptions::default() };
+    /// let mut table = RaggedTable::new(&device, &[2, 1], options, &Account::unlimited())?;
+    /// let ids = Buffer::from_slice(&device, &[1u32, 0, 7])?; // there is no row 7
+    /// let gradients = Buffer::from_slice(&device, &[1.0f32, 1.0, 2.0, 4.0, 8.0, 8.0])?; // [3, 2]
+    /// let mut workspace = Buffer::zeroed(&device, table.update_workspace_len(3, 2))?;
+    ///
+    /// let mut commands = device.commands();
+    /// let occurrences = Occurrences { ids: &ids, first: 0, count: 3, gradients: (&gradients).into(), dims: 2 };
+    /// table.record_update(&mut commands, occurrences, &mut workspace)?;
+    /// commands.submit()?;
+    /// assert_eq!(table.read()?, [-1.0, -2.0, -0.5]);
+    /// # Ok(()) }
+    /// ```
     pub fn record_update(
         &mut self,
         recorder: &mut impl Recorder,
         occurrences: Occurrences<'_>,
         workspace: &mut Buffer<u32>,
     ) -> Result<()> {
+        let (update, used) = self.update_of(occurrences, workspace)?;
+        lookups::run(recorder, update, used)?;
+        self.steps = self.steps.saturating_add(1);
+        Ok(())
+    }
+
+    /// The next step along some gradients, and how many of these are used where that is not all.
+    fn update_of<'a>(
+        &'a mut self,
+        occurrences: Occurrences<'a>,
+        workspace: &'a mut Buffer<u32>,
+    ) -> Result<(Update<'a>, Option<Count<'a>>)> {
         let Occurrences { ids, first, count, gradients, dims } = occurrences;
         let counter = Some(counter_of(&mut self.counter, self.rows.device())?);
-        recorder.run(Update {
+        let update = Update {
             rows: &mut self.rows,
             ids,
             first,
-            count,
+            count: count.at_most(),
             gradients,
             dims,
             rule: self.options.rule,
@@ -238,15 +338,36 @@ impl RaggedTable {
             seed: self.options.seed,
             workspace,
             counter,
-        })?;
-        self.steps = self.steps.saturating_add(1);
-        Ok(())
+        };
+        let used = match count {
+            Count::Host(_) => None,
+            Count::Device { buffer, .. } => Some(Count::Device { buffer, at_most: update.room() }),
+        };
+        Ok((update, used))
     }
 
     /// Steps every row along the gradients `[rows, dims]`, as a part of the caller's commands or pass.
     ///
     /// # Errors
     /// Those of [`UpdateAll`].
+    ///
+    /// # Example
+    /// ```
+    /// use scall_gpu::device::{Buffer, Device};
+    /// use scall_gpu::kernels::table::optimizer::Optimizer;
+    /// use scall_gpu::table::{Account, RaggedTable, TableOptions};
+    /// # fn main() -> scall_gpu::Result<()> {
+    /// let device = Device::cpu();
+    /// let rule = Optimizer::Sgd { learning_rate: 0.5 }.into();
+    /// let options = TableOptions { rule, init_std: 0.0, ..TableOptions::default() };
+    /// let mut table = RaggedTable::new(&device, &[2, 1], options, &Account::unlimited())?;
+    /// let gradients = Buffer::from_slice(&device, &[1.0, 2.0, 3.0, 4.0])?; // [2, 2]
+    /// let mut commands = device.commands();
+    /// table.record_update_all(&mut commands, &gradients, 2)?;
+    /// commands.submit()?;
+    /// assert_eq!(table.read()?, [-0.5, -1.0, -1.5]);
+    /// # Ok(()) }
+    /// ```
     pub fn record_update_all(
         &mut self,
         recorder: &mut impl Recorder,
@@ -344,6 +465,23 @@ impl RaggedTable {
     ///
     /// # Errors
     /// Those of [`Reset`].
+    ///
+    /// # Example
+    /// ```
+    /// use scall_gpu::device::{Buffer, Device};
+    /// use scall_gpu::table::{Account, RaggedTable, TableOptions};
+    /// # fn main() -> scall_gpu::Result<()> {
+    /// let device = Device::cpu();
+    /// let mut table = RaggedTable::new(&device, &[1, 2], TableOptions::default(), &Account::unlimited())?;
+    /// let new = table.read()?;
+    /// table.store_rows(&[0, 1], &Buffer::from_slice(&device, &[5.0; 4])?, 2)?;
+    /// let ids = Buffer::from_slice(&device, &[1u32])?;
+    /// let mut commands = device.commands();
+    /// table.record_reset(&mut commands, &ids, 2)?;
+    /// commands.submit()?;
+    /// assert_eq!(table.read()?, [5.0, new[1], new[2]]);
+    /// # Ok(()) }
+    /// ```
     pub fn record_reset(&mut self, recorder: &mut impl Recorder, ids: &Buffer<u32>, widest: u32) -> Result<()> {
         let fill = self.fill();
         recorder.run(Reset { rows: &mut self.rows, ids, widest, fill })
@@ -359,6 +497,25 @@ impl RaggedTable {
     ///
     /// # Errors
     /// [`Error::Argument`] for a rate that is not finite.
+    ///
+    /// # Example
+    /// ```
+    /// use scall_gpu::device::{Buffer, Device};
+    /// use scall_gpu::kernels::table::optimizer::Optimizer;
+    /// use scall_gpu::table::{Account, RaggedTable, TableOptions};
+    /// # fn main() -> scall_gpu::Result<()> {
+    /// let device = Device::cpu();
+    /// let rule = Optimizer::Sgd { learning_rate: 0.5 }.into();
+    /// let options = TableOptions { rule, init_std: 0.0, ..TableOptions::default() };
+    /// let mut table = RaggedTable::new(&device, &[1], options, &Account::unlimited())?;
+    /// let gradient = Buffer::from_slice(&device, &[1.0])?;
+    /// table.apply_gradients(&[0], &gradient, 1)?;
+    /// table.set_learning_rate(0.25)?;
+    /// table.apply_gradients(&[0], &gradient, 1)?;
+    /// assert_eq!(table.read()?, [-0.75]);
+    /// assert!(table.set_learning_rate(f32::NAN).is_err());
+    /// # Ok(()) }
+    /// ```
     pub fn set_learning_rate(&mut self, rate: f32) -> Result<()> {
         let rule = self.options.rule.with_learning_rate(rate);
         rule.check("RaggedTable::set_learning_rate")?;
@@ -375,11 +532,36 @@ impl RaggedTable {
     ///
     /// # Errors
     /// Those of [`ResizePlan::new`].
+    ///
+    /// # Example
+    /// ```
+    /// use scall_gpu::device::Device;
+    /// use scall_gpu::table::{Account, RaggedTable, TableOptions};
+    /// # fn main() -> scall_gpu::Result<()> {
+    /// let table = RaggedTable::new(&Device::cpu(), &[4, 0, 2], TableOptions::default(), &Account::unlimited())?;
+    /// let plan = table.plan(&[1, 3, 2, 5])?;
+    /// assert_eq!((plan.shrunk_rows(), plan.grown_rows(), plan.new_rows()), (1, 1, 1));
+    /// assert_eq!((plan.kept_values(), plan.dropped_values(), plan.new_values()), (3, 3, 8));
+    /// assert!(table.plan(&[1, 3]).is_err()); // no row is left out: a row leaves by size 0
+    /// # Ok(()) }
+    /// ```
     pub fn plan(&self, sizes: &[u32]) -> Result<ResizePlan> {
         ResizePlan::new(&self.rows, sizes)
     }
 
     /// Bytes that the account would count for this table after the plan.
+    ///
+    /// # Example
+    /// ```
+    /// use scall_gpu::device::Device;
+    /// use scall_gpu::table::{Account, Counts, RaggedTable, TableOptions};
+    /// # fn main() -> scall_gpu::Result<()> {
+    /// let account = Account::new(32, Counts::default());
+    /// let table = RaggedTable::new(&Device::cpu(), &[4, 2], TableOptions::default(), &account)?;
+    /// let plan = table.plan(&[4, 3])?;
+    /// assert_eq!((table.used_bytes(), table.counted_bytes_after(&plan)), (32, 36)); // more than the account has
+    /// # Ok(()) }
+    /// ```
     pub fn counted_bytes_after(&self, plan: &ResizePlan) -> u64 {
         self.counted_bytes_of(plan.to())
     }
@@ -397,6 +579,17 @@ impl RaggedTable {
     ///
     /// # Errors
     /// Those of [`resize`](Self::resize).
+    ///
+    /// # Example
+    /// ```
+    /// use scall_gpu::device::Device;
+    /// use scall_gpu::table::{Account, RaggedTable, TableOptions};
+    /// # fn main() -> scall_gpu::Result<()> {
+    /// let mut table = RaggedTable::new(&Device::cpu(), &[4], TableOptions::default(), &Account::unlimited())?;
+    /// table.append_rows(&[0, 2])?;
+    /// assert_eq!(table.sizes().collect::<Vec<_>>(), [4, 0, 2]);
+    /// # Ok(()) }
+    /// ```
     pub fn append_rows(&mut self, sizes: &[u32]) -> Result<()> {
         let all: Vec<u32> = self.sizes().chain(sizes.iter().copied()).collect();
         let plan = self.plan(&all)?;
@@ -404,6 +597,23 @@ impl RaggedTable {
     }
 
     /// Bytes held, by what for.
+    ///
+    /// # Example
+    /// ```
+    /// use scall_gpu::device::Device;
+    /// use scall_gpu::kernels::table::optimizer::Optimizer;
+    /// use scall_gpu::table::{Account, RaggedTable, TableOptions};
+    /// # fn main() -> scall_gpu::Result<()> {
+    /// let rule = Optimizer::Adagrad { learning_rate: 0.1, epsilon: 1e-8 }.into();
+    /// let options = TableOptions { rule, ..TableOptions::default() };
+    /// let mut table = RaggedTable::new(&Device::cpu(), &[4, 2], options, &Account::unlimited())?;
+    /// let memory = table.memory();
+    /// assert_eq!((memory.values_bytes, memory.optimizer_bytes, memory.metadata_bytes), (24, 24, 8));
+    /// table.resize(&table.plan(&[2, 2])?)?;
+    /// assert_eq!(table.memory().total_bytes(), 16 + 16 + 8);
+    /// assert_eq!(table.memory().peak_bytes, 56 + 40); // the old page and the new one
+    /// # Ok(()) }
+    /// ```
     pub fn memory(&self) -> MemoryReport {
         let [values_bytes, optimizer_bytes, metadata_bytes] = self.rows.size_bytes();
         let now = MemoryReport { values_bytes, optimizer_bytes, metadata_bytes, peak_bytes: 0 };

@@ -62,7 +62,6 @@ pub struct UpdateRule {
     pub non_finite: NonFinite,
 }
 
-/// Steps are counted from 1.
 impl UpdateRule {
     /// An optimizer without decay or clipping.
     pub const fn new(optimizer: Optimizer) -> Self {
@@ -130,6 +129,7 @@ impl UpdateRule {
     }
 }
 
+/// Steps are counted from 1.
 fn check_step(op: &'static str, step: u32) -> Result<()> {
     check::domain(op, "step", step, step > 0, "at least 1")
 }

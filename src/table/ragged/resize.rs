@@ -24,6 +24,24 @@ impl RaggedTable {
     /// [`Error::StalePlan`], [`Error::OverBudget`], or what the device reports. The table is then as before; but if the device fails after
     /// the first of several pages, the rows before some row have moved and the others have not (of rows that move twice, some have the
     /// smaller of both sizes), and rows to be added may be missing. Nothing that the plan keeps is lost, and another plan may go on.
+    ///
+    /// # Example
+    /// ```
+    /// use scall_gpu::device::Device;
+    /// use scall_gpu::table::{Account, Counts, RaggedTable, TableOptions};
+    /// # fn main() -> scall_gpu::Result<()> {
+    /// let account = Account::new(40, Counts::default());
+    /// let mut table = RaggedTable::new(&Device::cpu(), &[4, 2], TableOptions::default(), &account)?;
+    /// let before = table.read()?;
+    /// let plan = table.plan(&[1, 5])?;
+    /// table.resize(&plan)?;
+    /// let after = table.read()?;
+    /// assert_eq!((after[0], &after[1..3]), (before[0], &before[4..6])); // bit for bit; three dims are new
+    /// assert!(table.resize(&plan).is_err()); // made for the table as it was
+    /// assert!(table.resize(&table.plan(&[4, 5])?).is_err()); // 44 bytes
+    /// assert_eq!(table.read()?, after);
+    /// # Ok(()) }
+    /// ```
     pub fn resize(&mut self, plan: &ResizePlan) -> Result<()> {
         self.resize_with(plan, &mut |device, directory, page, rows| {
             Page::zeroed(device, directory, page, rows.layout().format, rows.state_size())

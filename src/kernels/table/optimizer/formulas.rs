@@ -17,6 +17,9 @@ pub(in crate::kernels::table) enum Formula {
     Adam,
     RowWiseAdagrad,
     RowWiseAdam,
+    RmsProp,
+    RowWiseRmsProp,
+    Ftrl,
 }
 
 /// What a row's own number becomes, from the mean of its gradient's squares.
@@ -52,7 +55,19 @@ pub(super) fn step_values(constants: &Constants, values: Values<'_>, kept: impl 
             let v = beta2 * v + (1.0 - beta2) * (g * g);
             [kept(w) - rate * m / ((v * correction).sqrt() + epsilon), m, v]
         }),
-        Formula::RowWiseAdagrad => {
+        Formula::RmsProp => values.each_with_state(|w, g, v| {
+            let v = beta2 * v + (1.0 - beta2) * (g * g);
+            [kept(w) - rate * g / (v.sqrt() + epsilon), v]
+        }),
+        Formula::Ftrl => values.each_with_states(|w, g, z, n| {
+            let (alpha, beta, l1, l2) = (rate, epsilon, beta1, beta2);
+            let sum = n + g * g;
+            let root = sum.sqrt();
+            let z = z + g - (root - n.sqrt()) / alpha * kept(w);
+            let shrunk = (l1.copysign(z) - z) / ((beta + root) / alpha + l2);
+            [if z.abs() <= l1 { 0.0 } else { shrunk }, z, sum]
+        }),
+        Formula::RowWiseAdagrad | Formula::RowWiseRmsProp => {
             let root = row.sqrt() + epsilon;
             values.each(|w, g| [kept(w) - rate * g / root])
         }
@@ -136,9 +151,13 @@ pub(in crate::kernels::table) mod oracle {
     pub const ROW_WISE: Optimizer = Optimizer::RowWiseAdagrad { learning_rate: 0.1, epsilon: 1e-8 };
     pub const ROW_WISE_ADAM: Optimizer =
         Optimizer::RowWiseAdam { learning_rate: 0.1, beta1: 0.8, beta2: 0.9, epsilon: 1e-3 };
+    pub const RMS_PROP: Optimizer = Optimizer::RmsProp { learning_rate: 0.1, rho: 0.8, epsilon: 1e-3 };
+    pub const ROW_WISE_RMS_PROP: Optimizer = Optimizer::RowWiseRmsProp { learning_rate: 0.1, rho: 0.8, epsilon: 1e-3 };
+    pub const FTRL: Optimizer = Optimizer::Ftrl { learning_rate: 0.5, beta: 0.7, l1: 0.6, l2: 0.3 };
 
     /// One of each name, in the order of the list.
-    pub const ALL: &[Optimizer] = &[SGD, MOMENTUM, NESTEROV, ADAGRAD, ROW_WISE, ADAM, ADAM_W, ROW_WISE_ADAM];
+    pub const ALL: &[Optimizer] =
+        &[SGD, MOMENTUM, NESTEROV, ADAGRAD, ROW_WISE, ADAM, ADAM_W, ROW_WISE_ADAM, RMS_PROP, ROW_WISE_RMS_PROP, FTRL];
 
     /// Edits of the formulas in the shader that tests have to find.
     pub const MUTANTS: &[(&str, &str)] = &[
@@ -152,6 +171,13 @@ pub(in crate::kernels::table) mod oracle {
         ("direction = g + params.beta1 * velocity;", "direction = velocity;"),
         ("sqrt(row_state * params.correction)", "sqrt(row_state)"),
         ("return number + mean_square;", "return mean_square;"),
+        ("let average = params.beta2 * before.first + (1.0 - params.beta2) * (g * g);", "let average = g * g;"),
+        ("optimizer == ROW_WISE_ADAGRAD || optimizer == ROW_WISE_RMS_PROP", "optimizer == ROW_WISE_ADAGRAD"),
+        ("- (root - sqrt(before.second)) / params.learning_rate * before.w;", ";"),
+        ("(root - sqrt(before.second))", "root"),
+        ("sign(z) * params.beta1 - z", "-z"),
+        ("abs(z) > vec4<f32>(params.beta1)", "abs(z) > vec4<f32>(0.0)"),
+        ("/ params.learning_rate + params.beta2)", "/ params.learning_rate)"),
         ("params.beta2 * number", "params.beta1 * number"),
     ];
 
@@ -159,7 +185,9 @@ pub(in crate::kernels::table) mod oracle {
     pub fn row_number(optimizer: Optimizer, number: Real, mean_square: Real) -> Real {
         match optimizer {
             Optimizer::RowWiseAdagrad { .. } => number + mean_square,
-            Optimizer::RowWiseAdam { beta2, .. } => average(beta2, number, mean_square),
+            Optimizer::RowWiseAdam { beta2: rho, .. } | Optimizer::RowWiseRmsProp { rho, .. } => {
+                average(rho, number, mean_square)
+            }
             _ => number,
         }
     }
@@ -176,7 +204,18 @@ pub(in crate::kernels::table) mod oracle {
                 let sum = state[0] + g * g;
                 vec![w - learning_rate * g / (sum.sqrt() + epsilon), sum]
             }
-            Optimizer::RowWiseAdagrad { learning_rate, epsilon } => {
+            Optimizer::RmsProp { learning_rate, rho, epsilon } => {
+                let v = average(rho, state[0], g * g);
+                vec![w - learning_rate * g / (v.sqrt() + epsilon), v]
+            }
+            Optimizer::Ftrl { learning_rate, beta, l1, l2 } => {
+                let n = state[1] + g * g;
+                let sigma = (n.sqrt() - state[1].sqrt()) / learning_rate;
+                let z = state[0] + g - sigma * w;
+                vec![0.0 - z.beyond(l1) / ((n.sqrt() + beta) / learning_rate + l2), z, n]
+            }
+            Optimizer::RowWiseAdagrad { learning_rate, epsilon }
+            | Optimizer::RowWiseRmsProp { learning_rate, epsilon, .. } => {
                 vec![w - learning_rate * g / (row.sqrt() + epsilon)]
             }
             Optimizer::Adam { learning_rate, beta1, beta2, epsilon }

@@ -2,8 +2,9 @@
 
 use super::formulas::Formula;
 use super::recipe::{
-    AVERAGE, AVERAGE_OF_ROW, AVERAGE_OF_SQUARES, CORRECTED_SHARE, CORRECTED_SHARE_OF_SQUARES, Constant, DECAY, EPSILON,
-    MOST_CONSTANTS, RATE, Recipe, SHARE, SUM_OF_ROW, SUM_OF_SQUARES, VELOCITY, optimizers,
+    AVERAGE, AVERAGE_OF_ROW, AVERAGE_OF_SQUARES, BETA, CORRECTED_SHARE, CORRECTED_SHARE_OF_SQUARES, Constant, DECAY,
+    EPSILON, L1, L2, MOST_CONSTANTS, POSITIVE_RATE, RATE, Recipe, SHARE, SHARE_OF_SQUARES, SUM_OF_ADJUSTED, SUM_OF_ROW,
+    SUM_OF_SQUARES, VELOCITY, optimizers,
 };
 use crate::Result;
 
@@ -97,5 +98,48 @@ optimizers! {
         beta2: CORRECTED_SHARE_OF_SQUARES = 0.999,
         /// Keeps steps along vanishing gradients finite.
         epsilon: EPSILON = 1e-8,
+    };
+
+    /// Along the gradient divided by the root of a moving average of its square: `v = rho * v + (1 - rho) * g^2; w -= lr * g / (sqrt(v) + eps)`,
+    /// lr being the learning rate and eps the epsilon. The average is not corrected for its start at zero. State: v, a number a value.
+    ///
+    /// Source: Tieleman, Hinton, lecture 6.5 of "Neural networks for machine learning", 2012.
+    RmsProp: "rmsprop" => RmsProp, [AVERAGE_OF_SQUARES], {
+        /// Step size.
+        learning_rate: RATE = 1e-3,
+        /// Share of the old average, in `[0, 1)`.
+        rho: SHARE_OF_SQUARES = 0.9,
+        /// Keeps steps along vanishing gradients finite.
+        epsilon: EPSILON = 1e-8,
+    };
+
+    /// [`RmsProp`](Self::RmsProp) with one number of state a row: `v = rho * v + (1 - rho) * mean of g^2` over the dims of the row that have a
+    /// gradient. State: v, a number a row.
+    RowWiseRmsProp: "row_wise_rmsprop" => RowWiseRmsProp, [AVERAGE_OF_ROW], {
+        /// Step size.
+        learning_rate: RATE = 1e-3,
+        /// Share of the old average, in `[0, 1)`.
+        rho: SHARE_OF_SQUARES = 0.9,
+        /// Keeps steps along vanishing gradients finite.
+        epsilon: EPSILON = 1e-8,
+    };
+
+    /// FTRL-Proximal, whose weights become exactly 0 where gradients say little: `z += g - (sqrt(n + g^2) - sqrt(n)) / lr * w; n += g^2;`
+    /// `w = 0` where `|z| <= l1`, else `w = -(z - sign(z) * l1) / ((beta + sqrt(n)) / lr + l2)`. State: z and n, two numbers a value.
+    ///
+    /// A weight is what z and n make of it, so that of what a value starts from little is left after its first step. It is meant for weights of
+    /// single features, such as rows of one value, where 0 is what a feature without evidence should have. A step of another learning rate takes
+    /// the sums as they are.
+    ///
+    /// Source: McMahan et al., "Ad click prediction: a view from the trenches", KDD 2013, algorithm 1.
+    Ftrl: "ftrl" => Ftrl, [SUM_OF_ADJUSTED, SUM_OF_SQUARES], {
+        /// Step size, above 0: alpha in the paper.
+        learning_rate: POSITIVE_RATE = 0.1,
+        /// Keeps the first steps small.
+        beta: BETA = 1.0,
+        /// Weights of less evidence than this are 0.
+        l1: L1 = 0.0,
+        /// Draws weights to 0.
+        l2: L2 = 0.0,
     };
 }

@@ -37,7 +37,7 @@ pub(in crate::kernels::table) fn rules() -> Vec<UpdateRule> {
 }
 
 /// Gradients that are not finite, and some whose squares are not.
-pub(in crate::kernels::table) const FAULTS: [f32; 6] = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1e30, -1e30, 3e38];
+pub(in crate::kernels::table) const FAULTS: [f32; 6] = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1e30, -1e30, 1e38];
 
 /// The [`rules`], with what becomes of what is not finite.
 pub(in crate::kernels::table) fn faulty_rules() -> impl Iterator<Item = UpdateRule> {
@@ -265,11 +265,12 @@ fn wanted(
     let mut number = None;
     if size.per_row > 0 && dims > 0 {
         let old = before.state[size.per_value as usize][row].into();
-        let mean = sum_of_squares(&gradient) * (1.0 / dims as f64);
-        number = Some(formula::row_number(optimizer, old, mean)).filter(|number| number.is_finite());
-        if number.is_none() {
+        let squares = sum_of_squares(&gradient);
+        let after = formula::row_number(optimizer, old, squares * (1.0 / dims as f64));
+        if !squares.is_finite() || !after.is_finite() {
             return (left_out, replaced);
         }
+        number = Some(after);
     }
     let steps = gradient.iter().zip(&weights).enumerate().map(|(j, (&g, &w))| {
         let state: Vec<Real> =

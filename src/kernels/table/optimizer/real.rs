@@ -28,6 +28,13 @@ impl Real {
         Self::rounded(root, if self.error == 0.0 { 0.0 } else { error }, 3.0)
     }
 
+    /// What of it is beyond a limit, in either direction.
+    pub fn beyond(self, limit: f32) -> Self {
+        let over = (self.value.abs() - f64::from(limit)).max(0.0);
+        let is_within = self.value.abs() + self.error <= limit.into();
+        Self::rounded(over.copysign(self.value), if is_within { 0.0 } else { self.error }, 1.0)
+    }
+
     /// Whether f32 has it: what is tested stays clear of the last number that it has.
     pub fn is_finite(self) -> bool {
         self.value.abs() <= f32::MAX.into()

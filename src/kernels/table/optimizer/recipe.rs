@@ -48,6 +48,7 @@ const fn of_row(name: &'static str) -> State {
 
 pub(super) const VELOCITY: State = of_value("velocity");
 pub(super) const AVERAGE: State = of_value("average of gradients");
+pub(super) const SUM_OF_ADJUSTED: State = of_value("sum of adjusted gradients");
 pub(super) const SUM_OF_SQUARES: State = of_value("sum of squares");
 pub(super) const AVERAGE_OF_SQUARES: State = of_value("average of squares");
 pub(super) const SUM_OF_ROW: State = of_row("sum of mean squares");
@@ -98,11 +99,17 @@ const fn kind(slot: Slot, domain: Domain) -> Kind {
 }
 
 pub(super) const RATE: Kind = kind(Slot::LearningRate, Domain::Finite);
+pub(super) const POSITIVE_RATE: Kind = kind(Slot::LearningRate, Domain::Positive);
 pub(super) const SHARE: Kind = kind(Slot::Beta1, Domain::Share);
 pub(super) const CORRECTED_SHARE: Kind = Kind { corrects: true, ..SHARE };
-pub(super) const CORRECTED_SHARE_OF_SQUARES: Kind = Kind { corrects: true, ..kind(Slot::Beta2, Domain::Share) };
+pub(super) const CORRECTED_SHARE_OF_SQUARES: Kind = Kind { corrects: true, ..SHARE_OF_SQUARES };
+pub(super) const SHARE_OF_SQUARES: Kind = kind(Slot::Beta2, Domain::Share);
 /// At 0 a first gradient of 0, which a short row's partner gives, would be 0 / 0.
 pub(super) const EPSILON: Kind = kind(Slot::Epsilon, Domain::Positive);
+/// FTRL's constants, where its formula finds them.
+pub(super) const BETA: Kind = kind(Slot::Epsilon, Domain::NotNegative);
+pub(super) const L1: Kind = kind(Slot::Beta1, Domain::NotNegative);
+pub(super) const L2: Kind = kind(Slot::Beta2, Domain::NotNegative);
 pub(super) const DECAY: Kind = kind(Slot::Decay, Domain::NotNegative);
 
 impl Domain {
