@@ -79,7 +79,8 @@ fn run() -> Result<()> {
             pooling: Pooling::Mean,
             winners: None,
         };
-        let occurrences = Occurrences { ids: &ids, first: 0, count, gradients: Gradients::Bags(of), dims: DIMS };
+        let occurrences =
+            Occurrences { ids: &ids, first: 0, count: count.into(), gradients: Gradients::Bags(of), dims: DIMS };
         let mut commands = device.commands();
         table.record_update(&mut commands, occurrences, &mut workspace)?;
         commands.submit()?;

@@ -249,7 +249,7 @@ impl Batch {
     }
 
     fn occurrences(&self) -> Occurrences<'_> {
-        Occurrences { ids: &self.ids, first: 0, count: 6, gradients: (&self.gradients).into(), dims: 5 }
+        Occurrences { ids: &self.ids, first: 0, count: 6.into(), gradients: (&self.gradients).into(), dims: 5 }
     }
 }
 
@@ -268,7 +268,7 @@ fn a_table_trains_by_prepared_updates() {
             let mut other = Batch::new(&device, &prepared);
             let mut lookup = prepared.prepare_lookup(&other.ids, 5, &mut other.found).unwrap();
             let Batch { ids, gradients, workspace, .. } = &mut other;
-            let occurrences = Occurrences { ids, first: 0, count: 6, gradients: (&*gradients).into(), dims: 5 };
+            let occurrences = Occurrences { ids, first: 0, count: 6.into(), gradients: (&*gradients).into(), dims: 5 };
             let mut update = prepared.prepare_update(occurrences, workspace).unwrap();
             let mut update_all = prepared.prepare_update_all(&other.all, 5).unwrap();
             for round in 0..4 {
@@ -304,7 +304,7 @@ fn a_prepared_step_of_a_table_makes_nothing() {
     let mut batch = Batch::new(&device, &table);
     let mut lookup = table.prepare_lookup(&batch.ids, 5, &mut batch.found).unwrap();
     let Batch { ids, gradients, workspace, .. } = &mut batch;
-    let occurrences = Occurrences { ids, first: 0, count: 6, gradients: (&*gradients).into(), dims: 5 };
+    let occurrences = Occurrences { ids, first: 0, count: 6.into(), gradients: (&*gradients).into(), dims: 5 };
     let mut update = table.prepare_update(occurrences, workspace).unwrap();
     let before = gpu.counts();
     for _ in 0..10 {

@@ -67,10 +67,11 @@ impl Step {
     /// Everything that a table records, once.
     fn record(&mut self, recorder: &mut impl Recorder) -> Result<(), Error> {
         let Self { table, ids, bags, gradients, workspace, offsets, .. } = self;
-        table.record_lookup(recorder, ids, 5, &mut self.found)?;
+        table.record_lookup(recorder, &*ids, 5, &mut self.found)?;
         let lookup = BagLookup {
             ids,
             bags,
+            count: None,
             longest_bag: 3,
             weights: None,
             pooling: Pooling::Mean,
@@ -79,14 +80,14 @@ impl Step {
             winners: None,
         };
         table.record_lookup_bags(recorder, lookup)?;
-        table.record_lookup_sizes(recorder, ids, 4, offsets)?;
+        table.record_lookup_sizes(recorder, &*ids, 4, offsets)?;
         recorder.run(Scan { values: offsets, count: 5, inclusive: false, workspace: &mut self.scan_workspace })?;
         table.record_lookup_packed(
             recorder,
-            PackedLookup { ids, out_offsets: offsets, widest: 4, out: &mut self.packed },
+            PackedLookup { ids, count: None, out_offsets: offsets, widest: 4, out: &mut self.packed },
         )?;
         for _ in 0..2 {
-            let occurrences = Occurrences { ids, first: 0, count: 4, gradients: (&*gradients).into(), dims: 5 };
+            let occurrences = Occurrences { ids, first: 0, count: 4.into(), gradients: (&*gradients).into(), dims: 5 };
             table.record_update(recorder, occurrences, workspace)?;
         }
         table.record_update_all(recorder, &self.all_gradients, 5)?;

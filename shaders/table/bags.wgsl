@@ -2,11 +2,12 @@
 //import common/grid.wgsl
 //import rows/page.wgsl
 //import common/four.wgsl
+//import common/count.wgsl
 
 struct Params {
     //import rows/page_params.wgsl
     table_rows: u32,  // of all pages
-    count: u32,       // bags
+    used: u32,        // bags that are used, as far as the host knows
     dims: u32,        // width of an output row
     weighted: u32,    // 1 when `weights` holds a factor for each id
     mean: u32,        // 1 to divide by the number of ids
@@ -28,6 +29,7 @@ override lanes: u32 = 8u;  // threads that share a bag
 // Pairs of f16, the lower half first.
 @group(0) @binding(7) var<storage, read_write> output_pairs: array<u32>;
 @group(0) @binding(8) var<storage, read_write> winners: array<u32>;
+@group(0) @binding(9) var<storage, read> used_on_device: array<u32>;
 
 // The ids of a bag that this dispatch takes.
 struct Part {
@@ -152,7 +154,7 @@ fn put_outputs(at: vec4<u32>, inside: vec4<bool>, words: vec4<u32>) {
 @compute @workgroup_size(256)
 fn pooled(invocation: Invocation) {
     let bag = unit_of(invocation, lanes);
-    if bag >= params.count {
+    if bag >= in_use() {
         return;
     }
     let part = part_of(bag);
@@ -170,7 +172,7 @@ fn pooled(invocation: Invocation) {
 @compute @workgroup_size(256)
 fn pooled_f16(invocation: Invocation) {
     let bag = unit_of(invocation, lanes);
-    if bag >= params.count {
+    if bag >= in_use() {
         return;
     }
     let part = part_of(bag);
@@ -190,7 +192,7 @@ fn put_pairs(bag: u32, j: u32, values: vec4<f32>) {
 @compute @workgroup_size(256)
 fn largest(invocation: Invocation) {
     let bag = unit_of(invocation, lanes);
-    if bag >= params.count {
+    if bag >= in_use() {
         return;
     }
     let part = part_of(bag);
@@ -216,7 +218,7 @@ fn largest(invocation: Invocation) {
 @compute @workgroup_size(256)
 fn largest_f16(invocation: Invocation) {
     let bag = unit_of(invocation, lanes);
-    if bag >= params.count {
+    if bag >= in_use() {
         return;
     }
     let part = part_of(bag);
@@ -229,7 +231,7 @@ fn largest_f16(invocation: Invocation) {
 @compute @workgroup_size(256)
 fn rounded(invocation: Invocation) {
     let at = unit_of(invocation, 1u);
-    if at < params.count * (params.dims / 2u) {
+    if at < in_use() * (params.dims / 2u) {
         output_pairs[at] = as_pair(vec2<f32>(bitcast<f32>(output[2u * at]), bitcast<f32>(output[2u * at + 1u])));
     }
 }
@@ -238,7 +240,7 @@ fn rounded(invocation: Invocation) {
 @compute @workgroup_size(256)
 fn largest_and_winners(invocation: Invocation) {
     let bag = unit_of(invocation, lanes);
-    if bag >= params.count {
+    if bag >= in_use() {
         return;
     }
     let part = part_of(bag);

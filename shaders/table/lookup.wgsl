@@ -2,11 +2,13 @@
 //import common/grid.wgsl
 //import rows/page.wgsl
 //import common/four.wgsl
+//import common/count.wgsl
 
 struct Params {
     //import rows/page_params.wgsl
     table_rows: u32,  // of all pages
-    count: u32,       // ids
+    count: u32,       // ids that there is room for
+    used: u32,        // and those that are used, as far as the host knows
     dims: u32,        // width of an output row, at most
 }
 
@@ -24,6 +26,7 @@ override aligned: u32 = 0u;  // 1 where every row begins with one of `arena_four
 @group(0) @binding(7) var<storage, read_write> output_pairs: array<u32>;
 @group(0) @binding(8) var<storage, read_write> output_fours: array<vec4<f32>>;
 @group(0) @binding(9) var<storage, read> arena_fours: array<vec4<f32>>;
+@group(0) @binding(10) var<storage, read> used_on_device: array<u32>;
 
 // Whether this dispatch takes an id: one of its page, or one past the table, which the first page takes for an empty row.
 fn is_ours(id: u32) -> bool {
@@ -58,7 +61,7 @@ fn put_row(row: Row, start: u32, width: u32, lane: u32) {
 @compute @workgroup_size(256)
 fn rows(invocation: Invocation) {
     let b = unit_of(invocation, lanes);
-    if b >= params.count {
+    if b >= in_use() {
         return;
     }
     let id = ids[b];
@@ -84,7 +87,7 @@ fn four_neighbours(row: Row, i: u32) -> vec4<f32> {
 @compute @workgroup_size(256)
 fn rows_by_fours(invocation: Invocation) {
     let b = unit_of(invocation, lanes);
-    if b >= params.count {
+    if b >= in_use() {
         return;
     }
     let id = ids[b];
@@ -106,7 +109,7 @@ fn rows_by_fours(invocation: Invocation) {
 @compute @workgroup_size(256)
 fn rows_f16(invocation: Invocation) {
     let b = unit_of(invocation, lanes);
-    if b >= params.count {
+    if b >= in_use() {
         return;
     }
     let id = ids[b];
@@ -127,12 +130,12 @@ fn rows_f16(invocation: Invocation) {
 @compute @workgroup_size(256)
 fn sizes(invocation: Invocation) {
     let b = unit_of(invocation, 1u);
-    if b < params.count {
+    if b < in_use() {
         let id = ids[b];
         if is_ours(id) {
             output_sizes[b] = min(row_of(id).size, params.dims);
         }
-    } else if b == params.count {
+    } else if b <= params.count {
         output_sizes[b] = 0u;
     }
 }
@@ -140,7 +143,7 @@ fn sizes(invocation: Invocation) {
 @compute @workgroup_size(256)
 fn packed(invocation: Invocation) {
     let b = unit_of(invocation, lanes);
-    if b >= params.count {
+    if b >= in_use() {
         return;
     }
     let id = ids[b];
@@ -156,7 +159,7 @@ fn packed(invocation: Invocation) {
 // the same beginning are empty.
 fn stretch_of(element: u32) -> u32 {
     var low = 0u;
-    var high = params.count;
+    var high = in_use();
     while high - low > 1u {
         let middle = (low + high) >> 1u;
         if output_offsets[middle] <= element {
@@ -187,11 +190,11 @@ fn packed_value(element: u32) -> Element {
 @compute @workgroup_size(256)
 fn packed_f16(invocation: Invocation) {
     let word = unit_of(invocation, 1u);
-    if word >= arrayLength(&output_pairs) || params.count == 0u {
+    if word >= arrayLength(&output_pairs) || in_use() == 0u {
         return;
     }
     let begin = output_offsets[0];
-    let end = output_offsets[params.count];
+    let end = output_offsets[in_use()];
     var pair = vec2<f32>(0.0, 0.0);
     var mask = 0u;
     if 2u * word >= begin && 2u * word < end {

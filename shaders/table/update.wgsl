@@ -5,18 +5,19 @@
 //import rows/page.wgsl
 //import common/optimizer.wgsl
 //import common/four.wgsl
+//import common/count.wgsl
 
 struct Params {
     //import rows/page_params.wgsl
     table_rows: u32,  // of all pages
-    count: u32,       // occurrences
+    count: u32,       // occurrences that there is room for
+    used: u32,        // and those that are used, or the bags, as far as the host knows
     dims: u32,        // width of a gradient
     first: u32,       // where this batch begins in `ids`
     keys: u32,        // where the sorted rows,
     occurrences: u32, // their occurrences
     partials: u32,    // and the partial sums begin in the workspace
     sources: u32,     // there, where occurrences have both: the bag of each, and behind them their factors
-    bags: u32,        // bags
     weighted: u32,    // 1 when `weights` holds a factor for each occurrence
     mean: u32,        // 1 to divide by the number of ids of a bag
     //import common/step_params.wgsl
@@ -40,6 +41,7 @@ override source: u32 = 0u;
 @group(0) @binding(9) var<storage, read> weights: array<f32>;
 @group(0) @binding(10) var<storage, read> winners: array<u32>;
 @group(0) @binding(11) var<storage, read_write> counter: atomic<u32>;
+@group(0) @binding(12) var<storage, read> used_on_device: array<u32>;
 
 fn key(position: u32) -> u32 {
     return workspace[params.keys + position];
@@ -125,7 +127,8 @@ fn is_long(id: u32, start: u32) -> bool {
 fn prepare(invocation: Invocation) {
     let i = unit_of(invocation, 1u);
     if i < params.count {
-        workspace[params.keys + i] = min(ids[params.first + i], params.table_rows);
+        let row = min(ids[params.first + i], params.table_rows);
+        workspace[params.keys + i] = select(params.table_rows, row, i < in_use());
         workspace[params.occurrences + i] = i;
     }
 }
@@ -133,7 +136,7 @@ fn prepare(invocation: Invocation) {
 // The last bag that begins at or before an occurrence; those before of the same beginning are empty.
 fn bag_of(occurrence: u32) -> u32 {
     var low = 0u;
-    var high = params.bags;
+    var high = in_use();
     while high - low > 1u {
         let middle = (low + high) >> 1u;
         if bags[middle] <= occurrence {
@@ -154,7 +157,7 @@ fn prepare_bags(invocation: Invocation) {
     }
     var row = params.table_rows;
     var occurrence = i;
-    if params.bags > 0u {
+    if in_use() > 0u {
         let bag = bag_of(i);
         let start = bags[bag];
         let end = bags[bag + 1u];

@@ -136,6 +136,7 @@ impl Shader {
 
 /// Shared WGSL, by the name that an `//import` line gives.
 const SHARED: &[(&str, &str)] = &[
+    ("common/count.wgsl", include_str!("../../shaders/common/count.wgsl")),
     ("common/elementary.wgsl", include_str!("../../shaders/common/elementary.wgsl")),
     ("common/four.wgsl", include_str!("../../shaders/common/four.wgsl")),
     ("common/fresh.wgsl", include_str!("../../shaders/common/fresh.wgsl")),

@@ -12,12 +12,15 @@
 //! Every operator is a struct with named fields that implements [`Kernel`](crate::device::Kernel). Programs in other
 //! languages take the shaders themselves, by the description that [`manifest`] gives of them.
 
+mod count;
 pub mod graph;
 pub mod manifest;
 pub mod prim;
 pub mod rank;
 pub mod sizing;
 pub mod table;
+
+pub use count::{Count, Countable, Counted};
 
 #[cfg(test)]
 mod contract;

@@ -6,8 +6,8 @@ use crate::sizing::Shape;
 use crate::table::Account;
 use crate::{Error, Result};
 
-/// Makes [`ModelOptions`] of the list below. A model's options have a `Default`, a field `training`, and a method `check` of
-/// what else they hold; a model has a `new`.
+/// Makes [`ModelOptions`] of the list below. A model's options have a `Default`, a field `training`, and a method
+/// `check` of what else they hold; a model has a `new`.
 macro_rules! models {
     ($($(#[doc = $summary:literal])+ $variant:ident($options:ident): $name:literal, $steps:literal steps;)+) => {
         /// Which recommender, and how it learns.
@@ -126,7 +126,8 @@ impl ModelOptions {
         self.check_for("ModelOptions::check")
     }
 
-    /// What a budget in bytes has to know of its rows: the shape of the [`Embeddings`](super::Embeddings) that it will have.
+    /// What a budget in bytes has to know of its rows: the shape of the [`Embeddings`](super::Embeddings) that it will
+    /// have.
     pub fn shape(&self) -> Shape {
         let TrainingOptions { layout, rule, item_bias, .. } = *self.training();
         Shape { layout, state: rule.optimizer.state_size(), item_bias: item_bias.exists() }
@@ -275,7 +276,8 @@ mod tests {
                     let (halves, aligned) = (params(format, false), params(format, true));
                     let per_word = 4 / format.bytes();
                     for ((&packed, &halves), &aligned) in packed.iter().zip(&halves).zip(&aligned) {
-                        // A row leaves less than a word unused, an aligned one less than four; state is f32 whatever the values.
+                        // A row leaves less than a word unused, an aligned one less than four; state is f32 whatever
+                        // the values.
                         let most = per_word * packed;
                         let least = if optimizer { packed } else { most - (120 + 1) * (per_word - 1) };
                         assert!((least..most + per_word).contains(&halves), "{format:?}: {packed} then {halves}");

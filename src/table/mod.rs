@@ -27,5 +27,5 @@ mod row_map;
 pub use account::{Account, Counts, Held};
 pub use offsets::Offsets;
 pub use plan::ResizePlan;
-pub use ragged::{BagLookup, MemoryReport, Occurrences, PackedLookup, PreparedRows, RaggedTable, TableOptions};
+pub use ragged::{BagLookup, Ids, MemoryReport, Occurrences, PackedLookup, PreparedRows, RaggedTable, TableOptions};
 pub use row_map::{Assigned, Evicted, HeldRows, RowMap, RowMapOptions};

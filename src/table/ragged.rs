@@ -6,7 +6,7 @@ mod resize;
 
 use std::sync::Arc;
 
-pub use lookups::{BagLookup, PackedLookup};
+pub use lookups::{BagLookup, Ids, PackedLookup};
 pub use prepared::PreparedRows;
 
 use super::{Account, ResizePlan};
@@ -17,6 +17,7 @@ use crate::kernels::table::optimizer::{NonFinite, UpdateRule};
 use crate::kernels::table::reset::Reset;
 use crate::kernels::table::update::{Gradients, Update};
 use crate::kernels::table::update_all::UpdateAll;
+use crate::kernels::{Count, Countable};
 use crate::rows::{Directory, Layout, Rows};
 use crate::{Error, Result};
 
@@ -72,8 +73,9 @@ pub struct Occurrences<'a> {
     pub ids: &'a Buffer<u32>,
     /// First of the ids to use.
     pub first: u32,
-    /// How many of them.
-    pub count: u32,
+    /// How many of them (a number is one by `into()`). Where the device knows how many, its number is that of what has gradients: of the
+    /// ids, or of the bags that they stand in.
+    pub count: Count<'a>,
     /// `count * dims` gradients (`into()` makes them of a buffer), or those of the bags that the ids stand in.
     pub gradients: Gradients<'a>,
     /// Width of a gradient.
@@ -267,7 +269,7 @@ impl RaggedTable {
         let count = ids.len() as u32;
         let mut workspace = Buffer::zeroed(self.device(), self.update_workspace_len(count, dims))?;
         let mut commands = self.device().commands();
-        let occurrences = Occurrences { ids: &ids, first: 0, count, gradients: gradients.into(), dims };
+        let occurrences = Occurrences { ids: &ids, first: 0, count: count.into(), gradients: gradients.into(), dims };
         self.record_update(&mut commands, occurrences, &mut workspace)?;
         commands.submit()
     }
@@ -310,13 +312,25 @@ impl RaggedTable {
         occurrences: Occurrences<'_>,
         workspace: &mut Buffer<u32>,
     ) -> Result<()> {
+        let (update, used) = self.update_of(occurrences, workspace)?;
+        lookups::run(recorder, update, used)?;
+        self.steps = self.steps.saturating_add(1);
+        Ok(())
+    }
+
+    /// The next step along some gradients, and how many of these are used where that is not all.
+    fn update_of<'a>(
+        &'a mut self,
+        occurrences: Occurrences<'a>,
+        workspace: &'a mut Buffer<u32>,
+    ) -> Result<(Update<'a>, Option<Count<'a>>)> {
         let Occurrences { ids, first, count, gradients, dims } = occurrences;
         let counter = Some(counter_of(&mut self.counter, self.rows.device())?);
-        recorder.run(Update {
+        let update = Update {
             rows: &mut self.rows,
             ids,
             first,
-            count,
+            count: count.at_most(),
             gradients,
             dims,
             rule: self.options.rule,
@@ -324,9 +338,12 @@ impl RaggedTable {
             seed: self.options.seed,
             workspace,
             counter,
-        })?;
-        self.steps = self.steps.saturating_add(1);
-        Ok(())
+        };
+        let used = match count {
+            Count::Host(_) => None,
+            Count::Device { buffer, .. } => Some(Count::Device { buffer, at_most: update.room() }),
+        };
+        Ok((update, used))
     }
 
     /// Steps every row along the gradients `[rows, dims]`, as a part of the caller's commands or pass.

@@ -117,13 +117,18 @@ fn life(device: &Device, name: &str, (layout, rule, number): (Layout, UpdateRule
 fn by_occurrences(device: &Device, table: &mut RaggedTable, draw: &mut Draw, ids: &[u32]) {
     let ids = Buffer::from_slice(device, ids).unwrap();
     let gradients = Buffer::from_vec(device, draw.floats((COUNT - 7) * DIMS as usize)).unwrap();
-    let occurrences =
-        Occurrences { ids: &ids, first: 7, count: COUNT as u32 - 7, gradients: (&gradients).into(), dims: DIMS };
+    let occurrences = Occurrences {
+        ids: &ids,
+        first: 7,
+        count: (COUNT as u32 - 7).into(),
+        gradients: (&gradients).into(),
+        dims: DIMS,
+    };
     update(device, table, occurrences);
 }
 
 fn update(device: &Device, table: &mut RaggedTable, occurrences: Occurrences<'_>) {
-    let words = table.update_workspace_len(occurrences.count, occurrences.dims);
+    let words = table.update_workspace_len(occurrences.count.at_most(), occurrences.dims);
     let mut workspace = Buffer::zeroed(device, words).unwrap();
     let mut commands = device.commands();
     table.record_update(&mut commands, occurrences, &mut workspace).unwrap();
@@ -165,7 +170,7 @@ fn by_bags(device: &Device, table: &mut RaggedTable, draw: &mut Draw, (ids, bags
     let winners = (pooling == Pooling::Max).then_some(&winners);
     let of = BagGradients { gradients: &gradients, bags: &bags, weights, pooling, winners };
     let gradients = Gradients::Bags(of);
-    update(device, table, Occurrences { ids: &ids, first: 0, count: COUNT as u32, gradients, dims: DIMS });
+    update(device, table, Occurrences { ids: &ids, first: 0, count: (COUNT as u32).into(), gradients, dims: DIMS });
 }
 
 fn longest(offsets: &[u32]) -> u32 {

@@ -44,7 +44,7 @@ pub fn table(device: &Device, meter: &mut dyn Meter, rows: usize) -> Result<()> 
         let mut commands = device.commands();
         commands.run(Lookup { rows: table.as_rows(), ids: &ids, dims, out: &mut gradients })?;
         let occurrences =
-            Occurrences { ids: &ids, first: 0, count: count as u32, gradients: (&gradients).into(), dims };
+            Occurrences { ids: &ids, first: 0, count: (count as u32).into(), gradients: (&gradients).into(), dims };
         table.record_update(&mut commands, occurrences, &mut workspace)?;
         commands.submit()?;
         device.wait()

@@ -120,7 +120,7 @@ fn train() -> Result<[f32; 2], Box<dyn Error>> {
         let mut encoder = gpu.device().create_command_encoder(&Default::default());
         encoder.copy_buffer_to_buffer(&theirs, at, gradients.as_wgpu().expect("on the GPU"), 0, gradients.size_bytes());
         gpu.queue().submit([encoder.finish()]);
-        let of = Occurrences { ids: &ids, first: 0, count: ITEMS, gradients: (&gradients).into(), dims: DIMS };
+        let of = Occurrences { ids: &ids, first: 0, count: ITEMS.into(), gradients: (&gradients).into(), dims: DIMS };
         let mut commands = ours.commands();
         table.record_update(&mut commands, of, &mut workspace)?;
         commands.submit()?;

@@ -52,8 +52,11 @@
 use super::lookup::{Output, lanes_of_fours, whole_words};
 use crate::Result;
 use crate::check;
-use crate::device::{Binding, Buffer, Device, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params, reads, writes};
+use crate::device::{
+    Access, Binding, Buffer, Changes, Device, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params, reads, writes,
+};
 use crate::kernels::MAX_TRIPS;
+use crate::kernels::count::{Count, Countable, count_changes};
 use crate::rows::{Format, PageLaunch, PageParams, Rows, with_codec};
 
 mod cpu;
@@ -63,21 +66,24 @@ pub(crate) static SHADER: Shader = Shader {
     source: include_str!("../../../shaders/table/bags.wgsl"),
     params: Params::FIELDS,
     entries: &[
-        Entry::of("pooled", &[reads(1), reads(2), reads(3), writes(4), reads(5), reads(6)]),
-        Entry::of("pooled_f16", &[reads(1), reads(2), reads(3), reads(5), reads(6), writes(7)]),
-        Entry::of("largest", &[reads(1), reads(2), reads(3), writes(4), reads(5)]),
-        Entry::of("largest_f16", &[reads(1), reads(2), reads(3), reads(5), writes(7)]),
-        Entry::of("largest_and_winners", &[reads(1), reads(2), reads(3), writes(4), reads(5), writes(8)]),
-        Entry::of("rounded", &[writes(4), writes(7)]),
+        Entry::of("pooled", &[reads(1), reads(2), reads(3), writes(4), reads(5), reads(6), USED]),
+        Entry::of("pooled_f16", &[reads(1), reads(2), reads(3), reads(5), reads(6), writes(7), USED]),
+        Entry::of("largest", &[reads(1), reads(2), reads(3), writes(4), reads(5), USED]),
+        Entry::of("largest_f16", &[reads(1), reads(2), reads(3), reads(5), writes(7), USED]),
+        Entry::of("largest_and_winners", &[reads(1), reads(2), reads(3), writes(4), reads(5), writes(8), USED]),
+        Entry::of("rounded", &[writes(4), writes(7), USED]),
     ],
 };
+
+/// How many of the ids (or bags) are used, where the device alone knows.
+const USED: (u32, Access) = reads(9);
 
 params! {
     #[derive(Default)]
     struct Params {
         page: PageParams,
         table_rows: u32,
-        count: u32,
+        used: u32,
         dims: u32,
         weighted: u32,
         mean: u32,
@@ -173,13 +179,32 @@ impl<T: Output> Kernel for LookupBags<'_, T> {
     }
 
     fn dispatch(self, gpu: &Gpu, list: &mut Dispatches) -> Result<()> {
+        let count = self.room().into();
+        self.dispatch_counted(gpu, list, count)
+    }
+
+    fn changes(&self) -> Changes {
+        count_changes(Self::NAME, self.room())
+    }
+
+    fn twin(self) -> Result<()> {
+        let count = self.room();
+        self.twin_counted(count)
+    }
+}
+
+impl<T: Output> Countable for LookupBags<'_, T> {
+    fn room(&self) -> u32 {
+        self.bags.len() as u32 - 1
+    }
+
+    fn dispatch_counted(self, gpu: &Gpu, list: &mut Dispatches, count: Count<'_>) -> Result<()> {
         let lanes = self.lanes();
-        let bags = self.bags.len() as u32 - 1;
         let (window, entry, longest) = (self.window(), self.entry(), self.longest_bag.max(1));
         let pages = self.rows.pages();
         let windows = longest.div_ceil(window);
         if T::PER_WORD > 1 && (windows > 1 || pages.len() > 1) {
-            return self.dispatch_in_f32(gpu, list);
+            return self.dispatch_in_f32(gpu, list, count);
         }
         let launches = (0..windows).flat_map(|number| pages.iter().enumerate().map(move |page| (number, page)));
         for (number, (index, page)) in launches {
@@ -201,11 +226,11 @@ impl<T: Output> Kernel for LookupBags<'_, T> {
             let first = number * window;
             let last_page = index + 1 == pages.len();
             let launch = PageLaunch {
-                constants: vec![("lanes", f64::from(lanes))],
+                constants: vec![("lanes", f64::from(lanes)), count.counted()],
                 params: Params {
                     page: page.params(),
                     table_rows: self.rows.len(),
-                    count: bags,
+                    used: count.at_most(),
                     dims: self.dims,
                     weighted: u32::from(self.weights.is_some()),
                     mean: u32::from(self.pooling == Pooling::Mean),
@@ -215,36 +240,36 @@ impl<T: Output> Kernel for LookupBags<'_, T> {
                     ends: u32::from(number + 1 == windows && last_page),
                 }
                 .words(),
-                bindings: table.into_iter().chain(rest).collect(),
-                groups: u64::from(bags).div_ceil(u64::from(256 / lanes)),
+                bindings: table.into_iter().chain(rest).chain([count.binding(bags_binding)]).collect(),
+                groups: u64::from(count.at_most()).div_ceil(u64::from(256 / lanes)),
             };
             page.launch((gpu, &mut *list), (&SHADER, entry), launch)?;
         }
         Ok(())
     }
 
-    fn twin(self) -> Result<()> {
-        with_codec!(self.rows.layout().format, V => self.twin_of::<V>())
+    fn twin_counted(self, count: u32) -> Result<()> {
+        with_codec!(self.rows.layout().format, V => self.twin_of::<V>(count as usize))
     }
 }
 
 impl<T: Output> LookupBags<'_, T> {
     /// Parts of a sum that pass through f16 would lose what it cannot hold.
-    fn dispatch_in_f32(self, gpu: &Gpu, list: &mut Dispatches) -> Result<()> {
+    fn dispatch_in_f32(self, gpu: &Gpu, list: &mut Dispatches, count: Count<'_>) -> Result<()> {
         let Self { rows, ids, bags, longest_bag, weights, pooling, dims, out, winners: _ } = self;
         let mut sums = Buffer::<f32>::zeroed(&Device::Gpu(gpu.clone()), out.len())?;
         let (out_f32, winners) = (&mut sums, None);
         LookupBags { rows, ids, bags, longest_bag, weights, pooling, dims, out: out_f32, winners }
-            .dispatch(gpu, list)?;
+            .dispatch_counted(gpu, list, count)?;
         Launch {
             shader: &SHADER,
             entry: "rounded",
             // It reads no row, but its shader has a table.
             codecs: &[Format::F32.source()],
-            constants: &[],
-            params: Params { count: bags.len() as u32 - 1, dims, ..Params::default() }.words(),
-            bindings: &[sums.binding("out"), out.binding("out")],
-            groups: (out.len() as u64 / 2).div_ceil(256),
+            constants: &[count.counted()],
+            params: Params { used: count.at_most(), dims, ..Params::default() }.words(),
+            bindings: &[sums.binding("out"), out.binding("out"), count.binding(bags.binding("bags"))],
+            groups: (u64::from(count.at_most()) * u64::from(dims / 2)).div_ceil(256),
         }
         .record(gpu, list)
     }

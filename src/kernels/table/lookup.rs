@@ -15,7 +15,10 @@ use half::f16;
 
 use crate::Result;
 use crate::check;
-use crate::device::{Binding, Buffer, Dispatches, Element, Entry, Gpu, Kernel, Shader, params, reads, writes};
+use crate::device::{
+    Access, Binding, Buffer, Changes, Dispatches, Element, Entry, Gpu, Kernel, Shader, params, reads, writes,
+};
+use crate::kernels::count::{Count, Countable, count_changes};
 use crate::rows::{Codec, Page, PageLaunch, PageParams, Rows, with_codec};
 
 mod cpu;
@@ -25,20 +28,24 @@ pub(crate) static SHADER: Shader = Shader {
     source: include_str!("../../../shaders/table/lookup.wgsl"),
     params: Params::FIELDS,
     entries: &[
-        Entry::of("rows", &[reads(1), reads(2), reads(3), writes(4)]),
-        Entry::of("rows_by_fours", &[reads(1), reads(2), reads(3), writes(8), reads(9)]),
-        Entry::of("rows_f16", &[reads(1), reads(2), reads(3), writes(7)]),
-        Entry::of("sizes", &[reads(2), reads(3), writes(6)]),
-        Entry::of("packed", &[reads(1), reads(2), reads(3), writes(4), reads(5)]),
-        Entry::of("packed_f16", &[reads(1), reads(2), reads(3), reads(5), writes(7)]),
+        Entry::of("rows", &[reads(1), reads(2), reads(3), writes(4), USED]),
+        Entry::of("rows_by_fours", &[reads(1), reads(2), reads(3), writes(8), reads(9), USED]),
+        Entry::of("rows_f16", &[reads(1), reads(2), reads(3), writes(7), USED]),
+        Entry::of("sizes", &[reads(2), reads(3), writes(6), USED]),
+        Entry::of("packed", &[reads(1), reads(2), reads(3), writes(4), reads(5), USED]),
+        Entry::of("packed_f16", &[reads(1), reads(2), reads(3), reads(5), writes(7), USED]),
     ],
 };
+
+/// How many of the ids (or bags) are used, where the device alone knows.
+const USED: (u32, Access) = reads(10);
 
 params! {
     struct Params {
         page: PageParams,
         table_rows: u32,
         count: u32,
+        used: u32,
         dims: u32,
     }
 }
@@ -47,22 +54,29 @@ params! {
 struct Launches<'a> {
     entry: &'static str,
     rows: &'a Rows,
-    count: u32,
+    ids: &'a Buffer<u32>,
+    count: Count<'a>,
     dims: u32,
     lanes: u32,
     groups: u64,
 }
 
 impl<'a> Launches<'a> {
-    /// `bindings` names the buffers of a page, in the order of the declaration.
+    /// `bindings` names the buffers of a page, in the order of the declaration, but for the count.
     fn record(self, gpu: &Gpu, list: &mut Dispatches, bindings: impl Fn(&'a Page) -> Vec<Binding<'a>>) -> Result<()> {
-        let Self { entry, rows, count, dims, lanes, groups } = self;
+        let Self { entry, rows, ids, count, dims, lanes, groups } = self;
         let table_rows = rows.len();
-        rows.launch_pages((gpu, list), (&SHADER, entry), |page| PageLaunch {
-            constants: vec![("lanes", f64::from(lanes)), ("aligned", f64::from(page.has_aligned_fours()))],
-            params: Params { page: page.params(), table_rows, count, dims }.words(),
-            bindings: bindings(page),
-            groups,
+        let (all, used) = (ids.len() as u32, count.at_most());
+        rows.launch_pages((gpu, list), (&SHADER, entry), |page| {
+            let aligned = f64::from(page.has_aligned_fours());
+            let mut bindings = bindings(page);
+            bindings.push(count.binding(ids.binding("ids")));
+            PageLaunch {
+                constants: vec![("lanes", f64::from(lanes)), ("aligned", aligned), count.counted()],
+                params: Params { page: page.params(), table_rows, count: all, used, dims }.words(),
+                bindings,
+                groups,
+            }
         })
     }
 }
@@ -165,15 +179,35 @@ impl<T: Output> Kernel for Lookup<'_, T> {
     }
 
     fn dispatch(self, gpu: &Gpu, list: &mut Dispatches) -> Result<()> {
+        let count = self.room().into();
+        self.dispatch_counted(gpu, list, count)
+    }
+
+    fn changes(&self) -> Changes {
+        count_changes(Self::NAME, self.room())
+    }
+
+    fn twin(self) -> Result<()> {
+        let count = self.room();
+        self.twin_counted(count)
+    }
+}
+
+impl<T: Output> Countable for Lookup<'_, T> {
+    fn room(&self) -> u32 {
+        self.ids.len() as u32
+    }
+
+    fn dispatch_counted(self, gpu: &Gpu, list: &mut Dispatches, count: Count<'_>) -> Result<()> {
         let Self { rows, ids, dims, out } = self;
-        let (count, out) = (ids.len() as u32, &*out);
+        let out = &*out;
         let (entry, lanes) = match T::PER_WORD {
             1 if dims > 0 && dims.is_multiple_of(4) => ("rows_by_fours", lanes(dims.div_ceil(8))),
             1 => ("rows", lanes_of_fours(dims)),
             _ => ("rows_f16", lanes_of_fours(dims / T::PER_WORD)),
         };
-        let groups = u64::from(count).div_ceil(u64::from(256 / lanes));
-        Launches { entry, rows, count, dims, lanes, groups }.record(gpu, list, |page| {
+        let groups = u64::from(count.at_most()).div_ceil(u64::from(256 / lanes));
+        Launches { entry, rows, ids, count, dims, lanes, groups }.record(gpu, list, |page| {
             let [arena, directory] = page.bindings();
             let mut bindings = vec![arena, directory, ids.binding("ids"), out.binding("out")];
             if entry == "rows_by_fours" {
@@ -185,8 +219,8 @@ impl<T: Output> Kernel for Lookup<'_, T> {
         })
     }
 
-    fn twin(self) -> Result<()> {
-        with_codec!(self.rows.layout().format, V => self.twin_of::<V>())
+    fn twin_counted(self, count: u32) -> Result<()> {
+        with_codec!(self.rows.layout().format, V => self.twin_of::<V>(count as usize))
     }
 }
 
@@ -213,17 +247,37 @@ impl Kernel for LookupSizes<'_> {
     }
 
     fn dispatch(self, gpu: &Gpu, list: &mut Dispatches) -> Result<()> {
+        let count = self.room().into();
+        self.dispatch_counted(gpu, list, count)
+    }
+
+    fn changes(&self) -> Changes {
+        count_changes(Self::NAME, self.room())
+    }
+
+    fn twin(self) -> Result<()> {
+        let count = self.room();
+        self.twin_counted(count)
+    }
+}
+
+impl Countable for LookupSizes<'_> {
+    fn room(&self) -> u32 {
+        self.ids.len() as u32
+    }
+
+    fn dispatch_counted(self, gpu: &Gpu, list: &mut Dispatches, count: Count<'_>) -> Result<()> {
         let Self { rows, ids, dims, out } = self;
-        let (count, out) = (ids.len() as u32, &*out);
-        let groups = (u64::from(count) + 1).div_ceil(256);
-        Launches { entry: "sizes", rows, count, dims, lanes: 1, groups }.record(gpu, list, |page| {
+        let out = &*out;
+        let groups = (ids.len() as u64 + 1).div_ceil(256);
+        Launches { entry: "sizes", rows, ids, count, dims, lanes: 1, groups }.record(gpu, list, |page| {
             let [_, directory] = page.bindings();
             vec![directory, ids.binding("ids"), out.binding("out")]
         })
     }
 
-    fn twin(self) -> Result<()> {
-        with_codec!(self.rows.layout().format, V => self.twin_of::<V>())
+    fn twin_counted(self, count: u32) -> Result<()> {
+        with_codec!(self.rows.layout().format, V => self.twin_of::<V>(count as usize))
     }
 }
 
@@ -284,14 +338,34 @@ impl<T: Output> Kernel for LookupPacked<'_, T> {
     }
 
     fn dispatch(self, gpu: &Gpu, list: &mut Dispatches) -> Result<()> {
+        let count = self.room().into();
+        self.dispatch_counted(gpu, list, count)
+    }
+
+    fn changes(&self) -> Changes {
+        count_changes(Self::NAME, self.room())
+    }
+
+    fn twin(self) -> Result<()> {
+        let count = self.room();
+        self.twin_counted(count)
+    }
+}
+
+impl<T: Output> Countable for LookupPacked<'_, T> {
+    fn room(&self) -> u32 {
+        self.ids.len() as u32
+    }
+
+    fn dispatch_counted(self, gpu: &Gpu, list: &mut Dispatches, count: Count<'_>) -> Result<()> {
         let Self { rows, ids, out_offsets, widest, out } = self;
-        let (count, lanes, out) = (ids.len() as u32, lanes(widest.div_ceil(8)), &*out);
+        let (lanes, out) = (lanes(widest.div_ceil(8)), &*out);
         // By rows, or by the words of the output, of which two rows may share one.
         let (entry, groups) = match T::PER_WORD {
-            1 => ("packed", u64::from(count).div_ceil(u64::from(256 / lanes))),
+            1 => ("packed", u64::from(count.at_most()).div_ceil(u64::from(256 / lanes))),
             per_word => ("packed_f16", (out.len() as u64 / u64::from(per_word)).div_ceil(256)),
         };
-        Launches { entry, rows, count, dims: widest, lanes, groups }.record(gpu, list, |page| {
+        Launches { entry, rows, ids, count, dims: widest, lanes, groups }.record(gpu, list, |page| {
             let [arena, directory] = page.bindings();
             let mut last = [out.binding("out"), out_offsets.binding("out_offsets")];
             if T::PER_WORD > 1 {
@@ -301,8 +375,8 @@ impl<T: Output> Kernel for LookupPacked<'_, T> {
         })
     }
 
-    fn twin(self) -> Result<()> {
-        with_codec!(self.rows.layout().format, V => self.twin_of::<V>())
+    fn twin_counted(self, count: u32) -> Result<()> {
+        with_codec!(self.rows.layout().format, V => self.twin_of::<V>(count as usize))
     }
 }
 

@@ -51,8 +51,11 @@
 //! ```
 
 use crate::check;
-use crate::device::{Access, Binding, Buffer, Changes, Dispatches, Entry, Gpu, Kernel, Shader, params, reads, writes};
+use crate::device::{
+    Access, Binding, Buffer, Change, Changes, Dispatches, Entry, Gpu, Kernel, Shader, params, reads, writes,
+};
 use crate::kernels::MAX_TRIPS;
+use crate::kernels::count::{Count, Countable, set_used};
 use crate::kernels::prim::scan::Region;
 use crate::kernels::prim::sort::{Keys, Sort, bits_below, record_sort};
 use crate::kernels::table::bags::Pooling;
@@ -70,8 +73,8 @@ pub(crate) static SHADER: Shader = Shader {
     source: include_str!("../../../shaders/table/update.wgsl"),
     params: Params::FIELDS,
     entries: &[
-        Entry::of("prepare", &[IDS, WORKSPACE]),
-        Entry::of("prepare_bags", &[IDS, WORKSPACE, BAGS, WEIGHTS]),
+        Entry::of("prepare", &[IDS, WORKSPACE, USED]),
+        Entry::of("prepare_bags", &[IDS, WORKSPACE, BAGS, WEIGHTS, USED]),
         Entry::of("short_runs", SHORT),
         Entry::of("short_runs_by_row", SHORT),
         Entry::of("partial_sums", &[DIRECTORY, GRADIENTS, WORKSPACE, WINNERS]),
@@ -91,6 +94,7 @@ const BAGS: (u32, Access) = reads(8);
 const WEIGHTS: (u32, Access) = reads(9);
 const WINNERS: (u32, Access) = reads(10);
 const COUNTER: (u32, Access) = writes(11);
+const USED: (u32, Access) = reads(12);
 const SHORT: &[(u32, Access)] = &[ARENA, DIRECTORY, FIRST_STATE, SECOND_STATE, GRADIENTS, WORKSPACE, WINNERS, COUNTER];
 const LONG: &[(u32, Access)] = &[ARENA, DIRECTORY, FIRST_STATE, SECOND_STATE, WORKSPACE, COUNTER];
 
@@ -99,13 +103,13 @@ params! {
         page: PageParams,
         table_rows: u32,
         count: u32,
+        used: u32,
         dims: u32,
         first: u32,
         keys: u32,
         occurrences: u32,
         partials: u32,
         sources: u32,
-        bags: u32,
         weighted: u32,
         mean: u32,
         step: StepParams,
@@ -276,6 +280,31 @@ impl Kernel for Update<'_> {
     }
 
     fn dispatch(self, gpu: &Gpu, list: &mut Dispatches) -> Result<()> {
+        let count = self.room().into();
+        self.dispatch_counted(gpu, list, count)
+    }
+
+    fn changes(&self) -> Changes {
+        let (mut others, room) = (self.rule.changes(Self::NAME, self.step, self.seed), self.room());
+        Box::new(move |change, params| match change {
+            Change::Count(count) => set_used(Self::NAME, (count, room), params),
+            _ => others(change, params),
+        })
+    }
+
+    fn twin(self) -> Result<()> {
+        let count = self.room();
+        self.twin_counted(count)
+    }
+}
+
+impl Countable for Update<'_> {
+    /// Its ids; with bags these, as an id in no bag has no gradient.
+    fn room(&self) -> u32 {
+        self.gradients.bags().map_or(self.count, |of| of.bags.len() as u32 - 1)
+    }
+
+    fn dispatch_counted(self, gpu: &Gpu, list: &mut Dispatches, used: Count<'_>) -> Result<()> {
         let (count, dims, table_rows) = (self.count, self.dims, self.rows.len());
         let lanes = lanes_of(self.rows, dims);
         let chunk = chunk(count, dims);
@@ -286,13 +315,13 @@ impl Kernel for Update<'_> {
             page: page.params(),
             table_rows,
             count,
+            used: used.at_most(),
             dims,
             first: self.first,
             keys: 0,
             occurrences: count,
             partials: sort_base + Sort::workspace_len(count) as u32,
             sources: Self::workspace_len(count, dims) as u32,
-            bags: bags.map_or(0, |of| of.bags.len() as u32 - 1),
             weighted: u32::from(bags.is_some_and(|of| of.weights.is_some())),
             mean: u32::from(bags.is_some_and(|of| of.pooling == Pooling::Mean)),
             step: stepping.params(),
@@ -319,16 +348,17 @@ impl Kernel for Update<'_> {
         let mut prepare = |entry, bindings: Vec<Binding<'_>>| {
             let page = &self.rows.pages()[0];
             let params = Params { keys: keys_at, occurrences: occurrences_at, ..params(page) }.words();
-            let (constants, groups) = (sizes(lanes).to_vec(), count.div_ceil(256).into());
+            let constants = sizes(lanes).into_iter().chain([used.counted()]).collect();
+            let groups = count.div_ceil(256).into();
             page.launch((gpu, &mut *list), (&SHADER, entry), PageLaunch { constants, params, bindings, groups })
         };
         let ids = self.ids.binding("ids");
         match bags {
-            None => prepare("prepare", vec![ids, space()])?,
+            None => prepare("prepare", vec![ids, space(), used.binding(ids)])?,
             Some(of) => {
                 // Unread where there are none; the gradients have the right type.
                 let weights = of.weights.unwrap_or(of.gradients).binding("weights");
-                prepare("prepare_bags", vec![ids, space(), of.bags.binding("bags"), weights])?;
+                prepare("prepare_bags", vec![ids, space(), of.bags.binding("bags"), weights, used.binding(ids)])?;
             }
         }
         record_sort(gpu, list, home, sort_space, keys)?;
@@ -356,12 +386,8 @@ impl Kernel for Update<'_> {
         Ok(())
     }
 
-    fn changes(&self) -> Changes {
-        self.rule.changes(Self::NAME, self.step, self.seed)
-    }
-
-    fn twin(self) -> Result<()> {
-        with_codec!(self.rows.layout().format, V => cpu::update::<V>(self))
+    fn twin_counted(self, count: u32) -> Result<()> {
+        with_codec!(self.rows.layout().format, V => cpu::update::<V>(self, count as usize))
     }
 }
 

@@ -3,7 +3,7 @@
 mod batch;
 mod rate;
 
-use super::{Embeddings, EmbeddingsOptions, ItemBias, Sampling, TrainingData, TrainingSet};
+use super::{Embeddings, EmbeddingsOptions, ItemBias, Sampling, TablesMut, TrainingData, TrainingSet};
 use crate::Result;
 use crate::check;
 use crate::device::{Buffer, Commands, Device};
@@ -158,7 +158,7 @@ impl Clock {
         let Some(rate) = options.rate.rate(options.rule.optimizer.learning_rate(), self.segment_step) else {
             return Ok(());
         };
-        let (users, items) = tables.tables_mut();
+        let TablesMut { mut users, mut items } = tables.tables_mut();
         users.set_learning_rate(rate)?;
         items.set_learning_rate(rate)
     }

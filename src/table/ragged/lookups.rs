@@ -7,7 +7,23 @@ use crate::device::{Buffer, Kernel, Recorder};
 use crate::kernels::table::bags::{LookupBags, Pooling};
 use crate::kernels::table::lookup::{Lookup, LookupPacked, LookupSizes, Output};
 use crate::kernels::table::store::Store;
+use crate::kernels::{Count, Countable, Counted};
 use crate::table::Offsets;
+
+/// Row ids on the device, all of a buffer (which is one by `into()`) or the first of them.
+#[derive(Clone, Copy, Debug)]
+pub struct Ids<'a> {
+    /// The ids.
+    pub ids: &'a Buffer<u32>,
+    /// How many of them, where that is not all.
+    pub count: Option<Count<'a>>,
+}
+
+impl<'a> From<&'a Buffer<u32>> for Ids<'a> {
+    fn from(ids: &'a Buffer<u32>) -> Self {
+        Self { ids, count: None }
+    }
+}
 
 /// Bags of ids to look up, and where the pooled rows go: see [`LookupBags`], which has the same fields.
 #[derive(Debug)]
@@ -16,6 +32,8 @@ pub struct BagLookup<'a, T: Output = f32> {
     pub ids: &'a Buffer<u32>,
     /// `bags + 1` offsets into `ids`, monotone, the last at most its length.
     pub bags: &'a Buffer<u32>,
+    /// How many of the bags, where that is not all.
+    pub count: Option<Count<'a>>,
     /// Ids in the longest bag, or more.
     pub longest_bag: u32,
     /// A factor for each id.
@@ -35,6 +53,8 @@ pub struct BagLookup<'a, T: Output = f32> {
 pub struct PackedLookup<'a, T: Output = f32> {
     /// Row ids.
     pub ids: &'a Buffer<u32>,
+    /// How many of them, where that is not all.
+    pub count: Option<Count<'a>>,
     /// An offset into `out` for each id and one more, never falling.
     pub out_offsets: &'a Buffer<u32>,
     /// Widest stretch between two of these, or wider.
@@ -94,14 +114,15 @@ impl RaggedTable {
     /// assert_eq!(out.read()?, [2.0, 3.0, 1.0, 0.0]);
     /// # Ok(()) }
     /// ```
-    pub fn record_lookup<T: Output>(
+    pub fn record_lookup<'a, T: Output>(
         &self,
         recorder: &mut impl Recorder,
-        ids: &Buffer<u32>,
+        ids: impl Into<Ids<'a>>,
         dims: u32,
         out: &mut Buffer<T>,
     ) -> Result<()> {
-        recorder.run(Lookup { rows: &self.rows, ids, dims, out })
+        let Ids { ids, count } = ids.into();
+        run(recorder, Lookup { rows: &self.rows, ids, dims, out }, count)
     }
 
     /// The first `dims` values of some rows without padding, one row after the other, and where each begins and the
@@ -133,7 +154,7 @@ impl RaggedTable {
         let out_offsets = Buffer::from_vec(self.device(), out_offsets.into_vec())?;
         let widest = sizes.iter().copied().max().unwrap_or(0);
         let mut commands = self.device().commands();
-        let packed = PackedLookup { ids: &on_device, out_offsets: &out_offsets, widest, out: &mut out };
+        let packed = PackedLookup { ids: &on_device, count: None, out_offsets: &out_offsets, widest, out: &mut out };
         self.record_lookup_packed(&mut commands, packed)?;
         commands.submit()?;
         Ok((out, out_offsets))
@@ -158,7 +179,7 @@ impl RaggedTable {
     /// let out_offsets = Buffer::from_slice(&device, &[0u32, 2, 3])?;
     /// let mut out = Buffer::<f32>::zeroed(&device, 3)?;
     /// let mut commands = device.commands();
-    /// let lookup = PackedLookup { ids: &ids, out_offsets: &out_offsets, widest: 2, out: &mut out };
+    /// let lookup = PackedLookup { ids: &ids, count: None, out_offsets: &out_offsets, widest: 2, out: &mut out };
     /// table.record_lookup_packed(&mut commands, lookup)?;
     /// commands.submit()?;
     /// assert_eq!(out.read()?, [2.0, 3.0, 1.0]);
@@ -169,8 +190,8 @@ impl RaggedTable {
         recorder: &mut impl Recorder,
         lookup: PackedLookup<'_, T>,
     ) -> Result<()> {
-        let PackedLookup { ids, out_offsets, widest, out } = lookup;
-        recorder.run(LookupPacked { rows: &self.rows, ids, out_offsets, widest, out })
+        let PackedLookup { ids, count, out_offsets, widest, out } = lookup;
+        run(recorder, LookupPacked { rows: &self.rows, ids, out_offsets, widest, out }, count)
     }
 
     /// The sizes of some rows, at most `dims` each, and a 0 after them, as a part of the caller's commands or pass: an
@@ -194,14 +215,15 @@ impl RaggedTable {
     /// assert_eq!(sizes.read()?, [2, 0, 1, 0]);
     /// # Ok(()) }
     /// ```
-    pub fn record_lookup_sizes(
+    pub fn record_lookup_sizes<'a>(
         &self,
         recorder: &mut impl Recorder,
-        ids: &Buffer<u32>,
+        ids: impl Into<Ids<'a>>,
         dims: u32,
         sizes: &mut Buffer<u32>,
     ) -> Result<()> {
-        recorder.run(LookupSizes { rows: &self.rows, ids, dims, out: sizes })
+        let Ids { ids, count } = ids.into();
+        run(recorder, LookupSizes { rows: &self.rows, ids, dims, out: sizes }, count)
     }
 
     /// The rows of each bag as one, `[bags, dims]`: bag k has the ids `bags[k]..bags[k + 1]`.
@@ -233,8 +255,9 @@ impl RaggedTable {
         let mut out = Buffer::zeroed(self.device(), (bags.len() - 1) * dims as usize)?;
         let bags = Buffer::from_slice(self.device(), bags)?;
         let mut commands = self.device().commands();
-        let (weights, winners) = (None, None);
-        let lookup = BagLookup { ids: &ids, bags: &bags, longest_bag, weights, pooling, dims, out: &mut out, winners };
+        let (count, weights, winners) = (None, None, None);
+        let lookup =
+            BagLookup { ids: &ids, bags: &bags, count, longest_bag, weights, pooling, dims, out: &mut out, winners };
         self.record_lookup_bags(&mut commands, lookup)?;
         commands.submit()?;
         Ok(out)
@@ -262,6 +285,7 @@ impl RaggedTable {
     /// let lookup = BagLookup {
     ///     ids: &ids,
     ///     bags: &bags,
+    ///     count: None,
     ///     longest_bag: 2,
     ///     weights: Some(&weights),
     ///     pooling: Pooling::Sum,
@@ -275,8 +299,9 @@ impl RaggedTable {
     /// # Ok(()) }
     /// ```
     pub fn record_lookup_bags<T: Output>(&self, recorder: &mut impl Recorder, lookup: BagLookup<'_, T>) -> Result<()> {
-        let BagLookup { ids, bags, longest_bag, weights, pooling, dims, out, winners } = lookup;
-        recorder.run(LookupBags { rows: &self.rows, ids, bags, longest_bag, weights, pooling, dims, out, winners })
+        let BagLookup { ids, bags, count, longest_bag, weights, pooling, dims, out, winners } = lookup;
+        let kernel = LookupBags { rows: &self.rows, ids, bags, longest_bag, weights, pooling, dims, out, winners };
+        run(recorder, kernel, count)
     }
 
     /// Sets the first `dims` values of some rows: `values` is `[ids, dims]`, and what a row has no room for is left
@@ -333,5 +358,13 @@ impl RaggedTable {
         dims: u32,
     ) -> Result<()> {
         recorder.run(Store { rows: &mut self.rows, ids, values, dims })
+    }
+}
+
+/// Runs a kernel on all of its ids (or bags), or on the first.
+pub(super) fn run<K: Countable>(recorder: &mut impl Recorder, kernel: K, count: Option<Count<'_>>) -> Result<()> {
+    match count {
+        None => recorder.run(kernel),
+        Some(count) => recorder.run(Counted { count, of: kernel }),
     }
 }

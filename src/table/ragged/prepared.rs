@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::{BagLookup, Occurrences, RaggedTable, counter_of};
+use super::{BagLookup, Ids, Occurrences, RaggedTable, counter_of};
 use crate::device::{Buffer, Change, Device, Gpu, Kernel, Prepared, Recorder};
 use crate::kernels::table::bags::LookupBags;
 use crate::kernels::table::lookup::{Lookup, Output};
-use crate::kernels::table::update::Update;
 use crate::kernels::table::update_all::UpdateAll;
+use crate::kernels::{Count, Countable, Counted};
 use crate::{Error, Result};
 
 /// A lookup or an update of one table, prepared: what [`RaggedTable::record_prepared`] records any number of times.
@@ -27,6 +27,14 @@ impl PreparedRows {
     /// The kernel's name.
     pub fn name(&self) -> &'static str {
         self.prepared.name()
+    }
+
+    /// Sets how many of its ids (or bags) are used from the next recording on: at most those that it was prepared for.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for more of them, and for an update of all rows.
+    pub fn set_count(&mut self, count: u32) -> Result<()> {
+        self.prepared.set(Change::Count(count))
     }
 }
 
@@ -54,9 +62,15 @@ impl RaggedTable {
     /// }
     /// # Ok(()) }
     /// ```
-    pub fn prepare_lookup<T: Output>(&self, ids: &Buffer<u32>, dims: u32, out: &mut Buffer<T>) -> Result<PreparedRows> {
+    pub fn prepare_lookup<'a, T: Output>(
+        &self,
+        ids: impl Into<Ids<'a>>,
+        dims: u32,
+        out: &mut Buffer<T>,
+    ) -> Result<PreparedRows> {
         let gpu = self.gpu("RaggedTable::prepare_lookup")?;
-        let prepared = Lookup { rows: &self.rows, ids, dims, out }.prepare(&gpu)?;
+        let Ids { ids, count } = ids.into();
+        let prepared = prepare(&gpu, Lookup { rows: &self.rows, ids, dims, out }, count)?;
         Ok(PreparedRows { prepared, pages: self.pages.clone(), rate: None })
     }
 
@@ -79,6 +93,7 @@ impl RaggedTable {
     /// let mut lookup = table.prepare_lookup_bags(BagLookup {
     ///     ids: &ids,
     ///     bags: &bags,
+    ///     count: None,
     ///     longest_bag: 2,
     ///     weights: None,
     ///     pooling: Pooling::Sum,
@@ -93,38 +108,24 @@ impl RaggedTable {
     /// ```
     pub fn prepare_lookup_bags<T: Output>(&self, lookup: BagLookup<'_, T>) -> Result<PreparedRows> {
         let gpu = self.gpu("RaggedTable::prepare_lookup_bags")?;
-        let BagLookup { ids, bags, longest_bag, weights, pooling, dims, out, winners } = lookup;
+        let BagLookup { ids, bags, count, longest_bag, weights, pooling, dims, out, winners } = lookup;
         let kernel = LookupBags { rows: &self.rows, ids, bags, longest_bag, weights, pooling, dims, out, winners };
-        Ok(PreparedRows { prepared: kernel.prepare(&gpu)?, pages: self.pages.clone(), rate: None })
+        Ok(PreparedRows { prepared: prepare(&gpu, kernel, count)?, pages: self.pages.clone(), rate: None })
     }
 
     /// [`record_update`](Self::record_update), prepared. Each recording takes a step of its own, at the learning rate
     /// that the table has then.
     ///
     /// # Errors
-    /// Those of [`Update`]; [`Error::Buffer`] for a table on the CPU.
+    /// Those of [`Update`](crate::kernels::table::update::Update); [`Error::Buffer`] for a table on the CPU.
     pub fn prepare_update(
         &mut self,
         occurrences: Occurrences<'_>,
         workspace: &mut Buffer<u32>,
     ) -> Result<PreparedRows> {
         let gpu = self.gpu("RaggedTable::prepare_update")?;
-        let Occurrences { ids, first, count, gradients, dims } = occurrences;
-        let counter = Some(counter_of(&mut self.counter, self.rows.device())?);
-        let update = Update {
-            rows: &mut self.rows,
-            ids,
-            first,
-            count,
-            gradients,
-            dims,
-            rule: self.options.rule,
-            step: self.steps.saturating_add(1),
-            seed: self.options.seed,
-            workspace,
-            counter,
-        };
-        let prepared = update.prepare(&gpu)?;
+        let (update, used) = self.update_of(occurrences, workspace)?;
+        let prepared = prepare(&gpu, update, used)?;
         Ok(self.step_of(prepared))
     }
 
@@ -187,7 +188,7 @@ impl RaggedTable {
     /// let ids = Buffer::from_slice(&device, &[1u32, 0, 1])?;
     /// let gradients = Buffer::from_slice(&device, &[0.5f32; 3 * 4])?;
     /// let mut workspace = Buffer::zeroed(&device, table.update_workspace_len(3, 4))?;
-    /// let occurrences = Occurrences { ids: &ids, first: 0, count: 3, gradients: (&gradients).into(), dims: 4 };
+    /// let occurrences = Occurrences { ids: &ids, first: 0, count: 3.into(), gradients: (&gradients).into(), dims: 4 };
     /// let mut update = table.prepare_update(occurrences, &mut workspace)?;
     /// for _ in 0..10 {
     ///     // ... the caller's kernels write `gradients` ...
@@ -230,5 +231,12 @@ impl RaggedTable {
                 Err(Error::Buffer { op, arg: "self", expected, got })
             }
         }
+    }
+}
+
+fn prepare<K: Countable>(gpu: &Gpu, kernel: K, count: Option<Count<'_>>) -> Result<Prepared> {
+    match count {
+        None => kernel.prepare(gpu),
+        Some(count) => Counted { count, of: kernel }.prepare(gpu),
     }
 }

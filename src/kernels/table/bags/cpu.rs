@@ -15,17 +15,18 @@ use crate::kernels::table::lookup::Output;
 use crate::rows::{Codec, Format, HostRows, prefetch_slice};
 
 impl<T: Output> LookupBags<'_, T> {
-    pub(super) fn twin_of<V: Codec>(self) -> Result<()> {
+    pub(super) fn twin_of<V: Codec>(self, count: usize) -> Result<()> {
         let op = <Self as Kernel>::NAME;
         let table = Bags {
             rows: HostRows::<V>::new(op, "rows", self.rows)?,
             ids: self.ids.host(op, "ids")?,
-            bags: self.bags.host(op, "bags")?,
+            bags: &self.bags.host(op, "bags")?[..=count],
             weights: self.weights.map(|w| w.host(op, "weights")).transpose()?,
         };
-        let out = self.out.host_mut(op, "out")?;
-        let winners = self.winners.map(|w| w.host_mut(op, "winners")).transpose()?;
         let dims = self.dims as usize;
+        let used = count * dims;
+        let out = &mut self.out.host_mut(op, "out")?[..used];
+        let winners = self.winners.map(|w| w.host_mut(op, "winners")).transpose()?.map(|winners| &mut winners[..used]);
         if dims == 0 {
             return Ok(());
         }

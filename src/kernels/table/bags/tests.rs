@@ -241,7 +241,7 @@ fn bags_become_f16() {
             ("vec4<u32>(j, j + 1u, j + 2u * stride,", "vec4<u32>(j, j, j + 2u * stride,"),
             ("last_best(best_of(part, two_pairs(j, lanes), nobody())).value", "vec4<f32>(0.0)"),
             ("bitcast<f32>(output[2u * at + 1u])", "bitcast<f32>(output[2u * at])"),
-            ("if at < params.count * (params.dims / 2u) {", "if at + 1u < params.count * (params.dims / 2u) {"),
+            ("if at < in_use() * (params.dims / 2u) {", "if at + 1u < in_use() * (params.dims / 2u) {"),
         ],
         f16_parity,
     );

@@ -10,12 +10,12 @@ use crate::kernels::TASK_ELEMENTS;
 use crate::rows::{Codec, HostRows};
 
 impl<T: Output> Lookup<'_, T> {
-    pub(super) fn twin_of<V: Codec>(self) -> Result<()> {
+    pub(super) fn twin_of<V: Codec>(self, count: usize) -> Result<()> {
         let op = <Self as Kernel>::NAME;
         let rows = HostRows::<V>::new(op, "rows", self.rows)?;
-        let ids = self.ids.host(op, "ids")?;
-        let out = self.out.host_mut(op, "out")?;
+        let ids = &self.ids.host(op, "ids")?[..count];
         let dims = self.dims as usize;
+        let out = &mut self.out.host_mut(op, "out")?[..count * dims];
         if dims == 0 {
             return Ok(());
         }
@@ -39,25 +39,25 @@ fn put<V: Codec, T: Output>(row: &[V], out: &mut [T]) {
 }
 
 impl LookupSizes<'_> {
-    pub(super) fn twin_of<V: Codec>(self) -> Result<()> {
+    pub(super) fn twin_of<V: Codec>(self, count: usize) -> Result<()> {
         let op = <Self as Kernel>::NAME;
         let rows = HostRows::<V>::new(op, "rows", self.rows)?;
-        let ids = self.ids.host(op, "ids")?;
-        let out = self.out.host_mut(op, "out")?;
-        for (out, &id) in out.iter_mut().zip(ids) {
+        let ids = &self.ids.host(op, "ids")?[..count];
+        let (sizes, others) = self.out.host_mut(op, "out")?.split_at_mut(count);
+        for (out, &id) in sizes.iter_mut().zip(ids) {
             *out = (rows.row(id).len() as u32).min(self.dims);
         }
-        out[ids.len()] = 0;
+        others.fill(0);
         Ok(())
     }
 }
 
 impl<T: Output> LookupPacked<'_, T> {
-    pub(super) fn twin_of<V: Codec>(self) -> Result<()> {
+    pub(super) fn twin_of<V: Codec>(self, count: usize) -> Result<()> {
         let op = <Self as Kernel>::NAME;
         let rows = HostRows::<V>::new(op, "rows", self.rows)?;
-        let ids = self.ids.host(op, "ids")?;
-        let out_offsets = self.out_offsets.host(op, "out_offsets")?;
+        let ids = &self.ids.host(op, "ids")?[..count];
+        let out_offsets = &self.out_offsets.host(op, "out_offsets")?[..=count];
         let out = self.out.host_mut(op, "out")?;
         check::offsets(op, "out_offsets", out_offsets, out.len())?;
         let widest = out_offsets.windows(2).map(|stretch| stretch[1] - stretch[0]).max().unwrap_or(0);

@@ -257,7 +257,7 @@ fn rows_are_packed() {
             ("let start = output_offsets[b];", "let start = output_offsets[b] + 1u;"),
             ("min(output_offsets[b + 1u] - start, params.dims);", "params.dims;"),
             ("min(row_of(id).size, params.dims);", "row_of(id).size;"),
-            ("} else if b == params.count {", "} else if b > params.count {"),
+            ("} else if b <= params.count {", "} else if b < params.count {"),
             ("id >= params.table_rows", "id > params.table_rows"),
         ],
         packed_parity,

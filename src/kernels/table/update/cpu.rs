@@ -15,7 +15,7 @@ use crate::kernels::table::bags::Pooling;
 use crate::kernels::table::optimizer::{Constants, Counter, RowsMut, Run};
 use crate::rows::{BEYOND_CACHES, Codec, VALUES_AHEAD, prefetch_slice};
 
-pub(super) fn update<V: Codec>(of: Update<'_>) -> Result<()> {
+pub(super) fn update<V: Codec>(of: Update<'_>, used: usize) -> Result<()> {
     let op = <Update<'_> as Kernel>::NAME;
     let (count, dims, past) = (of.count as usize, of.dims as usize, of.rows.len());
     let ids = &of.ids.host(op, "ids")?[of.first as usize..][..count];
@@ -25,14 +25,16 @@ pub(super) fn update<V: Codec>(of: Update<'_>) -> Result<()> {
     let gradients = of.gradients.buffer().host(op, "gradients")?;
     let (source, sorted) = match of.gradients.bags() {
         None => {
-            let sorted = sort_pairs(|i| [ids[i].min(past), i as u32], [home, away], bits);
+            let row = |i: usize| if i < used { ids[i].min(past) } else { past };
+            let sorted = sort_pairs(|i| [row(i), i as u32], [home, away], bits);
             (Source { gradients, bag_of: None, scale: Scale::One }, sorted)
         }
         Some(bags) => {
             let (bag_of, space) = space.split_at_mut(count);
-            let within = put_bags(op, bags, bag_of)?;
+            let used = &bags.bags.host(op, "bags")?[..=used];
+            let within = put_bags(op, used, bag_of)?;
             let (bag_of, row) = (&*bag_of, |i| if within.contains(&i) { ids[i].min(past) } else { past });
-            let scale = Scale::new(op, bags, &mut space[..count])?;
+            let scale = Scale::new(op, (bags, used), &mut space[..count])?;
             if let Scale::One = scale {
                 // The gradient of a bag is that of each of its ids.
                 let sorted = sort_pairs(|i| [row(i), bag_of[i]], [home, away], bits);
@@ -60,8 +62,7 @@ pub(super) fn update<V: Codec>(of: Update<'_>) -> Result<()> {
 }
 
 /// Writes the bag of each id, and says which ids are in one.
-fn put_bags(op: &'static str, of: &BagGradients<'_>, bag_of: &mut [u32]) -> Result<Range<usize>> {
-    let bags = of.bags.host(op, "bags")?;
+fn put_bags(op: &'static str, bags: &[u32], bag_of: &mut [u32]) -> Result<Range<usize>> {
     check::offsets(op, "bags", bags, bag_of.len())?;
     for (bag, ends) in (0..).zip(bags.windows(2)) {
         bag_of[ends[0] as usize..ends[1] as usize].fill(bag);
@@ -87,7 +88,7 @@ enum Scale<'a> {
 }
 
 impl<'a> Scale<'a> {
-    fn new(op: &'static str, of: &BagGradients<'a>, space: &'a mut [u32]) -> Result<Self> {
+    fn new(op: &'static str, (of, bags): (&BagGradients<'a>, &[u32]), space: &'a mut [u32]) -> Result<Self> {
         if let Some(winners) = of.winners {
             return Ok(Self::Won(winners.host(op, "winners")?));
         }
@@ -100,7 +101,7 @@ impl<'a> Scale<'a> {
             Some(weights) => factors.copy_from_slice(&weights[..factors.len()]),
             None => factors.fill(1.0),
         }
-        for ends in of.bags.host(op, "bags")?.windows(2) {
+        for ends in bags.windows(2) {
             let length = (ends[1] - ends[0]) as f32;
             factors[ends[0] as usize..ends[1] as usize].iter_mut().for_each(|factor| *factor /= length);
         }
