@@ -60,8 +60,8 @@ pub(crate) fn offsets(op: &'static str, arg: &'static str, offsets: &[u32], len:
     domain(op, arg, found, falls.is_none() && end as usize <= len, &expected)
 }
 
-/// The values between the offsets of a row. For kernels that read few of many rows, where checking all [`offsets`] would take longer than
-/// the rest.
+/// The values between the offsets of a row. For kernels that read few of many rows, where checking all [`offsets`]
+/// would take longer than the rest.
 #[inline(always)]
 pub(crate) fn stretch<'a>(
     op: &'static str,

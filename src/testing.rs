@@ -10,9 +10,9 @@ use crate::kernels::SHADERS;
 use crate::kernels::variants::variants;
 use crate::rows::{Codec, Format, Layout, Page, Rows, StateSize, Stored, Values, with_codec};
 
-/// The GPU to test on, with the limits that every device has, by the variable `SCALL_GPU`: `required` takes the best adapter
-/// there is, a software one too, and panics without any; `off` skips; otherwise (`auto`) a hardware GPU is taken, and a
-/// missing one is said loudly.
+/// The GPU to test on, with the limits that every device has, by the variable `SCALL_GPU`: `required` takes the best
+/// adapter there is, a software one too, and panics without any; `off` skips; otherwise (`auto`) a hardware GPU is
+/// taken, and a missing one is said loudly.
 pub(crate) fn gpu() -> Option<Gpu> {
     static GPU: OnceLock<Option<Gpu>> = OnceLock::new();
     GPU.get_or_init(|| {
@@ -78,8 +78,8 @@ pub(crate) fn upload<T: Element>(device: &Device, values: &[T]) -> Buffer<T> {
 /// Three of f32 and of f16, and one of every other format.
 const LAYOUTS: usize = 4 + Format::ALL.len();
 
-/// Layouts that every kernel on rows passes in: f32 and f16 packed in one page, packed in as many pages as rows of `widest` allow, and aligned
-/// in as many; then every other format in as many pages.
+/// Layouts that every kernel on rows is tested in: f32 and f16 packed in one page, packed in the smallest pages that
+/// take rows of `widest`, and aligned in such pages; then every other format in such pages.
 pub(crate) fn layouts(widest: u32) -> [Layout; LAYOUTS] {
     // Pages of a few rows, also where f32 state lies next to values of 2 bytes.
     let page_bytes = Some((4 * u64::from(widest.next_multiple_of(8))).max(96));
@@ -98,7 +98,8 @@ pub(crate) fn stored(values: &[f32], format: Format) -> Vec<f32> {
     with_codec!(format, V => values.iter().map(|&value| V::nearest(value).decode()).collect())
 }
 
-/// [`signed`] values, and among them what f16 finds hard: ties, values below its normal numbers, and values past its range.
+/// [`signed`] values, and among them what f16 finds hard: ties, values below its normal numbers, and values past its
+/// range.
 pub(crate) fn awkward(len: usize, salt: u32) -> Vec<f32> {
     let mut values = signed(len, salt);
     for (i, value) in values.iter_mut().enumerate() {

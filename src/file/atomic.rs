@@ -1,9 +1,10 @@
 //! Files that are either whole or as they were before.
 //!
-//! The contents go to a temporary file with a name of its own, in the folder of the file that is meant. When they are complete and on the
-//! disk, the temporary file is renamed over the other. So a reader sees the old file or the new one, never a part; of several writers, in
-//! one process or in many, the last one to finish wins, and its file is whole; and a writer that fails leaves the old file alone and
-//! removes its own. Only a process that is killed can leave a temporary file, named `.scall-*.part`.
+//! The contents go to a temporary file with a name of its own, in the folder of the file that is meant. When they are
+//! complete and on the disk, the temporary file is renamed over the other. So a reader sees the old file or the new
+//! one, never a part of one. Of several writers, in one process or in several, the last one to finish wins, and its
+//! file is whole. A writer that fails leaves the old file alone and removes its own. Only a process that is killed can
+//! leave a temporary file, named `.scall-*.part`.
 //!
 //! [`write()`] does all of that around a closure. [`Pending`] is the same in steps.
 
@@ -16,16 +17,19 @@ use tempfile::{Builder, NamedTempFile};
 
 use crate::{Error, Result};
 
-/// Writes a file as a whole: `contents` gets a writer, and what it wrote takes the place of `path` when it returns `Ok`.
+/// Writes a file as a whole: `contents` gets a writer, and what it wrote takes the place of `path` when it returns
+/// `Ok`.
 ///
-/// Returns what `contents` returns. When this is `Ok`, the file is on the disk, and on Unix so is its name in the folder.
+/// Returns what `contents` returns. When this is `Ok`, the file is on the disk, and on Unix so is its name in the
+/// folder.
 ///
-/// A symbolic link stays one: the file that it points to is replaced. A file that is replaced keeps its permissions. Where `path` is a device
-/// or a pipe, such as `/dev/stdout`, nothing can be replaced, and what is written goes straight there.
+/// A symbolic link stays one: the file that it points to is replaced. A file that is replaced keeps its permissions.
+/// Where `path` is a device or a pipe, such as `/dev/stdout`, nothing can be replaced, and what is written goes
+/// straight there.
 ///
 /// # Errors
-/// Those of `contents`; [`Error::Io`] that names `path`. The file that was there is then as before. The one exception is a folder that
-/// reports an error for its own sync, after the new file has taken its place.
+/// Those of `contents`; [`Error::Io`] that names `path`. The file that was there is then as before. The one exception
+/// is a folder that reports an error for its own sync, after the new file has taken its place.
 ///
 /// # Example
 /// ```
@@ -44,7 +48,8 @@ pub fn write<T>(path: &Path, contents: impl FnOnce(&mut Pending) -> Result<T>) -
     Ok(value)
 }
 
-/// A file that is being written, and that nothing else sees until [`commit`](Self::commit). Dropped before that, it is gone.
+/// A file that is being written, and that nothing else sees until [`commit`](Self::commit). Dropped before that, it is
+/// gone.
 ///
 /// It is a buffered [`Write`]. [`put`](Self::put) is `write_all` with an error that names the file.
 ///
@@ -85,8 +90,8 @@ impl Pending {
     /// Begins a file that will take the place of `path`.
     ///
     /// # Errors
-    /// [`Error::Io`] where no file can be written in that folder, where `path` is a folder, and for a file that is protected against
-    /// writing.
+    /// [`Error::Io`] where no file can be written in that folder, where `path` is a folder, and for a file that is
+    /// protected against writing.
     pub fn create(path: &Path) -> Result<Self> {
         let target = open(path).map_err(|source| Error::Io { file: path.to_owned(), source })?;
         Ok(Self { path: path.to_owned(), target })
@@ -177,7 +182,7 @@ fn open(path: &Path) -> io::Result<Target> {
 
 /// The file that is meant: what a chain of symbolic links leads to, whether that is there or not.
 fn place(path: &Path) -> io::Result<PathBuf> {
-    /// As many as Linux follows.
+    /// The number that Linux follows.
     const MOST_LINKS: usize = 40;
     let mut place = path.to_owned();
     for _ in 0..MOST_LINKS {

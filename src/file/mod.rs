@@ -1,6 +1,7 @@
 //! How files are written: whole, or not at all; and what is kept of things that go on later.
 //!
-//! Every file that this crate writes goes through [`atomic`]. A [`State`] holds numbers by name, for whatever file they will be in.
+//! Every file that this crate writes goes through [`atomic`]. A [`State`] holds numbers by name, for whatever file they
+//! will be in.
 
 pub mod atomic;
 mod state;

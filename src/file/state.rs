@@ -118,11 +118,11 @@ impl fmt::Debug for Numbers {
     }
 }
 
-/// Numbers by name: all that has to be kept of a policy, a recommender or a whole [`Scall`](crate::Scall) so that another one, made of the same
-/// options, goes on with the same bits.
+/// Numbers by name: all that has to be kept of a policy, a recommender or a whole [`Scall`](crate::Scall) so that
+/// another one, made of the same options, goes on with the same bits.
 ///
-/// It is in memory and knows no file format; each entry is one array of numbers, as safetensors and NumPy have them. What is nested has
-/// names with a slash, such as `policy/levels`.
+/// It is in memory and knows no file format; each entry is one array of numbers, as safetensors and NumPy have them.
+/// What is nested has names with a slash, such as `policy/levels`.
 ///
 /// # Example
 /// ```
@@ -211,7 +211,7 @@ impl State {
         })
     }
 
-    /// The numbers of this name, of which there have to be so many.
+    /// The numbers of this name, which have to be `len`.
     ///
     /// # Errors
     /// [`Error::BadState`] where there are none, of another type, or in another number.

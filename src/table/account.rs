@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::{Error, Result};
 
-/// What the budget counts besides the values.
+/// What the budget counts in addition to the values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counts {
     /// The optimizer's state (default: no, it is gone once training ends).
@@ -21,8 +21,8 @@ impl Default for Counts {
 
 /// A number of bytes that all tables holding a clone of it share. What they hold together never passes the capacity.
 ///
-/// With one exception: where a device fails in the middle of a [resize](super::RaggedTable::resize), old and new pages stay next to each
-/// other. They are counted, and what adds values is refused unless it ends within the capacity.
+/// With one exception: where a device fails in the middle of a [resize](super::RaggedTable::resize), old and new pages
+/// stay next to each other. They are counted, and what adds values is refused unless it ends within the capacity.
 ///
 /// ```
 /// use scall_gpu::device::Device;
@@ -81,8 +81,8 @@ struct Ledger {
 }
 
 impl Ledger {
-    /// What is used with `new` bytes in the place of `old`, where this is within the capacity. A sum past 64 bits is not, whatever the
-    /// capacity.
+    /// What is used with `new` bytes in the place of `old`, where this is within the capacity. A sum past 64 bits is
+    /// not, whatever the capacity.
     fn with(&self, old: u64, new: u64) -> Result<u64> {
         let sum = self.used.saturating_sub(old).checked_add(new);
         sum.filter(|&needed| needed <= self.capacity).ok_or(Error::OverBudget {
@@ -119,7 +119,7 @@ impl Account {
         self.lock().used
     }
 
-    /// Changes the capacity, such as when a budget of so many parameters an entity grows with the entities.
+    /// Changes the capacity, such as when a budget in parameters an entity grows with the entities.
     ///
     /// # Errors
     /// [`Error::OverBudget`] when the tables hold more; the capacity stays.
@@ -132,8 +132,8 @@ impl Account {
         Ok(())
     }
 
-    /// Takes bytes for something else that has to fit the same budget as the tables, such as a [`RowMap`](super::RowMap): they are given
-    /// back when the [`Held`] goes.
+    /// Takes bytes for something else that has to fit the same budget as the tables, such as a
+    /// [`RowMap`](super::RowMap): they are given back when the [`Held`] goes.
     ///
     /// ```
     /// use scall_gpu::table::{Account, Counts, RowMap, RowMapOptions};

@@ -16,17 +16,18 @@ use crate::file::atomic;
 use crate::rows::{Directory, Rows, Stored, Values, WIDEST, with_codec};
 
 impl RaggedTable {
-    /// Writes the table to a file: values, sizes, optimizer, its state and steps, and how new rows start. `docs/table-file.md` has the
-    /// layout, and how NumPy reads it.
+    /// Writes the table to a file: values, sizes, optimizer, its state and steps, and how new rows start.
+    /// `docs/table-file.md` has the layout, and how NumPy reads it.
     ///
-    /// The file takes the place of `file` when it is whole and on the disk ([`atomic::write()`]): a reader sees the old one or the new one,
-    /// and several writers of one file, threads or processes, do not disturb each other.
+    /// The file takes the place of `file` when it is whole and on the disk ([`atomic::write()`]): a reader sees the old
+    /// one or the new one, and several writers of one file, threads or processes, do not disturb each other.
     ///
     /// # Cost
-    /// One pass. Values, and each number of the state, are on the host one after the other, row behind row.
+    /// One pass. Values, and each number of the state, are on the host one after the other.
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io), what the device reports, or [`Error::Limit`](crate::Error::Limit) past 2^32 values. A file that was there is then as before.
+    /// [`Error::Io`](crate::Error::Io), what the device reports, or [`Error::Limit`](crate::Error::Limit) past 2^32
+    /// values. A file that was there is then as before.
     ///
     /// # Example
     /// ```
@@ -49,7 +50,8 @@ impl RaggedTable {
     /// [`save`](Self::save), with the keys of the rows: [`load_with_ids`](Self::load_with_ids) gives both back.
     ///
     /// # Errors
-    /// [`Error::Argument`](crate::Error::Argument) for a map with more rows than the table; those of [`save`](Self::save).
+    /// [`Error::Argument`](crate::Error::Argument) for a map with more rows than the table; those of
+    /// [`save`](Self::save).
     ///
     /// # Example
     /// ```
@@ -73,16 +75,17 @@ impl RaggedTable {
         save(self, Some(ids), file)
     }
 
-    /// Reads a file that [`save`](Self::save) wrote, or one of that layout: training goes on bit for bit. Keys that are in it
-    /// too are checked and left out.
+    /// Reads a file that [`save`](Self::save) wrote, or one of that layout: training goes on bit for bit. Keys that are
+    /// in it too are checked and left out.
     ///
     /// # Cost
-    /// One pass. Nothing is allocated before the file's length is known to hold it, and no row before the account has given its bytes; values
-    /// and state are on the host beside the table.
+    /// One pass. Nothing is allocated before the length of the file shows that it is there, and no row before the
+    /// account has given its bytes. Values and state are on the host in addition to the table.
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io); [`Error::BadFile`](crate::Error::BadFile) with what was expected where and what was found; [`Error::OverBudget`](crate::Error::OverBudget) when the account has no
-    /// room; [`Error::Limit`](crate::Error::Limit) past the device's largest binding.
+    /// [`Error::Io`](crate::Error::Io); [`Error::BadFile`](crate::Error::BadFile) with what was expected where and what
+    /// was found; [`Error::OverBudget`](crate::Error::OverBudget) when the account has no room;
+    /// [`Error::Limit`](crate::Error::Limit) past the device's largest binding.
     ///
     /// # Example
     /// ```
@@ -197,7 +200,7 @@ fn write(table: &RaggedTable, ids: Option<&RowMap>, writer: &mut Writer<'_>) -> 
     writer.numbers(&checksum, u32::to_le_bytes)
 }
 
-/// What is behind the header.
+/// What comes after the header.
 struct Contents {
     offsets: Vec<u32>,
     values: Values,
@@ -216,7 +219,7 @@ impl Contents {
     }
 }
 
-/// Everything behind the header, in the order in which it lies there.
+/// Everything after the header, in the order of the file.
 fn contents(reader: &mut Reader<'_>, header: &Header) -> Result<Contents> {
     let (mut offsets, mut keys, mut scores) = (Vec::new(), Vec::new(), Vec::new());
     let format = header.options.layout.format;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! row             0     1   2          sizes 3, 0, 4
-//! values        a a a     c c c c      one behind the other, f32 or f16
+//! values        a a a     c c c c      one after the other, in any format
 //! ends            3     3   7          the row directory: 2 bytes a row, and a word a block of rows
 //! state         s s s     s s s s      the optimizer's, of the same shape, or one number a row, or both
 //! ```
@@ -13,9 +13,9 @@
 //! state alike. Tables draw their bytes from an [`Account`]; a plan that would overdraw it is an error before anything
 //! moves.
 //!
-//! Rows are numbers from 0. Where entities are keys of an unbounded stream, a [`RowMap`] gives each a row of its own and takes rows
-//! back by age and frequency; [`RaggedTable::reset_rows`] begins them anew. [`RaggedTable::save`] writes a table, and the map
-//! with it, to a file that NumPy reads.
+//! Rows are numbers from 0. Where entities are keys of an unbounded stream, a [`RowMap`] gives each a row of its own
+//! and takes rows back by age and frequency; [`RaggedTable::reset_rows`] makes them new rows. [`RaggedTable::save`]
+//! writes a table, and the map with it, to a file that NumPy reads.
 
 mod account;
 mod file;

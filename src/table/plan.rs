@@ -3,9 +3,10 @@
 use crate::rows::{Directory, Rows};
 use crate::{Error, Result};
 
-/// What a resize will do: from the sizes a table has to new ones, with more rows or as many.
+/// What a resize will do: from the sizes that a table has to new ones, with more rows or the same number.
 ///
-/// Pure arithmetic, made by [`RaggedTable::plan`](super::RaggedTable::plan); [`RaggedTable::resize`](super::RaggedTable::resize) carries it out.
+/// Pure arithmetic, made by [`RaggedTable::plan`](super::RaggedTable::plan);
+/// [`RaggedTable::resize`](super::RaggedTable::resize) carries it out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResizePlan {
     from: Fingerprint,
@@ -15,7 +16,7 @@ pub struct ResizePlan {
     shrunk_rows: u32,
 }
 
-/// Tells one row directory from another.
+/// Distinguishes one row directory from another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Fingerprint {
     pub rows: u64,
@@ -37,7 +38,8 @@ impl ResizePlan {
     /// Plans the way from these rows to rows of the given sizes; sizes past the old rows are new rows.
     ///
     /// # Errors
-    /// [`Error::Argument`] when there are fewer sizes than rows (a row leaves by size 0, its id stays); those of [`Directory::new`].
+    /// [`Error::Argument`] when there are fewer sizes than rows (a row leaves by size 0, its id stays); those of
+    /// [`Directory::new`].
     pub fn new(from: &Rows, sizes: &[u32]) -> Result<Self> {
         let rows = from.len();
         if sizes.len() < rows as usize {

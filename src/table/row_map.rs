@@ -20,9 +20,9 @@ use crate::{Error, Result};
 /// How a map weighs the past.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RowMapOptions {
-    /// Sightings after which an earlier one counts half, in capacities: keys assigned for each row that there may be (default 10,
-    /// after which TinyLFU halves its counts as its authors and Caffeine run it). Towards 0 the least recently seen key leaves
-    /// first, towards infinity the least often seen.
+    /// The number of keys after which an earlier occurrence counts half, measured in capacities (default 10, the age at
+    /// which TinyLFU halves its counts as its authors and Caffeine run it). Towards 0 the least recently seen key
+    /// leaves first, towards infinity the least often seen.
     pub half_life: f64,
 }
 
@@ -46,8 +46,9 @@ pub struct Evicted {
 pub struct Assigned {
     /// The row of each key, in the order of the keys: ids for lookups and updates.
     pub rows: Vec<u32>,
-    /// Rows that have a key which they did not have before, each once. They hold what another key left, or nothing yet: reset them
-    /// ([`RaggedTable::reset_rows`](super::RaggedTable::reset_rows)), those past the table's end after it has grown.
+    /// Rows that have a key which they did not have before, each once. They hold what another key left, or nothing yet:
+    /// reset them ([`RaggedTable::reset_rows`](super::RaggedTable::reset_rows)), those past the table's end after it
+    /// has grown.
     pub fresh: Vec<u32>,
     /// Keys that had to leave, in the order in which they left.
     pub evicted: Vec<Evicted>,
@@ -55,28 +56,30 @@ pub struct Assigned {
 
 /// Gives every key a row of its own: at most `capacity` keys have one at a time, whatever number of keys comes by.
 ///
-/// Two keys never share a row, so nothing is lost to collisions as with hashed ids. A key that is new takes the lowest free row, else
-/// the next after the last. When `capacity` rows are taken, it gets the row of the key with the lowest score, which leaves. Keys of the batch
-/// that is being assigned never leave, nor do those whose rows are [held](Self::hold). A table that grows or shrinks takes its map along
-/// with [`set_capacity`](Self::set_capacity).
+/// Two keys never share a row, so nothing is lost to collisions as with hashed ids. A new key takes the lowest free
+/// row, or else the next after the last. When `capacity` rows are taken, it gets the row of the key with the lowest
+/// score, and that key leaves. Keys of the batch that is being assigned never leave, nor do those whose rows are
+/// [held](Self::hold). When the table grows or shrinks, [`set_capacity`](Self::set_capacity) makes the map follow.
 ///
 /// The score is the combined recency and frequency of LRFU. A key seen at times `t_1 .. t_k` has at time t
 /// ```text
 /// frequency(t) = sum over i of 2^(-(t - t_i) / h)        h = half_life * capacity
 /// ```
-/// with one tick of time for each key assigned. All frequencies fall by the same factor, so their order stays while no key is
-/// seen; what is kept is `log2 frequency(t) + t / h`, which only a sighting changes. Of equal scores the lower row goes first. A key
-/// that keeps coming more than once a half-life settles at a frequency above 1, and outlives any number of keys that come once.
+/// with one tick of time for each key assigned. All frequencies fall by the same factor, so their order stays while no
+/// key is seen. The map keeps `log2 frequency(t) + t / h`, which changes only when the key is seen. Of equal scores the
+/// lower row goes first. A key that keeps coming more than once a half-life settles at a frequency above 1, and
+/// outlives any number of keys that come once.
 ///
 /// # Numerics
-/// Scores are f64 and made by `libm`, so the same calls give the same rows on every platform. After 2^64 - 1 keys time stands still. There is no seed: the hash is a
-/// fixed bijection of 64 bits, in which clustered keys (multiples, ranges, text hashes) spread, but keys picked by an adversary
-/// against it may not.
+/// Scores are f64 and computed by `libm`, so the same calls give the same rows on every platform. After 2^64 - 1 keys
+/// time stands still. There is no seed: the hash is a fixed bijection of 64 bits, in which clustered keys (multiples,
+/// ranges, text hashes) spread, but keys picked by an adversary against it may not.
 ///
 /// # Cost
 /// One probe of a hash table a known key, two a new one; O(log n) for the queue. Memory is on the host, counts in an
-/// [`Account`](super::Account) where one [holds](super::Account::hold) it, and is bounded: 24 bytes a row, up to 8 for each free row, 8 more a row once rows were held, and 5 a
-/// slot of the hash table, of which there are at most 4.6 a row. [`bytes`](Self::bytes) gives their sum.
+/// [`Account`](super::Account) where one [holds](super::Account::hold) it, and is bounded: 24 bytes a row, up to 8 for
+/// each free row, 8 more a row once rows were held, and 5 a slot of the hash table, of which there are at most 4.6 a
+/// row. [`bytes`](Self::bytes) gives their sum.
 ///
 /// # Example
 /// ```
@@ -96,8 +99,8 @@ pub struct Assigned {
 /// # Ok(()) }
 /// ```
 ///
-/// Source: Lee et al., "LRFU: a spectrum of policies that subsumes the least recently used and least frequently used policies",
-/// IEEE Transactions on Computers 50(12), 2001.
+/// Source: Lee et al., "LRFU: a spectrum of policies that subsumes the least recently used and least frequently used
+/// policies", IEEE Transactions on Computers 50(12), 2001.
 #[derive(Debug)]
 pub struct RowMap {
     capacity: u32,
@@ -208,7 +211,8 @@ impl RowMap {
         rows.filter(|((_, score), _)| **score > FREE).map(|((&key, _), row)| (key, row))
     }
 
-    /// How often a key was seen since it has its row, each time halved for every half-life since: frequency and age in one.
+    /// How often a key was seen since it got its row, each time halved for every half-life since: frequency and age in
+    /// one number.
     ///
     /// # Example
     /// ```
@@ -233,13 +237,14 @@ impl RowMap {
     /// Gives every key of a batch a row, known or new, and counts each occurrence.
     ///
     /// # Rows in flight
-    /// The rows of a batch are sure to be those of its keys until the next call: a later batch may take any of them for other keys. Where
-    /// batches overlap, so that gradients of an earlier batch come after the rows of a later one were assigned, such gradients would train
+    /// The rows of a batch are sure to belong to its keys until the next call. A later batch may take any of them for
+    /// other keys. Where batches overlap, so that gradients of an earlier batch come after the rows of a later one were
+    /// assigned, such gradients would train
     /// the wrong keys. [`hold`](Self::hold) keeps the rows of a batch until its gradients have been applied.
     ///
     /// # Errors
-    /// [`Error::Limit`] when the batch has more distinct keys than there may be rows, those that are held for other keys not counted; nothing
-    /// has changed then.
+    /// [`Error::Limit`] when the batch has more distinct keys than there may be rows, those that are held for other
+    /// keys not counted; nothing has changed then.
     ///
     /// # Example
     /// ```
@@ -306,8 +311,8 @@ impl RowMap {
         Some(row)
     }
 
-    /// Takes the rows of `count` keys away, or of all where there are fewer: the lowest scores first. The rows are free now. Rows that are
-    /// held stay.
+    /// Takes the rows of `count` keys away, or of all where there are fewer: the lowest scores first. The rows are free
+    /// now. Rows that are held stay.
     ///
     /// # Example
     /// ```

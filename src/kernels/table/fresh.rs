@@ -1,4 +1,5 @@
-//! How a row begins: what a dim starts as is a function of (seed, row, dim), here and in `shaders/common/fresh.wgsl` alone.
+//! How a row begins. What a dim starts as is a function of (seed, row, dim), written down here and in
+//! `shaders/common/fresh.wgsl`, and nowhere else.
 
 use std::ops::Range;
 
@@ -11,10 +12,10 @@ use crate::rows::Codec;
 /// What a dim that appears starts as.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Fill {
-    /// Zero: fresh optimizer state.
+    /// Zero: new optimizer state.
     #[default]
     Zero,
-    /// `N(0, std^2)`: fresh embeddings.
+    /// `N(0, std^2)`: new embeddings.
     Normal {
         /// Key of the draw; another one for each table.
         seed: u64,
@@ -51,7 +52,7 @@ impl Fill {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fresh {
     pub key: [u32; 2],
-    /// Of the fixed-point normal; 0 for zeros.
+    /// Factor of the fixed-point normal; 0 for zeros.
     pub scale: f32,
     pub zero_dims: u32,
 }
@@ -66,7 +67,7 @@ impl Fresh {
     }
 }
 
-/// Dims that are yet to be drawn, four of which share a counter.
+/// Dims that are still to be drawn; four of them share a counter.
 pub(super) struct Draws {
     fresh: Fresh,
     /// Of each counter the row,
@@ -113,7 +114,7 @@ impl Draws {
         }
     }
 
-    /// Draws what waits. Often a counter has one dim to draw: only those words become normal numbers.
+    /// Draws the dims that wait. Often only one dim of a counter does; only its word becomes a normal number.
     pub fn draw<V: Codec>(&mut self, values: &mut [V]) {
         let constant = |word| [word; rng::BLOCKS];
         let counters = [self.rows, self.fours, constant(0), constant(Purpose::Dims as u32)];

@@ -1,19 +1,20 @@
 //! Moves ragged rows to new sizes, with their optimizer state.
 //!
-//! `row'_r[j] = row_r[j]` for `j < min(d_r, d'_r)`, bit for bit, and so is the state. A dim that appears starts at
-//! `N(0, std^2)` (`docs/method.md` section 4), drawn from Philox by (seed, row, dim), with state zero: the
-//! result depends neither on the order of resizes nor on the device. A row in none of the old pages is new: appending is the
+//! `row'_r[j] = row_r[j]` for `j < min(d_r, d'_r)`, bit for bit, and the state likewise. A dim that appears starts at
+//! `N(0, std^2)` (`docs/method.md` section 4), drawn from Philox by (seed, row, dim), with state zero. So the result
+//! depends neither on the order of resizes nor on the device. A row in none of the old pages is new: appending is the
 //! same operation.
 //!
-//! A page is written at a time, from as many old pages as have rows of it: old pages can be given back as soon as all their rows have
-//! moved.
+//! One page is written at a time, from all old pages that have rows of it. An old page can be given back as soon as all
+//! of its rows have moved.
 //!
 //! # Numerics
-//! Equal in every bit on all devices: the normal comes from an integer table ([`crate::rng`]); f16 takes the nearest to it.
+//! Equal in every bit on all devices: the normal comes from an integer table ([`crate::rng`]), and a codec of two bytes
+//! stores the nearest value that it has.
 //!
 //! # Cost
-//! A dispatch for each old page with rows of the new one, for the values and for each number of state; reads what is kept, writes the
-//! new page.
+//! A dispatch for each old page with rows of the new one, for the values and for each number of state. Reads the values
+//! that are kept and writes the new page.
 //!
 //! # Example
 //! ```
@@ -69,11 +70,12 @@ params! {
 /// Moves rows into a new page. See the [module](self).
 #[derive(Debug)]
 pub struct Migrate<'a> {
-    /// Old pages, in order, in the layout of the new one and with as much state: all that have rows of it, and perhaps others.
+    /// Old pages, in order, in the layout of the new one and with the same numbers of state: all that have rows of it,
+    /// and perhaps others.
     pub from: &'a [Page],
     /// The new page; all its rows are written, values and state.
     pub to: &'a mut Page,
-    /// Values in the widest new row, or about as many, for the choice of lanes.
+    /// About the number of values in the widest new row, for the choice of lanes.
     pub widest: u32,
     /// What new dims start as; their state is zero.
     pub fill: Fill,
@@ -155,7 +157,7 @@ impl Kernel for Migrate<'_> {
                     zero_dims,
                     scale,
                 };
-                // New rows read nothing; the normal table may stand for what is not there.
+                // New rows read nothing; the normal table is bound in place of a page that is not there.
                 let old = match source {
                     Some(page) => [array.binding(page, "from"), page.directory().binding("from")],
                     None => [normals(), normals()],

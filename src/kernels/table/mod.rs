@@ -1,4 +1,4 @@
-//! Operators on ragged rows: look up, update, move to new sizes, begin anew.
+//! Operators on ragged rows: look up, update, move to new sizes, begin again as new rows.
 
 pub mod bags;
 pub(crate) mod fresh;

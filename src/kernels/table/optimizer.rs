@@ -1,31 +1,31 @@
 //! The optimizers of a table: how a row moves along its gradient.
 //!
 //! [`Optimizer`] has them all, each with its formula and its source. In the formulas g is a row's gradient in a dim, w
-//! its weight there, and t the number of the step, from 1 on. An [`UpdateRule`] is an optimizer and what becomes of the
-//! gradient before it, in this order:
+//! its weight there, and t the number of the step, from 1 on. An [`UpdateRule`] is an optimizer together with what
+//! happens to the gradient before it, in this order:
 //!
-//! * Clipping: `g *= min(1, max_norm / |g|)`, the norm that of all dims of the row that have a gradient. It is the
-//!   row's whole gradient that is clipped: in a sparse update, the sum over the row's occurrences.
+//! * Clipping: `g *= min(1, max_norm / |g|)`. The norm is that of all dims of the row that have a gradient. The row's
+//!   whole gradient is clipped: in a sparse update, the sum over the row's occurrences.
 //! * Weight decay (of the L2 kind): `g += weight_decay * w`.
 //!
 //! [`Update`](super::update::Update) steps the rows of a batch, [`UpdateAll`](super::update_all::UpdateAll) every row.
-//! Both step by `shaders/common/optimizer.wgsl` on a GPU and by `optimizer/formulas.rs` on the CPU, where the same in
-//! f64, which tests compare with, is the readable form. A dim without a gradient keeps its value and state, decay or
-//! not; so does a row that a sparse update does not step.
+//! Both step by `shaders/common/optimizer.wgsl` on a GPU and by `optimizer/formulas.rs` on the CPU. The latter has the
+//! formulas in f64 too, which tests compare with and which are the readable form. A dim without a gradient keeps its
+//! value and state, with or without decay; so does a row that a sparse update does not step.
 //!
 //! # What is not finite
 //! No step puts NaN or an infinity into a table. Where a dim's new value or state would not be finite, the dim keeps
-//! both, bit for bit, and its step is left out. Where the whole row has a say (it is clipped, or has state of its own)
-//! and its norm or its new state is not finite, all its dims are left out, and so is the row's state. That is so for a
-//! gradient of NaN or infinity, for squares or sums that pass the range of f32 (a square of 1.9e19, a row's norm of
-//! that size), and for a step that would take a value past it. What is left out is counted, on the device, where an
-//! operator is given a counter; [`NonFinite`] says what else becomes of it.
+//! both, bit for bit, and its step is left out. Where a step depends on the whole row (because the row is clipped, or
+//! has state of its own) and the row's norm or new state is not finite, all its dims are left out, and so is the row's
+//! state. That holds for a gradient of NaN or infinity, for squares or sums that pass the range of f32 (a gradient or a
+//! norm of 1.9e19), and for a step that would take a value past that range. What is left out is counted on the device,
+//! where an operator is given a counter. [`NonFinite`] says what follows from it.
 //!
 //! # Numerics
-//! Corrections of averages that began at zero, `1 - b^t`, are computed once a step, in f64, on the host. Squares of a
-//! row are summed by as many lanes as share it on a GPU, then by a tree; the CPU sums in the same order, so the two
-//! differ by fused products only. A gradient of norm 0 is left as it is. A rule without decay or clipping runs the code
-//! that knows of neither.
+//! The corrections of averages that began at zero, `1 - b^t`, are computed once a step, in f64, on the host. The
+//! squares of a row are summed by the lanes that share it on a GPU, then by a tree. The CPU sums in the same order, so
+//! the two differ by fused products only. A gradient of norm 0 is left as it is. A rule without decay or clipping runs
+//! code without either.
 
 use crate::Result;
 use crate::check;
@@ -44,7 +44,7 @@ pub use list::Optimizer;
 pub use non_finite::NonFinite;
 pub(super) use step::{Counter, RowsMut, Run};
 
-/// An optimizer, and what becomes of a row's gradient before it steps. See the [module](self).
+/// An optimizer, and what happens to a row's gradient before it steps. See the [module](self).
 ///
 /// ```
 /// use scall_gpu::kernels::table::optimizer::{Optimizer, UpdateRule};
@@ -57,12 +57,12 @@ pub(super) use step::{Counter, RowsMut, Run};
 pub struct UpdateRule {
     /// The optimizer (default: SGD at 0.01, which needs no state).
     pub optimizer: Optimizer,
-    /// L2 decay: `weight_decay * w` is added to the gradient (default 0: whoever wants less of the weights has to say
-    /// so). [`Optimizer::AdamW`] has its own instead, and this must be 0 with it.
+    /// L2 decay: `weight_decay * w` is added to the gradient (default 0: smaller weights are to be asked for).
+    /// [`Optimizer::AdamW`] has its own instead, and this must be 0 with it.
     pub weight_decay: f32,
     /// A longer gradient of a row is shortened to this norm (default infinite: none is).
     pub max_norm: f32,
-    /// What becomes of gradients and steps that are not finite (default: they are left out, and training ends with an
+    /// What happens to gradients and steps that are not finite (default: they are left out, and training ends with an
     /// error).
     pub non_finite: NonFinite,
 }

@@ -1,15 +1,15 @@
-//! Begins rows anew, in place.
+//! Makes rows begin again as new ones, in place.
 //!
-//! `row_(id_b)[j] = fresh(id_b, j)` for every dim j of row `id_b`, `fresh` being what [`migrate`](super::migrate) gives
-//! a dim that appears: `N(0, std^2)` by (seed, row, dim); its optimizer state is zero. So a row that was reset holds what a
-//! table that never trained holds there, or what is left when the row shrinks to nothing and grows back. Other rows are not
-//! touched. An id past the table is left out, on both devices; an id may stand more than once.
+//! `row_(id_b)[j] = fresh(id_b, j)` for every dim j of row `id_b`. `fresh` is what [`migrate`](super::migrate) gives a
+//! dim that appears: `N(0, std^2)` by (seed, row, dim), with optimizer state zero. So a row that was reset holds what a
+//! table that never trained holds there, or what the row would have after it shrank to nothing and grew back. Other
+//! rows are not touched. An id past the table is left out, on both devices. An id may occur more than once.
 //!
 //! # Numerics
 //! Equal in every bit on all devices: the normal comes from an integer table ([`crate::rng`]).
 //!
 //! # Cost
-//! A dispatch a page for the values and for each number of state; writes the rows.
+//! A dispatch a page, for the values and for each number of state. Writes the rows.
 //!
 //! # Example
 //! ```
@@ -56,14 +56,14 @@ params! {
     }
 }
 
-/// Begins rows anew. See the [module](self).
+/// Makes rows begin again. See the [module](self).
 #[derive(Debug)]
 pub struct Reset<'a> {
     /// The rows of the table, values and state.
     pub rows: &'a mut Rows,
     /// Row ids.
     pub ids: &'a Buffer<u32>,
-    /// Values in the widest of these rows, or about as many, for the choice of lanes.
+    /// About the number of values in the widest of these rows, for the choice of lanes.
     pub widest: u32,
     /// What dims start as; their state is zero.
     pub fill: Fill,

@@ -1,10 +1,11 @@
 //! Dense values into ragged rows: the way back of a [lookup](super::lookup).
 //!
-//! `row_(id_b)[j] = values[b, j]` for `j < min(d, D)`, d the size of row `id_b`. What lies beyond is not touched. An id
-//! past the table is left out, on both devices.
+//! `row_(id_b)[j] = values[b, j]` for `j < min(d, D)`, where d is the size of row `id_b`. Values beyond that are not
+//! touched. An id past the table is left out, on both devices.
 //!
 //! # Numerics
-//! Values are copied bit for bit; f16 takes the nearest. Of an id that stands twice, either row of values may stay.
+//! Values are copied bit for bit; a codec of two bytes stores the nearest value that it has. Where an id occurs twice,
+//! either row of values may stay.
 //!
 //! # Cost
 //! One dispatch a page; `8 * (sum of min(d, D))` bytes, plus ids and directory.

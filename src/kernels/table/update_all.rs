@@ -1,8 +1,8 @@
 //! Update of every ragged row along a dense gradient, such as that of a graph model, which touches all rows.
 //!
 //! For every row r, with `g_j = gradients[r, j]` for `j < min(d_r, D)`: one step of the [optimizer](super::optimizer).
-//! Values of f16 are rounded as by [`update`](super::update).
-//! Values beyond `min(d_r, D)` and their state are never touched, nor is the state of a row without such a dim.
+//! Values of two bytes are rounded as by [`update`](super::update). Values beyond `min(d_r, D)` and their state are
+//! never touched, nor is the state of a row without such a dim.
 //!
 //! # Numerics
 //! The two devices agree within `8 * eps` of the step, and for a row's sum of n squares (of a clipped gradient, or for
@@ -67,8 +67,8 @@ pub struct UpdateAll<'a> {
     pub step: u32,
     /// Key of that noise.
     pub seed: u64,
-    /// One word: the number of dims whose step was left out, or whose gradient was replaced, since it was not finite,
-    /// is added to it (modulo 2^32). See [what is not finite](super::optimizer#what-is-not-finite).
+    /// One word, to which is added (modulo 2^32) the number of dims whose step was left out, or whose gradient was
+    /// replaced, because it was not finite. See [what is not finite](super::optimizer#what-is-not-finite).
     pub counter: Option<&'a mut Buffer<u32>>,
 }
 
@@ -94,7 +94,7 @@ impl Kernel for UpdateAll<'_> {
             let params = Params { page: page.params(), dims, step: stepping.params() };
             let [arena, directory] = page.bindings();
             let [first_state, second_state] = [0, 1].map(|number| page.state_binding(number));
-            // Untouched where there is none.
+            // Not touched where there is none.
             let counter = match &self.counter {
                 Some(counter) => counter.binding("counter"),
                 None => page.values().binding("rows").shared(),
@@ -147,7 +147,7 @@ struct All<'a> {
 }
 
 impl All<'_> {
-    /// Halves the rows until a part is small, in parallel. Gives the number of dims that were not finite.
+    /// Halves the rows until a part is small, in parallel. Returns the number of dims that were not finite.
     fn step<V: Codec>(&self, mut rows: RowsMut<'_, V>, range: std::ops::Range<u32>) -> u32 {
         if rows.values() + range.len() > 32 * 1024 && range.len() > 1 {
             let middle = range.start + (range.end - range.start) / 2;

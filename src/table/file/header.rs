@@ -153,7 +153,7 @@ impl Header {
     }
 }
 
-/// The file's JSON, where its tensors lie one behind the other and end with the file.
+/// The file's JSON, if its tensors lie one after the other and end with the file.
 fn json(reader: &mut Reader<'_>) -> Result<Metadata> {
     if reader.left() < 8 {
         return Err(reader.bad("the 8 bytes of a header's length", &format!("{} bytes", reader.left())));

@@ -10,8 +10,8 @@ use crate::{Error, Result};
 /// Bytes that are on their way at once: a multiple of every number's.
 const PIECE: usize = 256 * 1024;
 
-/// FNV-1a over 32-bit words, the last of a stretch filled with zeros. Catches damage, not malice: each step is a bijection, so one
-/// word that differs is always seen.
+/// FNV-1a over 32-bit words, the last of a stretch filled with zeros. Catches damage, not malice: each step is a
+/// bijection, so one word that differs is always seen.
 struct Checksum(u64);
 
 impl Checksum {
@@ -90,14 +90,14 @@ impl<'a> Reader<'a> {
         self.left
     }
 
-    /// So many bytes; ask for no more than are [`left`](Self::left).
+    /// The next `len` bytes; at most those that are [`left`](Self::left).
     pub fn bytes(&mut self, len: usize) -> Result<Vec<u8>> {
         let mut bytes = vec![0; len];
         self.fill(&mut bytes)?;
         Ok(bytes)
     }
 
-    /// So many numbers; ask for no more than are [`left`](Self::left).
+    /// The next `len` numbers; at most those that are [`left`](Self::left).
     pub fn numbers<T, const N: usize>(&mut self, len: usize, of: fn([u8; N]) -> T) -> Result<Vec<T>> {
         let mut numbers = Vec::with_capacity(len);
         let mut piece = std::mem::take(&mut self.piece);

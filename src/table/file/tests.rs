@@ -132,7 +132,8 @@ fn a_loaded_table_goes_on_bit_for_bit() {
     let scratch = Scratch::new();
     for device in devices() {
         for (rule, layout) in rules().into_iter().flat_map(|rule| layouts(16).map(|layout| (rule, layout))) {
-            // Every optimizer in one layout with nothing between its rows and one with all there is; in all layouts, those with most state.
+            // Every optimizer in one layout with nothing between its rows and one with all there is; in all layouts,
+            // those with most state.
             let many = rule == rules()[2] || rule == rules()[6];
             if !many && layout != Layout::default() && layout != layouts(16)[5] {
                 continue;
@@ -417,7 +418,7 @@ fn files_are_named() {
     assert!(matches!(load(scratch.0.path()), Error::Io { .. } | Error::BadFile { .. }));
     let error = table(&device, SGD, &[1]).save(&scratch.file().join("no/such"));
     assert!(matches!(error, Err(Error::Io { .. })));
-    // A directory in its way: nothing is left beside it.
+    // A directory in its way: nothing else is left.
     fs::create_dir_all(scratch.file().join("full")).unwrap();
     assert!(matches!(table(&device, SGD, &[1]).save(&scratch.file()), Err(Error::Io { .. })));
     assert_eq!(fs::read_dir(scratch.0.path()).unwrap().count(), 1);

@@ -12,18 +12,20 @@ use crate::table::plan::Fingerprint;
 use crate::{Error, Result};
 
 impl RaggedTable {
-    /// Carries out a plan: what survives keeps its bits, new values are drawn, new state is zero, the count of steps goes
-    /// on. Blocks until the old pages are free.
+    /// Carries out a plan: what survives keeps its bits, new values are drawn, new state is zero, the count of steps
+    /// goes on. Blocks until the old pages are free.
     ///
     /// # Cost
-    /// Rows move page by page, and an old page is free as soon as its rows have moved: what is held never passes the larger of before and
-    /// after by more than a page. Where rows that grow come before rows that shrink, so that the new pages would run ahead of the old
-    /// ones, all rows first move to the sizes that they have before and after, and then to those that they get: twice the traffic.
+    /// Rows move page by page, and an old page is free as soon as its rows have moved: what is held never passes the
+    /// larger of before and after by more than a page. Where rows that grow come before rows that shrink, so that the
+    /// new pages would run ahead of the old ones, all rows first move to the sizes that they have before and after, and
+    /// then to those that they get: twice the traffic.
     ///
     /// # Errors
-    /// [`Error::StalePlan`], [`Error::OverBudget`], or what the device reports. The table is then as before; but if the device fails after
-    /// the first of several pages, the rows before some row have moved and the others have not (of rows that move twice, some have the
-    /// smaller of both sizes), and rows to be added may be missing. Nothing that the plan keeps is lost, and another plan may go on.
+    /// [`Error::StalePlan`], [`Error::OverBudget`], or what the device reports. The table is then as before; but if the
+    /// device fails after the first of several pages, the rows before some row have moved and the others have not (of
+    /// rows that move twice, some have the smaller of both sizes), and rows to be added may be missing. Nothing that
+    /// the plan keeps is lost, and another plan may go on.
     ///
     /// # Example
     /// ```
@@ -59,7 +61,8 @@ impl RaggedTable {
             });
         }
         let (old, new) = (self.used_bytes(), self.counted_bytes_after(plan));
-        // After a failure a table may hold more than it may: then it can always get smaller, but not by way of larger rows.
+        // After a failure a table may hold more than it may: then it can always get smaller, but not by way of larger
+        // rows.
         if plan.new_values() + plan.new_rows() > 0 {
             self.account.check(old, new)?;
         }
@@ -67,7 +70,8 @@ impl RaggedTable {
         let reserved = old.max(new);
         self.account.exchange(old, reserved)?;
         let moved = self.move_rows(plan.to(), allocate);
-        // After a failure amid the pages it is neither, and may be more than both by the page where old and new ones meet.
+        // After a failure amid the pages it is neither, and may be more than both by the page where old and new ones
+        // meet.
         self.account.settle(reserved, self.used_bytes());
         moved
     }
@@ -101,8 +105,8 @@ impl RaggedTable {
         peak
     }
 
-    /// The rows that there are at the smaller of both sizes, with a page ending wherever one of both directories ends one: an old page is
-    /// free when the pages within it are written, and these are when the new page around them is.
+    /// The rows that there are at the smaller of both sizes, with a page ending wherever one of both directories ends
+    /// one: an old page is free when the pages within it are written, and these are when the new page around them is.
     fn common(&self, to: &Directory) -> Result<Directory> {
         let mut sizes = Vec::with_capacity(self.rows() as usize);
         sizes.extend(self.sizes().zip(to.sizes()).map(|(old, new)| old.min(new)));
@@ -135,7 +139,8 @@ impl RaggedTable {
                         held -= page.bytes();
                     }
                     if let Some(gpu) = device.as_gpu() {
-                        // Lets the old pages go. The move has been waited for and checked; what comes now is for the next check.
+                        // Lets the old pages go. The move has been waited for and checked; what comes now is for the
+                        // next check.
                         let _ = gpu.poll(wgpu::PollType::wait_indefinitely());
                     }
                 }

@@ -6,18 +6,20 @@ use crate::check;
 use crate::{Error, Result};
 
 impl RowMap {
-    /// Changes how many keys may have a row at a time, such as after the table has got more rows, or before its rows get smaller.
+    /// Changes how many keys may have a row at a time, such as after the table has got more rows, or before its rows
+    /// get smaller.
     ///
-    /// Keys keep their rows and frequencies. Where fewer keys may have a row than have one, the lowest scores leave: their rows are free, and
-    /// a [resize](crate::table::RaggedTable::resize) to size 0 gives back the bytes. [`rows`](Self::rows) never falls, since a table's rows
-    /// keep their ids. The half-life is measured in capacities, so from here on it has the length that belongs to the new one.
+    /// Keys keep their rows and frequencies. Where fewer keys may have a row than have one, the lowest scores leave:
+    /// their rows are free, and a [resize](crate::table::RaggedTable::resize) to size 0 gives back the bytes.
+    /// [`rows`](Self::rows) never falls, since a table's rows keep their ids. The half-life is measured in capacities,
+    /// so from here on it has the length that belongs to the new one.
     ///
     /// # Cost
     /// Linear in the rows, and O(log n) for each key that leaves.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a capacity of 0 or 2^32 - 1; [`Error::Limit`] for less than the rows that are [held](Self::hold). Nothing has
-    /// changed then.
+    /// [`Error::Argument`] for a capacity of 0 or 2^32 - 1; [`Error::Limit`] for less than the rows that are
+    /// [held](Self::hold). Nothing has changed then.
     ///
     /// # Example
     /// ```
@@ -53,7 +55,8 @@ impl RowMap {
         self.capacity = capacity;
         let now = self.now();
         if before != now {
-            // Frequencies stay what they are at this moment. Scores that come to be equal by rounding change the order among them.
+            // Frequencies stay what they are at this moment. Scores that come to be equal by rounding change the order
+            // among them.
             for score in self.scores.iter_mut().filter(|score| **score > FREE) {
                 *score = now + (*score - before).min(HIGHEST);
             }

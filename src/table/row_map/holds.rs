@@ -8,7 +8,8 @@ use crate::{Error, Result};
 
 /// Rows that stay with their keys until [`RowMap::release`] gets this back.
 ///
-/// It cannot be copied, so what was held once is released once. Where it is dropped instead, its rows are held as long as their map lives.
+/// It cannot be copied, so what was held once is released once. Where it is dropped instead, its rows are held as long
+/// as their map lives.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "the rows are held until `RowMap::release` gets this back"]
 pub struct HeldRows {
@@ -26,7 +27,7 @@ impl HeldRows {
 /// How often each row of a map is held. Takes no memory where none ever was.
 #[derive(Debug)]
 pub(super) struct Holds {
-    /// Tells one map from another.
+    /// Distinguishes one map from another.
     map: u64,
     /// By row; rows past the end are not held.
     counts: Vec<u64>,
@@ -58,8 +59,9 @@ impl Holds {
 }
 
 impl RowMap {
-    /// Keeps rows with their keys until [`release`](Self::release): meanwhile they pass to no other key, whatever is assigned, evicted or
-    /// removed. Rows may be given more than once, and be held by several batches; a row is free to leave after all of them have released it.
+    /// Keeps rows with their keys until [`release`](Self::release): meanwhile they pass to no other key, whatever is
+    /// assigned, evicted or removed. Rows may be given more than once, and be held by several batches; a row is free to
+    /// leave after all of them have released it.
     ///
     /// A key can still be [removed](Self::remove); its row then waits without one.
     ///

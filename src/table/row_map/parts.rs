@@ -8,7 +8,8 @@ use crate::{Error, Result};
 /// log2 of the highest frequency that a map may hold; a sum of 2^64 sightings ends there.
 pub(super) const HIGHEST: f64 = 64.0;
 
-/// All that a map is, in plain parts. Which rows are held is not among them: what is in flight does not outlive the process.
+/// All that a map is, in plain parts. Which rows are held is not among them: what is in flight does not outlive the
+/// process.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(in crate::table) struct Parts<T> {
     pub capacity: u32,

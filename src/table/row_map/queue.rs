@@ -3,8 +3,8 @@
 /// Marks a row that does not stand in the queue.
 const NOWHERE: u32 = u32::MAX;
 
-/// A priority queue of rows, the lowest score first, the lower row where scores are equal. The scores are the owner's: that of a row
-/// in the queue must not change.
+/// A priority queue of rows, the lowest score first, the lower row where scores are equal. The scores are the owner's:
+/// that of a row in the queue must not change.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Queue {
     /// Each row goes before those at twice its index plus one and two.

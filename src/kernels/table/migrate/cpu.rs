@@ -1,4 +1,4 @@
-//! The CPU twin: neighbouring rows side by side, each copied and then filled.
+//! The CPU twin: threads share neighbouring rows; each row is copied and then filled.
 
 use std::ops::Range;
 
@@ -42,7 +42,7 @@ impl Migrate<'_> {
     }
 }
 
-/// All rows of a page from their sources; `old` gives what of a page moves.
+/// All rows of a page from their sources; `old` gives the part of a page that moves.
 fn move_rows<'a, V: Codec>(
     sources: &[(Option<&'a Page>, Range<u32>)],
     old: impl Fn(&'a Page) -> Result<&'a [V]>,
@@ -72,13 +72,13 @@ struct Moves<'a, V> {
     directory: &'a HostDirectory<'a>,
 }
 
-/// Values that are copied at once where rows are packed: most rows take one copy of a known length, and what it writes past a row is
-/// written by the next row's.
+/// Values that are copied at once where rows are packed. Most rows then take one copy of a known length, and what it
+/// writes past the row is written again by the next row.
 const BLOCK: usize = 32;
 
 impl<V: Codec> Moves<'_, V> {
-    /// Halves the rows until a part is small, in parallel: the directory cuts the values, which begin at element `base`, into disjoint
-    /// slices.
+    /// Halves the rows until a part is small, in parallel: the directory cuts the values, which begin at element
+    /// `base`, into disjoint slices.
     fn move_part(&self, rows: Range<u32>, (base, values): (usize, &mut [V])) {
         if values.len() + rows.len() > 32 * 1024 && rows.len() > 1 {
             let middle = rows.start.midpoint(rows.end);
@@ -94,7 +94,7 @@ impl<V: Codec> Moves<'_, V> {
     }
 }
 
-/// Neighbouring rows, moved in loops compiled for the vectors that there are.
+/// Neighbouring rows, moved in loops compiled for the widest vectors.
 struct Part<'a, V> {
     moves: &'a Moves<'a, V>,
     rows: Range<u32>,

@@ -30,7 +30,7 @@ struct Move<'a> {
     state: StateSize,
 }
 
-/// One number for each value of rows, or for each row; the values are number 0, state comes behind.
+/// One number for each value of rows, or for each row. The values are number 0, and state comes after.
 fn data(len: u32, number: u32) -> Vec<f32> {
     signed(len as usize, 4 + number)
 }
@@ -46,7 +46,7 @@ fn old_rows(device: &Device, (sizes, layout): (&[u32], Layout), state: StateSize
     rows
 }
 
-/// Page by page, each from those old pages that still have rows to give.
+/// Page by page, each from the old pages that still have rows to move.
 fn migrate(device: &Device, Move { from, to, fill, state }: Move<'_>) -> Rows {
     let (old, (sizes, layout)) = (old_rows(device, from, state), to);
     let directory = Directory::new(device, sizes, layout, state).unwrap();

@@ -28,7 +28,8 @@ pub(in crate::kernels::table) struct Constants {
     pub(super) beta1: f32,
     pub(super) beta2: f32,
     pub(super) epsilon: f32,
-    /// Of an average of squares, for its start at zero; that of the gradients' average is in the learning rate.
+    /// Of an average of squares, for its start at zero. The correction of the gradients' average is in the learning
+    /// rate.
     pub(super) correction: f32,
     /// Of weights: times the learning rate.
     pub(super) weight_decay: f32,
@@ -128,7 +129,7 @@ impl Constants {
         own.into_iter().chain(numbers.map(|(name, number)| (name, number.into()))).collect()
     }
 
-    /// Whether the whole row has a say in a value's step.
+    /// Whether a value's step depends on the whole row.
     pub fn by_row(&self) -> bool {
         self.clips || self.state.per_row > 0
     }

@@ -1,7 +1,8 @@
-//! The formulas: what a step makes of a value and its state, on the CPU; `shaders/common/optimizer.wgsl` has the same,
-//! and the oracle in f64 stands at the end of this file.
+//! The formulas: what a step makes of a value and its state, on the CPU. `shaders/common/optimizer.wgsl` has the same
+//! for GPUs, and the oracle in f64 is at the end of this file.
 //!
-//! A formula sees constants under the names of [`Constants`]; the recipes say which of an optimizer's these are.
+//! A formula reads constants under the names of [`Constants`]. The recipes say which of an optimizer's constants these
+//! are.
 
 use std::ops::Range;
 
@@ -31,8 +32,8 @@ pub(super) fn row_number(constants: &Constants, number: f32, mean_square: f32) -
     }
 }
 
-/// Steps the values of a row, and their state. `kept` is what a weight is before the step takes from it, `row` the
-/// row's own number after the step. Gives the number of dims that were left out, since they would not be finite.
+/// Steps the values of a row, and their state. `kept` gives a weight before the step is subtracted, `row` is the row's
+/// own number after the step. Returns the number of dims that were left out, since they would not be finite.
 #[inline(always)]
 pub(super) fn step_values(constants: &Constants, values: Values<'_>, kept: impl Fn(f32) -> f32, row: f32) -> u32 {
     let &Constants { learning_rate: rate, epsilon, beta1, beta2, correction, .. } = constants;
@@ -124,8 +125,8 @@ impl Values<'_> {
     }
 }
 
-/// Writes the numbers of a value where all of them are finite; else all stay, and the value counts as one that was left
-/// out. Without branches, so that a loop over it can become one of vectors.
+/// Writes the numbers of a value where all of them are finite. Otherwise all stay, and the value counts as left out.
+/// Without branches, so that a loop over it can become one of vectors.
 #[inline(always)]
 fn put<const N: usize>(numbers: [&mut f32; N], after: [f32; N]) -> u32 {
     let finite = after.iter().fold(true, |all, number| all & number.is_finite());
@@ -135,7 +136,7 @@ fn put<const N: usize>(numbers: [&mut f32; N], after: [f32; N]) -> u32 {
     u32::from(!finite)
 }
 
-/// The same in f64 as it is defined, with what f32 may miss of it.
+/// The definition in f64, and by how much f32 may miss it.
 #[cfg(test)]
 pub(in crate::kernels::table) mod oracle {
     use super::super::Optimizer;
@@ -159,7 +160,7 @@ pub(in crate::kernels::table) mod oracle {
     pub const ALL: &[Optimizer] =
         &[SGD, MOMENTUM, NESTEROV, ADAGRAD, ROW_WISE, ADAM, ADAM_W, ROW_WISE_ADAM, RMS_PROP, ROW_WISE_RMS_PROP, FTRL];
 
-    /// Edits of the formulas in the shader that tests have to find.
+    /// Edits of the formulas in the shader that tests have to reject.
     pub const MUTANTS: &[(&str, &str)] = &[
         ("let sum = before.first + g * g;", "let sum = g * g;"),
         ("(1.0 - params.beta1) * g;", "(1.0 - params.beta2) * g;"),

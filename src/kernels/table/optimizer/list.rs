@@ -1,4 +1,4 @@
-//! The list of optimizers: all that there is to say of each but its formula.
+//! The list of optimizers: everything about each, apart from its formula.
 
 use super::formulas::Formula;
 use super::recipe::{
@@ -53,9 +53,9 @@ optimizers! {
     };
 
     /// Along a moving average of the gradient, divided by the root of one of its square, both corrected for their start
-    /// at zero: `m = b1 * m + (1 - b1) * g`, `v = b2 * v + (1 - b2) * g^2`, and
-    /// `w -= lr * m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps)`, lr being the learning rate, b1 and b2 the betas, eps the
-    /// epsilon, and t the table's step. State: m and v, two numbers a value.
+    /// at zero: `m = b1 * m + (1 - b1) * g; v = b2 * v + (1 - b2) * g^2; w -= lr * m / (1 - b1^t) / (sqrt(v / (1 -
+    /// b2^t)) + eps)`, lr being the learning rate, b1 and b2 the betas, eps the epsilon, and t the table's step. State:
+    /// m and v, two numbers a value.
     ///
     /// The step that corrects is the table's, not the row's: a row that first occurs late takes first steps as large as
     /// `(1 - b1) / sqrt(1 - b2)` times the learning rate.
@@ -72,8 +72,8 @@ optimizers! {
         epsilon: EPSILON = 1e-8,
     };
 
-    /// [`Adam`](Self::Adam) with weight decay apart from the gradient: `w -= lr * wd * w` first, wd being the decay,
-    /// and the averages know nothing of it.
+    /// [`Adam`](Self::Adam) with weight decay that is kept apart from the gradient: first `w -= lr * wd * w`, wd being
+    /// the decay. The averages do not contain it.
     ///
     /// Source: Loshchilov, Hutter, ICLR 2019.
     AdamW: "adamw" => Adam, [AVERAGE, AVERAGE_OF_SQUARES], {
@@ -133,9 +133,9 @@ optimizers! {
     /// `z += g - (sqrt(n + g^2) - sqrt(n)) / lr * w; n += g^2;` `w = 0` where `|z| <= l1`, else
     /// `w = -(z - sign(z) * l1) / ((beta + sqrt(n)) / lr + l2)`. State: z and n, two numbers a value.
     ///
-    /// A weight is what z and n make of it, so that of what a value starts from little is left after its first step. It
-    /// is meant for weights of single features, such as rows of one value, where 0 is what a feature without evidence
-    /// should have. A step of another learning rate takes the sums as they are.
+    /// A weight follows from z and n, so little is left of its start value after the first step. It is meant for
+    /// weights of single features, such as rows of one value, where a feature without evidence should have the weight
+    /// 0. A step of another learning rate takes the sums as they are.
     ///
     /// Source: McMahan et al., "Ad click prediction: a view from the trenches", KDD 2013, algorithm 1.
     Ftrl: "ftrl" => Ftrl, [SUM_OF_ADJUSTED, SUM_OF_SQUARES], {

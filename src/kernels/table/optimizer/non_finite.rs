@@ -1,27 +1,28 @@
-//! What becomes of gradients that are not finite.
+//! What happens to gradients that are not finite.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::{Error, Result};
 
-/// What becomes of gradients that are not finite, and of steps that would not be.
+/// What happens to gradients that are not finite, and to steps that would not be.
 ///
-/// Whichever it is, NaN and infinities never get into a table: see [the module](super#what-is-not-finite).
+/// In any case NaN and infinities never get into a table: see [the module](super#what-is-not-finite).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum NonFinite {
     /// The step is left out, and training ends with [`Error::NonFinite`](crate::Error::NonFinite), as does
-    /// [`RaggedTable::check_finite`](crate::table::RaggedTable::check_finite). A kernel by itself counts at most, so to
-    /// it this is [`Skip`](Self::Skip). The default: most often such a gradient is the first sign of a fault.
+    /// [`RaggedTable::check_finite`](crate::table::RaggedTable::check_finite). A kernel by itself can only count, so
+    /// for a kernel this is the same as [`Skip`](Self::Skip). The default: most often such a gradient is the first sign
+    /// of a fault.
     #[default]
     Error,
     /// The step is left out, as if there had been no gradient, and training goes on.
     Skip,
-    /// Gradients are brought into the range of -2^55 to 2^55 (3.6e16), before anything else is done with them:
-    /// infinities and what is beyond become its ends, and NaN, which has no direction, 0. Then the squares of the
-    /// widest row have a finite sum, so that `max_norm` keeps the gradient's direction; without a `max_norm` steps may
-    /// be as large as they are. What is replaced is counted, and training goes on.
+    /// Gradients are brought into the range of -2^55 to 2^55 (3.6e16) before anything else is done with them.
+    /// Infinities and numbers beyond the range become its ends; NaN, which has no direction, becomes 0. The squares of
+    /// the widest row then have a finite sum, so `max_norm` keeps the gradient's direction. Without a `max_norm` steps
+    /// may be very large. What is replaced is counted, and training goes on.
     Clip,
 }
 

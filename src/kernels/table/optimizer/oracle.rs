@@ -1,4 +1,4 @@
-//! What a step must make of a table, in f64, with what f32 may miss of it, and what rounding to fewer bits makes of
+//! What a step must make of a table, in f64; by how much f32 may miss it; and what rounding to fewer bits makes of
 //! that.
 
 use half::f16;
@@ -31,7 +31,7 @@ pub(in crate::kernels::table) fn rules() -> Vec<UpdateRule> {
     let mut rules: Vec<UpdateRule> = ALL.iter().copied().map(UpdateRule::new).collect();
     let decays = |optimizer: &Optimizer| !optimizer.recipe().decays();
     rules.extend(ALL.iter().copied().filter(decays).map(clipped_and_decayed));
-    // Each option alone where every value steps on its own, and where the row has a say.
+    // Each option alone, where every value steps by itself, and where a step depends on the whole row.
     rules.extend([ADAM_W, SGD, ROW_WISE].map(clipped));
     rules.extend([ADAM, ROW_WISE_ADAM].map(decayed));
     rules
@@ -40,7 +40,7 @@ pub(in crate::kernels::table) fn rules() -> Vec<UpdateRule> {
 /// Gradients that are not finite, and some whose squares are not.
 pub(in crate::kernels::table) const FAULTS: [f32; 6] = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1e30, -1e30, 1e38];
 
-/// The [`rules`], with what becomes of what is not finite.
+/// The [`rules`], with each way to treat gradients that are not finite.
 pub(in crate::kernels::table) fn faulty_rules() -> impl Iterator<Item = UpdateRule> {
     let clipping = rules().into_iter().map(|rule| UpdateRule { non_finite: NonFinite::Clip, ..rule });
     let skips = |rule: UpdateRule| UpdateRule { non_finite: NonFinite::Skip, ..rule };
@@ -121,7 +121,7 @@ pub(in crate::kernels::table) fn directories(rows: &Rows) -> Vec<u32> {
 
 /// The largest number of a codec that is not above one number, and the smallest that is not below another.
 fn around<V: Codec>(low: f64, high: f64) -> [f32; 2] {
-    // With no noise a value is rounded towards zero, with all of it away from zero.
+    // Without noise a value is rounded towards zero, with the largest noise away from zero.
     let both = |value: f32| [0, 0xFFFF].map(|noise| V::dithered(value, noise).decode());
     let (below, above) = (low as f32, high as f32);
     let below = if f64::from(below) > low { below.next_down() } else { below };
@@ -160,8 +160,8 @@ impl Gradient {
     }
 }
 
-/// Compares every row; what has no gradient, and what is left out, must be equal bit for bit. Values that are not f32
-/// are one of the two next to what f32 may give. Gives what a counter has to count.
+/// Compares every row. Dims without a gradient, and dims that are left out, must be equal bit for bit. Values that are
+/// not stored as f32 are one of the two neighbours of what f32 may give. Returns what a counter has to count.
 pub(in crate::kernels::table) fn check(
     what: &str,
     (rule, step, format): (UpdateRule, u32, Format),
@@ -254,7 +254,7 @@ fn wanted(
             return (left_out, replaced);
         }
         let (norm, factor) = (squares.sqrt(), Real::from(max_norm) / squares.sqrt());
-        // Nothing is missed of a factor of 1, unless it is nearly another.
+        // A factor of 1 is exact, unless it is just about to be another.
         if norm.value + norm.error > max_norm.into() {
             let factor = Real::new(factor.value.min(1.0), factor.error);
             gradient.iter_mut().for_each(|g| *g = factor * *g);

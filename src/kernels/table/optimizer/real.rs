@@ -1,4 +1,4 @@
-//! Numbers in f64 that know what f32 may miss of them.
+//! Numbers in f64 that carry by how much f32 may miss them.
 
 use std::ops::{Add, Div, Mul, Sub};
 
@@ -17,7 +17,7 @@ impl Real {
         Self { value, error }
     }
 
-    /// After an operation that misses so many units in the last place of an f32.
+    /// After an operation that may miss by this number of units in the last place of an f32.
     fn rounded(value: f64, error: f64, units: f64) -> Self {
         Self { value, error: error + units * EPS * value.abs() + f64::from(f32::MIN_POSITIVE) }
     }
@@ -29,14 +29,14 @@ impl Real {
         Self::rounded(root, if self.error == 0.0 { 0.0 } else { error }, 3.0)
     }
 
-    /// What of it is beyond a limit, in either direction.
+    /// The part of it that is beyond a limit, in either direction.
     pub fn beyond(self, limit: f32) -> Self {
         let over = (self.value.abs() - f64::from(limit)).max(0.0);
         let is_within = self.value.abs() + self.error <= limit.into();
         Self::rounded(over.copysign(self.value), if is_within { 0.0 } else { self.error }, 1.0)
     }
 
-    /// Whether f32 has it: what is tested stays clear of the last number that it has.
+    /// Whether it is within the range of f32: tests stay clear of the largest f32.
     pub fn is_finite(self) -> bool {
         self.value.abs() <= f32::MAX.into()
     }
@@ -49,7 +49,7 @@ impl From<f32> for Real {
 }
 
 impl From<f64> for Real {
-    /// Of what the host computes in f64 and gives as an f32.
+    /// Of a number that the host computes in f64 and rounds to f32.
     fn from(value: f64) -> Self {
         Self::rounded(value, 0.0, 1.0)
     }

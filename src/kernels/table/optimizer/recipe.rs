@@ -1,4 +1,4 @@
-//! What there is to say of an optimizer but its formula, and what follows from it: checks, names, files.
+//! Everything about an optimizer apart from its formula, and what follows from that: checks, names, files.
 //!
 //! # Adding an optimizer
 //! Its recipe in `list.rs`, its formula for the CPU and its oracle in `formulas.rs`, the formula again in
@@ -14,14 +14,14 @@ use crate::check;
 use crate::rows::StateSize;
 use crate::{Error, Result};
 
-/// An optimizer, but for its formula.
+/// An optimizer, apart from its formula.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Recipe {
-    /// In files and on command lines.
+    /// Its name in files and on command lines.
     pub name: &'static str,
     /// The variant of [`Optimizer`], which two names may share.
     pub variant: &'static str,
-    /// What the variant's flag is by this name.
+    /// The variant's flag, as this name sets it.
     pub flag: bool,
     pub(super) formula: Formula,
     /// The numbers of state: those of values, then those of rows.
@@ -133,10 +133,10 @@ impl Domain {
     }
 }
 
-/// The most that an optimizer has.
+/// The largest number of constants of an optimizer.
 pub(super) const MOST_CONSTANTS: usize = 5;
 
-/// Makes of the list of optimizers: [`Optimizer`], the recipes, and the ways between them.
+/// Makes [`Optimizer`], the recipes, and the ways between them, from the list of optimizers.
 macro_rules! optimizers {
     ($(
         $(#[$doc:meta])*
@@ -146,11 +146,11 @@ macro_rules! optimizers {
     )*) => {
         /// How a row moves along its gradient.
         ///
-        /// Those with state are lazy: in a sparse update only the rows of the batch move, and the state of the others
-        /// stays as it is.
+        /// Optimizers with state are lazy: in a sparse update only the rows of the batch move, and the state of the
+        /// others stays as it is.
         ///
-        /// Each has a [name](Self::name), by which command lines and files know it, with constants after it where they
-        /// are not the usual ones:
+        /// Each has a [name](Self::name) for command lines and files, followed by the constants that are not the usual
+        /// ones:
         ///
         /// ```
         /// use scall_gpu::kernels::table::optimizer::Optimizer;

@@ -34,11 +34,11 @@ pub(in crate::kernels::table) struct RowsMut<'a, V> {
     base: usize,
     values: &'a mut [V],
     state: [&'a mut [f32]; 2],
-    /// How many numbers of state are the values'; those behind them are the rows'.
+    /// How many numbers of state belong to values; those after them belong to rows.
     per_value: usize,
     /// A gradient that is not as it came.
     adjusted: Vec<f32>,
-    /// Values of f16 while they are stepped.
+    /// Values of two bytes while they are stepped.
     weights: Vec<f32>,
     /// The same as they were stored.
     stored: Vec<V>,
@@ -114,7 +114,7 @@ impl<'a, V: Codec> RowsMut<'a, V> {
         )
     }
 
-    /// Asks memory for the first dims of a row and their state.
+    /// Requests the first dims of a row and their state from memory.
     #[inline(always)]
     pub fn prefetch(&self, id: u32, dims: usize) {
         let row = id - self.directory.first;
@@ -131,7 +131,7 @@ impl<'a, V: Codec> RowsMut<'a, V> {
         }
     }
 
-    /// One step of a row along the gradient of its first dims. Gives the number of dims whose step was left out, or
+    /// One step of a row along the gradient of its first dims. Returns the number of dims whose step was left out, or
     /// whose gradient was replaced, since it was not finite.
     #[inline(always)]
     pub fn step(&mut self, constants: &Constants, run: Run<'_>) -> u32 {
@@ -167,7 +167,7 @@ impl<'a, V: Codec> RowsMut<'a, V> {
     }
 }
 
-/// Gives values that were not stepped the bits that they had: rounding keeps those of finite values only.
+/// Restores the bits of values that were not stepped: rounding keeps only those of finite values.
 #[cold]
 fn restore<V: Codec>(values: &mut [V], stored: &[V], weights: &[f32]) {
     let mut before = Vec::new();
@@ -179,7 +179,7 @@ fn restore<V: Codec>(values: &mut [V], stored: &[V], weights: &[f32]) {
     }
 }
 
-/// Apart from the plain step, so that it stays as short as it is.
+/// By itself, so that the plain step stays short.
 #[inline(never)]
 fn step_adjusted(
     constants: &Constants,

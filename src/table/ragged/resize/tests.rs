@@ -227,7 +227,8 @@ fn a_failure_amid_the_pages_loses_nothing() {
     }
 }
 
-/// What a failure leaves may be past the budget by part of a page: it is counted, stops others, and can be brought back.
+/// What a failure leaves may be past the budget by part of a page: it is counted, stops others, and can be brought
+/// back.
 #[test]
 fn what_a_failure_leaves_is_counted() {
     let layout = Layout { page_bytes: Some(400), ..Layout::default() };

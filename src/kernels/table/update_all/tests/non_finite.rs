@@ -75,7 +75,7 @@ fn sums_of_squares_past_the_range_leave_the_row_as_it_is() {
     }
 }
 
-/// As many dims as the counter is told to count, many at once.
+/// The counter counts exactly the dims that it should, many at once.
 #[test]
 fn every_dim_counts() {
     for device in devices() {
