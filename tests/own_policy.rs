@@ -1,5 +1,7 @@
 //! A caller's own size policy: what it gets wrong is said before anything moves.
 
+use std::sync::{Arc, Mutex};
+
 use scall_gpu::device::Device;
 use scall_gpu::file::State;
 use scall_gpu::sizing::{Amount, Budget, Outcome, Probe, SizePolicy, Sizes, SizingContext, Uniform};
@@ -166,4 +168,124 @@ fn a_policy_that_is_not_exact_may_leave_dims_and_not_pass_the_budget() {
         assert_eq!(report.params == report.budget_params, t == 0);
     }
     assert_eq!(scall.model().embeddings().users().size(0), 1);
+}
+
+/// Sizes that depend on how often it was asked, and one failure in each of some places.
+struct Flaky {
+    asked: u32,
+    failures: Arc<Mutex<Vec<(usize, When)>>>,
+}
+
+impl Flaky {
+    /// Fails once in each of its places, after it has changed.
+    fn fails(&mut self, segment: usize, when: When) -> bool {
+        self.asked += 1;
+        let mut failures = self.failures.lock().unwrap();
+        let before = failures.len();
+        failures.retain(|place| *place != (segment, when));
+        failures.len() < before
+    }
+
+    fn sizes(&self, context: &SizingContext<'_>) -> Result<Sizes> {
+        let mut sizes = Uniform.decide(context)?;
+        let users = sizes.users.len();
+        sizes.users[self.asked as usize % users] -= 1;
+        sizes.users[(self.asked as usize + 3) % users] += 1;
+        Ok(sizes)
+    }
+}
+
+fn broken() -> Error {
+    Error::NoGpu { reason: "broken".into() }
+}
+
+impl SizePolicy for Flaky {
+    fn name(&self) -> &'static str {
+        "flaky"
+    }
+
+    fn searches(&self) -> bool {
+        true
+    }
+
+    fn search(&mut self, last: &SizingContext<'_>, probe: &mut dyn Probe) -> Result<()> {
+        for _ in 0..2 {
+            let better = probe.run(&self.sizes(last)?)?.quality > 0.0;
+            self.asked += u32::from(better);
+        }
+        if self.fails(last.segment, When::Probe) { Err(broken()) } else { Ok(()) }
+    }
+
+    fn decide(&mut self, context: &SizingContext<'_>) -> Result<Sizes> {
+        if self.fails(context.segment, When::Decide) {
+            return Err(broken());
+        }
+        let mut sizes = self.sizes(context)?;
+        if self.fails(context.segment, When::Admit) {
+            sizes.items[0] = 0;
+        }
+        Ok(sizes)
+    }
+
+    fn admit(&mut self, context: &SizingContext<'_>) -> Result<Sizes> {
+        self.sizes(context)
+    }
+
+    fn save(&self) -> Result<State> {
+        let mut state = State::default();
+        state.put("asked", [self.asked]);
+        Ok(state)
+    }
+
+    fn restore(&mut self, state: &State) -> Result<()> {
+        self.asked = state.one("asked")?;
+        Ok(())
+    }
+}
+
+/// Reports and values of four segments, the step repeated until it goes well; and how often it did not.
+fn run(failures: &[(usize, When)]) -> (Vec<String>, Vec<u32>, usize) {
+    let failures = Arc::new(Mutex::new(failures.to_vec()));
+    let options = ScallOptions {
+        steps: 6,
+        probe: ProbeOptions { steps: 3, ..ProbeOptions::default() },
+        ..ScallOptions::new(Budget::new(Amount::MeanSize(8.0)))
+    };
+    let mut scall = Scall::new(&Device::cpu(), Box::new(Flaky { asked: 0, failures }), options).unwrap();
+    let (mut reports, mut failed) = (Vec::new(), 0);
+    for t in 0..4 {
+        scall.observe(rows(40 * t)).unwrap();
+        let report = loop {
+            let before = sizes(&scall);
+            match scall.step(|_| {}) {
+                Ok(report) => break report.unwrap(),
+                Err(_) => {
+                    failed += 1;
+                    assert_eq!(sizes(&scall), before);
+                    // Lists can be asked for all the same.
+                    scall.recommend("u1", 3).unwrap();
+                }
+            }
+        };
+        let (test, all) = (report.test_candidates, report.all_candidates);
+        let resized = report.resized;
+        reports.push(format!("{} {} {test:?} {all:?} {resized:?}", report.probes, report.loss));
+    }
+    let tables = scall.model().embeddings();
+    let values = [tables.users(), tables.items()].map(|table| table.read().unwrap()).concat();
+    (reports, values.into_iter().map(f32::to_bits).collect(), failed)
+}
+
+/// A search that fails, a decision that fails, and one that is refused: the step is repeated as if nothing had been.
+#[test]
+fn a_step_that_fails_before_rows_move_can_be_repeated() {
+    let (reports, values, failed) = run(&[]);
+    assert_eq!(failed, 0);
+    let all = [(0, When::Probe), (1, When::Decide), (2, When::Admit), (2, When::Probe), (3, When::Decide)];
+    for failures in [&all[..], &all[..1], &all[1..2], &all[2..3]] {
+        let again = run(failures);
+        assert_eq!(again.2, failures.len());
+        assert_eq!(again.0, reports, "{failures:?}");
+        assert!(again.1 == values, "other values after {failures:?}");
+    }
 }

@@ -18,7 +18,12 @@ impl Setup {
             if used || !given {
                 return Ok(());
             }
-            Err(Error::Argument { op: "examples", arg, expected: format!("left out but for {users}"), got })
+            Err(Error::Argument {
+                op: "examples",
+                arg,
+                expected: format!("left out, as only {users} would use it"),
+                got,
+            })
         };
         check(self.alpha.is_some(), any(&[Ranked, Random]), "--alpha", "ranked and random", policy())?;
         check(self.user_share.is_some(), any(&[Ranked, Random]), "--user-share", "ranked and random", policy())?;

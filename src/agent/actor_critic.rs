@@ -31,21 +31,21 @@ pub struct Losses {
 
 /// An agent that learns which action pays in a state: soft actor-critic with two critics.
 ///
-/// The actor gives a normal distribution; with x drawn from it, y = tanh(x), the action is (y + 1) / 2. One learning step,
-/// on a batch from [`ReplayBuffer`], in this order:
-/// 1. each critic goes down mean (Q(s, a) - t)^2 for t = r + discount * (min(Q1', Q2')(s', a') - entropy_weight * log p(a' | s')),
-///    a' fresh from the actor; no state is terminal;
+/// The actor gives a normal distribution; with x drawn from it, y = tanh(x), the action is (y + 1) / 2. One learning
+/// step, on a batch from [`ReplayBuffer`], in this order:
+/// 1. each critic goes down mean (Q(s, a) - t)^2 for t = r + discount * (min(Q1', Q2')(s', a') - entropy_weight * log
+///    p(a' | s')), a' fresh from the actor; no state is terminal;
 /// 2. the actor goes down mean (entropy_weight * log p(a | s) - min(Q1, Q2)(s, a)), a fresh and carrying the gradient;
 /// 3. the target critics Q' move by `target_rate` towards the critics. They start as copies of them (the published code
 ///    starts them from weights of their own).
 ///
 /// # Numerics
-/// f32 on one CPU thread. The seed decides every bit on one machine; between kinds of CPUs the sums of products may differ in
-/// rounding.
+/// f32 on one CPU thread. The seed decides every bit on one machine; between kinds of CPUs the sums of products may
+/// differ in rounding.
 ///
 /// # Cost
-/// A learning step reads and writes the parameters of five networks, of which three have two moments: with the paper's widths
-/// 4 million parameters in all.
+/// A learning step reads and writes the parameters of five networks, of which three have two moments: with the paper's
+/// widths 4 million parameters in all.
 ///
 /// # Example
 /// ```
@@ -141,8 +141,8 @@ impl Agent {
     /// Remembers a transition.
     ///
     /// # Errors
-    /// [`Error::Shape`] for a state of another length; [`Error::Argument`] for a number that is not finite, or an action
-    /// outside 0..=1. The transition is not remembered then.
+    /// [`Error::Shape`] for a state of another length; [`Error::Argument`] for a number that is not finite, or an
+    /// action outside 0..=1. The transition is not remembered then.
     pub fn remember(&mut self, transition: Transition) -> Result<()> {
         const OP: &str = "Agent::remember";
         self.check_state(OP, "state", &transition.state)?;
@@ -160,7 +160,8 @@ impl Agent {
     /// One learning step.
     ///
     /// # Errors
-    /// [`Error::Argument`] where nothing is remembered; [`Error::Diverged`] where a loss is not finite: the agent is then lost.
+    /// [`Error::Argument`] where nothing is remembered; [`Error::Diverged`] where a loss is not finite: the agent is
+    /// then lost.
     pub fn learn(&mut self) -> Result<Losses> {
         if self.replay.is_empty() {
             return Err(wrong("Agent::learn", "replay", "at least one transition", 0));
@@ -206,7 +207,8 @@ impl Agent {
         Ok(Losses { critics, actor, log_prob })
     }
 
-    /// Remembers a transition and takes the learning steps that follow a step of the environment; the losses of the last.
+    /// Remembers a transition and takes the learning steps that follow a step of the environment; the losses of the
+    /// last.
     ///
     /// # Errors
     /// As [`remember`](Self::remember) and [`learn`](Self::learn); [`Error::Argument`] for no learning steps.

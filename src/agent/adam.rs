@@ -1,7 +1,7 @@
 //! A network with its optimizer, Adam.
 //!
-//! burn has an Adam of tensor operations: some fifteen passes over parameters that do not fit a cache, and each parameter
-//! clipped by a norm of its own. This one is a single pass, clipped by one norm.
+//! burn has an Adam of tensor operations: some fifteen passes over parameters that do not fit a cache, and each
+//! parameter clipped by a norm of its own. This one is a single pass, clipped by one norm.
 
 use burn::tensor::Tensor;
 

@@ -22,8 +22,8 @@ pub struct Transition {
 
 /// The last transitions, oldest first; a full one forgets the oldest for each new one.
 ///
-/// A batch is drawn without replacement, one transition after the other; of n, the newest has weight n and the oldest 1:
-/// the chance to be drawn next is a transition's weight over the weights of those not drawn yet.
+/// A batch is drawn without replacement, one transition after the other; of n, the newest has weight n and the oldest
+/// 1: the chance to be drawn next is a transition's weight over the weights of those not drawn yet.
 ///
 /// Determinism: integers only, so a random stream gives the same batch on every platform.
 ///

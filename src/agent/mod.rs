@@ -6,14 +6,14 @@
 //!                                                          +--------- Agent::observe: replay, learn <----+
 //! ```
 //! An action is the users' share of the budget and the shapes of both profiles, each in 0..=1
-//! ([`ScallPolicy`](crate::sizing::ScallPolicy) makes sizes of it). The agent knows of no tables, streams or devices: slices in,
-//! numbers out; its networks run on the CPU.
+//! ([`ScallPolicy`](crate::sizing::ScallPolicy) makes sizes of it). The agent knows of no tables, streams or devices:
+//! slices in, numbers out; its networks run on the CPU.
 //!
 //! Everything is drawn from the seed through [`crate::rng`], no process-wide generator is touched, and a saved agent
 //! goes on bit for bit.
 //!
-//! Source: `docs/method.md` section 7. Haarnoja et al., "Soft actor-critic", ICML 2018; two critics as in Fujimoto et al.,
-//! "Addressing function approximation error in actor-critic methods", ICML 2018.
+//! Source: `docs/method.md` section 7. Haarnoja et al., "Soft actor-critic", ICML 2018; two critics as in Fujimoto et
+//! al., "Addressing function approximation error in actor-critic methods", ICML 2018.
 
 mod actor_critic;
 mod adam;

@@ -149,7 +149,8 @@ pub(super) fn sample(actor: &Mlp, states: Tensor<2>, noise: Tensor<2>) -> (Tenso
     (squash(x.tanh()), (normal - stretch).sum_dim(1))
 }
 
-/// Standard normal noise for so many actions, [batch, 3]: the fixed-point normal of fresh rows, the same on every platform.
+/// Standard normal noise for so many actions, [batch, 3]: the fixed-point normal of fresh rows, the same on every
+/// platform.
 pub(super) fn noise(batch: usize, rng: &mut Philox) -> Tensor<2> {
     tensor((0..batch).flat_map(|_| standard_normal_action(rng)).collect(), [batch, ACTIONS])
 }

@@ -53,8 +53,8 @@ impl Default for AgentOptions {
     }
 }
 
-/// Most parameters of a network's first two layers: 1 GiB each, some twenty of them an agent. Sizes beyond are mistakes, and would end
-/// the process instead of giving an error.
+/// Most parameters of a network's first two layers: 1 GiB each, some twenty of them an agent. Sizes beyond are
+/// mistakes, and would end the process instead of giving an error.
 const MOST_PARAMETERS: u64 = 1 << 28;
 
 impl AgentOptions {

@@ -53,7 +53,8 @@ pub struct StateInput<'a> {
 
 /// The layout of a state: how much is pooled, and which parts there are.
 ///
-/// In this order, with F sorted descending after min-max scaling, (f - min) / (max - min), and all zero where all f are equal:
+/// In this order, with F sorted descending after min-max scaling, (f - min) / (max - min), and all zero where all f are
+/// equal:
 /// 1. the users' F in G groups of ceil(n/G), the mean of each, 0 for a group without a user;
 /// 2. the same for items;
 /// 3. the last reward;
@@ -64,7 +65,8 @@ pub struct StateInput<'a> {
 ///    (2i - n - 1) f_i / (n * sum f) with f ascending; 0 where all f are 0.
 ///
 /// # Numerics
-/// Sums in f64, from the largest frequency to the smallest: the order of users and items makes no difference to any bit.
+/// Sums in f64, from the largest frequency to the smallest: the order of users and items makes no difference to any
+/// bit.
 ///
 /// # Cost
 /// One sort of each side's frequencies.

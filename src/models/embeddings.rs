@@ -1,11 +1,12 @@
 //! The two tables of a recommender, under one account.
 
+use super::tables::{TableMut, TablesMut};
 use crate::check;
 use crate::device::{Buffer, Device, Kernel};
 use crate::kernels::rank::bpr::BiasUse;
 use crate::kernels::table::store::Store;
 use crate::kernels::table::update::UpdateRule;
-use crate::rows::{Layout, Values};
+use crate::rows::{Codec, Layout, Values, with_codec};
 use crate::sizing::{Shape, Sizes};
 use crate::table::{Account, MemoryReport, RaggedTable, ResizePlan, TableOptions};
 use crate::{Error, Result};
@@ -21,8 +22,8 @@ pub enum ItemBias {
         /// What is left of it when a segment begins: 0 learns anew what sells, 1 forgets nothing.
         keep: f32,
     },
-    /// It is counted: `ln(c + 0.05)`, c the rows of the item, each weighing half as much for each half-life that has passed
-    /// since (`docs/method.md` section 5). Training passes it over.
+    /// It is counted: `ln(c + 0.05)`, c the rows of the item, each weighing half as much for each half-life that has
+    /// passed since (`docs/method.md` section 5). Training passes it over.
     Counted {
         /// Rows of the stream after which a row counts half; none lets each segment choose by its last training rows.
         half_life: Option<f64>,
@@ -78,8 +79,8 @@ pub struct EmbeddingsOptions {
     pub layout: Layout,
 }
 
-/// The rows of all users and all items. With an item bias, element 0 of each item row is it: held, resized and counted by the
-/// budget like any value.
+/// The rows of all users and all items. With an item bias, element 0 of each item row is it: held, resized and counted
+/// by the budget like any value.
 #[derive(Debug)]
 pub struct Embeddings {
     device: Device,
@@ -151,9 +152,28 @@ impl Embeddings {
         &self.items
     }
 
-    /// Both tables, to be stepped by a training loop.
-    pub(super) fn tables_mut(&mut self) -> (&mut RaggedTable, &mut RaggedTable) {
-        (&mut self.users, &mut self.items)
+    /// Both tables, to be trained: all of them may change but their sizes, so that what the account promises holds.
+    ///
+    /// # Example
+    /// ```
+    /// use scall_gpu::device::{Buffer, Device};
+    /// use scall_gpu::models::{ModelOptions, TablesMut};
+    /// use scall_gpu::sizing::Sizes;
+    /// use scall_gpu::table::{Account, Counts};
+    /// # fn main() -> scall_gpu::Result<()> {
+    /// let (device, account) = (Device::cpu(), Account::new(200, Counts::default()));
+    /// let mut model = ModelOptions::from_name("mf")?.build(&device, &account)?;
+    /// let embeddings = model.embeddings_mut();
+    /// embeddings.resize(&Sizes { users: vec![2, 1], items: vec![1, 3], action: None })?;
+    /// let TablesMut { mut users, items } = embeddings.tables_mut();
+    /// assert_eq!((users.len(), items.len()), (3, 6)); // an item has a bias too
+    /// // Pretrained rows, by their ids.
+    /// users.store_rows(&[1, 0], &Buffer::from_slice(&device, &[0.5, 0.0, 1.0, 2.0])?, 2)?;
+    /// assert_eq!(users.read()?, [1.0, 2.0, 0.5]);
+    /// # Ok(()) }
+    /// ```
+    pub fn tables_mut(&mut self) -> TablesMut<'_> {
+        TablesMut { users: TableMut::new(&mut self.users), items: TableMut::new(&mut self.items) }
     }
 
     /// Whether an item row begins with a bias.
@@ -183,8 +203,8 @@ impl Embeddings {
         }
     }
 
-    /// Gives every entity the dims that `sizes` says (a bias comes on top); entities past the rows there are get rows. The
-    /// table that shrinks goes first, so that the account holds throughout.
+    /// Gives every entity the dims that `sizes` says (a bias comes on top); entities past the rows there are get rows.
+    /// The table that shrinks goes first, so that the account holds throughout.
     ///
     /// # Errors
     /// [`Error::OverBudget`] and [`Error::Limit`] before anything moves. Should the device fail while the second table
@@ -234,6 +254,13 @@ impl Embeddings {
         let ids = Buffer::from_vec(&self.device, (0..rows).collect())?;
         let values = Buffer::from_slice(&self.device, biases)?;
         Store { rows: self.items.rows_mut(), ids: &ids, values: &values, dims: 1 }.run(&self.device)
+    }
+
+    /// Biases as [`set_biases`](Self::set_biases) would store them: rounded to the format of the rows.
+    pub(crate) fn as_stored(&self, biases: Vec<f32>) -> Vec<f32> {
+        with_codec!(self.items.as_rows().layout().format, V => {
+            biases.into_iter().map(|bias| V::nearest(bias).decode()).collect()
+        })
     }
 
     /// Multiplies every item bias by `factor`: popularity fades, taste stays.

@@ -6,8 +6,8 @@ use crate::sizing::Shape;
 use crate::table::Account;
 use crate::{Error, Result};
 
-/// Makes [`ModelOptions`] of the list below. A model's options have a `Default`, a field `training`, and a method `check` of
-/// what else they hold; a model has a `new`.
+/// Makes [`ModelOptions`] of the list below. A model's options have a `Default`, a field `training`, and a method
+/// `check` of what else they hold; a model has a `new`.
 macro_rules! models {
     ($($(#[doc = $summary:literal])+ $variant:ident($options:ident): $name:literal, $steps:literal steps;)+) => {
         /// Which recommender, and how it learns.
@@ -126,7 +126,8 @@ impl ModelOptions {
         self.check_for("ModelOptions::check")
     }
 
-    /// What a budget in bytes has to know of its rows: the shape of the [`Embeddings`](super::Embeddings) that it will have.
+    /// What a budget in bytes has to know of its rows: the shape of the [`Embeddings`](super::Embeddings) that it will
+    /// have.
     pub fn shape(&self) -> Shape {
         let TrainingOptions { layout, rule, item_bias, .. } = *self.training();
         Shape { layout, state: rule.optimizer.state_size(), item_bias: item_bias.exists() }
@@ -169,7 +170,7 @@ mod tests {
     #[test]
     fn numbers_outside_their_domain_are_errors_of_every_model() {
         type Spoil = fn(&mut TrainingOptions);
-        let wrong: [(&str, Spoil); 13] = [
+        let wrong: [(&str, Spoil); 14] = [
             ("`batch` must be from 1 to 1048576, got 0", |o| o.batch = 0),
             ("`batch` must be from 1 to 1048576, got 1048577", |o| o.batch = (1 << 20) + 1),
             ("`l2` must be finite and not negative, got -1", |o| o.l2 = -1.0),
@@ -180,6 +181,9 @@ mod tests {
             ("`keep` must be from 0 to 1, got 1.5", |o| o.item_bias = ItemBias::Learned { keep: 1.5 }),
             ("`half_life` must be above 0", |o| o.item_bias = ItemBias::Counted { half_life: Some(f64::NAN) }),
             ("`learning_rate` must be finite", |o| o.rule = Optimizer::Sgd { learning_rate: f32::NAN }.into()),
+            ("`learning_rate` must be not negative, got -1", |o| {
+                o.rule = Optimizer::Sgd { learning_rate: -1.0 }.into();
+            }),
             ("`rate.every` must be at least 1", |o| {
                 o.rate = RateSchedule::Falling { factor: 0.5, every: 0, least: 0.0 };
             }),
@@ -275,7 +279,8 @@ mod tests {
                     let (halves, aligned) = (params(format, false), params(format, true));
                     let per_word = 4 / format.bytes();
                     for ((&packed, &halves), &aligned) in packed.iter().zip(&halves).zip(&aligned) {
-                        // A row leaves less than a word unused, an aligned one less than four; state is f32 whatever the values.
+                        // A row leaves less than a word unused, an aligned one less than four; state is f32 whatever
+                        // the values.
                         let most = per_word * packed;
                         let least = if optimizer { packed } else { most - (120 + 1) * (per_word - 1) };
                         assert!((least..most + per_word).contains(&halves), "{format:?}: {packed} then {halves}");

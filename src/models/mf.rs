@@ -2,8 +2,8 @@
 
 use super::training::{Batch, Clock, Trainer, run_steps};
 use super::{
-    DEFAULT_WORKING_BYTES, Embeddings, ItemBias, RankCandidates, RankRequest, Rankings, Recommender, TrainingData,
-    TrainingOptions, TrainingSet,
+    DEFAULT_WORKING_BYTES, Embeddings, ItemBias, RankCandidates, RankRequest, Rankings, Recommender, TablesMut,
+    TrainingData, TrainingOptions, TrainingSet,
 };
 use crate::Result;
 use crate::check;
@@ -16,8 +16,8 @@ use crate::table::{Account, Occurrences};
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BprMfOptions {
     /// What all models have. Defaults of this one: Adagrad at 0.5 with an epsilon of 1e-3, the size of a frequent row's
-    /// gradient, so that rare rows take small steps instead of steps of the full rate on little evidence; 4,096 triples a
-    /// step, since a step is short and its launches still cost little; `l2` 0.02.
+    /// gradient, so that rare rows take small steps instead of steps of the full rate on little evidence; 4,096 triples
+    /// a step, since a step is short and its launches still cost little; `l2` 0.02.
     pub training: TrainingOptions,
     /// Weight of the squared biases (default 0: a bias is one number and hard to overfit).
     pub l2_bias: f32,
@@ -44,7 +44,8 @@ impl BprMfOptions {
 /// A training step stays on the device: triples are drawn, gradients computed, summed exactly over duplicates, and both
 /// tables updated, several steps a submission.
 ///
-/// Source: Rendle et al., "BPR: Bayesian personalized ranking from implicit feedback", UAI 2009; `docs/method.md` section 5.
+/// Source: Rendle et al., "BPR: Bayesian personalized ranking from implicit feedback", UAI 2009; `docs/method.md`
+/// section 5.
 #[derive(Debug)]
 pub struct BprMf {
     trainer: Trainer,
@@ -87,7 +88,7 @@ impl Step<'_> {
         let [user_dims, item_dims] = scratch.dims;
         clock.record_triples(commands, (set, options), &mut scratch.triples)?;
         clock.set_rate(options, tables)?;
-        let (users, items) = tables.tables_mut();
+        let TablesMut { mut users, mut items } = tables.tables_mut();
         commands.run(Bpr {
             triples: &scratch.triples,
             users: UserRows::Ragged(users.as_rows()),
@@ -149,7 +150,7 @@ impl Recommender for BprMf {
         scratch.mean_loss(steps, tables)
     }
 
-    fn rank(&mut self, request: RankRequest<'_>) -> Result<Rankings> {
+    fn rank(&self, request: RankRequest<'_>) -> Result<Rankings> {
         let tables = &self.embeddings;
         let (user_dims, item_dims) = tables.widths();
         RankCandidates {
@@ -197,8 +198,13 @@ mod tests {
                     let loss = model.train(5, &mut |_| {}).unwrap();
                     assert_ne!(values(&model), before);
                     let candidates: Vec<u32> = (0..70).collect();
-                    let request =
-                        RankRequest { users: &[0, 7, 39], candidates: &candidates, excluded: &|_| &[], k: 10 };
+                    let request = RankRequest {
+                        users: &[0, 7, 39],
+                        candidates: &candidates,
+                        excluded: &|_| &[],
+                        k: 10,
+                        item_biases: None,
+                    };
                     (values(&model), vec![loss], model.rank(request).unwrap())
                 });
                 let what = format!("{format:?}, {}", device.describe());

@@ -8,6 +8,7 @@ mod mf;
 mod ranking;
 mod recommender;
 mod sampling;
+mod tables;
 #[cfg(test)]
 mod testing;
 mod training;
@@ -21,4 +22,5 @@ pub use mf::{BprMf, BprMfOptions};
 pub use ranking::{DEFAULT_WORKING_BYTES, RankCandidates, RankRequest, Rankings};
 pub use recommender::Recommender;
 pub use sampling::{Sampling, TrainingData, TrainingSet};
+pub use tables::{TableMut, TablesMut};
 pub use training::{RateSchedule, TrainingOptions};

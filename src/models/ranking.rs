@@ -1,8 +1,10 @@
 //! The best candidates of each user, in bounded memory.
 
-use crate::device::{Buffer, Device};
+use crate::check;
+use crate::device::{Buffer, Commands, Device};
 use crate::kernels::rank::top_k::TopK;
 use crate::kernels::table::lookup::Lookup;
+use crate::kernels::table::store::Store;
 use crate::rows::Rows;
 use crate::{Error, Result};
 
@@ -26,6 +28,9 @@ pub struct RankRequest<'a> {
     pub excluded: &'a dyn Fn(u32) -> &'a [u32],
     /// Length of a list, 1 to [`MAX_K`](crate::kernels::rank::top_k::MAX_K).
     pub k: u32,
+    /// The biases of all items, in place of those in their rows, for models whose items have one: what is counted changes with each row of
+    /// a stream, and a list need not write it into the table. None: those of the rows.
+    pub item_biases: Option<&'a [f32]>,
 }
 
 /// Ranks candidate items for users by `b_i + <e_u, e_i>` over the common dims, ties to the smaller id.
@@ -35,12 +40,13 @@ pub struct RankRequest<'a> {
 ///
 /// # Cost
 /// On the device: [`working_bytes`](Self::working_bytes), plus 4 bytes a candidate, plus 4 bytes for each user and each
-/// exclusion of one block; where a block has fewer than some 4,000 users, what [`TopK`] takes for each tile of a submission.
+/// exclusion of one block; where a block has fewer than some 4,000 users, what [`TopK`] takes for each tile of a submission; with biases of
+/// their own, 10 bytes a candidate and one dispatch a tile more.
 /// On the host: 4 bytes for each place of the result, and the exclusions of one block. Candidates are looked up once for each
 /// block of users.
 ///
 /// # Errors
-/// An id past its table, candidates out of order, `k` or `dims` past what [`TopK`] allows.
+/// An id past its table, candidates out of order, `k` or `dims` past what [`TopK`] allows, another number of biases than items.
 #[derive(Clone, Copy)]
 pub struct RankCandidates<'a, 'r> {
     /// The users' rows.
@@ -53,8 +59,8 @@ pub struct RankCandidates<'a, 'r> {
     pub dims: u32,
     /// Whom to rank what for.
     pub request: RankRequest<'r>,
-    /// Bytes for dense rows and lists: one half holds a tile of candidates, the other a block of users with their lists.
-    /// At least one of each is held, however few bytes are given.
+    /// Bytes for dense rows and lists: one half holds a tile of candidates, the other a block of users with their
+    /// lists. At least one of each is held, however few bytes are given.
     pub working_bytes: usize,
 }
 
@@ -121,7 +127,7 @@ impl RankCandidates<'_, '_> {
         let block = (half / (dims + 2 * k).max(1)).clamp(1, self.request.users.len().max(1));
         let tiles =
             self.request.candidates.chunks(tile).map(|ids| padded(device, ids, tile)).collect::<Result<Vec<_>>>()?;
-        let mut candidates = Buffer::zeroed(device, tile * stride)?;
+        let mut candidates = Candidates::new(device, self, tile, stride as u32)?;
         let mut queries = Buffer::zeroed(device, block * dims)?;
         let mut best_scores = Buffer::zeroed(device, block * k)?;
         let mut best_positions = Buffer::zeroed(device, block * k)?;
@@ -137,11 +143,11 @@ impl RankCandidates<'_, '_> {
                 if i > 0 && i % SUBMISSION_TILES == 0 {
                     std::mem::replace(&mut commands, device.commands()).submit()?;
                 }
-                commands.run(Lookup { rows: self.items, ids, dims: stride as u32, out: &mut candidates })?;
+                candidates.record(&mut commands, (self.items, ids, stride as u32), i)?;
                 commands.run(TopK {
                     queries: &queries,
                     query_count: users.len() as u32,
-                    candidates: &candidates,
+                    candidates: candidates.dense(),
                     candidate_count: tile.min(self.request.candidates.len() - i * tile) as u32,
                     candidate_base: (i * tile) as u32,
                     dims: self.dims,
@@ -177,6 +183,9 @@ impl RankCandidates<'_, '_> {
                 return Err(Error::IdOutOfRange { op: OP, arg, position, id, rows });
             }
         }
+        if let Some(biases) = self.request.item_biases.filter(|_| self.item_bias) {
+            check::len(OP, "item_biases", biases.len(), self.items.len().into())?;
+        }
         match self.request.candidates.windows(2).find(|pair| pair[0] >= pair[1]) {
             None => Ok(()),
             Some(pair) => Err(Error::Argument {
@@ -200,6 +209,61 @@ impl RankCandidates<'_, '_> {
             offsets.push(positions.len() as u32);
         }
         (offsets, positions)
+    }
+}
+
+/// The dense rows of a tile of candidates.
+enum Candidates {
+    /// As they are in the table.
+    Rows(Buffer<f32>),
+    /// With biases from elsewhere in front.
+    Biased {
+        rows: Rows,
+        /// `0..tile`.
+        places: Buffer<u32>,
+        /// Those of each tile.
+        biases: Vec<Buffer<f32>>,
+    },
+}
+
+impl Candidates {
+    fn new(device: &Device, of: &RankCandidates<'_, '_>, tile: usize, stride: u32) -> Result<Self> {
+        let Some(biases) = of.request.item_biases.filter(|_| of.item_bias) else {
+            return Ok(Self::Rows(Buffer::zeroed(device, tile * stride as usize)?));
+        };
+        let of_tile = |ids: &[u32]| {
+            let mut biases: Vec<f32> = ids.iter().map(|&id| biases[id as usize]).collect();
+            biases.resize(tile, 0.0);
+            Buffer::from_vec(device, biases)
+        };
+        Ok(Self::Biased {
+            rows: Rows::dense(device, tile as u32, stride)?,
+            places: Buffer::from_vec(device, (0..tile as u32).collect())?,
+            biases: of.request.candidates.chunks(tile).map(of_tile).collect::<Result<_>>()?,
+        })
+    }
+
+    /// Looks a tile up.
+    fn record(
+        &mut self,
+        commands: &mut Commands,
+        (from, ids, stride): (&Rows, &Buffer<u32>, u32),
+        tile: usize,
+    ) -> Result<()> {
+        match self {
+            Self::Rows(out) => commands.run(Lookup { rows: from, ids, dims: stride, out }),
+            Self::Biased { rows, places, biases } => {
+                commands.run(Lookup { rows: from, ids, dims: stride, out: rows.dense_mut() })?;
+                commands.run(Store { rows, ids: places, values: &biases[tile], dims: 1 })
+            }
+        }
+    }
+
+    fn dense(&self) -> &Buffer<f32> {
+        match self {
+            Self::Rows(rows) => rows,
+            Self::Biased { rows, .. } => rows.as_dense(),
+        }
     }
 }
 

@@ -7,7 +7,8 @@ use crate::table::Account;
 /// A recommender on ragged tables.
 ///
 /// A segment is learned by [`resize`](Embeddings::resize) of the tables, [`prepare`](Self::prepare), and any number of
-/// calls of [`train`](Self::train); [`rank`](Self::rank) works at any time between. A search copies one from several threads.
+/// calls of [`train`](Self::train); [`rank`](Self::rank) works at any time between. A search copies one from several
+/// threads.
 pub trait Recommender: Send + Sync {
     /// The rows.
     fn embeddings(&self) -> &Embeddings;
@@ -15,8 +16,8 @@ pub trait Recommender: Send + Sync {
     /// The rows, to be resized or restored.
     fn embeddings_mut(&mut self) -> &mut Embeddings;
 
-    /// Where the biases of items come from. By default they are learned like the embedding, and all of them stays when a
-    /// segment begins; there are none where [`embeddings`](Self::embeddings) have none.
+    /// Where the biases of items come from. By default they are learned like the embedding, and all of them stays when
+    /// a segment begins; there are none where [`embeddings`](Self::embeddings) have none.
     fn item_bias(&self) -> ItemBias {
         match self.embeddings().item_bias() {
             true => ItemBias::Learned { keep: 1.0 },
@@ -30,25 +31,27 @@ pub trait Recommender: Send + Sync {
     /// [`Error::OverBudget`](crate::Error::OverBudget) when that account has no room; what the device reports.
     fn duplicate(&self, account: &Account) -> Result<Box<dyn Recommender>>;
 
-    /// Lays a segment's interactions out on the device. A segment without any is prepared too: training on it does nothing.
+    /// Lays a segment's interactions out on the device. A segment without any is prepared too: training on it does
+    /// nothing.
     ///
     /// # Errors
     /// [`Error::Limit`](crate::Error::Limit) past the device's largest binding.
     fn prepare(&mut self, data: TrainingData<'_>) -> Result<()>;
 
-    /// Takes `steps` training steps on the prepared interactions; `progress` hears of the steps done. Returns the mean loss
-    /// of the last batch, 0 where there was nothing to learn.
+    /// Takes `steps` training steps on the prepared interactions; `progress` hears of the steps done. Returns the mean
+    /// loss of the last batch, 0 where there was nothing to learn.
     ///
     /// # Errors
-    /// [`Error::Diverged`](crate::Error::Diverged) when that loss is not finite; [`Error::NonFinite`](crate::Error::NonFinite) when gradients
-    /// were not, and the rule does not go on then; what the device reports.
+    /// [`Error::Diverged`](crate::Error::Diverged) when that loss is not finite;
+    /// [`Error::NonFinite`](crate::Error::NonFinite) when gradients were not, and the rule does not go on then; what
+    /// the device reports.
     fn train(&mut self, steps: u32, progress: &mut dyn FnMut(u32)) -> Result<f32>;
 
     /// The best `k` of the candidates for each user.
     ///
     /// # Errors
     /// Those of [`RankCandidates`](super::RankCandidates).
-    fn rank(&mut self, request: RankRequest<'_>) -> Result<Rankings>;
+    fn rank(&self, request: RankRequest<'_>) -> Result<Rankings>;
 
     /// Bytes of device memory that training and ranking hold besides the tables.
     fn working_bytes(&self) -> u64;

@@ -98,8 +98,8 @@ impl TrainingSet {
         })
     }
 
-    /// Draws the triples of a step, as a part of the caller's commands: users, positives and negatives, a third of `triples`
-    /// each.
+    /// Draws the triples of a step, as a part of the caller's commands: users, positives and negatives, a third of
+    /// `triples` each.
     ///
     /// # Errors
     /// Those of the kernels.

@@ -1,5 +1,5 @@
-//! What the tests of models with dense layers share: a small world, rows in f64, comparisons, and what every such model has
-//! to pass.
+//! What the tests of models with dense layers share: a small world, rows in f64, comparisons, and what every such model
+//! has to pass.
 
 use rand::Rng;
 
@@ -21,8 +21,8 @@ pub(super) struct World {
 }
 
 impl World {
-    /// User 0 has every item that anybody has, everybody who has any has item 0, the last quarter of the users and items
-    /// nothing; sizes from 0 to 9.
+    /// User 0 has every item that anybody has, everybody who has any has item 0, the last quarter of the users and
+    /// items nothing; sizes from 0 to 9.
     pub fn new(users: u32, items: u32) -> Self {
         let mut rng = Philox::new(users.into(), Purpose::User);
         let (active, open) = (users * 3 / 4, items * 3 / 4);
@@ -162,7 +162,7 @@ fn tastes() -> (UserItems, UserItems) {
 fn recall(model: &mut dyn Recommender, known: &UserItems, held: &UserItems) -> f64 {
     let (users, candidates): (Vec<u32>, Vec<u32>) = ((0..80).collect(), (0..120).collect());
     let excluded = |user: u32| known.row(user);
-    let request = RankRequest { users: &users, candidates: &candidates, excluded: &excluded, k: 20 };
+    let request = RankRequest { users: &users, candidates: &candidates, excluded: &excluded, k: 20, item_biases: None };
     let rankings = model.rank(request).unwrap();
     let hits: usize =
         rankings.iter().zip(&users).map(|(list, &u)| list.iter().filter(|&&i| held.contains(u, i)).count()).sum();
@@ -191,7 +191,8 @@ pub(super) fn assert_finds_tastes(what: &str, model: &mut dyn Recommender) {
     let (account, used) = (Account::unlimited(), model.embeddings().users().account().used_bytes());
     let mut copy = model.duplicate(&account).unwrap();
     assert_eq!([account.used_bytes(), model.embeddings().users().account().used_bytes()], [used; 2], "{what}");
-    let request = RankRequest { users: &[3, 4], candidates: &[1, 2, 3, 4, 5, 6], excluded: &|_| &[], k: 6 };
+    let request =
+        RankRequest { users: &[3, 4], candidates: &[1, 2, 3, 4, 5, 6], excluded: &|_| &[], k: 6, item_biases: None };
     assert_eq!(copy.rank(request).unwrap(), model.rank(request).unwrap());
     // Three dense copies of the rows, eight wide.
     assert!(model.working_bytes() > 12 * 200 * 8 && copy.working_bytes() < model.working_bytes());
@@ -204,8 +205,8 @@ pub(super) fn assert_finds_tastes(what: &str, model: &mut dyn Recommender) {
     assert_same(what, &values(model), &before);
 }
 
-/// A trained model of `world`, its items with biases, gets two users and three items more, all rows 4 dims, and ranks by
-/// `scores(world, rows, user)`; then it learns on.
+/// A trained model of `world`, its items with biases, gets two users and three items more, all rows 4 dims, and ranks
+/// by `scores(world, rows, user)`; then it learns on.
 pub(super) fn assert_survives_a_resize(
     model: &mut dyn Recommender,
     world: &World,
@@ -226,7 +227,13 @@ pub(super) fn assert_survives_a_resize(
     // A newcomer, and the user who has everything.
     let asked = [users as u32 + 1, 0];
     let candidates: Vec<u32> = (0..items as u32 + 3).collect();
-    let request = RankRequest { users: &asked, candidates: &candidates, excluded: &|_| &[], k: items as u32 + 3 };
+    let request = RankRequest {
+        users: &asked,
+        candidates: &candidates,
+        excluded: &|_| &[],
+        k: items as u32 + 3,
+        item_biases: None,
+    };
     let rankings = model.rank(request).unwrap();
     for (list, user) in rankings.iter().zip(asked) {
         let scores = scores(&grown, &after, user as usize);
@@ -239,12 +246,12 @@ pub(super) fn assert_survives_a_resize(
     assert!(model.train(3, &mut |_| {}).unwrap() > 0.0);
 }
 
-/// A model without rows has nothing to rank and nothing to learn; without training rows it stays as it is; and a user who
-/// touched everything teaches nothing.
+/// A model without rows has nothing to rank and nothing to learn; without training rows it stays as it is; and a user
+/// who touched everything teaches nothing.
 pub(super) fn assert_bears_nothing_to_learn(model: &mut dyn Recommender, world: &World) {
     let users = world.sizes[0].len() as u32;
     let nothing = UserItems::new(users, []).unwrap();
-    let request = |users| RankRequest { users, candidates: &[], excluded: &|_| &[], k: 3 };
+    let request = |users| RankRequest { users, candidates: &[], excluded: &|_| &[], k: 3, item_biases: None };
     assert!(model.rank(request(&[u32::MAX])).unwrap().user(0).is_empty());
     assert_eq!(model.train(5, &mut |_| {}).unwrap(), 0.0);
 
@@ -255,7 +262,7 @@ pub(super) fn assert_bears_nothing_to_learn(model: &mut dyn Recommender, world: 
         assert_eq!(model.train(5, &mut |_| {}).unwrap(), 0.0);
         assert_same("values", &values(model), &before);
         let asked = [0, users - 1, u32::MAX];
-        let request = RankRequest { users: &asked, candidates: &[2, 15], excluded: &|_| &[], k: 2 };
+        let request = RankRequest { users: &asked, candidates: &[2, 15], excluded: &|_| &[], k: 2, item_biases: None };
         let rankings = model.rank(request).unwrap();
         assert!(rankings.iter().all(|list| list.len() == 2));
     }

@@ -68,7 +68,8 @@ impl Evaluation {
     fn rank(&self, model: &mut (impl Lists + ?Sized), history: &UserItems, candidates: &[u32]) -> Result<Metrics> {
         let excluded = |user: u32| history.row(user);
         let k = LONGEST as u32;
-        let rankings = model.lists(RankRequest { users: &self.users, candidates, excluded: &excluded, k })?;
+        let rankings =
+            model.lists(RankRequest { users: &self.users, candidates, excluded: &excluded, k, item_biases: None })?;
         let lists = rankings.iter().zip(&self.users);
         Ok(Metrics::mean(lists.map(|(ranked, &user)| (ranked, self.relevant.row(user)))))
     }

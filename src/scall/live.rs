@@ -1,5 +1,7 @@
 //! A live stream: rows that come between segments, and recommendations.
 
+use std::sync::OnceLock;
+
 use super::probe::rows;
 use super::{Scall, frame};
 use crate::Result;
@@ -20,26 +22,23 @@ impl Scall {
     ///
     /// # Cost
     /// Without newcomers, that of keeping the rows. Newcomers resize both tables: give rows in batches. Counted biases follow with the
-    /// next [`recommend`](Self::recommend).
+    /// next [`recommend`](Self::recommend), which then goes through the last rows once.
     pub fn observe<U: AsRef<str>, I: AsRef<str>>(
         &mut self,
         interactions: impl IntoIterator<Item = (U, I, i64)>,
     ) -> Result<()> {
+        self.served = OnceLock::new();
         self.data.append(interactions, self.options.late_seconds)?;
         self.admit()
     }
 
-    /// Counts the biases of a live stream up to its last row.
-    fn count_biases(&mut self) -> Result<()> {
+    /// The biases of a live stream up to its last row, where its tables hold those of fewer rows.
+    fn served_biases(&self) -> Option<&[f32]> {
         let rows = self.data.len();
         // A recorded stream is known to its end; what sells later there is met in time.
-        let Some(bias) = self.bias.as_ref().filter(|_| self.is_live() && self.counted < rows) else {
-            return Ok(());
-        };
-        let biases = bias.biases(&self.data, rows, self.model.embeddings().items().rows());
-        self.model.embeddings_mut().set_biases(&biases)?;
-        self.counted = rows;
-        Ok(())
+        let bias = self.bias.as_ref().filter(|_| self.is_live() && self.counted < rows)?;
+        let tables = self.model.embeddings();
+        Some(self.served.get_or_init(|| tables.as_stored(bias.biases(&self.data, rows, tables.items().rows()))))
     }
 
     /// Whether all given segments are done, and at least one.
@@ -85,8 +84,7 @@ impl Scall {
     /// # Errors
     /// [`Error::Limit`](crate::Error::Limit) or [`Error::Argument`](crate::Error::Argument) for a `k` outside 1 to [`MAX_K`](crate::kernels::rank::top_k::MAX_K); what the
     /// device reports.
-    pub fn recommend(&mut self, user: &str, k: u32) -> Result<Vec<&str>> {
-        self.count_biases()?;
+    pub fn recommend(&self, user: &str, k: u32) -> Result<Vec<&str>> {
         let tables = self.model.embeddings();
         let candidates: Vec<u32> = (0..tables.items().rows()).collect();
         let known = self.data.user_id(user);
@@ -98,7 +96,13 @@ impl Scall {
         }
         let row = known.filter(|&user| user < tables.users().rows()).unwrap_or(u32::MAX);
         let excluded = |_| touched.as_slice();
-        let request = RankRequest { users: &[row], candidates: &candidates, excluded: &excluded, k };
+        let request = RankRequest {
+            users: &[row],
+            candidates: &candidates,
+            excluded: &excluded,
+            k,
+            item_biases: self.served_biases(),
+        };
         let rankings = self.model.rank(request)?;
         Ok(rankings.user(0).iter().filter_map(|&item| self.data.item_names().get(item)).collect())
     }

@@ -25,10 +25,12 @@ impl Population {
 /// How large the rows of a model are besides their dims: what a budget in bytes has to know of it.
 ///
 /// A model makes its own ([`Embeddings::shape`](crate::models::Embeddings::shape),
-/// [`ModelOptions::shape`](crate::models::ModelOptions::shape)). The default is that of a plain table: f32, packed, without state or bias.
+/// [`ModelOptions::shape`](crate::models::ModelOptions::shape)). The default is that of a plain table: f32, packed,
+/// without state or bias.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Shape {
-    /// How rows lie in memory. Where rows are aligned or of f16, a budget in bytes expects that each row leaves as much unused as one can.
+    /// How rows lie in memory. Where rows are aligned or of f16, a budget in bytes expects that each row leaves as much
+    /// unused as one can.
     pub layout: Layout,
     /// What the optimizer keeps, for a budget that counts it.
     pub state: StateSize,
@@ -36,7 +38,8 @@ pub struct Shape {
     pub item_bias: bool,
 }
 
-/// A budget, what it counts, and the bounds of a row's size. It knows nothing of a model: [`resolve`](Self::resolve) is given its [`Shape`].
+/// A budget, what it counts, and the bounds of a row's size. It knows nothing of a model: [`resolve`](Self::resolve) is
+/// given its [`Shape`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Budget {
     /// How much.
@@ -68,8 +71,8 @@ impl Budget {
 
     /// What the budget is for this population, with rows of this shape.
     ///
-    /// A number of parameters is a number of values, whatever they take; a number of bytes holds as many values as their layout,
-    /// their optimizer state and the row directory leave room for, so about twice the values in f16.
+    /// A number of parameters is a number of values, whatever they take; a number of bytes holds as many values as
+    /// their layout, their optimizer state and the row directory leave room for, so about twice the values in f16.
     ///
     /// # Numerics
     /// Whole numbers, without overflow: what is past 2^64 counts as 2^64 - 1.
@@ -233,7 +236,8 @@ mod tests {
         assert!(matches!(error, Error::Infeasible { entities: 16, min: 22, budget: 16, unit: "parameters" }));
     }
 
-    /// Sizes of the rows of both tables, all dims given away: at random within the bounds, and as many at the largest size as can be.
+    /// Sizes of the rows of both tables, all dims given away: at random within the bounds, and as many at the largest
+    /// size as can be.
     fn sizes(population: Population, budget: &Budget, dims: u64, seed: u32) -> Sizes {
         let Budget { d_min, d_max, .. } = *budget;
         let rows = population.entities() as usize;
@@ -254,8 +258,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the layout: two tables with all that a budget in bytes gives are within it, and what they leave is what rows leave
-        /// between them, a parameter's bytes, and what the directories of two tables may have more.
+        /// Whatever the layout: two tables with all that a budget in bytes gives are within it, and what they leave is
+        /// what rows leave between them, a parameter's bytes, and what the directories of two tables may have more.
         #[test]
         fn tables_made_of_a_budget_are_within_it(
             (users, items) in (0..200u32, 0..200u32),
@@ -287,7 +291,10 @@ mod tests {
             // Where the largest sizes did not limit what could be given away.
             if resolved.dims <= population.entities() * u64::from(d_max) {
                 let between = population.entities() * u64::from(layout.alignment() - 1) * a_value;
-                let directories = if page_bytes.is_some() { 8 * 12 * (pages + 2) } else { 16 + 4 * population.entities() / 256 };
+                let directories = match page_bytes {
+                    Some(_) => 8 * 12 * (pages + 2),
+                    None => 16 + 4 * population.entities() / 256,
+                };
                 let left = resolved.bytes - used;
                 prop_assert!(left < between + a_value + directories, "{left} bytes left of {}", resolved.bytes);
             }

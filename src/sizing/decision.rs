@@ -7,8 +7,8 @@ impl Sizes {
     /// Whether a policy may decide on these in a context.
     ///
     /// # Errors
-    /// [`Error::BadSizes`] with the policy's name and the first entity that is wrong; [`Error::OverBudget`] for a sum that is too large from
-    /// a policy that promises none; [`Error::Infeasible`].
+    /// [`Error::BadSizes`] with the policy's name and the first entity that is wrong; [`Error::OverBudget`] for a sum
+    /// that is too large from a policy that promises none; [`Error::Infeasible`].
     pub(crate) fn check_decision(&self, policy: &dyn SizePolicy, context: &SizingContext<'_>) -> Result<()> {
         let (name, total) = (policy.name(), context.total()?);
         let sum = self.check_each(name, context)?;

@@ -3,8 +3,8 @@
 use crate::Result;
 use crate::table::RaggedTable;
 
-/// Mean over all rows of their values from the `skip`-th on, missing dims as zero: `[dims]`; all zeros for a table without
-/// rows. Summed in f64 in the order of the rows, so the same values give the same bits on every device.
+/// Mean over all rows of their values from the `skip`-th on, missing dims as zero: `[dims]`; all zeros for a table
+/// without rows. Summed in f64 in the order of the rows, so the same values give the same bits on every device.
 ///
 /// # Cost
 /// Reads the table back: 4 bytes a value.

@@ -6,12 +6,13 @@ use crate::file::State;
 
 /// Chooses the sizes of all rows when a segment begins.
 ///
-/// The sizes handed out add up to exactly the [`total`](SizingContext::total) of the context: its dims, or `d_max` for every row where that is
-/// less. There is one for each entity, each from `d_min` to `d_max`. [`Scall`](crate::Scall) checks all of that before anything moves, also
-/// of the sizes that a search probes, which may add up to less; what is wrong is [`Error::BadSizes`].
+/// The sizes handed out add up to exactly the [`total`](SizingContext::total) of the context: its dims, or `d_max` for
+/// every row where that is less. There is one for each entity, each from `d_min` to `d_max`. [`Scall`](crate::Scall)
+/// checks all of that before anything moves, also of the sizes that a search probes, which may add up to less; what is
+/// wrong is [`Error::BadSizes`].
 ///
-/// A policy is decided on by one thread at a time, and may move between threads.
-pub trait SizePolicy: Send {
+/// A policy may move between threads, as may what holds it.
+pub trait SizePolicy: Send + Sync {
     /// Its name, for reports and errors.
     fn name(&self) -> &'static str;
 
@@ -23,8 +24,8 @@ pub trait SizePolicy: Send {
         Ok(())
     }
 
-    /// Whether its sizes add up to exactly what there is (default: yes). Those of a policy that promises less may add up to less; to more they
-    /// are [`Error::OverBudget`].
+    /// Whether its sizes add up to exactly what there is (default: yes). Those of a policy that promises less may add
+    /// up to less; to more they are [`Error::OverBudget`].
     fn is_exact(&self) -> bool {
         true
     }
@@ -34,8 +35,8 @@ pub trait SizePolicy: Send {
         false
     }
 
-    /// Learns from the segment that has just ended, by training on it with other sizes. `last` is the context that it was
-    /// sized in, `rows` included.
+    /// Learns from the segment that has just ended, by training on it with other sizes. `last` is the context that it
+    /// was sized in, `rows` included.
     ///
     /// # Errors
     /// Those of the probe.
@@ -59,22 +60,23 @@ pub trait SizePolicy: Send {
         self.decide(context)
     }
 
-    /// All that it has learned and decided, but for its options: an empty state for a policy that remembers nothing. There is no default, since
-    /// a policy that remembers would lose it without a word.
+    /// All that it has learned and decided, but for its options: an empty state for a policy that remembers nothing.
+    /// There is no default, since a policy that remembers would lose it without a word.
     ///
     /// # Errors
     /// Those of what it is made of.
     fn save(&self) -> Result<State>;
 
-    /// Goes on where the policy was that was [saved](Self::save): from here on it decides the same bits. Both have to have the same options.
+    /// Goes on where the policy was that was [saved](Self::save): from here on it decides the same bits. Both have to
+    /// have the same options.
     ///
     /// # Errors
     /// [`Error::BadState`] for a state of another policy; this one stays as it was then.
     fn restore(&mut self, state: &State) -> Result<()>;
 }
 
-/// Tries sizes on the segment that has just ended: its training rows are trained on, its test rows are ranked. All probes
-/// of a segment draw the same triples, so that the sizes are what differs.
+/// Tries sizes on the segment that has just ended: its training rows are trained on, its test rows are ranked. All
+/// probes of a segment draw the same triples, so that the sizes are what differs.
 pub trait Probe {
     /// How well a recommender with these sizes does.
     ///

@@ -8,7 +8,8 @@ use crate::kernels::sizing::rank::Rank;
 use crate::kernels::sizing::sample::Sample;
 
 impl Action {
-    /// The sizes that it gives: profiles averaged over so many draws, scaled to the dims there are, handed out by frequency.
+    /// The sizes that it gives: profiles averaged over so many draws, scaled to the dims there are, handed out by
+    /// frequency.
     ///
     /// # Errors
     /// Those of [`SizingContext::split`]; what the device reports.
@@ -16,7 +17,8 @@ impl Action {
         Ok(self.sizes_and_ranges(context, draws)?.0)
     }
 
-    /// The sizes, and the largest minus the smallest of each side as they would be without bounds and rounding: b * (max w - min w).
+    /// The sizes, and the largest minus the smallest of each side as they would be without bounds and rounding: b *
+    /// (max w - min w).
     pub(crate) fn sizes_and_ranges(&self, context: &SizingContext<'_>, draws: u32) -> Result<(Sizes, [f32; 2])> {
         let [users, items] = profiles(context, self, draws)?;
         let ranges = [users.range, items.range];

@@ -49,8 +49,8 @@ pub(super) fn sides(context: &SizingContext<'_>, mut users: Vec<u32>) -> Sizes {
     Sizes { users, items, action: None }
 }
 
-/// The sizes that rows have now, stretched or squeezed to the dims there are; a new row weighs as much as the mean of its
-/// side. What an admission does for a policy whose decision was on values that have changed since.
+/// The sizes that rows have now, stretched or squeezed to the dims there are; a new row weighs as much as the mean of
+/// its side. What an admission does for a policy whose decision was on values that have changed since.
 ///
 /// # Errors
 /// Those of [`weighted`].

@@ -62,7 +62,8 @@ impl UserItems {
         Ok(rows)
     }
 
-    /// Adds pairs, and users up to `users`. As cheap as building from the start: linear in what is held and what is added.
+    /// Adds pairs, and users up to `users`. As cheap as building from the start: linear in what is held and what is
+    /// added.
     ///
     /// # Errors
     /// as [`UserItems::new`], and [`Error::Argument`] for fewer users than there are. On an error nothing is added.

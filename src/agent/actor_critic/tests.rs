@@ -258,8 +258,9 @@ fn one_seed_gives_the_same_bits() {
     assert!(bytes == on_a_thread, "threads make no difference");
 }
 
-/// A bandit: one state, and a reward that is highest at (0.7, 0.3, 0.7), scaled as the paper scales its own. With a tenth of it
-/// the entropy draws the mean towards the middle; with three times as much the critics take longer than this.
+/// A bandit: one state, and a reward that is highest at (0.7, 0.3, 0.7), scaled as the paper scales its own. With a
+/// tenth of it the entropy draws the mean towards the middle; with three times as much the critics take longer than
+/// this.
 #[test]
 fn the_best_action_is_found() {
     const BEST: [f32; ACTIONS] = [0.7, 0.3, 0.7];

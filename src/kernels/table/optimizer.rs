@@ -1,27 +1,31 @@
 //! The optimizers of a table: how a row moves along its gradient.
 //!
-//! [`Optimizer`] has them all, each with its formula and its source. In the formulas g is a row's gradient in a dim, w its weight there, and t
-//! the number of the step, from 1 on. An [`UpdateRule`] is an optimizer and what becomes of the gradient before it, in this order:
+//! [`Optimizer`] has them all, each with its formula and its source. In the formulas g is a row's gradient in a dim, w
+//! its weight there, and t the number of the step, from 1 on. An [`UpdateRule`] is an optimizer and what becomes of the
+//! gradient before it, in this order:
 //!
-//! * Clipping: `g *= min(1, max_norm / |g|)`, the norm that of all dims of the row that have a gradient. It is the row's whole gradient that
-//!   is clipped: in a sparse update, the sum over the row's occurrences.
+//! * Clipping: `g *= min(1, max_norm / |g|)`, the norm that of all dims of the row that have a gradient. It is the
+//!   row's whole gradient that is clipped: in a sparse update, the sum over the row's occurrences.
 //! * Weight decay (of the L2 kind): `g += weight_decay * w`.
 //!
-//! [`Update`](super::update::Update) steps the rows of a batch, [`UpdateAll`](super::update_all::UpdateAll) every row. Both
-//! step by `shaders/common/optimizer.wgsl` on a GPU and by `optimizer/formulas.rs` on the CPU, where the same in f64, which tests compare with,
-//! is the readable form. A dim without a gradient keeps its value and state, decay or not; so does a row that a sparse update does not step.
+//! [`Update`](super::update::Update) steps the rows of a batch, [`UpdateAll`](super::update_all::UpdateAll) every row.
+//! Both step by `shaders/common/optimizer.wgsl` on a GPU and by `optimizer/formulas.rs` on the CPU, where the same in
+//! f64, which tests compare with, is the readable form. A dim without a gradient keeps its value and state, decay or
+//! not; so does a row that a sparse update does not step.
 //!
 //! # What is not finite
-//! No step puts NaN or an infinity into a table. Where a dim's new value or state would not be finite, the dim keeps both, bit for bit, and its
-//! step is left out. Where the whole row has a say (it is clipped, or has state of its own) and its norm or its new state is not finite, all
-//! its dims are left out, and so is the row's state. That is so for a gradient of NaN or infinity, for squares or sums that pass the range of
-//! f32 (a square of 1.9e19, a row's norm of that size), and for a step that would take a value past it. What is left out is counted, on the
-//! device, where an operator is given a counter; [`NonFinite`] says what else becomes of it.
+//! No step puts NaN or an infinity into a table. Where a dim's new value or state would not be finite, the dim keeps
+//! both, bit for bit, and its step is left out. Where the whole row has a say (it is clipped, or has state of its own)
+//! and its norm or its new state is not finite, all its dims are left out, and so is the row's state. That is so for a
+//! gradient of NaN or infinity, for squares or sums that pass the range of f32 (a square of 1.9e19, a row's norm of
+//! that size), and for a step that would take a value past it. What is left out is counted, on the device, where an
+//! operator is given a counter; [`NonFinite`] says what else becomes of it.
 //!
 //! # Numerics
-//! Corrections of averages that began at zero, `1 - b^t`, are computed once a step, in f64, on the host. Squares of a row are summed by as many
-//! lanes as share it on a GPU, then by a tree; the CPU sums in the same order, so the two differ by fused products only. A gradient
-//! of norm 0 is left as it is. A rule without decay or clipping runs the code that knows of neither.
+//! Corrections of averages that began at zero, `1 - b^t`, are computed once a step, in f64, on the host. Squares of a
+//! row are summed by as many lanes as share it on a GPU, then by a tree; the CPU sums in the same order, so the two
+//! differ by fused products only. A gradient of norm 0 is left as it is. A rule without decay or clipping runs the code
+//! that knows of neither.
 
 use crate::Result;
 use crate::check;
@@ -58,7 +62,8 @@ pub struct UpdateRule {
     pub weight_decay: f32,
     /// A longer gradient of a row is shortened to this norm (default infinite: none is).
     pub max_norm: f32,
-    /// What becomes of gradients and steps that are not finite (default: they are left out, and training ends with an error).
+    /// What becomes of gradients and steps that are not finite (default: they are left out, and training ends with an
+    /// error).
     pub non_finite: NonFinite,
 }
 

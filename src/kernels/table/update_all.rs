@@ -5,12 +5,12 @@
 //! Values beyond `min(d_r, D)` and their state are never touched, nor is the state of a row without such a dim.
 //!
 //! # Numerics
-//! The two devices agree within `8 * eps` of the step, and for a row's sum of n squares (of a clipped gradient, or for row-wise
-//! state) within `32 * eps` of it (a GPU may fuse products and round its root otherwise).
+//! The two devices agree within `8 * eps` of the step, and for a row's sum of n squares (of a clipped gradient, or for
+//! row-wise state) within `32 * eps` of it (a GPU may fuse products and round its root otherwise).
 //!
 //! # Cost
-//! One dispatch a page. Moves `4 * (sum of min(d, D))` bytes of gradients once (once more for row-wise state, and once more for
-//! clipping) and the rows and their state once in each direction.
+//! One dispatch a page. Moves `4 * (sum of min(d, D))` bytes of gradients once (once more for row-wise state, and once
+//! more for clipping) and the rows and their state once in each direction.
 //!
 //! # Example
 //! ```
@@ -67,8 +67,8 @@ pub struct UpdateAll<'a> {
     pub step: u32,
     /// Key of that noise.
     pub seed: u64,
-    /// One word: the number of dims whose step was left out, or whose gradient was replaced, since it was not finite, is added to it (modulo
-    /// 2^32). See [what is not finite](super::optimizer#what-is-not-finite).
+    /// One word: the number of dims whose step was left out, or whose gradient was replaced, since it was not finite,
+    /// is added to it (modulo 2^32). See [what is not finite](super::optimizer#what-is-not-finite).
     pub counter: Option<&'a mut Buffer<u32>>,
 }
 

@@ -12,21 +12,22 @@ use crate::stream::UserItems;
 /// With `U_i` the users of item `i` and `H_u` the items of user `u`, in all rows so far, each pair once:
 /// ```text
 /// score(u, i) = sum over j in H_u of |U_i and U_j| / sqrt(|U_i| |U_j|)
-///             = 1 / sqrt(|U_i|) * sum over v with i in H_v of s_v      s_v = sum over j in H_u and H_v of 1 / sqrt(|U_j|)
+///             = 1 / sqrt(|U_i|) * sum over v with i in H_v of s_v
+///   s_v       = sum over j in H_u and H_v of 1 / sqrt(|U_j|)
 /// ```
-/// The second form needs no matrix of items by items: once through the columns of the user's items, once through the rows of
-/// the users met there. Cosines count all neighbours, there is no cut to the nearest.
+/// The second form needs no matrix of items by items: once through the columns of the user's items, once through the
+/// rows of the users met there. Cosines count all neighbours, there is no cut to the nearest.
 ///
 /// # Numerics
 /// f64, summed in one order: the same bits whatever the number of threads.
 ///
 /// # Cost
-/// A user costs `sum over j in H_u of |U_j|`, and `|H_v|` for each user `v` met. Holds the pairs twice, by user and by item,
-/// and 8 bytes for each user and item a thread.
+/// A user costs `sum over j in H_u of |U_j|`, and `|H_v|` for each user `v` met. Holds the pairs twice, by user and by
+/// item, and 8 bytes for each user and item a thread.
 ///
 /// # Source
-/// Sarwar et al., "Item-based collaborative filtering recommendation algorithms", WWW 2001; Deshpande and Karypis, "Item-based
-/// top-N recommendation algorithms", TOIS 2004.
+/// Sarwar et al., "Item-based collaborative filtering recommendation algorithms", WWW 2001; Deshpande and Karypis,
+/// "Item-based top-N recommendation algorithms", TOIS 2004.
 #[derive(Clone, Debug)]
 pub struct ItemKnn {
     by_user: UserItems,
@@ -116,7 +117,7 @@ impl Baseline for ItemKnn {
         let lists: Vec<Vec<u32>> = users
             .par_iter()
             .map_init(scratch, |scratch, (user, excluded)| {
-                let request = RankRequest { users: ids, candidates, excluded: &|_| &[], k };
+                let request = RankRequest { users: ids, candidates, excluded: &|_| &[], k, item_biases: None };
                 self.list(*user, &request, excluded, scratch)
             })
             .collect();
@@ -145,7 +146,13 @@ mod tests {
             assert!((scratch.items[item as usize] * knn.scale(item) - expected).abs() < 1e-12, "item {item}");
         }
         let excluded = |user: u32| history.row(user);
-        let request = RankRequest { users: &[0, 3, 6], candidates: &[0, 1, 2, 3, 4, 9], excluded: &excluded, k: 4 };
+        let request = RankRequest {
+            users: &[0, 3, 6],
+            candidates: &[0, 1, 2, 3, 4, 9],
+            excluded: &excluded,
+            k: 4,
+            item_biases: None,
+        };
         let lists = knn.rank(request).unwrap();
         assert_eq!(lists.user(0), [2, 3, 4, 9]);
         assert_eq!(lists.user(1), [0, 1, 2, 4]);

@@ -40,7 +40,8 @@ pub trait Baseline {
     /// The best `k` of the candidates for each user, ties to the smaller id.
     ///
     /// # Errors
-    /// [`Error::Argument`](crate::Error::Argument) for a `k` outside 1 to [`MAX_K`](crate::kernels::rank::top_k::MAX_K).
+    /// [`Error::Argument`](crate::Error::Argument) for a `k` outside 1 to
+    /// [`MAX_K`](crate::kernels::rank::top_k::MAX_K).
     fn rank(&mut self, request: RankRequest<'_>) -> Result<Rankings>;
 }
 

@@ -30,9 +30,9 @@ impl Normalisation {
 
 /// The adjacency `[[0, R], [R^T, 0]]` with weighted edges in compressed rows: users first, then items.
 ///
-/// Every edge has one weight both ways, so the matrix is symmetric in every bit; with [`Normalisation::Symmetric`] it is
-/// `D^-1/2 [[0, R], [R^T, 0]] D^-1/2`, D the degrees. Columns ascend within a row; a node without edges has an empty row. The layout is that of
-/// [`Spmm`](crate::kernels::graph::spmm::Spmm).
+/// Every edge has one weight both ways, so the matrix is symmetric in every bit; with [`Normalisation::Symmetric`] it
+/// is `D^-1/2 [[0, R], [R^T, 0]] D^-1/2`, D the degrees. Columns ascend within a row; a node without edges has an empty
+/// row. The layout is that of [`Spmm`](crate::kernels::graph::spmm::Spmm).
 ///
 /// ```
 /// use scall_gpu::models::{Bipartite, Normalisation};

@@ -15,13 +15,13 @@ use crate::rows::Rows;
 use crate::stream::UserItems;
 use crate::table::Account;
 
-/// How [`Fism`] learns. The defaults were chosen on the last training rows of each segment of MovieTweetings 100K and of the UCI
-/// Online Retail purchases, one set for both.
+/// How [`Fism`] learns. The defaults were chosen on the last training rows of each segment of MovieTweetings 100K and
+/// of the UCI Online Retail purchases, one set for both.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct FismOptions {
-    /// What all models have. Defaults of this one: Adagrad at 0.3 with an epsilon of 1e-3; 2,048 triples a step, negatives
-    /// from at most 20,000 rows before or after; `l2` 0.015; new values at 0.01 in user rows, which only correct what the
-    /// items say, and at 0.1 in item rows, since a product of two of them begins to learn sooner.
+    /// What all models have. Defaults of this one: Adagrad at 0.3 with an epsilon of 1e-3; 2,048 triples a step,
+    /// negatives from at most 20,000 rows before or after; `l2` 0.015; new values at 0.01 in user rows, which only
+    /// correct what the items say, and at 0.1 in item rows, since a product of two of them begins to learn sooner.
     pub training: TrainingOptions,
     /// How fast a user's items count less as there are more of them: the exponent a (default 0.7; 0 sums, 1 averages).
     pub exponent: f64,
@@ -46,23 +46,26 @@ impl FismOptions {
     }
 }
 
-/// Scores `b_i + <o_u, e_i>` with `o_u = e_u + |H_u|^-a * sum of e_j over j in H_u`, H_u the items that the user ever touched:
-/// rows of one item table serve both sides, and a user's own row may be as small as the budget likes.
+/// Scores `b_i + <o_u, e_i>` with `o_u = e_u + |H_u|^-a * sum of e_j over j in H_u`, H_u the items that the user ever
+/// touched: rows of one item table serve both sides, and a user's own row may be as small as the budget likes.
 ///
-/// The loss of a triple is `softplus(s_n - s_p) + l2 * (|e_u|^2 + |e_p|^2 + |e_n|^2)`, its scores taken with o_u without the positive:
-/// an item must not predict itself. The gradient is exact: that of o_u, summed over the user's triples, goes to the user's own row
-/// and, weighted, to every item of the history. The optimizer then steps all rows of both tables.
+/// The loss of a triple is `softplus(s_n - s_p) + l2 * (|e_u|^2 + |e_p|^2 + |e_n|^2)`, its scores taken with o_u
+/// without the positive: an item must not predict itself. The gradient is exact: that of o_u, summed over the user's
+/// triples, goes to the user's own row and, weighted, to every item of the history. The optimizer then steps all rows
+/// of both tables.
 ///
-/// A user without a history has `o_u = e_u`. A triple without a negative has no loss, but the user's own row is still pulled to
-/// zero by `l2`. That a positive is among its user's history is the caller's part ([`TrainingData`](crate::models::TrainingData)).
+/// A user without a history has `o_u = e_u`. A triple without a negative has no loss, but the user's own row is still
+/// pulled to zero by `l2`. That a positive is among its user's history is the caller's part
+/// ([`TrainingData`](crate::models::TrainingData)).
 ///
 /// # Cost
-/// A step is two products of the history with `[users or items, W]`, W the widest row (up to a multiple of 8), forward from the ragged
-/// items. Held next to the tables, with n users and items, z interactions and batch B: `12 n W` bytes of dense rows, `16 z` of the
-/// history, about `20 n + 12 B (W + 3)` of scratch, and the training set.
+/// A step is two products of the history with `[users or items, W]`, W the widest row (up to a multiple of 8), forward
+/// from the ragged items. Held next to the tables, with n users and items, z interactions and batch B: `12 n W` bytes
+/// of dense rows, `16 z` of the history, about `20 n + 12 B (W + 3)` of scratch, and the training set.
 ///
-/// Source: Kabbur, Ning and Karypis, "FISM: Factored item similarity models for top-N recommender systems", KDD 2013, with one
-/// item table for both sides and a user row as in Koren, "Factorization meets the neighborhood", KDD 2008; `docs/method.md` section 5.
+/// Source: Kabbur, Ning and Karypis, "FISM: Factored item similarity models for top-N recommender systems", KDD 2013,
+/// with one item table for both sides and a user row as in Koren, "Factorization meets the neighborhood", KDD 2008;
+/// `docs/method.md` section 5.
 pub type Fism = GraphModel<History>;
 
 /// The propagation of [`Fism`]: a user's row and the weighted sum of the rows of the items in the user's history.

@@ -15,9 +15,9 @@ use crate::table::Account;
 /// How [`LightGcn`] learns.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LightGcnOptions {
-    /// What all models have. Defaults of this one: Adam, as its paper has it, at 0.03, falling as SCALL's does; 4,096 triples
-    /// a step, since propagation costs the same for any batch; `l2` 1e-3, between the 5e-4 and 2e-3 that rank best on the
-    /// UCI Online Retail purchases (SCALL has 1e-4).
+    /// What all models have. Defaults of this one: Adam, as its paper has it, at 0.03, falling as SCALL's does; 4,096
+    /// triples a step, since propagation costs the same for any batch; `l2` 1e-3, between the 5e-4 and 2e-3 that rank
+    /// best on the UCI Online Retail purchases (SCALL has 1e-4).
     pub training: TrainingOptions,
     /// Propagation steps K (default 3, `docs/method.md` section 5); 0 is matrix factorisation.
     pub layers: u32,
@@ -41,21 +41,21 @@ impl LightGcnOptions {
     }
 }
 
-/// Scores `b_i + <o_u, o_i>` with the outputs `o = mean of E^0, A E^0, ..., A^K E^0`, where E^0 are the rows, missing dims
-/// zero, and `A = D^-1/2 [[0, R], [R^T, 0]] D^-1/2` is the graph of the history. A bias is not propagated.
+/// Scores `b_i + <o_u, o_i>` with the outputs `o = mean of E^0, A E^0, ..., A^K E^0`, where E^0 are the rows, missing
+/// dims zero, and `A = D^-1/2 [[0, R], [R^T, 0]] D^-1/2` is the graph of the history. A bias is not propagated.
 ///
-/// The loss of a batch is the mean of `softplus(s_n - s_p) + l2 * (|e_u|^2 + |e_p|^2 + |e_n|^2)` over its triples, e the
-/// rows themselves. The gradient is exact, for A is symmetric: that of the outputs, summed over a row's occurrences, is
-/// propagated like the rows were; then the optimizer steps every row, in the dims that it has.
+/// The loss of a batch is the mean of `softplus(s_n - s_p) + l2 * (|e_u|^2 + |e_p|^2 + |e_n|^2)` over its triples, e
+/// the rows themselves. The gradient is exact, for A is symmetric: that of the outputs, summed over a row's
+/// occurrences, is propagated like the rows were; then the optimizer steps every row, in the dims that it has.
 ///
-/// A user or an item without edges has the output `E^0 / (K + 1)`. A triple whose user touched everything has no negative
-/// and no loss; its rows are still pulled to zero by `l2`.
+/// A user or an item without edges has the output `E^0 / (K + 1)`. A triple whose user touched everything has no
+/// negative and no loss; its rows are still pulled to zero by `l2`.
 ///
 /// # Cost
-/// A step is `2 K` products of the graph with `[users + items, W]`, W the widest row (up to a multiple of 8); the first of
-/// them reads the ragged rows. On a CPU they are four fifths of a step. Held next to the tables, with n users and items, z
-/// interactions and batch B: `12 n W` bytes of dense rows, `16 z` of the graph, about `20 n + 12 B (W + 3)` of scratch, and
-/// the training set; a bias takes 12 an item more, and a GPU's sorts and long rows their workspace.
+/// A step is `2 K` products of the graph with `[users + items, W]`, W the widest row (up to a multiple of 8); the first
+/// of them reads the ragged rows. On a CPU they are four fifths of a step. Held next to the tables, with n users and
+/// items, z interactions and batch B: `12 n W` bytes of dense rows, `16 z` of the graph, about `20 n + 12 B (W + 3)` of
+/// scratch, and the training set; a bias takes 12 an item more, and a GPU's sorts and long rows their workspace.
 ///
 /// Source: He et al., "LightGCN: Simplifying and powering graph convolution network for recommendation", SIGIR 2020;
 /// `docs/method.md` section 5.

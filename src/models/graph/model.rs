@@ -1,7 +1,7 @@
 //! What all models on the graph share: its layout on the device, dense rows, a step of training, ranking.
 
 use std::fmt::Debug;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use super::Normalisation;
 use super::propagation::{Graph, Layers};
@@ -10,8 +10,8 @@ use crate::device::{Buffer, Commands, Device};
 use crate::kernels::rank::bpr::{Bpr, UserRows};
 use crate::models::training::{Batch, Clock, Scatter, Trainer, run_steps};
 use crate::models::{
-    DEFAULT_WORKING_BYTES, Embeddings, ItemBias, RankCandidates, RankRequest, Rankings, Recommender, TrainingData,
-    TrainingOptions, TrainingSet,
+    DEFAULT_WORKING_BYTES, Embeddings, ItemBias, RankCandidates, RankRequest, Rankings, Recommender, TablesMut,
+    TrainingData, TrainingOptions, TrainingSet,
 };
 use crate::rows::Rows;
 use crate::stream::UserItems;
@@ -20,8 +20,8 @@ use crate::table::Account;
 /// A recommender that propagates rows over the graph of users and items before it scores them:
 /// [`LightGcn`](super::LightGcn) and [`Fism`](super::Fism), which differ in the propagation `P`.
 ///
-/// A training step records, in this order: the triples; the outputs, by the way forward; the losses and the gradients of
-/// the outputs, summed over the occurrences of each row; the way back to the gradients of the rows; the L2 term; an
+/// A training step records, in this order: the triples; the outputs, by the way forward; the losses and the gradients
+/// of the outputs, summed over the occurrences of each row; the way back to the gradients of the rows; the L2 term; an
 /// optimizer step of all rows of both tables.
 #[derive(Debug)]
 pub struct GraphModel<P> {
@@ -29,6 +29,13 @@ pub struct GraphModel<P> {
     pub(super) trainer: Trainer,
     pub(super) embeddings: Embeddings,
     pub(super) graph: Arc<Graph>,
+    /// Made when they are needed, also by those who only rank.
+    dense: RwLock<Dense>,
+}
+
+/// The dense rows of a graph model.
+#[derive(Debug, Default)]
+struct Dense {
     layers: Option<Layers>,
     /// Whether `sum` of the layers holds the outputs of the rows as they are.
     outputs: bool,
@@ -36,8 +43,8 @@ pub struct GraphModel<P> {
 
 /// The way from the rows to the outputs, and back.
 pub(super) trait Propagation: Clone + Debug + Send + Sync + 'static {
-    /// Whether the loss reads the rows of items themselves, and so decays them too. Else they are decayed as those of users
-    /// are: by their occurrences in the batch, for `l2` weighs rows, not outputs.
+    /// Whether the loss reads the rows of items themselves, and so decays them too. Else they are decayed as those of
+    /// users are: by their occurrences in the batch, for `l2` weighs rows, not outputs.
     const LOSS_READS_ITEMS: bool;
 
     /// What an edge weighs.
@@ -89,8 +96,7 @@ pub(super) fn build<P: Propagation>(
         embeddings: trainer.embeddings(device, account)?,
         trainer,
         graph: Arc::new(graph),
-        layers: None,
-        outputs: false,
+        dense: RwLock::default(),
         propagation,
     })
 }
@@ -98,13 +104,42 @@ pub(super) fn build<P: Propagation>(
 impl<P> GraphModel<P> {
     /// All parts, the dense rows for the tables as they are among them.
     fn parts(&mut self) -> Result<Parts<'_, P>> {
-        let Self { propagation, trainer, embeddings: tables, graph, layers, outputs } = self;
+        let Self { propagation, trainer, embeddings: tables, graph, dense } = self;
+        let Dense { layers, outputs } = dense.get_mut().unwrap_or_else(PoisonError::into_inner);
         let layers = match layers {
             Some(layers) => layers,
             none => none.insert(Layers::new(graph, tables)?),
         };
         Ok(Parts { propagation, trainer, tables, graph, layers, outputs })
     }
+
+    fn read_dense(&self) -> RwLockReadGuard<'_, Dense> {
+        self.dense.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The dense rows of a model with the outputs of the rows as they are. They stay so as long as the model is shared.
+fn outputs<P: Propagation>(model: &GraphModel<P>) -> Result<RwLockReadGuard<'_, Dense>> {
+    let dense = model.read_dense();
+    if dense.outputs {
+        return Ok(dense);
+    }
+    drop(dense);
+    let mut dense = model.dense.write().unwrap_or_else(PoisonError::into_inner);
+    // Another thread may have been quicker.
+    if !dense.outputs {
+        let (tables, graph) = (&model.embeddings, &model.graph);
+        let layers = match &mut dense.layers {
+            Some(layers) => layers,
+            none => none.insert(Layers::new(graph, tables)?),
+        };
+        let mut commands = tables.device().commands();
+        model.propagation.record_outputs(&mut commands, graph, layers, tables)?;
+        commands.submit()?;
+        dense.outputs = true;
+    }
+    drop(dense);
+    Ok(model.read_dense())
 }
 
 /// A model taken apart, its layers ready.
@@ -178,8 +213,8 @@ impl<P: Propagation> Step<'_, P> {
             layers.record_item_decay(commands, tables)?;
         }
         clock.set_rate(options, tables)?;
-        let (users, items) = tables.tables_mut();
-        for (table, side) in [(users, &layers.users), (items, &layers.items)] {
+        let TablesMut { users, items } = tables.tables_mut();
+        for (mut table, side) in [(users, &layers.users), (items, &layers.items)] {
             table.record_update_all(commands, side.sum.as_dense(), side.width)?;
         }
         clock.tick();
@@ -225,7 +260,7 @@ impl<P: Propagation> Recommender for GraphModel<P> {
 
     fn embeddings_mut(&mut self) -> &mut Embeddings {
         // Sizes or values may change.
-        (self.layers, self.outputs) = (None, false);
+        self.dense = RwLock::default();
         &mut self.embeddings
     }
 
@@ -239,15 +274,15 @@ impl<P: Propagation> Recommender for GraphModel<P> {
             trainer: self.trainer.duplicate(),
             embeddings: self.embeddings.duplicate(account)?,
             graph: self.graph.clone(),
-            layers: None,
-            outputs: false,
+            dense: RwLock::default(),
         }))
     }
 
     fn prepare(&mut self, data: TrainingData<'_>) -> Result<()> {
         let device = self.embeddings.device();
         // The old rows, layers and graph go before the new ones come.
-        (self.trainer.set, self.layers, self.outputs) = (None, None, false);
+        self.trainer.set = None;
+        self.dense = RwLock::default();
         let (items, normalisation) = (self.embeddings.items().rows(), self.propagation.normalisation());
         self.graph = Arc::new(Graph::new(device, data.history, items, normalisation)?);
         self.propagation.learn_history(data.history);
@@ -269,15 +304,9 @@ impl<P: Propagation> Recommender for GraphModel<P> {
         scratch.batch.mean_loss(steps, tables)
     }
 
-    fn rank(&mut self, request: RankRequest<'_>) -> Result<Rankings> {
-        let Parts { propagation, tables, graph, layers, outputs, .. } = self.parts()?;
-        let device = tables.device();
-        if !*outputs {
-            let mut commands = device.commands();
-            propagation.record_outputs(&mut commands, graph, layers, tables)?;
-            commands.submit()?;
-            *outputs = true;
-        }
+    fn rank(&self, request: RankRequest<'_>) -> Result<Rankings> {
+        let dense = outputs(self)?;
+        let (tables, layers) = (&self.embeddings, dense.layers.as_ref().expect("the layers of the outputs"));
         RankCandidates {
             users: &layers.users.sum,
             items: P::items(layers, tables),
@@ -286,7 +315,7 @@ impl<P: Propagation> Recommender for GraphModel<P> {
             request,
             working_bytes: DEFAULT_WORKING_BYTES,
         }
-        .run(device)
+        .run(tables.device())
     }
 
     /// Graph, dense rows, the segment's rows, and what the last training had for scratch.
@@ -295,6 +324,6 @@ impl<P: Propagation> Recommender for GraphModel<P> {
     }
 
     fn layer_bytes(&self) -> u64 {
-        self.layers.as_ref().map_or(0, Layers::bytes)
+        self.read_dense().layers.as_ref().map_or(0, Layers::bytes)
     }
 }

@@ -223,8 +223,8 @@ impl Layers {
         })
     }
 
-    /// The way back of [`record_history`](Self::record_history): turns the gradients of its outputs, in `layer`, into those of
-    /// the rows, in `sum`.
+    /// The way back of [`record_history`](Self::record_history): turns the gradients of its outputs, in `layer`, into
+    /// those of the rows, in `sum`.
     pub fn record_history_gradients(&mut self, commands: &mut Commands, graph: &Graph) -> Result<()> {
         self.record_first_gradients(commands)?;
         let Self { users, items, dims, workspace } = self;

@@ -8,6 +8,8 @@ struct Model {
     users: Vec<Vec<f32>>,
     items: Vec<Vec<f32>>,
     excluded: Vec<Vec<u32>>,
+    /// In place of those in the rows.
+    biases: Option<Vec<f32>>,
 }
 
 impl Model {
@@ -20,6 +22,7 @@ impl Model {
             excluded: (0..users as u32)
                 .map(|u| (0..items as u32).rev().filter(|i| (i + u) % 5 < u % 3).collect())
                 .collect(),
+            biases: None,
         }
     }
 
@@ -34,7 +37,13 @@ impl Model {
             items: &item_rows,
             item_bias: settings.item_bias,
             dims: settings.dims,
-            request: RankRequest { users, candidates, excluded: &|user| &self.excluded[user as usize], k: settings.k },
+            request: RankRequest {
+                users,
+                candidates,
+                excluded: &|user| &self.excluded[user as usize],
+                k: settings.k,
+                item_biases: self.biases.as_deref(),
+            },
             working_bytes: settings.working_bytes,
         }
         .run(device)
@@ -46,6 +55,10 @@ impl Model {
             let (bias, embedding) = match &self.items[item as usize][..] {
                 [bias, rest @ ..] if settings.item_bias => (*bias, rest),
                 row => (0.0, row),
+            };
+            let bias = match &self.biases {
+                Some(biases) if settings.item_bias => biases[item as usize],
+                _ => bias,
             };
             let products = self.users[user as usize].iter().zip(embedding).take(settings.dims as usize);
             f64::from(bias) + products.map(|(u, i)| f64::from(*u) * f64::from(*i)).sum::<f64>()
@@ -102,6 +115,33 @@ fn assert_ranks(model: &Model, device: &Device, (users, candidates): (&[u32], &[
     for (list, &user) in rankings.iter().zip(users) {
         assert_eq!(list, model.oracle(user, candidates, settings), "user {user} {settings:?}");
     }
+}
+
+/// One tile and many, candidates with gaps, items without a row; and models without biases pass them over.
+#[test]
+fn biases_of_the_request_stand_in_for_those_of_the_rows() {
+    let model =
+        Model { biases: Some(signed(400, 77).iter().map(|v| (20.0 * v).round()).collect()), ..Model::new(12, 400) };
+    let all: Vec<u32> = (0..400).collect();
+    let some: Vec<u32> = (0..400).filter(|i| i % 11 < 4).collect();
+    let users: Vec<u32> = (0..12).collect();
+    for device in devices() {
+        for layout in layouts(64) {
+            for (candidates, working_bytes) in
+                [(&all[..], DEFAULT_WORKING_BYTES), (&some, 4_000), (&some, 100), (&[], 0)]
+            {
+                for (item_bias, dims) in [(true, 12), (true, 0), (false, 12)] {
+                    let settings = Settings { item_bias, dims, k: 20, working_bytes, layout };
+                    assert_ranks(&model, &device, (&users, candidates), settings);
+                }
+            }
+        }
+    }
+    let settings = Settings { item_bias: true, dims: 4, k: 5, working_bytes: 100, layout: Layout::default() };
+    let short = Model { biases: Some(vec![0.0; 399]), ..model };
+    let error = short.rank(&Device::cpu(), &[0], &all, settings).unwrap_err().to_string();
+    assert_eq!(error, "models/rank_candidates: `item_biases` has length 399, expected 400");
+    assert!(short.rank(&Device::cpu(), &[0], &all, Settings { item_bias: false, ..settings }).is_ok());
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crate::kernels::prim::reduce::{Operator, Reduce};
 use crate::kernels::rank::bpr::{Bpr, UserRows};
 use crate::kernels::table::optimizer::NonFinite;
 use crate::kernels::table::update::{Optimizer, Update};
-use crate::models::Embeddings;
+use crate::models::{Embeddings, TablesMut};
 use crate::rows::Rows;
 use crate::{Error, Result};
 
@@ -62,8 +62,8 @@ impl Batch {
     /// Mean loss of the last batch, at the end of a training of both tables.
     ///
     /// # Errors
-    /// [`Error::Diverged`] when it is not finite; [`Error::NonFinite`] when gradients were not, or steps along them, and the rule does not
-    /// go on then.
+    /// [`Error::Diverged`] when it is not finite; [`Error::NonFinite`] when gradients were not, or steps along them,
+    /// and the rule does not go on then.
     pub fn mean_loss(&self, steps: u32, embeddings: &mut Embeddings) -> Result<f32> {
         let device = self.loss.device();
         let batch = self.loss.len();
@@ -73,7 +73,7 @@ impl Batch {
         if !loss.is_finite() {
             return Err(Error::Diverged { steps, loss });
         }
-        let (users, items) = embeddings.tables_mut();
+        let TablesMut { mut users, mut items } = embeddings.tables_mut();
         let own = self.counter.read()?[0];
         let count = own.saturating_add(users.take_count()?).saturating_add(items.take_count()?);
         match users.options().rule.non_finite {
@@ -98,7 +98,8 @@ pub(in crate::models) fn run_steps(
     let mut done = 0;
     while done < steps {
         let now = a_submission.min(steps - done);
-        // From one of the CPU's threads: a kernel called from outside of them waits for one to wake up, and is waited for.
+        // From one of the CPU's threads: a kernel called from outside of them waits for one to wake up, and is waited
+        // for.
         rayon::scope(|_| {
             tracing::dispatcher::with_default(&listener, || {
                 let mut commands = device.commands();
@@ -117,8 +118,8 @@ pub(in crate::models) fn run_steps(
 }
 
 /// `row_r += factor * sum of the gradients of r's occurrences`: what an SGD step at a negative rate does, exact over
-/// duplicates and in one order on all devices. What is not finite is left out of the sum and counted, whatever the model's
-/// rule makes of it: it would reach all neighbours otherwise.
+/// duplicates and in one order on all devices. What is not finite is left out of the sum and counted, whatever the
+/// model's rule makes of it: it would reach all neighbours otherwise.
 pub(in crate::models) struct Scatter<'a> {
     pub rows: &'a mut Rows,
     pub ids: &'a Buffer<u32>,

@@ -3,7 +3,7 @@
 mod batch;
 mod rate;
 
-use super::{Embeddings, EmbeddingsOptions, ItemBias, Sampling, TrainingData, TrainingSet};
+use super::{Embeddings, EmbeddingsOptions, ItemBias, Sampling, TablesMut, TrainingData, TrainingSet};
 use crate::Result;
 use crate::check;
 use crate::device::{Buffer, Commands, Device};
@@ -80,7 +80,10 @@ impl TrainingOptions {
         }
         item_bias.check(op)?;
         rule.check(op)?;
-        rate.check(op, rule.optimizer.learning_rate())
+        // An optimizer alone may go uphill; a model's loss is to fall.
+        let learning_rate = rule.optimizer.learning_rate();
+        check::domain(op, "learning_rate", learning_rate, learning_rate >= 0.0, "not negative")?;
+        rate.check(op, learning_rate)
     }
 }
 
@@ -158,7 +161,7 @@ impl Clock {
         let Some(rate) = options.rate.rate(options.rule.optimizer.learning_rate(), self.segment_step) else {
             return Ok(());
         };
-        let (users, items) = tables.tables_mut();
+        let TablesMut { mut users, mut items } = tables.tables_mut();
         users.set_learning_rate(rate)?;
         items.set_learning_rate(rate)
     }

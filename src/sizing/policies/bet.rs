@@ -30,13 +30,15 @@ impl Default for BetOptions {
 
 /// Budgeted random table actions: family, share and both shapes uniform at random, the best of so many probes deployed.
 ///
-/// The first probe is of the deployed sizes, so a draw must beat them on the same segment to replace them; qualities of different
-/// segments are never compared. Until a draw does, sizes are uniform. BET ranks many more draws by a learned predictor of their
-/// fitness and probes the most promising; that predictor is not built here, and a probe is the fitness itself. All probes of a
-/// segment are given at once, so they may run side by side; their sizes take 4 bytes a row and probe.
+/// The first probe is of the deployed sizes, so a draw must beat them on the same segment to replace them; qualities of
+/// different segments are never compared. Until a draw does, sizes are uniform. BET ranks many more draws by a learned
+/// predictor of their fitness and probes the most promising; that predictor is not built here, and a probe is the
+/// fitness itself. All probes of a segment are given at once, so they may run side by side; their sizes take 4 bytes a
+/// row and probe.
 ///
 /// # Source
-/// Qu et al., "Budgeted Embedding Table For Recommender Systems", WSDM 2024 (arXiv 2310.14884), its table-level actions.
+/// Qu et al., "Budgeted Embedding Table For Recommender Systems", WSDM 2024 (arXiv 2310.14884), its table-level
+/// actions.
 #[derive(Clone, Debug, Default)]
 pub struct Bet {
     options: BetOptions,

@@ -10,11 +10,11 @@ use crate::sizing::{SizePolicy, Sizes, SizingContext};
 /// How rows grow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GrowOnlyOptions {
-    /// Candidate sizes, ascending (default 2, 4, 8, 16, 32, 64: the paper's, up to the default `d_max`). A row may have the
-    /// largest that is not above its number of occurrences so far, and the first in any case.
+    /// Candidate sizes, ascending (default 2, 4, 8, 16, 32, 64: the paper's, up to the default `d_max`). A row may have
+    /// the largest that is not above its number of occurrences so far, and the first in any case.
     pub candidates: Vec<u32>,
-    /// Whether growth ends at the budget (default). Otherwise rows get what the rule says, and what passes the budget is refused with
-    /// [`Error::OverBudget`].
+    /// Whether growth ends at the budget (default). Otherwise rows get what the rule says, and what passes the budget
+    /// is refused with [`Error::OverBudget`].
     pub cut: bool,
 }
 
@@ -26,13 +26,14 @@ impl Default for GrowOnlyOptions {
 
 /// Rows that move up a ladder of candidate sizes as they occur more often, and never down.
 ///
-/// In the paper a learned controller for each entity says stay or enlarge; here an occurrence earns a dim, which keeps what
-/// the comparison is about: sizes follow the frequency ever seen, and only grow. Occurrences are those of the training parts that
-/// it was asked about, replayed rows included. The rule knows no budget. Cut to one (ours), rows grow in the order of
-/// their occurrences, ties by index and users first, until it is used; what is left when all have their candidate lets
-/// them climb further, one candidate a round, in the same order. So sizes add up to the dims there are. A row shrinks only where
-/// the dims there are do not hold all sizes reached and the newcomers at `d_min`; then all shrink in proportion. Under a budget
-/// that is fixed and used up, newcomers stay at `d_min`: that is what growing only comes to.
+/// In the paper a learned controller for each entity says stay or enlarge; here an occurrence earns a dim, which keeps
+/// what the comparison is about: sizes follow the frequency ever seen, and only grow. Occurrences are those of the
+/// training parts that it was asked about, replayed rows included. The rule knows no budget. Cut to one (ours), rows
+/// grow in the order of their occurrences, ties by index and users first, until it is used; what is left when all have
+/// their candidate lets them climb further, one candidate a round, in the same order. So sizes add up to the dims there
+/// are. A row shrinks only where the dims there are do not hold all sizes reached and the newcomers at `d_min`; then
+/// all shrink in proportion. Under a budget that is fixed and used up, newcomers stay at `d_min`: that is what growing
+/// only comes to.
 ///
 /// # Cost
 /// A sort of all rows on the host. Holds 8 bytes a row, and the same of the segment before.

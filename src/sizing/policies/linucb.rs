@@ -45,16 +45,18 @@ impl Default for LinUcbOptions {
 
 /// Discounted LinUCB over the sizes of groups of entities.
 ///
-/// A group is a tenth of a side by frequency. An arm gives it a level `l`: 1/4, 1/2, 1, 2 or 4 times the mean size; the weights
-/// of all rows are then scaled to the budget. An action is a level for every group, and its features are sums over groups:
+/// A group is a tenth of a side by frequency. An arm gives it a level `l`: 1/4, 1/2, 1, 2 or 4 times the mean size; the
+/// weights of all rows are then scaled to the budget. An action is a level for every group, and its features are sums
+/// over groups:
 /// ```text
 /// x = sum over a side's groups of (l, l^2, f l, f l^2)     l = log4(level), in -1..=1
 /// ```
-/// for both sides, where `f` is the group's mean `ln(1 + frequency)`, scaled so that the side's largest is 1 and none is -1.
-/// The features are additive, so one probe, which sets all groups at once, tells about all of them, and the best action is the
-/// best level of each group. The reward is `10 * (quality / quality of the deployed sizes - 1)` for the difference of both
-/// actions' features. A probe is of the action with the largest `expected + alpha * width` among some drawn around the
-/// deployed one, which is the paper's algorithm with an action set that changes; what is deployed has no such bonus.
+/// for both sides, where `f` is the group's mean `ln(1 + frequency)`, scaled so that the side's largest is 1 and none
+/// is -1. The features are additive, so one probe, which sets all groups at once, tells about all of them, and the best
+/// action is the best level of each group. The reward is `10 * (quality / quality of the deployed sizes - 1)` for the
+/// difference of both actions' features. A probe is of the action with the largest `expected + alpha * width` among
+/// some drawn around the deployed one, which is the paper's algorithm with an action set that changes; what is deployed
+/// has no such bonus.
 ///
 /// # Cost
 /// On the host, a sort of all rows for each probe and decision; the model is 8 by 8.
@@ -63,9 +65,9 @@ impl Default for LinUcbOptions {
 /// [`Error::Argument`] for a `gamma`, `ridge` or `alpha` outside its domain.
 ///
 /// # Source
-/// Russac, Vernade, Cappé, "Weighted Linear Bandits for Non-Stationary Environments", NeurIPS 2019 (arXiv 1909.09146), which DESS
-/// builds on (He et al., "Dynamic Embedding Size Search with Minimum Regret for Streaming Recommender System", CIKM 2023).
-/// Groups, features and reward are ours.
+/// Russac, Vernade, Cappé, "Weighted Linear Bandits for Non-Stationary Environments", NeurIPS 2019 (arXiv 1909.09146),
+/// which DESS builds on (He et al., "Dynamic Embedding Size Search with Minimum Regret for Streaming Recommender
+/// System", CIKM 2023). Groups, features and reward are ours.
 #[derive(Clone, Debug)]
 pub struct LinUcb {
     options: LinUcbOptions,

@@ -10,11 +10,11 @@ use crate::table::RaggedTable;
 
 /// Magnitude pruning, re-packed: rows keep room for as many coordinates as they have among the largest `|value|`.
 ///
-/// One threshold over both tables, as the soft threshold of PEP in its global form, here a quantile instead of a learned one: the
-/// share [`keep`](Self::keep) of all coordinates lies above it. A row's weight is its count of them plus one, so that a row
-/// that lost all can come back and a full one can grow; sizes are the weights scaled to the budget. Ours: a ragged row is a
-/// prefix, so what counts is how many coordinates a row kept, not which; a new row weighs as much as the mean of its side. Item
-/// biases are no coordinates.
+/// One threshold over both tables, as the soft threshold of PEP in its global form, here a quantile instead of a
+/// learned one: the share [`keep`](Self::keep) of all coordinates lies above it. A row's weight is its count of them
+/// plus one, so that a row that lost all can come back and a full one can grow; sizes are the weights scaled to the
+/// budget. Ours: a ragged row is a prefix, so what counts is how many coordinates a row kept, not which; a new row
+/// weighs as much as the mean of its side. Item biases are no coordinates.
 ///
 /// # Cost
 /// Reads both tables back, 4 bytes a value; selects the threshold in linear time.

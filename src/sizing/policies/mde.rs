@@ -9,11 +9,12 @@ use crate::sizing::{SizePolicy, Sizes, SizingContext};
 
 /// Mixed dimensions: the width of a row is proportional to a power of its popularity, `d_i ~ p_i^temperature`.
 ///
-/// The paper groups rows into blocks and gives each the width `lambda * p^alpha`, where `p` is how often a row of the block is
-/// looked up per query, and alpha in 0..=1 its temperature: 0 is uniform, 1 gives rows what their popularity says. Here
-/// each row is a block of its own and `p_i = (n_i + 1) / rows of the segment`. An interaction looks up one user and one
-/// item, so one lambda serves both sides, and the users' share follows. Ours: the one more, without which a known entity that
-/// is absent from one segment would lose its row; and lambda by exact apportionment instead of rounding up to the budget.
+/// The paper groups rows into blocks and gives each the width `lambda * p^alpha`, where `p` is how often a row of the
+/// block is looked up per query, and alpha in 0..=1 its temperature: 0 is uniform, 1 gives rows what their popularity
+/// says. Here each row is a block of its own and `p_i = (n_i + 1) / rows of the segment`. An interaction looks up one
+/// user and one item, so one lambda serves both sides, and the users' share follows. Ours: the one more, without which
+/// a known entity that is absent from one segment would lose its row; and lambda by exact apportionment instead of
+/// rounding up to the budget.
 ///
 /// # Source
 /// Ginart et al., "Mixed dimension embeddings with application to memory-efficient recommendation systems", ISIT 2021

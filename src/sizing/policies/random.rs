@@ -10,8 +10,8 @@ use crate::rng::{Philox, Purpose};
 use crate::sizing::profile::profiles;
 use crate::sizing::{SizePolicy, Sizes, SizingContext};
 
-/// The profile of [`FrequencyRanked`], given to entities in a random order, another one in each segment: what frequency is
-/// worth is the difference between the two.
+/// The profile of [`FrequencyRanked`], given to entities in a random order, another one in each segment: what frequency
+/// is worth is the difference between the two.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Random {
     /// Family, shape and share of the profiles.

@@ -6,7 +6,8 @@ use crate::check::domain;
 use crate::file::State;
 use crate::sizing::{Action, Distribution, Profile, SizePolicy, Sizes, SizingContext};
 
-/// The k-th most frequent entity gets the k-th largest size of a profile: one fixed action of SCALL (`docs/method.md` section 3).
+/// The k-th most frequent entity gets the k-th largest size of a profile: one fixed action of SCALL (`docs/method.md`
+/// section 3).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct FrequencyRanked {
     /// Family of both profiles (default: power law).

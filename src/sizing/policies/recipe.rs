@@ -24,7 +24,8 @@ pub(super) trait Recipe: Clone + Default {
     }
 }
 
-/// An option that several policies have, for a command line that sets it by one flag ([`PolicyOptions::set`](super::PolicyOptions::set)).
+/// An option that several policies have, for a command line that sets it by one flag
+/// ([`PolicyOptions::set`](super::PolicyOptions::set)).
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum CommonOption {

@@ -78,7 +78,8 @@ pub(super) fn bytes(table: &RaggedTable, ids: Option<&Parts<(&[u64], &[f64])>>) 
         tensors.push(("checksum".to_owned(), "U16", 4, 2));
     }
 
-    // No text here needs an escape. Written by hand, since the crate's maps have no order: equal tables give equal bytes.
+    // No text here needs an escape. Written by hand, since the crate's maps have no order: equal tables give equal
+    // bytes.
     let metadata: Vec<String> = metadata.iter().map(|(name, value)| format!("\"{name}\":\"{value}\"")).collect();
     let mut json = format!("{{\"__metadata__\":{{{}}}", metadata.join(","));
     let mut begin = 0;

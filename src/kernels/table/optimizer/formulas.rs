@@ -1,5 +1,5 @@
-//! The formulas: what a step makes of a value and its state, on the CPU; `shaders/common/optimizer.wgsl` has the same, and the oracle in f64
-//! stands at the end of this file.
+//! The formulas: what a step makes of a value and its state, on the CPU; `shaders/common/optimizer.wgsl` has the same,
+//! and the oracle in f64 stands at the end of this file.
 //!
 //! A formula sees constants under the names of [`Constants`]; the recipes say which of an optimizer's these are.
 
@@ -31,8 +31,8 @@ pub(super) fn row_number(constants: &Constants, number: f32, mean_square: f32) -
     }
 }
 
-/// Steps the values of a row, and their state. `kept` is what a weight is before the step takes from it, `row` the row's own number after the
-/// step. Gives the number of dims that were left out, since they would not be finite.
+/// Steps the values of a row, and their state. `kept` is what a weight is before the step takes from it, `row` the
+/// row's own number after the step. Gives the number of dims that were left out, since they would not be finite.
 #[inline(always)]
 pub(super) fn step_values(constants: &Constants, values: Values<'_>, kept: impl Fn(f32) -> f32, row: f32) -> u32 {
     let &Constants { learning_rate: rate, epsilon, beta1, beta2, correction, .. } = constants;
@@ -124,8 +124,8 @@ impl Values<'_> {
     }
 }
 
-/// Writes the numbers of a value where all of them are finite; else all stay, and the value counts as one that was left out. Without
-/// branches, so that a loop over it can become one of vectors.
+/// Writes the numbers of a value where all of them are finite; else all stay, and the value counts as one that was left
+/// out. Without branches, so that a loop over it can become one of vectors.
 #[inline(always)]
 fn put<const N: usize>(numbers: [&mut f32; N], after: [f32; N]) -> u32 {
     let finite = after.iter().fold(true, |all, number| all & number.is_finite());

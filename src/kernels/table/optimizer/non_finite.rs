@@ -12,15 +12,16 @@ use crate::{Error, Result};
 #[non_exhaustive]
 pub enum NonFinite {
     /// The step is left out, and training ends with [`Error::NonFinite`](crate::Error::NonFinite), as does
-    /// [`RaggedTable::check_finite`](crate::table::RaggedTable::check_finite). A kernel by itself counts at most, so to it this is
-    /// [`Skip`](Self::Skip). The default: most often such a gradient is the first sign of a fault.
+    /// [`RaggedTable::check_finite`](crate::table::RaggedTable::check_finite). A kernel by itself counts at most, so to
+    /// it this is [`Skip`](Self::Skip). The default: most often such a gradient is the first sign of a fault.
     #[default]
     Error,
     /// The step is left out, as if there had been no gradient, and training goes on.
     Skip,
-    /// Gradients are brought into the range of -2^55 to 2^55 (3.6e16), before anything else is done with them: infinities and what is beyond
-    /// become its ends, and NaN, which has no direction, 0. Then the squares of the widest row have a finite sum, so that `max_norm` keeps the
-    /// gradient's direction; without a `max_norm` steps may be as large as they are. What is replaced is counted, and training goes on.
+    /// Gradients are brought into the range of -2^55 to 2^55 (3.6e16), before anything else is done with them:
+    /// infinities and what is beyond become its ends, and NaN, which has no direction, 0. Then the squares of the
+    /// widest row have a finite sum, so that `max_norm` keeps the gradient's direction; without a `max_norm` steps may
+    /// be as large as they are. What is replaced is counted, and training goes on.
     Clip,
 }
 

@@ -1,4 +1,5 @@
-//! What a step must make of a table, in f64, with what f32 may miss of it, and what rounding to fewer bits makes of that.
+//! What a step must make of a table, in f64, with what f32 may miss of it, and what rounding to fewer bits makes of
+//! that.
 
 use half::f16;
 
@@ -159,8 +160,8 @@ impl Gradient {
     }
 }
 
-/// Compares every row; what has no gradient, and what is left out, must be equal bit for bit. Values that are not f32 are one of the two next
-/// to what f32 may give. Gives what a counter has to count.
+/// Compares every row; what has no gradient, and what is left out, must be equal bit for bit. Values that are not f32
+/// are one of the two next to what f32 may give. Gives what a counter has to count.
 pub(in crate::kernels::table) fn check(
     what: &str,
     (rule, step, format): (UpdateRule, u32, Format),

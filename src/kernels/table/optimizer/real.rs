@@ -4,7 +4,8 @@ use std::ops::{Add, Div, Mul, Sub};
 
 const EPS: f64 = f32::EPSILON as f64;
 
-/// A number, and how far from it a device may be that computes it in f32: fused or not, with the roots and quotients of WGSL.
+/// A number, and how far from it a device may be that computes it in f32: fused or not, with the roots and quotients of
+/// WGSL.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::kernels::table) struct Real {
     pub value: f64,

@@ -1,8 +1,9 @@
 //! What there is to say of an optimizer but its formula, and what follows from it: checks, names, files.
 //!
 //! # Adding an optimizer
-//! Its recipe in `list.rs`, its formula for the CPU and its oracle in `formulas.rs`, the formula again in `shaders/common/optimizer.wgsl`, and a
-//! line in the changelog. The state that tables hold, the file of a table, checks, command lines and tests follow from the recipe.
+//! Its recipe in `list.rs`, its formula for the CPU and its oracle in `formulas.rs`, the formula again in
+//! `shaders/common/optimizer.wgsl`, and a line in the changelog. The state that tables hold, the file of a table,
+//! checks, command lines and tests follow from the recipe.
 
 use std::fmt;
 use std::str::FromStr;
@@ -145,9 +146,11 @@ macro_rules! optimizers {
     )*) => {
         /// How a row moves along its gradient.
         ///
-        /// Those with state are lazy: in a sparse update only the rows of the batch move, and the state of the others stays as it is.
+        /// Those with state are lazy: in a sparse update only the rows of the batch move, and the state of the others
+        /// stays as it is.
         ///
-        /// Each has a [name](Self::name), by which command lines and files know it, with constants after it where they are not the usual ones:
+        /// Each has a [name](Self::name), by which command lines and files know it, with constants after it where they
+        /// are not the usual ones:
         ///
         /// ```
         /// use scall_gpu::kernels::table::optimizer::Optimizer;
@@ -165,7 +168,7 @@ macro_rules! optimizers {
                 $variant {
                     $(
                         $(#[$field_doc])*
-                        #[doc = concat!("\n\nBy name: ", stringify!($default), ".")]
+                        #[doc = concat!("\n\nBy name: " $(, "`", $key, "`, ")?, stringify!($default), ".")]
                         $field: f32,
                     )*
                     $($(#[$flag_doc])* $flag: bool,)?
@@ -328,7 +331,8 @@ impl Optimizer {
     }
 }
 
-/// Its name, then its constants: `adam:learning_rate=0.001,beta1=0.9,beta2=0.999,epsilon=1e-8`, as [`FromStr`] reads it.
+/// Its name, then its constants: `adam:learning_rate=0.001,beta1=0.9,beta2=0.999,epsilon=1e-8`, as [`FromStr`] reads
+/// it.
 impl fmt::Display for Optimizer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())?;
@@ -343,7 +347,8 @@ impl fmt::Display for Optimizer {
 /// Reads a name, and after a colon those constants that are not the usual ones: `adam`, `adam:epsilon=1e-6,beta1=0.8`.
 ///
 /// # Errors
-/// [`Error::Argument`] for a name or a constant that there is not, a constant twice, or one that is no number or outside its domain.
+/// [`Error::Argument`] for a name or a constant that there is not, a constant twice, or one that is no number or
+/// outside its domain.
 impl FromStr for Optimizer {
     type Err = Error;
 

@@ -131,8 +131,8 @@ impl<'a, V: Codec> RowsMut<'a, V> {
         }
     }
 
-    /// One step of a row along the gradient of its first dims. Gives the number of dims whose step was left out, or whose gradient was
-    /// replaced, since it was not finite.
+    /// One step of a row along the gradient of its first dims. Gives the number of dims whose step was left out, or
+    /// whose gradient was replaced, since it was not finite.
     #[inline(always)]
     pub fn step(&mut self, constants: &Constants, run: Run<'_>) -> u32 {
         let row = run.row - self.directory.first;

@@ -220,8 +220,8 @@ fn the_oracle_gradient_is_that_of_the_loss() {
     }
 }
 
-/// A user who took one item is nobody without it: whatever the rows hold, nothing tells the positive from the negative and
-/// nothing is learned.
+/// A user who took one item is nobody without it: whatever the rows hold, nothing tells the positive from the negative
+/// and nothing is learned.
 #[test]
 fn an_item_does_not_predict_itself() {
     for device in devices() {
@@ -244,7 +244,8 @@ fn an_item_does_not_predict_itself() {
             assert!(far < 1e-5, "{}: a row moved by {far}", device.describe());
             // Asked later, with all of the history, the user is near the item.
             let users: Vec<u32> = (0..12).collect();
-            let request = RankRequest { users: &users, candidates: &users, excluded: &|_| &[], k: 12 };
+            let request =
+                RankRequest { users: &users, candidates: &users, excluded: &|_| &[], k: 12, item_biases: None };
             let mean = |rankings: &Rankings| {
                 let place = |(list, user): (&[u32], u32)| list.iter().position(|&item| item == user).unwrap();
                 rankings.iter().zip(0..).map(place).sum::<usize>() as f64 / 12.0

@@ -18,8 +18,8 @@ type Matrix = [Vector; FEATURES];
 /// ```
 /// V~ holds squared weights: it is what the noise of weighted observations adds up to.
 ///
-/// Source: Russac, Vernade, Cappé, "Weighted Linear Bandits for Non-Stationary Environments", NeurIPS 2019 (arXiv 1909.09146),
-/// algorithm D-LinUCB.
+/// Source: Russac, Vernade, Cappé, "Weighted Linear Bandits for Non-Stationary Environments", NeurIPS 2019 (arXiv
+/// 1909.09146), algorithm D-LinUCB.
 #[derive(Clone, Debug)]
 pub(super) struct Discounted {
     gamma: f64,

@@ -6,9 +6,9 @@ use crate::agent::ACTIONS;
 
 /// Watches the mean action from step to step and says when it rests.
 ///
-/// It rests once more than `min_steps` actions have been seen and, among the last `window` of them, none of the entries moved
-/// by more than `tolerance` from one to the next. The paper looks at the users' share alone, so its search may end while
-/// the shapes of the profiles still move; here all entries count.
+/// It rests once more than `min_steps` actions have been seen and, among the last `window` of them, none of the entries
+/// moved by more than `tolerance` from one to the next. The paper looks at the users' share alone, so its search may
+/// end while the shapes of the profiles still move; here all entries count.
 ///
 /// # Example
 /// ```
@@ -38,7 +38,8 @@ impl Default for Convergence {
 }
 
 impl Convergence {
-    /// Takes the mean action after a step and says whether the search is at its end. An entry that is not a number never rests.
+    /// Takes the mean action after a step and says whether the search is at its end. An entry that is not a number
+    /// never rests.
     pub fn push(&mut self, action: [f32; ACTIONS]) -> bool {
         self.steps += 1;
         self.last.push_back(action);

@@ -4,7 +4,8 @@ use crate::Result;
 use crate::agent::ACTIONS;
 use crate::file::State;
 
-/// Standard deviation of the kernel, in each entry of an action: actions nearer than that give sizes that are much alike.
+/// Standard deviation of the kernel, in each entry of an action: actions nearer than that give sizes that are much
+/// alike.
 const REACH: f32 = 0.15;
 
 /// What a probe weighs when the next segment's begin: tastes move, and so does what pays.
@@ -16,11 +17,11 @@ const PRIOR: f64 = 1.0;
 /// Below this weight a probe is dropped.
 const FORGOTTEN: f64 = 0.05;
 
-/// Quality of probed actions relative to uniform sizes on the same segment, smoothed over their neighbours: the best of a dozen single
-/// probes is mostly the luckiest one, since a segment has few test users.
+/// Quality of probed actions relative to uniform sizes on the same segment, smoothed over their neighbours: the best of
+/// a dozen single probes is mostly the luckiest one, since a segment has few test users.
 ///
-/// `r(a) = (1 + sum over probes k of w_k r_k) / (1 + sum of w_k)`, `w_k = 0.9^(segments since) * exp(-|a - a_k|^2 / (2 * 0.15^2))`: a
-/// kernel regression (Nadaraya and Watson, 1964) that believes in 1 where it has seen nothing.
+/// `r(a) = (1 + sum over probes k of w_k r_k) / (1 + sum of w_k)`, `w_k = 0.9^(segments since) * exp(-|a - a_k|^2 / (2
+/// * 0.15^2))`: a kernel regression (Nadaraya and Watson, 1964) that believes in 1 where it has seen nothing.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Evidence {
     probes: Vec<Seen>,
@@ -65,8 +66,8 @@ impl Evidence {
         self.probes.retain(|seen| seen.weight > FORGOTTEN);
     }
 
-    /// A probe of this action had so many times the quality of uniform sizes. Beyond half and twice it is luck with hardly anybody
-    /// to rank for, and counts as that.
+    /// A probe of this action had so many times the quality of uniform sizes. Beyond half and twice it is luck with
+    /// hardly anybody to rank for, and counts as that.
     pub fn add(&mut self, action: [f32; ACTIONS], ratio: f64) {
         self.probes.push(Seen { action, ratio: ratio.clamp(0.5, 2.0), weight: 1.0 });
     }

@@ -24,8 +24,8 @@ const MOST_GAIN: f64 = 2.0;
 pub enum Deploy {
     /// The policy's mean action in the current state, as in the paper.
     Mean,
-    /// The action of all probed ones that the evidence of all segments holds best, uniform sizes among them (*ours*): a handful of probes a segment
-    /// is too few for the networks to beat it.
+    /// The action of all probed ones that the evidence of all segments holds best, uniform sizes among them (*ours*): a
+    /// handful of probes a segment is too few for the networks to beat it.
     Best,
 }
 
@@ -40,22 +40,22 @@ pub struct ScallPolicyOptions {
     pub groups: usize,
     /// Family of both profiles (default: power law).
     pub distribution: Distribution,
-    /// Whether an action's shape is taken on a logarithmic scale of the family's range, or on a linear one as in the paper.
-    /// (Default: logarithmic. Of the power law's range, 0.1 to 30, a linear scale spends nine tenths on shapes above 3, whose
-    /// sizes hardly differ.)
+    /// Whether an action's shape is taken on a logarithmic scale of the family's range, or on a linear one as in the
+    /// paper. (Default: logarithmic. Of the power law's range, 0.1 to 30, a linear scale spends nine tenths on shapes
+    /// above 3, whose sizes hardly differ.)
     pub logarithmic: bool,
     /// Draws that a profile is averaged over (default 100, as in the paper).
     pub draws: u32,
-    /// Most proposals probed on a segment (default 12); the search ends before when the mean action rests ([`Convergence`]). The sizes in
-    /// use are probed besides, uniform ones, and the mean action.
+    /// Most proposals probed on a segment (default 12); the search ends before when the mean action rests
+    /// ([`Convergence`]). The sizes in use are probed besides, uniform ones, and the mean action.
     pub probes: u32,
-    /// Every so many probes one is drawn near the best action so far instead of from the actor (default 2; 0 for never, as in the
-    /// paper). The critics learn from those too: soft actor-critic is off-policy.
+    /// Every so many probes one is drawn near the best action so far instead of from the actor (default 2; 0 for never,
+    /// as in the paper). The critics learn from those too: soft actor-critic is off-policy.
     pub near_best_every: u32,
     /// Standard deviation of those (default 0.15).
     pub near_best_std: f32,
-    /// Quality relative to the reference that gives reward 0, and that which gives 10 (default 0.9 and 1.1, as in the paper for all
-    /// data but Yelp).
+    /// Quality relative to the reference that gives reward 0, and that which gives 10 (default 0.9 and 1.1, as in the
+    /// paper for all data but Yelp).
     pub reward_range: (f32, f32),
     /// Which action a segment gets (default: the best).
     pub deploy: Deploy,
@@ -80,8 +80,8 @@ impl Default for ScallPolicyOptions {
 }
 
 impl ScallPolicyOptions {
-    /// The paper's constants: a linear scale of shapes, proposals by the actor alone, its mean action deployed. `probes` bounds a
-    /// search that does not come to rest.
+    /// The paper's constants: a linear scale of shapes, proposals by the actor alone, its mean action deployed.
+    /// `probes` bounds a search that does not come to rest.
     pub fn paper(probes: u32) -> Self {
         Self { logarithmic: false, near_best_every: 0, deploy: Deploy::Mean, probes, ..Self::default() }
     }
@@ -126,9 +126,9 @@ impl Recipe for ScallPolicyOptions {
 
 /// SCALL's policy: a soft actor-critic chooses the users' share and the shapes of both profiles.
 ///
-/// The reward of an action is `10 * (Q / Q_ref - low) / (high - low)`: Q the quality of its probe, Q_ref that of a probe with the
-/// sizes that the segment had. *Ours:* both are probes of one length on the same triples, where the paper takes Q_ref from the
-/// recommender in use.
+/// The reward of an action is `10 * (Q / Q_ref - low) / (high - low)`: Q the quality of its probe, Q_ref that of a
+/// probe with the sizes that the segment had. *Ours:* both are probes of one length on the same triples, where the
+/// paper takes Q_ref from the recommender in use.
 ///
 /// Source: `docs/method.md` sections 4 and 7.
 pub struct ScallPolicy {
@@ -144,7 +144,8 @@ pub struct ScallPolicy {
 }
 
 impl ScallPolicy {
-    /// A policy that knows nothing yet. Until it has searched, sizes are uniform, or with [`Deploy::Mean`] its first mean action.
+    /// A policy that knows nothing yet. Until it has searched, sizes are uniform, or with [`Deploy::Mean`] its first
+    /// mean action.
     pub fn new(options: ScallPolicyOptions) -> Self {
         Self { options, agent: None, last_reward: 0.5, chosen: None, ranges: [0.0; 2], evidence: Evidence::default() }
     }

@@ -4,7 +4,8 @@ use super::*;
 use crate::kernels::table::optimizer::oracle::{FAULTS, faulty_rules};
 use crate::rows::Format;
 
-/// A fault in the first dim of a row, one in the middle, two in the last and before it, one in a dim that the row has not, and none in others.
+/// A fault in the first dim of a row, one in the middle, two in the last and before it, one in a dim that the row has
+/// not, and none in others.
 fn faults(fault: f32) -> Vec<(usize, f32)> {
     [(0, 0), (2, 9), (4, 3), (5, 6), (5, 5), (6, 2), (7, 15), (7, 14), (7, 13), (7, 12), (8, 8)]
         .map(|(row, dim)| (row * 16 + dim, fault))

@@ -1,0 +1,263 @@
+//! A segment: search, sizes, resize, train, evaluate, report.
+
+use std::sync::OnceLock;
+use std::time::Instant;
+
+use super::evaluation::Evaluation;
+use super::probe::{LastSegment, Setup, Trial, rows};
+use super::{Phase, Replay, Scall, ScallOptions, Seconds, SegmentReport};
+use crate::Result;
+use crate::device::Device;
+use crate::models::{ItemBias, Recommender};
+use crate::rng::{Philox, Purpose};
+use crate::sizing::{Population, SizePolicy, SizingContext, Uniform};
+use crate::stream::{Segment, replay};
+use crate::table::Account;
+
+/// SCALL's part of earlier rows, which frequencies are counted over even when training takes all.
+const REPLAY_SHARE: f64 = 0.2;
+
+/// What is done of a segment that has not come to its end: a step that is repeated does not do it again.
+#[derive(Default)]
+pub(super) struct Begun {
+    /// Probes that the policy made, once its search is over.
+    probes: Option<u32>,
+    /// The recommender as it was before the segment, for a policy that searches.
+    before: Option<Box<dyn Recommender>>,
+    /// Whether learned biases have faded.
+    faded: bool,
+}
+
+impl Scall {
+    /// Takes the next segment through search, sizes, resize, training and evaluation: the next of those given, else the rows
+    /// observed since the last. Gives `None` when there are no rows.
+    ///
+    /// # Errors
+    /// [`Error::Infeasible`](crate::Error::Infeasible) when the budget has no room for the entities;
+    /// [`Error::BadSizes`](crate::Error::BadSizes) when the policy decides on sizes that are none for them;
+    /// [`Error::Diverged`](crate::Error::Diverged) when training leaves the finite numbers; what the device reports.
+    ///
+    /// The segment is not done then, and the next call repeats it. The policy is as it was, but that a search which has come to its end is not
+    /// repeated. Until rows move, everything else is as it was too. Rows that have moved stay where they are and keep what they have learned,
+    /// and a repeated step trains on from there; values that are not finite any more come back only with a state that was
+    /// [kept](Self::state).
+    pub fn step(&mut self, mut progress: impl FnMut(Phase)) -> Result<Option<SegmentReport>> {
+        let Some(segment) = self.next_segment() else {
+            return Ok(None);
+        };
+        self.served = OnceLock::new();
+        let (mut clock, mut seconds) = (Clock::start(), Seconds::default());
+        self.search(&mut progress)?;
+        seconds.search = clock.lap();
+
+        let (policy, bias, capacity) = (self.policy.save()?, self.bias.clone(), self.account.capacity_bytes());
+        match self.learn(segment, (clock, seconds), &mut progress) {
+            Ok(report) => Ok(Some(report)),
+            Err(error) => {
+                self.bias = bias;
+                // Refused where rows have moved to what the new capacity allows: then it stays.
+                let _ = self.account.set_capacity(capacity);
+                self.policy.restore(&policy).and(Err(error))
+            }
+        }
+    }
+
+    /// The next of those given, else the rows since the last.
+    fn next_segment(&self) -> Option<Segment> {
+        match self.segments.get(self.reports.len()) {
+            Some(given) => Some(given.clone()),
+            None => {
+                let rows = self.segments.last().map_or(0, |last| last.rows.end)..self.data.len();
+                (!rows.is_empty()).then_some(Segment { rows })
+            }
+        }
+    }
+
+    /// Sizes, moves, trains and evaluates.
+    fn learn(
+        &mut self,
+        segment: Segment,
+        (mut clock, mut seconds): (Clock, Seconds),
+        progress: &mut dyn FnMut(Phase),
+    ) -> Result<SegmentReport> {
+        let t = self.reports.len();
+        let (train, test) = segment.split(self.options.train_share)?;
+        let sampled = self.sampled_rows(t, &segment, &train);
+        let tables = self.model.embeddings();
+        let population = Population {
+            users: self.data.users_seen(train.rows.end).max(tables.users().rows()),
+            items: self.data.items_seen(train.rows.end).max(tables.items().rows()),
+        };
+
+        progress(Phase::Size);
+        let budget = self.options.budget.resolve(population, &tables.shape())?;
+        let frequencies = self.count(&sampled, population);
+        let context = SizingContext {
+            segment: t,
+            users: &frequencies[0],
+            items: &frequencies[1],
+            dims: budget.dims,
+            rows: Some(rows(&*self.model)),
+            ..frame(&self.device, &self.options)
+        };
+        // Nothing is known before the first segment: uniform sizes (`docs/method.md` section 3).
+        let policy: &mut dyn SizePolicy = if t == 0 { &mut Uniform } else { &mut *self.policy };
+        let sizes = policy.decide(&context)?;
+        sizes.check_decision(policy, &context)?;
+        seconds.size = clock.lap();
+
+        progress(Phase::Resize);
+        if self.policy.searches() && self.begun.before.is_none() {
+            self.begun.before = Some(self.model.duplicate(&Account::unlimited())?);
+        }
+        let before_bytes = self.begun.before.as_ref().map_or(0, |before| before.embeddings().memory().total_bytes());
+        self.account.set_capacity(budget.bytes)?;
+        let resized = self.model.embeddings_mut().resize(&sizes)?;
+        if let ItemBias::Learned { keep } = self.options.model.training().item_bias
+            && !std::mem::replace(&mut self.begun.faded, true)
+        {
+            self.model.embeddings_mut().fade_biases(keep)?;
+        }
+        if let Some(bias) = &mut self.bias {
+            bias.validate(&self.data, &train, &self.history, self.learned)?;
+        }
+        seconds.resize = clock.lap();
+
+        progress(Phase::Train { done: 0, steps: self.options.steps });
+        let trained = self.train(&train, &sampled, population, progress)?;
+        seconds.train = clock.lap();
+
+        progress(Phase::Evaluate);
+        let evaluation = Evaluation::new(&self.data, &test, train.rows.end, &self.history)?;
+        let test_candidates = evaluation.among_test_items(&mut *self.model, &self.history)?;
+        let all_candidates = evaluation.among_all_items(&mut *self.model, &self.history)?;
+        seconds.evaluate = clock.lap();
+
+        let Begun { probes, before, .. } = std::mem::take(&mut self.begun);
+        let tables = self.model.embeddings();
+        let report = SegmentReport {
+            t,
+            users: population.users,
+            items: population.items,
+            interactions: segment.rows.len(),
+            action: sizes.action,
+            probes: probes.unwrap_or(0),
+            params: tables.users().len() + tables.items().len(),
+            budget_params: budget.params,
+            budget_bytes: budget.bytes,
+            counted_bytes: self.account.used_bytes(),
+            memory: tables.memory(),
+            working_bytes: self.model.working_bytes() + trained.snapshot_bytes + before_bytes,
+            layer_bytes: self.model.layer_bytes(),
+            resized,
+            steps: trained.steps,
+            loss: trained.loss,
+            test_candidates,
+            all_candidates,
+            seconds,
+        };
+        self.last = before.map(|before| LastSegment {
+            segment: t,
+            frequencies: frequencies.clone(),
+            dims: budget.dims,
+            sizes,
+            rows: trained.rows,
+            biases: trained.biases,
+            evaluation,
+            before,
+        });
+        self.frequencies = frequencies;
+        if t >= self.segments.len() {
+            self.segments.push(segment);
+        }
+        self.reports.push(report.clone());
+        Ok(report)
+    }
+
+    /// Lets the policy probe on the last segment, unless it has done so.
+    fn search(&mut self, progress: &mut dyn FnMut(Phase)) -> Result<()> {
+        let Some(last) = self.last.take() else {
+            return Ok(());
+        };
+        let searched = self.policy.save().and_then(|policy| {
+            let setup = Setup {
+                device: &self.device,
+                model: self.options.model,
+                options: self.options.probe,
+                d_max: self.options.budget.d_max,
+                last: &last,
+                history: &self.history,
+            };
+            let context = last.context(frame(&self.device, &self.options));
+            let mut trial = Trial { setup, policy: self.policy.name(), context, probes: 0, progress };
+            match self.policy.search(&context, &mut trial) {
+                Ok(()) => Ok(trial.probes),
+                // As if it had not begun.
+                Err(error) => self.policy.restore(&policy).and(Err(error)),
+            }
+        });
+        match searched {
+            Ok(probes) => self.begun.probes = Some(probes),
+            // It is needed again.
+            Err(_) => self.last = Some(last),
+        }
+        searched.map(drop)
+    }
+
+    /// A sample of the earlier rows and the segment's training part.
+    pub(super) fn sampled_rows(&self, t: usize, segment: &Segment, train: &Segment) -> Vec<usize> {
+        let share = match self.options.replay {
+            Replay::Sample { share } => share,
+            Replay::All => REPLAY_SHARE,
+        };
+        let capacity = (share * segment.rows.len() as f64).round() as usize;
+        let mut rng = Philox::substream(self.options.seed, Purpose::Replay, t as u32);
+        let mut rows = replay(..segment.rows.start, capacity, &mut rng);
+        rows.extend(train.rows.clone());
+        rows
+    }
+
+    /// How often each user and each item occurs in the training rows; 0 for those known but absent.
+    fn count(&self, rows: &[usize], population: Population) -> [Vec<u32>; 2] {
+        let mut users = vec![0; population.users as usize];
+        let mut items = vec![0; population.items as usize];
+        for &row in rows {
+            users[self.data.users()[row] as usize] += 1;
+            items[self.data.items()[row] as usize] += 1;
+        }
+        [users, items]
+    }
+}
+
+/// A sizing context that only knows what never changes.
+pub(super) fn frame<'a>(device: &'a Device, options: &ScallOptions) -> SizingContext<'a> {
+    SizingContext {
+        device,
+        segment: 0,
+        seed: options.seed,
+        users: &[],
+        items: &[],
+        dims: 0,
+        d_min: options.budget.d_min,
+        d_max: options.budget.d_max,
+        rows: None,
+    }
+}
+
+/// Times one phase after another.
+struct Clock(Instant);
+
+impl Clock {
+    fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    fn lap(&mut self) -> f64 {
+        let seconds = self.0.elapsed().as_secs_f64();
+        self.0 = Instant::now();
+        seconds
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,109 @@
+//! Steps that fail and are repeated.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::*;
+use crate::models::{Embeddings, ModelOptions, RankRequest, Rankings, TrainingData};
+use crate::sizing::{Amount, Bet, BetOptions, Budget, FrequencyRanked};
+use crate::{Error, ProbeOptions};
+
+/// A recommender whose training fails so many times before it begins. Its copies, which probes are made of, do not.
+struct Failing {
+    inner: Box<dyn Recommender>,
+    failures: Arc<AtomicU32>,
+}
+
+impl Recommender for Failing {
+    fn embeddings(&self) -> &Embeddings {
+        self.inner.embeddings()
+    }
+
+    fn embeddings_mut(&mut self) -> &mut Embeddings {
+        self.inner.embeddings_mut()
+    }
+
+    fn item_bias(&self) -> ItemBias {
+        self.inner.item_bias()
+    }
+
+    fn duplicate(&self, account: &Account) -> Result<Box<dyn Recommender>> {
+        self.inner.duplicate(account)
+    }
+
+    fn prepare(&mut self, data: TrainingData<'_>) -> Result<()> {
+        self.inner.prepare(data)
+    }
+
+    fn train(&mut self, steps: u32, progress: &mut dyn FnMut(u32)) -> Result<f32> {
+        let failures = self.failures.load(Ordering::Relaxed);
+        if failures > 0 {
+            self.failures.store(failures - 1, Ordering::Relaxed);
+            return Err(Error::NoGpu { reason: "a device that fails".into() });
+        }
+        self.inner.train(steps, progress)
+    }
+
+    fn rank(&self, request: RankRequest<'_>) -> Result<Rankings> {
+        self.inner.rank(request)
+    }
+
+    fn working_bytes(&self) -> u64 {
+        self.inner.working_bytes()
+    }
+}
+
+fn rows(t: i64) -> impl Iterator<Item = (String, String, i64)> {
+    (120 * t..120 * (t + 1)).map(|n| (format!("u{}", n * 7 % (20 + n / 40)), format!("i{}", n * n % 31), n))
+}
+
+/// Values, steps and metrics of a few segments, whose training fails so many times each.
+fn run(policy: Box<dyn SizePolicy>, item_bias: ItemBias, failures: u32) -> (Vec<u32>, String) {
+    let mut model = ModelOptions::default();
+    model.training_mut().item_bias = item_bias;
+    model.training_mut().batch = 64;
+    let options = ScallOptions {
+        model,
+        steps: 8,
+        probe: ProbeOptions { steps: 4, ..ProbeOptions::default() },
+        ..ScallOptions::new(Budget::new(Amount::MeanSize(6.0)))
+    };
+    let mut scall = Scall::new(&Device::cpu(), policy, options).unwrap();
+    let fails = Arc::new(AtomicU32::new(0));
+    let inner = scall.model.duplicate(&scall.account).unwrap();
+    scall.model = Box::new(Failing { inner, failures: fails.clone() });
+    let mut found = String::new();
+    for t in 0..4 {
+        scall.observe(rows(t)).unwrap();
+        fails.store(failures, Ordering::Relaxed);
+        for _ in 0..failures {
+            assert!(matches!(scall.step(|_| {}), Err(Error::NoGpu { .. })));
+        }
+        let report = scall.step(|_| {}).unwrap().unwrap();
+        let SegmentReport { action, probes, loss, test_candidates, all_candidates, params, .. } = report;
+        found += &format!("{action:?} {probes} {loss} {test_candidates:?} {all_candidates:?} {params}\n");
+    }
+    found += &format!("{:?}", scall.bias.as_ref().map(|bias| bias.half_life()));
+    let tables = scall.model.embeddings();
+    let values = [tables.users(), tables.items()].map(|table| table.read().unwrap()).concat();
+    (values.into_iter().map(f32::to_bits).collect(), found)
+}
+
+/// Neither biases fade twice, nor half-lives are tried twice, nor does a policy search twice.
+#[test]
+fn a_step_whose_training_fails_can_be_repeated() {
+    let policies: [fn() -> Box<dyn SizePolicy>; 2] = [
+        || Box::new(FrequencyRanked::default()),
+        || Box::new(Bet::new(BetOptions { probes: 4, draws: 2, ..BetOptions::default() })),
+    ];
+    for policy in policies {
+        for item_bias in [ItemBias::Learned { keep: 0.5 }, ItemBias::Counted { half_life: None }] {
+            let (values, found) = run(policy(), item_bias, 0);
+            for failures in [1, 2] {
+                let (again, found_again) = run(policy(), item_bias, failures);
+                assert_eq!(found_again, found, "{item_bias:?}");
+                assert!(again == values, "{item_bias:?}: other values after {failures} failures");
+            }
+        }
+    }
+}
