@@ -8,8 +8,8 @@ struct Params {
     //import rows/page_params.wgsl
     table_rows: u32,  // of all pages
     count: u32,       // ids that there is room for
-    used: u32,        // and those that are used, as far as the host knows
     dims: u32,        // width of an output row, at most
+    used: u32,        // ids that are used, as far as the host knows
 }
 
 override lanes: u32 = 8u;    // threads that share a row

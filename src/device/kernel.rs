@@ -11,9 +11,14 @@ use crate::{Error, Result};
 
 /// An operator with its arguments: a struct with named fields, checked, then launched.
 ///
+/// The trait is sealed: its operators are those of this crate. What an operator declares of its shader (codecs,
+/// parameters, variants) is held to the WGSL by tests of the crate and will change with it. A kernel of the caller's
+/// own is a pipeline of the caller's: it goes into the same pass, and binds a [`Buffer`](super::Buffer) by
+/// [`as_wgpu_binding`](super::Buffer::as_wgpu_binding). The example `train_in_your_pass` has one.
+///
 /// Three ways in: [`run`](Kernel::run) on a device, [`Commands::run`] to submit several as one, and
 /// [`record`](Kernel::record) into a compute pass of the caller's own. All give the same result and the same errors.
-pub trait Kernel: Sized {
+pub trait Kernel: Sized + sealed::Operator {
     /// `family/kernel`, the name of its room, shader, label and bench.
     const NAME: &'static str;
 
@@ -221,7 +226,10 @@ impl Pass<'_, '_> {
     }
 }
 
-mod sealed {
+pub(crate) mod sealed {
+    /// What this crate has as kernels, see the list in `kernels/mod.rs`.
+    pub trait Operator {}
+
     /// Only what is in this file records.
     pub trait Sealed {}
     impl Sealed for super::Commands {}

@@ -31,6 +31,7 @@ pub use counters::Counts;
 pub use dispatches::Dispatches;
 pub use element::Element;
 pub use gpu::Gpu;
+pub(crate) use kernel::sealed::Operator;
 pub use kernel::{Kernel, Pass, Recorder};
 pub(crate) use launch::{Binding, Launch, check_distinct};
 pub use place::Device;

@@ -11,6 +11,16 @@ use crate::Result;
 /// The pipelines that a kernel's dispatches need, see [`Gpu::warm_up`].
 pub struct KernelPipelines(pub(super) Vec<Key>);
 
+impl KernelPipelines {
+    /// The shaders that they are of, each once: what [`requirements`](crate::kernels::requirements) knows of.
+    pub fn shaders(&self) -> impl Iterator<Item = &'static str> {
+        let mut names: Vec<_> = self.0.iter().map(|key| key.shader.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        names.into_iter()
+    }
+}
+
 impl Gpu {
     /// Builds the pipelines of some kernels, side by side on rayon's threads, so that the first launch does not wait
     /// for a compiler. Those that are built are not built again, and a shader is compiled once for all of its entry

@@ -17,10 +17,13 @@ pub mod graph;
 pub mod manifest;
 pub mod prim;
 pub mod rank;
+mod requirements;
 pub mod sizing;
 pub mod table;
 
+use crate::device::Operator;
 pub use count::{Count, Countable, Counted};
+pub use requirements::{Requirements, requirements};
 
 #[cfg(test)]
 mod contract;
@@ -36,6 +39,38 @@ pub(crate) const MAX_TRIPS: u32 = 16_384;
 
 /// Output elements that a task of a CPU twin writes: about an L1 cache.
 pub(crate) const TASK_ELEMENTS: usize = 8 * 1024;
+
+/// What implements [`Kernel`](crate::device::Kernel): nothing else can.
+macro_rules! operators {
+    ($($operator:ty),* $(,)?) => { $(impl Operator for $operator {})* };
+}
+
+operators! {
+    graph::spmm::Spmm<'_>,
+    prim::scan::Scan<'_>,
+    prim::segments::Runs<'_>,
+    prim::segments::SegmentedSum<'_>,
+    prim::sort::Sort<'_>,
+    rank::bpr::Bpr<'_>,
+    rank::log_triples::SampleLogTriples<'_>,
+    rank::top_k::TopK<'_>,
+    rank::triples::SampleTriples<'_>,
+    sizing::apportion::Apportion<'_>,
+    sizing::rank::Rank<'_>,
+    sizing::sample::Sample<'_>,
+    table::lookup::LookupSizes<'_>,
+    table::migrate::Migrate<'_>,
+    table::reset::Reset<'_>,
+    table::store::Store<'_>,
+    table::update::Update<'_>,
+    table::update_all::UpdateAll<'_>,
+}
+
+impl<T: prim::reduce::Reducible> Operator for prim::reduce::Reduce<'_, T> {}
+impl<T: table::lookup::Output> Operator for table::bags::LookupBags<'_, T> {}
+impl<T: table::lookup::Output> Operator for table::lookup::Lookup<'_, T> {}
+impl<T: table::lookup::Output> Operator for table::lookup::LookupPacked<'_, T> {}
+impl<K: Countable> Operator for Counted<'_, K> {}
 
 /// Every shader of the crate.
 #[rustfmt::skip]

@@ -45,8 +45,8 @@ params! {
         page: PageParams,
         table_rows: u32,
         count: u32,
-        used: u32,
         dims: u32,
+        used: u32,
     }
 }
 
@@ -73,7 +73,7 @@ impl<'a> Launches<'a> {
             bindings.push(count.binding(ids.binding("ids")));
             PageLaunch {
                 constants: vec![("lanes", f64::from(lanes)), ("aligned", aligned), count.counted()],
-                params: Params { page: page.params(), table_rows, count: all, used, dims }.words(),
+                params: Params { page: page.params(), table_rows, count: all, dims, used }.words(),
                 bindings,
                 groups,
             }
