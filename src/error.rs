@@ -119,8 +119,8 @@ pub enum Error {
     },
     /// Gradients were not finite, or the steps along them would not have been; those steps were left out.
     #[error(
-        "{op}: {count} dims had gradients or steps that are not finite, and were left as they were; a smaller learning rate helps, or \
-         a rule that skips or clips them"
+        "{op}: {count} dims had gradients or steps that are not finite, and stay as they were; a smaller learning rate \
+         helps, or a rule that skips or clips them"
     )]
     NonFinite {
         /// What looked.

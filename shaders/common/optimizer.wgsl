@@ -87,7 +87,8 @@ struct Weights {
     second: vec4<f32>,
 }
 
-// What they become by a step along their gradients; `row_state` is what `accumulate` gave, where the optimizer is row-wise.
+// What they become by a step along their gradients; `row_state` is what `accumulate` gave, where the optimizer is
+// row-wise.
 fn moved(before: Weights, gradients: vec4<f32>, row_state: f32) -> Weights {
     var after = before;
     var g = gradients;
@@ -205,13 +206,14 @@ fn put_weights(id: u32, row: Row, dims: vec4<u32>, after: Weights, those: vec4<b
     put_stepped(id, row, dims, after.w, those);
 }
 
-// One step of a row, whose id is `id`, in these dims. All is read before anything is written, so that the loads are under way together.
+// One step of a row, whose id is `id`, in these dims. All is read before anything is written, so that the loads are
+// under way together.
 fn step(id: u32, row: Row, dims: vec4<u32>, gradients: vec4<f32>) {
     put_step(id, row, dims, gradients, moved(weights_of(row, dims), taken(gradients), 0.0), true);
 }
 
-// Writes what a step along these gradients makes of a row in these dims, where all of it is finite: a dim where it is not keeps its value
-// and its state, and so does a whole row whose norm or own state is not finite.
+// Writes what a step along these gradients makes of a row in these dims, where all of it is finite: a dim where it is
+// not keeps its value and its state, and so does a whole row whose norm or own state is not finite.
 fn put_step(id: u32, row: Row, dims: vec4<u32>, gradients: vec4<f32>, after: Weights, row_is_finite: bool) {
     let inside = dims < vec4<u32>(row.size);
     let states = max(sizes_of(after.first), sizes_of(after.second));
@@ -249,8 +251,8 @@ fn sum_of_lanes(thread: u32, part: f32) {
     }
 }
 
-// What a row's gradient is multiplied by, so that it is not longer than `max_norm`; -1 where its norm is not finite. `squares` is this
-// lane's part. All threads of the workgroup come here.
+// What a row's gradient is multiplied by, so that it is not longer than `max_norm`; -1 where its norm is not finite.
+// `squares` is this lane's part. All threads of the workgroup come here.
 fn clip_factor(thread: u32, squares: f32) -> f32 {
     sum_of_lanes(thread, squares);
     let sum = squares_shared[thread - thread % lanes];
@@ -266,8 +268,8 @@ fn clip_factor(thread: u32, squares: f32) -> f32 {
     return 1.0;
 }
 
-// Takes the mean square of a row's gradient into its state, where that stays finite, and gives that to all its lanes. `squares` is this
-// lane's part; a row without width stays. All threads of the workgroup come here.
+// Takes the mean square of a row's gradient into its state, where that stays finite, and gives that to all its lanes.
+// `squares` is this lane's part; a row without width stays. All threads of the workgroup come here.
 fn accumulate(thread: u32, row: u32, width: u32, squares: f32) -> f32 {
     sum_of_lanes(thread, squares);
     // One lane reads and writes the state: a workgroup's barrier does not order storage.

@@ -25,8 +25,8 @@ struct Params {
 
 override lanes: u32 = 8u;   // threads that share a row, or a chunk
 override chunk: u32 = 64u;  // occurrences summed at once
-// 0 gradients of occurrences, or of bags, which then stand in the place of their occurrences; 1 of bags times a factor, 2 of bags where the
-// occurrence won
+// 0 gradients of occurrences, or of bags, which then stand in the place of their occurrences; 1 of bags times a factor,
+// 2 of bags where the occurrence won
 override source: u32 = 0u;
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -208,7 +208,8 @@ var<workgroup> occurrence_at: array<u32, TILE>;
 var<workgroup> place_at: array<u32, TILE>;
 var<workgroup> factor_at: array<f32, TILE>;
 
-// Finds the runs that begin in a tile, each by a thread of its own; all get their number. All threads of the workgroup come here, once.
+// Finds the runs that begin in a tile, each by a thread of its own; all get their number. All threads of the workgroup
+// come here, once.
 fn find_runs(first: u32, thread: u32) -> u32 {
     let position = first + thread;
     let bit = 1u << (thread & 31u);

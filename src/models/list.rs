@@ -170,7 +170,7 @@ mod tests {
     #[test]
     fn numbers_outside_their_domain_are_errors_of_every_model() {
         type Spoil = fn(&mut TrainingOptions);
-        let wrong: [(&str, Spoil); 13] = [
+        let wrong: [(&str, Spoil); 14] = [
             ("`batch` must be from 1 to 1048576, got 0", |o| o.batch = 0),
             ("`batch` must be from 1 to 1048576, got 1048577", |o| o.batch = (1 << 20) + 1),
             ("`l2` must be finite and not negative, got -1", |o| o.l2 = -1.0),
@@ -181,6 +181,9 @@ mod tests {
             ("`keep` must be from 0 to 1, got 1.5", |o| o.item_bias = ItemBias::Learned { keep: 1.5 }),
             ("`half_life` must be above 0", |o| o.item_bias = ItemBias::Counted { half_life: Some(f64::NAN) }),
             ("`learning_rate` must be finite", |o| o.rule = Optimizer::Sgd { learning_rate: f32::NAN }.into()),
+            ("`learning_rate` must be not negative, got -1", |o| {
+                o.rule = Optimizer::Sgd { learning_rate: -1.0 }.into();
+            }),
             ("`rate.every` must be at least 1", |o| {
                 o.rate = RateSchedule::Falling { factor: 0.5, every: 0, least: 0.0 };
             }),

@@ -2,8 +2,8 @@
 
 use super::training::{Batch, Clock, Trainer, run_steps};
 use super::{
-    DEFAULT_WORKING_BYTES, Embeddings, ItemBias, RankCandidates, RankRequest, Rankings, Recommender, TablesMut, TrainingData,
-    TrainingOptions, TrainingSet,
+    DEFAULT_WORKING_BYTES, Embeddings, ItemBias, RankCandidates, RankRequest, Rankings, Recommender, TablesMut,
+    TrainingData, TrainingOptions, TrainingSet,
 };
 use crate::Result;
 use crate::check;

@@ -108,8 +108,8 @@ pub struct RaggedTable {
     rows: Rows,
     steps: u32,
     peak_bytes: u64,
-    /// A word that counts the dims of updates that were not finite, from the first update on. No part of what the account counts: it is as
-    /// long for any table.
+    /// A word that counts the dims of updates that were not finite, from the first update on. No part of what the
+    /// account counts: it is as long for any table.
     counter: Option<Buffer<u32>>,
     /// Another one for other pages: what was prepared for these is of no use then.
     pages: Arc<()>,
@@ -279,8 +279,8 @@ impl RaggedTable {
         Update::bag_workspace_len(count, dims)
     }
 
-    /// [`apply_gradients`](Self::apply_gradients) for ids that are on the device, as a part of the caller's commands or pass. Ids
-    /// past the table are left out.
+    /// [`apply_gradients`](Self::apply_gradients) for ids that are on the device, as a part of the caller's commands or
+    /// pass. Ids past the table are left out.
     ///
     /// # Errors
     /// Those of [`Update`].
@@ -388,8 +388,9 @@ impl RaggedTable {
         Ok(())
     }
 
-    /// How many dims, since it was last asked, had gradients or steps in updates that were not finite: see
-    /// [what becomes of them](crate::kernels::table::optimizer#what-is-not-finite). Waits for the updates that were submitted.
+    /// How many dims, since it was last asked, had gradients or steps in updates that were not finite: see [what
+    /// becomes of them](crate::kernels::table::optimizer#what-is-not-finite). Waits for the updates that were
+    /// submitted.
     ///
     /// # Errors
     /// [`Error::NonFinite`] where there were any and the rule has [`NonFinite::Error`]; what the device reports.
@@ -418,7 +419,8 @@ impl RaggedTable {
         }
     }
 
-    /// How many dims had gradients or steps that were not finite, whatever becomes of them; the count begins at 0 again.
+    /// How many dims had gradients or steps that were not finite, whatever becomes of them; the count begins at 0
+    /// again.
     pub(crate) fn take_count(&mut self) -> Result<u32> {
         let Some(counter) = &mut self.counter else { return Ok(0) };
         let count = counter.read()?[0];
@@ -428,11 +430,11 @@ impl RaggedTable {
         Ok(count)
     }
 
-    /// Begins rows anew, in place: values are drawn as in a new table, optimizer state is zero. For rows that pass from one entity
-    /// to another, see [`RowMap`](super::RowMap); sizes, other rows and the count of steps stay.
+    /// Begins rows anew, in place: values are drawn as in a new table, optimizer state is zero. For rows that pass from
+    /// one entity to another, see [`RowMap`](super::RowMap); sizes, other rows and the count of steps stay.
     ///
-    /// The draw is by (seed, row, dim), so a row begins with the same values each time, and with those that it would have after
-    /// shrinking to nothing and growing back: nothing that an entity's training left is in them.
+    /// The draw is by (seed, row, dim), so a row begins with the same values each time, and with those that it would
+    /// have after shrinking to nothing and growing back: nothing that an entity's training left is in them.
     ///
     /// # Errors
     /// [`Error::IdOutOfRange`] for an id past the table; nothing is written then.
@@ -460,8 +462,8 @@ impl RaggedTable {
         commands.submit()
     }
 
-    /// [`reset_rows`](Self::reset_rows) for ids that are on the device, as a part of the caller's commands or pass. Ids past the table are left
-    /// out; `widest` is about the size of the widest of the rows.
+    /// [`reset_rows`](Self::reset_rows) for ids that are on the device, as a part of the caller's commands or pass. Ids
+    /// past the table are left out; `widest` is about the size of the widest of the rows.
     ///
     /// # Errors
     /// Those of [`Reset`].

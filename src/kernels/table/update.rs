@@ -3,26 +3,31 @@
 //! For every row r that occurs in `ids`, with `g_j = sum over its occurrences b of gradients[b, j]` for
 //! `j < min(d_r, D)`: one step of the [optimizer](super::optimizer).
 //!
-//! With bags ([`Gradients::Bags`]), `gradients[b, j]` is what the pooled row of b's bag k passes on: `w_b * g[k, j]` for the sum, that over
-//! the number of ids for the mean, and for the max `g[k, j]` where b won dim j, else 0. It is never written out.
+//! With bags ([`Gradients::Bags`]), `gradients[b, j]` is what the pooled row of b's bag k passes on: `w_b * g[k, j]`
+//! for the sum, that over the number of ids for the mean, and for the max `g[k, j]` where b won dim j, else 0. It is
+//! never written out.
 //!
-//! Values of f16 are stepped in f32 and rounded to one of the two f16 next to them, the nearer one as much more often as it is nearer, by noise
-//! of (seed, row, dim, step): a step that is far smaller than the distance between f16 is right on average, where rounding to the nearest
-//! would lose it (Gupta et al., "Deep learning with limited numerical precision", ICML 2015).
+//! Values of f16 are stepped in f32 and rounded to one of the two f16 next to them, the nearer one as much more often
+//! as it is nearer, by noise of (seed, row, dim, step): a step that is far smaller than the distance between f16 is
+//! right on average, where rounding to the nearest would lose it (Gupta et al., "Deep learning with limited numerical
+//! precision", ICML 2015).
 //!
-//! Values beyond `min(d_r, D)` and rows that do not occur are never touched, nor is their state. An id past the table is
-//! left out.
+//! Values beyond `min(d_r, D)` and rows that do not occur are never touched, nor is their state. An id past the table
+//! is left out.
 //!
 //! # Numerics
-//! Duplicates are exact: the occurrences are sorted by row (stable), summed in the order of the batch, and the optimizer
-//! steps once. Runs longer than a chunk (64, more for batches of millions) are summed chunk by chunk, on both devices in
-//! the same order: the sums agree bit for bit (of bags, but for fused products), the steps within `8 * eps`, and a row's sum of squares (of a clipped gradient,
-//! or for row-wise state) within `32 * eps` (a GPU may fuse products and round its root otherwise).
+//! Duplicates are exact: the occurrences are sorted by row (stable), summed in the order of the batch, and the
+//! optimizer steps once. Runs longer than a chunk (64, more for batches of millions) are summed chunk by chunk, on both
+//! devices in the same order: the sums agree bit for bit (of bags, but for fused products), the steps within `8 * eps`,
+//! and a row's sum of squares (of a clipped gradient, or for row-wise state) within `32 * eps` (a GPU may fuse products
+//! and round its root otherwise).
 //!
 //! # Cost
-//! On the GPU a [sort](crate::kernels::prim::sort) of the ids (one dispatch for up to 8,192), a dispatch, and three more a page. Moves `4 * B * D` bytes of gradients once and the touched
-//! rows (and their state) once in each direction; with bags `4 * bags * D` bytes of gradients, once for each id. Row-wise state reads the gradients once more where a lane has more than
-//! one value of a row, and so does clipping. On the CPU all threads share the sort; a hot row is summed by all of them.
+//! On the GPU a [sort](crate::kernels::prim::sort) of the ids (one dispatch for up to 8,192), a dispatch, and three
+//! more a page. Moves `4 * B * D` bytes of gradients once and the touched rows (and their state) once in each
+//! direction; with bags `4 * bags * D` bytes of gradients, once for each id. Row-wise state reads the gradients once
+//! more where a lane has more than one value of a row, and so does clipping. On the CPU all threads share the sort; a
+//! hot row is summed by all of them.
 //!
 //! # Example
 //! ```
@@ -212,8 +217,8 @@ pub struct Update<'a> {
     /// At least [`Update::workspace_len`] words, with bags [`Update::bag_workspace_len`]; what it holds
     /// afterwards is not specified.
     pub workspace: &'a mut Buffer<u32>,
-    /// One word: the number of dims whose step was left out, or whose gradient was replaced, since it was not finite, is added to it (modulo
-    /// 2^32). See [what is not finite](super::optimizer#what-is-not-finite).
+    /// One word: the number of dims whose step was left out, or whose gradient was replaced, since it was not finite,
+    /// is added to it (modulo 2^32). See [what is not finite](super::optimizer#what-is-not-finite).
     pub counter: Option<&'a mut Buffer<u32>>,
 }
 
@@ -230,8 +235,8 @@ fn chunk(count: u32, dims: u32) -> u32 {
     (trips.div_ceil(u64::from(MAX_TRIPS)).next_power_of_two() as u32).max(64)
 }
 
-/// Occurrences that the trips of an invocation suffice for, where each row is summed in so many passes. A lane sums four dims of four
-/// occurrences at once; of the short runs of a tile it may meet a few single ones each.
+/// Occurrences that the trips of an invocation suffice for, where each row is summed in so many passes. A lane sums
+/// four dims of four occurrences at once; of the short runs of a tile it may meet a few single ones each.
 fn most_occurrences(rows: &Rows, dims: u32, passes: u32) -> u32 {
     let trips = [2 * MAX_TRIPS, 3 * MAX_TRIPS / 2, 9 * MAX_TRIPS / 8][passes as usize - 1];
     let fours = dims.div_ceil(4 * lanes_of(rows, dims)).max(1);

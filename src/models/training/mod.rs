@@ -80,7 +80,10 @@ impl TrainingOptions {
         }
         item_bias.check(op)?;
         rule.check(op)?;
-        rate.check(op, rule.optimizer.learning_rate())
+        // An optimizer alone may go uphill; a model's loss is to fall.
+        let learning_rate = rule.optimizer.learning_rate();
+        check::domain(op, "learning_rate", learning_rate, learning_rate >= 0.0, "not negative")?;
+        rate.check(op, learning_rate)
     }
 }
 

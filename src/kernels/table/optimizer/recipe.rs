@@ -168,7 +168,7 @@ macro_rules! optimizers {
                 $variant {
                     $(
                         $(#[$field_doc])*
-                        #[doc = concat!("\n\nBy name: ", stringify!($default), ".")]
+                        #[doc = concat!("\n\nBy name: " $(, "`", $key, "`, ")?, stringify!($default), ".")]
                         $field: f32,
                     )*
                     $($(#[$flag_doc])* $flag: bool,)?

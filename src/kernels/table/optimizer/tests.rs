@@ -106,8 +106,8 @@ fn state_of_other_rows_and_of_other_rules_is_an_error() {
         (
             ADAM,
             1,
-            "t: `rows` must be rows with the state of the rule, StateSize { per_value: 2, per_row: 0 }, got StateSize { \
-             per_value: 1, per_row: 1 }",
+            "t: `rows` must be rows with the state of the rule, StateSize { per_value: 2, per_row: 0 }, got StateSize \
+             { per_value: 1, per_row: 1 }",
         ),
     ] {
         assert_eq!(UpdateRule::from(optimizer).check_rows("t", step, &rows).unwrap_err().to_string(), text);

@@ -1,4 +1,5 @@
-//! The CPU twin: pairs of (row, occurrence) sorted, cut into tasks between rows, and each task's rows stepped one after the other.
+//! The CPU twin: pairs of (row, occurrence) sorted, cut into tasks between rows, and each task's rows stepped one after
+//! the other.
 
 use std::ops::Range;
 

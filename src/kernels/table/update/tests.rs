@@ -196,7 +196,8 @@ impl BagCase {
             Format::F16 => 1.0 / 1024.0,
             _ => 1.0 / 128.0,
         };
-        // A product may be fused with the sum that it goes into, and the other side of a neighbour be the one that is rounded to.
+        // A product may be fused with the sum that it goes into, and the other side of a neighbour be the one that is
+        // rounded to.
         let close = |got: &[f32], want: &[f32], eps: f32| {
             let largest = want.iter().fold(1.0f32, |most, value| most.max(value.abs()));
             assert_close(&what, got, want, |_| if max { 0.0 } else { eps * largest });
@@ -439,7 +440,8 @@ fn one_row_with_all_occurrences() {
     }
 }
 
-/// As wide and as often as a short run can be, summed twice and three times: the loops of a lane stay below 65,535 trips.
+/// As wide and as often as a short run can be, summed twice and three times: the loops of a lane stay below 65,535
+/// trips.
 #[test]
 fn one_wide_row_as_a_whole() {
     for device in devices() {

@@ -322,8 +322,8 @@ fn mutants_of_layouts_are_rejected() {
 fn bad_shapes_and_constants_are_errors() {
     let device = Device::cpu();
     let adam = |beta2| Optimizer::Adam { learning_rate: 0.1, beta1: 0.9, beta2, epsilon: 1e-8 };
-    let state = "table/update_all: `rows` must be rows with the state of the rule, StateSize { per_value: 1, per_row: 0 }, \
-                 got StateSize { per_value: 0, per_row: 0 }";
+    let state = "table/update_all: `rows` must be rows with the state of the rule, StateSize { per_value: 1, per_row: \
+                 0 }, got StateSize { per_value: 0, per_row: 0 }";
     for (optimizer, own, gradients, step, text) in [
         (SGD, SGD, 2, 1, "table/update_all: `gradients` has length 2, expected 1"),
         (ADAGRAD, SGD, 1, 1, state),

@@ -12,8 +12,8 @@ fn batch() -> (Vec<u32>, Vec<u32>) {
     (sizes, runs.iter().flat_map(|&(row, count)| vec![row; count]).collect())
 }
 
-/// A fault in the first dim of a row, some in the middle, two in the last and before it, one in a dim that the row has not, and one in a chunk
-/// of the long run; rows 1 and 3 have none.
+/// A fault in the first dim of a row, some in the middle, two in the last and before it, one in a dim that the row has
+/// not, and one in a chunk of the long run; rows 1 and 3 have none.
 fn faults(fault: f32, dims: usize) -> Vec<(usize, f32)> {
     [(0, 0), (3, 9), (2, 3), (7, 6), (7, 5), (10, 2), (13, 8), (16, 11), (17, 0), (100, 12)]
         .map(|(occurrence, dim)| (occurrence * dims + dim, fault))
@@ -95,7 +95,8 @@ fn mutants_are_rejected() {
     );
 }
 
-/// State that is not finite already, and that a step would take past the range of f32, from gradients whose squares are within it.
+/// State that is not finite already, and that a step would take past the range of f32, from gradients whose squares are
+/// within it.
 #[test]
 fn state_that_is_not_finite_stays_with_its_values() {
     // All dims are left out; the row's own number moves unless it is to blame.
@@ -189,7 +190,8 @@ fn odd_bits_of_values_stay() {
     }
 }
 
-/// NaN in the gradient of a bag reaches the rows that have it, by way of a weight, and by way of a maximum only the row that won.
+/// NaN in the gradient of a bag reaches the rows that have it, by way of a weight, and by way of a maximum only the row
+/// that won.
 fn bags_parity(device: &Device) {
     for (pooling, weighted) in
         [(Pooling::Sum, false), (Pooling::Sum, true), (Pooling::Mean, true), (Pooling::Max, false)]
