@@ -44,6 +44,36 @@ impl BprMfOptions {
 /// A training step stays on the device: triples are drawn, gradients computed, summed exactly over duplicates, and both
 /// tables updated, several steps a submission.
 ///
+/// # Example
+/// ```
+/// use scall_gpu::device::Device;
+/// use scall_gpu::models::{BprMf, BprMfOptions, RankRequest, Recommender, TrainingData};
+/// use scall_gpu::sizing::Sizes;
+/// use scall_gpu::stream::UserItems;
+/// use scall_gpu::table::Account;
+/// # fn main() -> scall_gpu::Result<()> {
+/// // Users 0 and 1 take the first two items, users 2 and 3 the last two.
+/// let rows = [(0, 0), (0, 1), (1, 0), (2, 2), (2, 3), (3, 3)];
+/// let history = UserItems::new(4, rows)?;
+/// let mut model = BprMf::new(&Device::cpu(), BprMfOptions::default(), &Account::unlimited())?;
+/// model.embeddings_mut().resize(&Sizes { users: vec![4; 4], items: vec![4, 2, 2, 4], action: None })?;
+/// model.prepare(TrainingData { rows: &rows, history: &history })?;
+/// let before = model.train(1, &mut |_| {})?;
+/// assert!(model.train(100, &mut |_| {})? < before);
+///
+/// let excluded = |user| history.row(user); // what they have already
+/// let request = RankRequest {
+///     users: &[1, 3],
+///     candidates: &[0, 1, 2, 3],
+///     excluded: &excluded,
+///     k: 1,
+///     item_biases: None,
+/// };
+/// let lists = model.rank(request)?;
+/// assert_eq!((lists.user(0), lists.user(1)), (&[1][..], &[2][..])); // what the other user of the pair took
+/// # Ok(()) }
+/// ```
+///
 /// Source: Rendle et al., "BPR: Bayesian personalized ranking from implicit feedback", UAI 2009; `docs/method.md`
 /// section 5.
 #[derive(Debug)]

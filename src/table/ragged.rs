@@ -300,7 +300,7 @@ impl RaggedTable {
     /// let mut workspace = Buffer::zeroed(&device, table.update_workspace_len(3, 2))?;
     ///
     /// let mut commands = device.commands();
-    /// let occurrences = Occurrences { ids: &ids, first: 0, count: 3, gradients: (&gradients).into(), dims: 2 };
+    /// let occurrences = Occurrences { ids: &ids, first: 0, count: 3.into(), gradients: (&gradients).into(), dims: 2 };
     /// table.record_update(&mut commands, occurrences, &mut workspace)?;
     /// commands.submit()?;
     /// assert_eq!(table.read()?, [-1.0, -2.0, -0.5]);

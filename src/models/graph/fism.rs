@@ -63,6 +63,36 @@ impl FismOptions {
 /// from the ragged items. Held next to the tables, with n users and items, z interactions and batch B: `12 n W` bytes
 /// of dense rows, `16 z` of the history, about `20 n + 12 B (W + 3)` of scratch, and the training set.
 ///
+/// # Example
+/// ```
+/// use scall_gpu::device::Device;
+/// use scall_gpu::models::{Fism, FismOptions, RankRequest, Recommender, TrainingData};
+/// use scall_gpu::sizing::Sizes;
+/// use scall_gpu::stream::UserItems;
+/// use scall_gpu::table::Account;
+/// # fn main() -> scall_gpu::Result<()> {
+/// // Users 0 and 1 take the first two items, users 2 and 3 the last two.
+/// let rows = [(0, 0), (0, 1), (1, 0), (2, 2), (2, 3), (3, 3)];
+/// let history = UserItems::new(4, rows)?;
+/// let mut model = Fism::new(&Device::cpu(), FismOptions::default(), &Account::unlimited())?;
+/// model.embeddings_mut().resize(&Sizes { users: vec![4; 4], items: vec![4, 2, 2, 4], action: None })?;
+/// model.prepare(TrainingData { rows: &rows, history: &history })?;
+/// let before = model.train(1, &mut |_| {})?;
+/// assert!(model.train(100, &mut |_| {})? < before);
+///
+/// let excluded = |user| history.row(user); // what they have already
+/// let request = RankRequest {
+///     users: &[1, 3],
+///     candidates: &[0, 1, 2, 3],
+///     excluded: &excluded,
+///     k: 1,
+///     item_biases: None,
+/// };
+/// let lists = model.rank(request)?;
+/// assert_eq!((lists.user(0), lists.user(1)), (&[1][..], &[2][..])); // what the other user of the pair took
+/// # Ok(()) }
+/// ```
+///
 /// Source: Kabbur, Ning and Karypis, "FISM: Factored item similarity models for top-N recommender systems", KDD 2013,
 /// with one item table for both sides and a user row as in Koren, "Factorization meets the neighborhood", KDD 2008;
 /// `docs/method.md` section 5.
