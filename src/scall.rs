@@ -1,6 +1,7 @@
 //! The streaming loop: segment after segment, search, sizes, resize, train, evaluate, report.
 //!
-//! Source: `docs/method.md` sections 2 to 7. The test rows of a segment are used once for its report; once the next segment
+//! Source: `docs/method.md` sections 2 to 7. The test rows of a segment are used once for its report; once the next
+//! segment
 //! has begun they are past, and a search may probe on them.
 
 mod bias;
@@ -33,8 +34,10 @@ pub use training::EarlyStop;
 
 /// A recommender that follows a stream inside a budget.
 ///
-/// A recorded stream is followed with [`over`](Self::over) and [`step`](Self::step), segment by segment. A live one begins
-/// with [`new`](Self::new), takes what happens with [`observe`](Self::observe), and closes a segment with `step` whenever it
+/// A recorded stream is followed with [`over`](Self::over) and [`step`](Self::step), segment by segment. A live one
+/// begins
+/// with [`new`](Self::new), takes what happens with [`observe`](Self::observe), and closes a segment with `step`
+/// whenever it
 /// is time to learn.
 ///
 /// ```
@@ -90,7 +93,8 @@ impl Scall {
     /// A loop at the beginning of a recorded stream that is cut into `segments`.
     ///
     /// # Errors
-    /// [`Error::Argument`](crate::Error::Argument) for options of the loop, the model or the policy outside their domain, for segments that overlap, run backwards or pass the last row.
+    /// [`Error::Argument`](crate::Error::Argument) for options of the loop, the model or the policy outside their
+    /// domain, for segments that overlap, run backwards or pass the last row.
     pub fn over(
         device: &Device,
         data: Interactions,
@@ -133,7 +137,8 @@ impl Scall {
         &*self.model
     }
 
-    /// How often each user and each item occurred in the training rows of the last segment and SCALL's sample of earlier ones: what
+    /// How often each user and each item occurred in the training rows of the last segment and SCALL's sample of
+    /// earlier ones: what
     /// sizes went by. Those who came since have no entry.
     pub fn frequencies(&self) -> (&[u32], &[u32]) {
         (&self.frequencies[0], &self.frequencies[1])

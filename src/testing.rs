@@ -98,8 +98,8 @@ pub(crate) fn stored(values: &[f32], format: Format) -> Vec<f32> {
     with_codec!(format, V => values.iter().map(|&value| V::nearest(value).decode()).collect())
 }
 
-/// [`signed`] values, and among them what f16 finds hard: ties, values below its normal numbers, and values past its
-/// range.
+/// [`signed`] values, and among them what is hard to round: ties of f16 and of bf16, values below the normal numbers of
+/// f16, and values past its range.
 pub(crate) fn awkward(len: usize, salt: u32) -> Vec<f32> {
     let mut values = signed(len, salt);
     for (i, value) in values.iter_mut().enumerate() {
@@ -108,6 +108,7 @@ pub(crate) fn awkward(len: usize, salt: u32) -> Vec<f32> {
             2 => *value = ((i % 31) as f32 + 0.5) * 2.0f32.powi(-24),
             4 => *value *= 1e6,
             5 => *value *= 1e-6,
+            6 => *value = (1.0 + (2 * (i % 64) + 1) as f32 / 256.0).copysign(*value),
             _ => {}
         }
     }

@@ -35,7 +35,8 @@ fn a_stream_by_hand() {
         assert_eq!((found.recall, found.users), (expected.recall, 1));
         found.ndcg.iter().zip(expected.ndcg).for_each(|(a, b)| assert!((a - b).abs() < 1e-12, "{a} {b}"));
     };
-    // Where the right item stands. Segment 0: u1 has a and takes b; rows are a 2, b 1, c 1, and u2 has a and b. Segment 1: u5
+    // Where the right item stands. Segment 0: u1 has a and takes b; rows are a 2, b 1, c 1, and u2 has a and b. Segment
+    // 1: u5
     // has c and takes d; rows are a 2, b 3, c 2, d 2, in the segment b 1, c 1, d 2, and u3 has c and d.
     for (baseline, ranks) in baselines().iter_mut().zip([[1.0, 3.0], [1.0, 1.0], [1.0, 1.0]]) {
         let followed = follow(&mut **baseline);

@@ -9,7 +9,8 @@ use scall_gpu::device::{Buffer, Device};
 use scall_gpu::rows::{Format, Layout};
 use scall_gpu::table::{Account, Counts, RaggedTable, TableOptions};
 
-/// A large table and its oracle: as many rows, all of them empty but those that are looked at. What a row is depends on no other.
+/// A large table and its oracle: as many rows, all of them empty but those that are looked at. What a row is depends on
+/// no other.
 struct Pair {
     large: RaggedTable,
     sparse: RaggedTable,

@@ -318,7 +318,8 @@ fn head(sizes: &Sizes) -> f64 {
     sum(&sizes.users[..10]) / 10.0 / ((sum(&sizes.users) + sum(&sizes.items)) / 200.0)
 }
 
-/// Lets a bandit search and decide, where quality falls with the distance of the head from `good` in octaves. Returns that
+/// Lets a bandit search and decide, where quality falls with the distance of the head from `good` in octaves. Returns
+/// that
 /// distance, averaged over the last three decisions.
 fn play(policy: &mut LinUcb, seed: u64, segments: std::ops::Range<usize>, good: f64) -> f64 {
     let users: Vec<u32> = (0..100).map(|user| 400 / (1 + user)).collect();

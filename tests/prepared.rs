@@ -92,7 +92,8 @@ fn replay(gpu: &Gpu, encoder: &mut wgpu::CommandEncoder, prepared: &mut Prepared
     Pass::new(gpu, &mut pass).replay(prepared).unwrap();
 }
 
-/// Recordings with parameters of their own in one encoder, in several that are submitted in another order, and around one that never is.
+/// Recordings with parameters of their own in one encoder, in several that are submitted in another order, and around
+/// one that never is.
 #[test]
 fn each_recording_sees_its_own_parameters() {
     for device in real() {

@@ -1,4 +1,5 @@
-//! That a recording of a prepared kernel allocates nothing on the host, by an allocator that counts. Alone in its file, and one test: others
+//! That a recording of a prepared kernel allocates nothing on the host, by an allocator that counts. Alone in its file,
+//! and one test: others
 //! would be counted too.
 
 use peak_alloc::PeakAlloc;

@@ -1,4 +1,5 @@
-//! What a resize holds at once on the CPU, by an allocator that counts. Alone in its file, and one test: others would be counted too.
+//! What a resize holds at once on the CPU, by an allocator that counts. Alone in its file, and one test: others would
+//! be counted too.
 
 use peak_alloc::PeakAlloc;
 use scall_gpu::device::Device;
@@ -48,7 +49,8 @@ fn a_resize_holds_a_page_more_than_before_and_after() {
             let after = MEMORY.current_usage() as u64 - base - planned;
             let memory = table.memory();
 
-            // The plan has the new directory. Besides: where rows move twice, their sizes and the directory between, once; and what
+            // The plan has the new directory. Besides: where rows move twice, their sizes and the directory between,
+            // once; and what
             // threads and lists of pages take.
             let host = 8 * to.len() as u64 + (64 << 10);
             let page = PAGE + PAGE * 4 / format.bytes() * u64::from(optimizer.state_size().per_value);

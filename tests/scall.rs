@@ -180,7 +180,8 @@ fn training_ends_early_with_the_best_values() {
     }
 }
 
-/// Rows whose users and items are all known after the first 40, and who touch no more than 30 of 40; some rows have another item.
+/// Rows whose users and items are all known after the first 40, and who touch no more than 30 of 40; some rows have
+/// another item.
 fn rows_with(changed: std::ops::Range<u32>) -> Interactions {
     let item = |row: u32| if changed.contains(&row) { row * 7 % 40 } else { row * 3 % 40 };
     let rows = (0..500).map(|row| (format!("u{}", row % 13), format!("i{}", item(row)), i64::from(row)));

@@ -63,7 +63,8 @@ fn recorded() -> BTreeMap<PathBuf, usize> {
     text.lines().map(known).collect()
 }
 
-/// No line passes 120 columns, apart from those of the files in `tests/style/long_lines.txt`. These are printed, and may
+/// No line passes 120 columns, apart from those of the files in `tests/style/long_lines.txt`. These are printed, and
+/// may
 /// have no more of them than stand there. `SCALL_RECORD_LONG_LINES=1` writes the list again once there are fewer.
 #[test]
 fn no_line_is_too_long() {

@@ -347,7 +347,8 @@ fn the_budget_cannot_be_passed() {
     }
 }
 
-/// A stream of sizes for two tables on one account, in every layout: what would pass the budget is refused before anything moves, what is
+/// A stream of sizes for two tables on one account, in every layout: what would pass the budget is refused before
+/// anything moves, what is
 /// within it is done, and the account has what the buffers hold.
 #[test]
 fn budgets_hold_in_every_layout_through_many_resizes() {

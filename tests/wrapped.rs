@@ -1,4 +1,5 @@
-//! Buffers of the caller's, wrapped whole or in ranges: nothing outside a range is touched, and no byte is bound twice to be written.
+//! Buffers of the caller's, wrapped whole or in ranges: nothing outside a range is touched, and no byte is bound twice
+//! to be written.
 
 mod common;
 

@@ -52,7 +52,8 @@ fn kernels(c: &mut Criterion) {
         devices.push(("gpu", gpu));
     }
     devices.iter().for_each(|(name, device)| println!("{name}: {}", device.describe()));
-    // Criterion filters ids, which are only known once inputs have been made: what it would leave out altogether is not begun.
+    // Criterion filters ids, which are only known once inputs have been made: what it would leave out altogether is not
+    // begun.
     let filter = std::env::args().skip(1).find(|arg| !arg.starts_with('-')).unwrap_or_default();
     let named = |family: &Family| family.name.contains(&filter) || filter.contains(family.name);
     let any_named = cases::ALL.iter().any(named);

@@ -69,7 +69,8 @@ pub struct Setup {
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(0..=1))]
     pub min_size: u32,
 
-    /// Where to cut: equal=10 (that number of segments of one length) or new=15000 (after more new users and items than that)
+    /// Where to cut: equal=10 (that number of segments of one length) or new=15000 (after more new users and items than
+    /// that)
     /// [default: equal=10]
     #[arg(long, value_parser = parse_cut)]
     pub segments: Option<Cut>,

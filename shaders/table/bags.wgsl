@@ -50,7 +50,8 @@ struct Values {
     ours: bool,       // whether this dispatch takes the id: one of its page, or one past the table, which the first page takes
 }
 
-// The values of a row: 0 where it is shorter, or is none. Without a branch around it, so that two rows can be on their way.
+// The values of a row: 0 where it is shorter, or is none. Without a branch around it, so that two rows can be on their
+// way.
 fn values_of(id: u32, dims: vec4<u32>) -> Values {
     let here = is_here(id);
     var row = row_at(select(0u, id - params.first_row, here));
@@ -93,7 +94,8 @@ fn sum_of(part: Part, dims: vec4<u32>, before: vec4<f32>) -> vec4<f32> {
     return sum;
 }
 
-// Between dispatches: the largest value so far, and of the first id that has it twice its position, and 1 more where the row has no
+// Between dispatches: the largest value so far, and of the first id that has it twice its position, and 1 more where
+// the row has no
 // such dim; `NOBODY` before there is one.
 struct Best {
     value: vec4<f32>,

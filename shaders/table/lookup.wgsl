@@ -28,7 +28,8 @@ override aligned: u32 = 0u;  // 1 where every row begins with one of `arena_four
 @group(0) @binding(9) var<storage, read> arena_fours: array<vec4<f32>>;
 @group(0) @binding(10) var<storage, read> used_on_device: array<u32>;
 
-// Whether this dispatch takes an id: one of its page, or one past the table, which the first page takes for an empty row.
+// Whether this dispatch takes an id: one of its page, or one past the table, which the first page takes for an empty
+// row.
 fn is_ours(id: u32) -> bool {
     return is_here(id) || (params.first_row == 0u && id >= params.table_rows);
 }
@@ -71,7 +72,8 @@ fn rows(invocation: Invocation) {
     put_row(row_of(id), b * params.dims, params.dims, invocation.thread % lanes);
 }
 
-// Four neighbours of a row, 0 past its end. Of an aligned row 16 bytes are read at once: what lies there before the next is no value of it.
+// Four neighbours of a row, 0 past its end. Of an aligned row 16 bytes are read at once: what lies there before the
+// next is no value of it.
 fn four_neighbours(row: Row, i: u32) -> vec4<f32> {
     let dims = four_dims(4u * i, 1u);
     if aligned == 0u {
@@ -155,7 +157,8 @@ fn packed(invocation: Invocation) {
     put_row(row_of(id), start, width, invocation.thread % lanes);
 }
 
-// The stretch of the output that holds an element inside of all: the last one that begins at or before it, since those before of
+// The stretch of the output that holds an element inside of all: the last one that begins at or before it, since those
+// before of
 // the same beginning are empty.
 fn stretch_of(element: u32) -> u32 {
     var low = 0u;

@@ -30,10 +30,12 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// The mean over users, each given as `(ranked, relevant)`: item ids best first, and the relevant ids in any order. Users without a
+    /// The mean over users, each given as `(ranked, relevant)`: item ids best first, and the relevant ids in any order.
+    /// Users without a
     /// relevant item are left out. A place that holds u32::MAX is no hit.
     ///
-    /// An item counts once: in a list that names it again, the later places are no hits, and a relevant item is one however often it is
+    /// An item counts once: in a list that names it again, the later places are no hits, and a relevant item is one
+    /// however often it is
     /// given. So no metric passes 1.
     ///
     /// ```

@@ -28,7 +28,8 @@ pub struct RankRequest<'a> {
     pub excluded: &'a dyn Fn(u32) -> &'a [u32],
     /// Length of a list, 1 to [`MAX_K`](crate::kernels::rank::top_k::MAX_K).
     pub k: u32,
-    /// The biases of all items, in place of those in their rows, for models whose items have one: what is counted changes with each row of
+    /// The biases of all items, in place of those in their rows, for models whose items have one: what is counted
+    /// changes with each row of
     /// a stream, and a list need not write it into the table. None: those of the rows.
     pub item_biases: Option<&'a [f32]>,
 }
@@ -40,13 +41,16 @@ pub struct RankRequest<'a> {
 ///
 /// # Cost
 /// On the device: [`working_bytes`](Self::working_bytes), plus 4 bytes a candidate, plus 4 bytes for each user and each
-/// exclusion of one block; where a block has fewer than some 4,000 users, what [`TopK`] takes for each tile of a submission; with biases of
+/// exclusion of one block; where a block has fewer than some 4,000 users, what [`TopK`] takes for each tile of a
+/// submission; with biases of
 /// their own, 10 bytes a candidate and one dispatch a tile more.
-/// On the host: 4 bytes for each place of the result, and the exclusions of one block. Candidates are looked up once for each
+/// On the host: 4 bytes for each place of the result, and the exclusions of one block. Candidates are looked up once
+/// for each
 /// block of users.
 ///
 /// # Errors
-/// An id past its table, candidates out of order, `k` or `dims` past what [`TopK`] allows, another number of biases than items.
+/// An id past its table, candidates out of order, `k` or `dims` past what [`TopK`] allows, another number of biases
+/// than items.
 #[derive(Clone, Copy)]
 pub struct RankCandidates<'a, 'r> {
     /// The users' rows.

@@ -15,7 +15,8 @@ pub struct TablesMut<'a> {
     pub items: TableMut<'a>,
 }
 
-/// One of the tables of a recommender. Its values and its optimizer's state may change; its sizes may not, nor may another
+/// One of the tables of a recommender. Its values and its optimizer's state may change; its sizes may not, nor may
+/// another
 /// table take its place: [`Embeddings::resize`](super::Embeddings::resize) sizes both tables under their one account.
 ///
 /// What reads a table works as on a [`RaggedTable`], which it stands for.

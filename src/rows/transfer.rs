@@ -87,7 +87,8 @@ impl Rows {
         check::len("Rows::write", "values", values.len(), self.values)?;
         with_codec!(self.layout.format, V => {
             // Values that are stored as f32 are taken as they are.
-            let stored: Cow<'_, [V]> = match bytemuck::try_cast_slice(values).ok().filter(|_| self.layout.format.is_f32()) {
+            let same = bytemuck::try_cast_slice(values).ok().filter(|_| self.layout.format.is_f32());
+            let stored: Cow<'_, [V]> = match same {
                 Some(values) => Cow::Borrowed(values),
                 None => values.iter().map(|&value| V::nearest(value)).collect(),
             };

@@ -5,7 +5,8 @@ use crate::Result;
 use crate::models::baselines::{Baseline, DecayedPopularity, Past};
 use crate::stream::{Interactions, Segment, UserItems, decayed_counts};
 
-/// Added to a count before its logarithm: what has not sold lately still ranks by taste. (An item that sold once just now stands
+/// Added to a count before its logarithm: what has not sold lately still ranks by taste. (An item that sold once just
+/// now stands
 /// three units above it.)
 const SMOOTHING: f64 = 0.05;
 
@@ -34,7 +35,8 @@ impl BiasCounter {
         self.given.unwrap_or_else(|| HALF_LIVES[(1..HALF_LIVES.len()).fold(0, best)])
     }
 
-    /// Ranks the last fifth of a segment's training rows by counts alone, with each half-life. `history` is what users had
+    /// Ranks the last fifth of a segment's training rows by counts alone, with each half-life. `history` is what users
+    /// had
     /// touched before row `learned`.
     pub fn validate(
         &mut self,

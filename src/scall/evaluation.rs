@@ -36,7 +36,8 @@ pub(super) struct Evaluation {
 }
 
 impl Evaluation {
-    /// The rows of `test` whose user and item were seen before row `seen_end`; an item in the user's `history` is not relevant.
+    /// The rows of `test` whose user and item were seen before row `seen_end`; an item in the user's `history` is not
+    /// relevant.
     pub fn new(data: &Interactions, test: &Segment, seen_end: usize, history: &UserItems) -> Result<Self> {
         let (users, items) = (data.users_seen(seen_end), data.items_seen(seen_end));
         let pairs = data.pairs(test.rows.clone()).filter(|&(user, item)| user < users && item < items);

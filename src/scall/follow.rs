@@ -24,11 +24,13 @@ impl Followed {
     }
 }
 
-/// Takes a baseline through a recorded stream, on the same rows, relevant items and candidates as [`Scall`](super::Scall)
+/// Takes a baseline through a recorded stream, on the same rows, relevant items and candidates as
+/// [`Scall`](super::Scall)
 /// with this `train_share` (its default is 0.8).
 ///
 /// # Errors
-/// [`Error::Argument`](crate::Error::Argument) for a share outside 0..=1, for segments that overlap, run backwards or pass the last
+/// [`Error::Argument`](crate::Error::Argument) for a share outside 0..=1, for segments that overlap, run backwards or
+/// pass the last
 /// row; those of the baseline.
 pub fn follow(
     data: &Interactions,

@@ -23,7 +23,8 @@ pub struct ScallOptions {
     pub train_share: f64,
     /// Earlier rows that are trained on again (default: all of them; drawing is free and taste lasts).
     pub replay: Replay,
-    /// How many seconds a row that is observed may lie before the latest one (default 3,600: what queues and clocks of several producers
+    /// How many seconds a row that is observed may lie before the latest one (default 3,600: what queues and clocks of
+    /// several producers
     /// are behind each other, and less than a log of yesterday that is fed in by mistake).
     pub late_seconds: u32,
     /// Seed of everything that is drawn (default 0).

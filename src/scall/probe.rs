@@ -14,13 +14,16 @@ use crate::table::Account;
 /// How sizes are tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProbeOptions {
-    /// Training steps (default 200: as many as a segment gets, since what is good after fewer need not be good after all).
+    /// Training steps (default 200: as many as a segment gets, since what is good after fewer need not be good after
+    /// all).
     pub steps: u32,
     /// Whether a probe starts from the rows as they were when the segment began, like the recommender that it stands
     /// for, or from new ones, as the paper has it (default: true).
     pub warm: bool,
-    /// Probes that run side by side where a policy asks for several that do not depend on each other (default 2): one keeps
-    /// the device busy while another lays out its rows or waits for its lists. Each holds a copy of both tables. What they
+    /// Probes that run side by side where a policy asks for several that do not depend on each other (default 2): one
+    /// keeps
+    /// the device busy while another lays out its rows or waits for its lists. Each holds a copy of both tables. What
+    /// they
     /// find does not depend on it. 0 counts as 1; there are never more than rayon has threads.
     pub at_once: usize,
 }

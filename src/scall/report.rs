@@ -76,7 +76,8 @@ pub struct SegmentReport {
     pub counted_bytes: u64,
     /// Bytes held, by what for.
     pub memory: MemoryReport,
-    /// Bytes that training and ranking held on the device besides the tables: the copy of both that a policy which searches
+    /// Bytes that training and ranking held on the device besides the tables: the copy of both that a policy which
+    /// searches
     /// starts its probes from and the best values of an early stop among them.
     pub working_bytes: u64,
     /// Those of the working bytes that a graph model's dense layers take.

@@ -29,7 +29,8 @@ pub(super) struct Begun {
 }
 
 impl Scall {
-    /// Takes the next segment through search, sizes, resize, training and evaluation: the next of those given, else the rows
+    /// Takes the next segment through search, sizes, resize, training and evaluation: the next of those given, else the
+    /// rows
     /// observed since the last. Gives `None` when there are no rows.
     ///
     /// # Errors
@@ -37,9 +38,12 @@ impl Scall {
     /// [`Error::BadSizes`](crate::Error::BadSizes) when the policy decides on sizes that are none for them;
     /// [`Error::Diverged`](crate::Error::Diverged) when training leaves the finite numbers; what the device reports.
     ///
-    /// The segment is not done then, and the next call repeats it. The policy is as it was, but that a search which has come to its end is not
-    /// repeated. Until rows move, everything else is as it was too. Rows that have moved stay where they are and keep what they have learned,
-    /// and a repeated step trains on from there; values that are not finite any more come back only with a state that was
+    /// The segment is not done then, and the next call repeats it. The policy is as it was, but that a search which has
+    /// come to its end is not
+    /// repeated. Until rows move, everything else is as it was too. Rows that have moved stay where they are and keep
+    /// what they have learned,
+    /// and a repeated step trains on from there; values that are not finite any more come back only with a state that
+    /// was
     /// [kept](Self::state).
     pub fn step(&mut self, mut progress: impl FnMut(Phase)) -> Result<Option<SegmentReport>> {
         let Some(segment) = self.next_segment() else {

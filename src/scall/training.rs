@@ -9,7 +9,8 @@ use crate::{Error, Result};
 
 /// Ends training early and keeps the best values (`docs/method.md` section 5).
 ///
-/// Source: SCALL, its training. *Ours:* quality is that on the last training rows; the published code stops by, and reports, the
+/// Source: SCALL, its training. *Ours:* quality is that on the last training rows; the published code stops by, and
+/// reports, the
 /// test rows.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct EarlyStop {

@@ -182,7 +182,8 @@ fn write(table: &RaggedTable, ids: Option<&RowMap>, writer: &mut Writer<'_>) -> 
     let values = |writer: &mut Writer| {
         let values = rows.read_stored()?;
         with_codec!(format, V => {
-            let values = V::of(&values).and_then(Buffer::as_slice).expect("values on the host in the format of the rows");
+            let values = V::of(&values).and_then(Buffer::as_slice);
+            let values = values.expect("values on the host in the format of the rows");
             writer.numbers(values, V::to_le_bytes)
         })
     };

@@ -73,7 +73,8 @@ pub struct Occurrences<'a> {
     pub ids: &'a Buffer<u32>,
     /// First of the ids to use.
     pub first: u32,
-    /// How many of them (a number is one by `into()`). Where the device knows how many, its number is that of what has gradients: of the
+    /// How many of them (a number is one by `into()`). Where the device knows how many, its number is that of what has
+    /// gradients: of the
     /// ids, or of the bags that they stand in.
     pub count: Count<'a>,
     /// `count * dims` gradients (`into()` makes them of a buffer), or those of the bags that the ids stand in.

@@ -203,7 +203,8 @@ pub fn top_k(device: &Device, meter: &mut dyn Meter, candidates: usize) -> Resul
     Ok(())
 }
 
-/// All inner products of two matrices' rows, without a ranking, by burn on the CPU: blocks whose results stay in the caches, on all
+/// All inner products of two matrices' rows, without a ranking, by burn on the CPU: blocks whose results stay in the
+/// caches, on all
 /// threads.
 fn bare_product(matrices: [&[f32]; 2], d: usize) -> impl FnMut() {
     let tensor = |values: &[f32]| {

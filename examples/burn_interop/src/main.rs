@@ -1,4 +1,5 @@
-//! A burn model over ragged rows, on one GPU: the rows become its input, and the gradient of that input steps the rows. Nothing but the
+//! A burn model over ragged rows, on one GPU: the rows become its input, and the gradient of that input steps the rows.
+//! Nothing but the
 //! loss that is printed goes to the host.
 //!
 //! ```text
@@ -7,8 +8,10 @@
 //!  +----- update --- [B, D] <-- copy -- gradient <-- backward +
 //! ```
 //!
-//! burn (through cubecl) collects work before it submits it, and a tensor is a stretch of a larger buffer. So burn is flushed before each
-//! submission of ours, and tensors are copied, on the device, from and to buffers of ours. The queue, which is one, keeps the order.
+//! burn (through cubecl) collects work before it submits it, and a tensor is a stretch of a larger buffer. So burn is
+//! flushed before each
+//! submission of ours, and tensors are copied, on the device, from and to buffers of ours. The queue, which is one,
+//! keeps the order.
 //!
 //! ```text
 //! cargo run --manifest-path examples/burn_interop/Cargo.toml
@@ -57,7 +60,8 @@ impl ModuleMapper for Sgd {
     }
 }
 
-/// The buffer that a tensor lies in, and where. All that burn has collected is submitted by then: what is in the tensor is there, and
+/// The buffer that a tensor lies in, and where. All that burn has collected is submitted by then: what is in the tensor
+/// is there, and
 /// what was at its place before is done with.
 fn place(tensor: &Tensor<2>) -> Result<(wgpu::Buffer, u64), Box<dyn Error>> {
     let tensor = tensor.clone().try_into_primitive::<Wgpu>().map_err(|error| format!("{error:?}"))?;
@@ -78,7 +82,8 @@ fn train() -> Result<[f32; 2], Box<dyn Error>> {
     let ours = scall_gpu::device::Device::from_wgpu(setup.device, setup.queue);
     let gpu = ours.as_gpu().expect("made of a wgpu device");
     println!("device   {}", ours.describe());
-    // Frequent items, which come first, have wide rows. What is wanted of an item, 1 or -1, is a hash of its number: a model of rows that
+    // Frequent items, which come first, have wide rows. What is wanted of an item, 1 or -1, is a hash of its number: a
+    // model of rows that
     // stay as they are cannot learn it.
     let sizes: Vec<u32> = (0..ITEMS).map(|item| if item < 64 { DIMS } else { 4 }).collect();
     let rule = Optimizer::Adagrad { learning_rate: 0.02, epsilon: 1e-8 }.into();

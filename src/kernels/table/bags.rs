@@ -9,13 +9,17 @@
 //! An empty bag is 0. The way back is part of the update: [`Gradients::Bags`](super::update::Gradients::Bags).
 //!
 //! # Numerics
-//! Bags add in f32 in the order of their ids, also for f16; the two devices agree within `2 * eps * (sum of |w_i * row_i[j]|)` times the
-//! bag's length (the products may be fused; on a GPU the ids of a page come before those of the next). Maxima are equal in every bit, but
+//! Bags add in f32 in the order of their ids, also for f16; the two devices agree within
+//! `2 * eps * (sum of |w_i * row_i[j]|)` times the
+//! bag's length (the products may be fused; on a GPU the ids of a page come before those of the next). Maxima are equal
+//! in every bit, but
 //! for NaN, which is whatever the device makes of it, and the sign of a zero where there are several pages.
 //!
 //! # Cost
-//! One dispatch a page; `4 * (sum of min(d_i, D)) + 4 * bags * D` bytes, plus ids, bags and directory (f16: half of what is read or written).
-//! Bags of more than about 16,000 ids take further dispatches. Where f16 outputs take more than one on a GPU, they are summed in f32 first,
+//! One dispatch a page; `4 * (sum of min(d_i, D)) + 4 * bags * D` bytes, plus ids, bags and directory (f16: half of
+//! what is read or written).
+//! Bags of more than about 16,000 ids take further dispatches. Where f16 outputs take more than one on a GPU, they are
+//! summed in f32 first,
 //! for which `4 * bags * D` bytes are allocated, and rounded by one dispatch more.
 //!
 //! # Example
@@ -46,7 +50,8 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Source: the embedding bag of recommenders (Naumov et al., "Deep learning recommendation model for personalization and
+//! Source: the embedding bag of recommenders (Naumov et al., "Deep learning recommendation model for personalization
+//! and
 //! recommendation systems", 2019), on rows of different sizes.
 
 use super::lookup::{Output, lanes_of_fours, whole_words};
@@ -116,7 +121,8 @@ pub struct LookupBags<'a, T: Output = f32> {
     pub ids: &'a Buffer<u32>,
     /// `bags + 1` offsets into `ids`, monotone, the last at most its length.
     pub bags: &'a Buffer<u32>,
-    /// Ids in the longest bag, or more. A longer bag is an error on the CPU; a GPU, whose bags are not read back, leaves out
+    /// Ids in the longest bag, or more. A longer bag is an error on the CPU; a GPU, whose bags are not read back,
+    /// leaves out
     /// the ids beyond and then does not divide for the mean.
     pub longest_bag: u32,
     /// A factor for each id.
@@ -127,7 +133,8 @@ pub struct LookupBags<'a, T: Output = f32> {
     pub dims: u32,
     /// `bags * D` values; every one is written.
     pub out: &'a mut Buffer<T>,
-    /// For the max of f32: `bags * D` positions in `ids`, of the first id with the largest value. `u32::MAX` where that value is the 0 of
+    /// For the max of f32: `bags * D` positions in `ids`, of the first id with the largest value. `u32::MAX` where that
+    /// value is the 0 of
     /// a row without the dim, and for an empty bag.
     pub winners: Option<&'a mut Buffer<u32>>,
 }

@@ -8,7 +8,8 @@
 //! Values are copied bit for bit, f16 into f32 as they are; f32 into f16 is rounded ([`Output`]).
 //!
 //! # Cost
-//! One dispatch a page; `4 * (sum of min(d, D)) + 4 * B * D` bytes, plus ids and directory; packed, `8 * (sum of d)`. Half of what is read
+//! One dispatch a page; `4 * (sum of min(d, D)) + 4 * B * D` bytes, plus ids and directory; packed, `8 * (sum of d)`.
+//! Half of what is read
 //! or written as f16, which packed costs a search among the offsets for each pair that is written.
 
 use half::f16;
@@ -88,7 +89,8 @@ pub(crate) fn lanes(dims: u32) -> u32 {
     dims.next_power_of_two().clamp(1, 32).max(wide)
 }
 
-/// Lanes that share a row of `dims` values where each takes four of them at a time, so that more rows are under way: at least as many
+/// Lanes that share a row of `dims` values where each takes four of them at a time, so that more rows are under way: at
+/// least as many
 /// as read a sector of memory at once, and again so many that one visits at most 256 values.
 pub(crate) fn lanes_of_fours(dims: u32) -> u32 {
     let sector = 8;
@@ -97,7 +99,8 @@ pub(crate) fn lanes_of_fours(dims: u32) -> u32 {
 
 /// What a lookup may write: `f32`, or `f16` for a model in half precision.
 ///
-/// Values beyond the range of f16 become its largest; NaN is whatever the device makes of it. The CPU rounds to the nearest, ties to even; a GPU may round either
+/// Values beyond the range of f16 become its largest; NaN is whatever the device makes of it. The CPU rounds to the
+/// nearest, ties to even; a GPU may round either
 /// way, so f16 outputs agree within one unit in the last place (`2^-10` of the value).
 pub trait Output: Element + sealed::Sealed {
     /// Elements that a shader writes at once, a word of them.
@@ -225,7 +228,8 @@ impl<T: Output> Countable for Lookup<'_, T> {
 }
 
 /// Sizes of looked-up rows: `out[b] = min(size of row id_b, D)`, and a 0 behind them, so that an exclusive
-/// [`Scan`](crate::kernels::prim::scan::Scan) makes the offsets that [`LookupPacked`] takes. An id past the table has size 0.
+/// [`Scan`](crate::kernels::prim::scan::Scan) makes the offsets that [`LookupPacked`] takes. An id past the table has
+/// size 0.
 #[derive(Debug)]
 pub struct LookupSizes<'a> {
     /// The rows.
@@ -281,7 +285,8 @@ impl Countable for LookupSizes<'_> {
     }
 }
 
-/// Looks up single rows into a ragged output: row b goes to `out[out_offsets[b]..out_offsets[b + 1]]`, cut or padded with
+/// Looks up single rows into a ragged output: row b goes to `out[out_offsets[b]..out_offsets[b + 1]]`, cut or padded
+/// with
 /// zeros to what there is room for. See the [module](self).
 ///
 /// # Example
@@ -316,7 +321,8 @@ pub struct LookupPacked<'a, T: Output = f32> {
     pub ids: &'a Buffer<u32>,
     /// `B + 1` offsets into `out`, never falling: those of [`LookupSizes`], or a caller's own.
     pub out_offsets: &'a Buffer<u32>,
-    /// Widest stretch between two of these, or wider. A wider one is an error on the CPU; a GPU, whose offsets are not read back, leaves
+    /// Widest stretch between two of these, or wider. A wider one is an error on the CPU; a GPU, whose offsets are not
+    /// read back, leaves
     /// what lies beyond as it is (for f16 it does not).
     pub widest: u32,
     /// The output; what lies outside of all stretches is left as it is. Even for f16, which a GPU writes in pairs.
