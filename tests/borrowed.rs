@@ -266,7 +266,7 @@ fn the_loss_of_a_borrowed_device_is_noticed() {
         is_lost(scan.run(&owned.borrowed));
     });
     // Each of these may be the first to find out.
-    for first in 0..6 {
+    for first in 0..9 {
         on_each(|owned| {
             let (mut values, mut workspace) = (owned.words(&[1, 2, 3]), owned.words(&[0]));
             owned.device.destroy();
@@ -276,9 +276,27 @@ fn the_loss_of_a_borrowed_device_is_noticed() {
                 2 => is_lost(owned.borrowed.wait()),
                 3 => is_lost(Buffer::from_slice(&owned.borrowed, &[1u32])),
                 4 => is_lost(values.write(&[7])),
-                _ => {
+                5 => {
                     let scan = Scan { values: &mut values, count: 3, inclusive: true, workspace: &mut workspace };
                     is_lost(scan.run(&owned.borrowed));
+                }
+                6 => {
+                    let scan = Scan { values: &mut values, count: 3, inclusive: true, workspace: &mut workspace };
+                    is_lost(scan.prepare(owned.gpu()));
+                }
+                // The caller does not know yet either, and finishes and submits what it has.
+                7 => {
+                    let mut encoder = owned.encoder();
+                    is_lost(values.record_read(&mut encoder));
+                    owned.gpu().queue().submit([encoder.finish()]);
+                }
+                _ => {
+                    let mut encoder = owned.encoder();
+                    let mut pass = encoder.begin_compute_pass(&Default::default());
+                    let scan = Scan { values: &mut values, count: 3, inclusive: true, workspace: &mut workspace };
+                    is_lost(scan.record(owned.gpu(), &mut pass));
+                    drop(pass);
+                    owned.gpu().queue().submit([encoder.finish()]);
                 }
             }
         });

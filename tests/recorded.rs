@@ -3,7 +3,7 @@
 mod common;
 
 use common::devices;
-use scall_gpu::device::{Buffer, Counts, Device, Element, Gpu, GpuOptions, Kernel, Pass, Recorder};
+use scall_gpu::device::{Buffer, Device, Element, Gpu, GpuCounts, GpuOptions, Kernel, Pass, Recorder};
 use scall_gpu::kernels::prim::scan::Scan;
 use scall_gpu::kernels::table::bags::{LookupBags, Pooling};
 use scall_gpu::kernels::table::lookup::Lookup;
@@ -134,7 +134,7 @@ fn a_table_is_looked_up_trained_and_read_in_a_callers_pass() {
             for _ in 0..2 {
                 in_own_pass(gpu, |pass| step.record(pass).unwrap());
             }
-            let Counts { submissions, waits, passes, bytes_read, dispatches, .. } = gpu.counts() - before;
+            let GpuCounts { submissions, waits, passes, bytes_read, dispatches, .. } = gpu.counts() - before;
             assert_eq!((submissions, waits, passes, bytes_read), (0, 0, 0, 0));
             assert!(dispatches > 2 * 12, "{dispatches} dispatches");
             let (got, steps) = step.read();

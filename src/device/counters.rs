@@ -25,11 +25,11 @@ macro_rules! counts {
         /// ```
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         #[non_exhaustive]
-        pub struct Counts {
+        pub struct GpuCounts {
             $($(#[$meta])* pub $name: u64),*
         }
 
-        impl Sub for Counts {
+        impl Sub for GpuCounts {
             type Output = Self;
 
             fn sub(self, before: Self) -> Self {
@@ -44,8 +44,8 @@ macro_rules! counts {
         }
 
         impl Counters {
-            pub fn read(&self) -> Counts {
-                Counts { $($name: self.$name.0.load(Ordering::Relaxed)),* }
+            pub fn read(&self) -> GpuCounts {
+                GpuCounts { $($name: self.$name.0.load(Ordering::Relaxed)),* }
             }
         }
     };

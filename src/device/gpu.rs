@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::sync::{Arc, OnceLock};
 
-use super::counters::{Counters, Counts};
+use super::counters::{Counters, GpuCounts};
 use super::faults::Faults;
 use super::pipeline::{Key, Pipeline, Pipelines};
 use super::waiter::{Signal, Waiter};
@@ -170,7 +170,7 @@ impl Gpu {
     }
 
     /// What it was asked to do so far.
-    pub fn counts(&self) -> Counts {
+    pub fn counts(&self) -> GpuCounts {
         self.inner.counters.read()
     }
 

@@ -143,6 +143,8 @@ impl Recorder for Pass<'_, '_> {
     fn run<K: Kernel>(&mut self, kernel: K) -> Result<()> {
         let mut list = listed(kernel, self.gpu)?;
         list.finish(self.gpu)?;
+        // What a lost device gives is invalid, and would be an error of the caller's encoder.
+        self.gpu.check_alive()?;
         list.record(self.gpu, self.pass, 0);
         Ok(())
     }

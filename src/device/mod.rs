@@ -27,7 +27,7 @@ mod warm_up;
 pub use adapter::GpuOptions;
 pub use buffer::Buffer;
 pub use commands::Commands;
-pub use counters::Counts;
+pub use counters::GpuCounts;
 pub use dispatches::Dispatches;
 pub use element::Element;
 pub use gpu::Gpu;

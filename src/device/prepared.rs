@@ -138,6 +138,7 @@ impl Prepared {
         let places = list.places();
         let mut prepared = Self { gpu: gpu.clone(), list, places, changes, has_changed: false, sets: None };
         gpu.guarded(|| prepared.make_sets(SETS))?;
+        gpu.check_alive()?;
         Ok(prepared)
     }
 
@@ -212,6 +213,7 @@ impl Prepared {
         let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
         let buffer = self.gpu.create_filled(self.name(), usage, &all)?;
         self.list.bind(&self.gpu, &buffer);
+        self.gpu.check_alive()?;
         let holds = (0..sets).map(|_| Arc::new(())).collect();
         self.sets = Some(Sets { buffer, holds, current: 0, bytes });
         Ok(())

@@ -47,6 +47,8 @@ impl<T: Element> Readback<T> {
                 mapped_at_creation: false,
             }))
         })?;
+        // What a lost device gives is invalid, and would be an error of the caller's submission.
+        gpu.check_alive()?;
         if len > 0 {
             encoder.copy_buffer_to_buffer(from.buffer(), from.offset(), &staging, 0, size);
         }

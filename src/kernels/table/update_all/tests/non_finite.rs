@@ -50,7 +50,6 @@ fn mutants_are_rejected() {
                 "moved(weights_of(row, dims), factor * g, row_state)",
             ),
             ("moved(weights_of(row, dims), taken(gradients), 0.0)", "moved(weights_of(row, dims), gradients, 0.0)"),
-            ("select(0u, row.size, factor >= 0.0)", "row.size"),
             ("let finite = factor >= 0.0 && is_finite(row_state);", "let finite = factor >= 0.0;"),
             ("let finite = factor >= 0.0 && is_finite(row_state);", "let finite = is_finite(row_state);"),
             ("row, dims, g, after, finite);", "row, dims, taken(g), after, finite);"),
