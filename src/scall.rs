@@ -11,6 +11,7 @@ mod live;
 mod options;
 mod probe;
 mod report;
+mod state;
 mod step;
 mod training;
 
@@ -24,6 +25,7 @@ use crate::stream::{Interactions, Segment, UserItems};
 use crate::table::Account;
 
 use bias::BiasCounter;
+use evaluation::Evaluation;
 pub use follow::{Followed, follow};
 pub use options::{Replay, ScallOptions};
 use probe::LastSegment;

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use crate::{Error, Result};
 
@@ -122,7 +123,8 @@ impl fmt::Debug for Numbers {
 /// another one, made of the same options, goes on with the same bits.
 ///
 /// It is in memory and knows no file format; each entry is one array of numbers, as safetensors and NumPy have them.
-/// What is nested has names with a slash, such as `policy/levels`.
+/// What is nested has
+/// names with a slash, such as `policy/levels`. Copies share the numbers.
 ///
 /// # Example
 /// ```
@@ -141,7 +143,8 @@ impl fmt::Debug for Numbers {
 pub struct State {
     /// What stands before all names, for errors.
     path: String,
-    entries: BTreeMap<String, Numbers>,
+    /// Shared by copies: some are as large as a table.
+    entries: BTreeMap<String, Arc<Numbers>>,
 }
 
 impl PartialEq for State {
@@ -161,7 +164,7 @@ impl fmt::Debug for State {
 impl State {
     /// Adds numbers, in place of those that had the name before.
     pub fn put(&mut self, name: impl Into<String>, numbers: impl Into<Numbers>) {
-        self.entries.insert(name.into(), numbers.into());
+        self.entries.insert(name.into(), Arc::new(numbers.into()));
     }
 
     /// Adds a text.
@@ -174,6 +177,11 @@ impl State {
         self.entries.extend(state.entries.into_iter().map(|(inner, numbers)| (format!("{name}/{inner}"), numbers)));
     }
 
+    /// Takes an entry away.
+    pub fn remove(&mut self, name: &str) -> Option<Numbers> {
+        self.entries.remove(name).map(Arc::unwrap_or_clone)
+    }
+
     /// Whether there is nothing.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
@@ -181,7 +189,7 @@ impl State {
 
     /// All entries, in the order of their names.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Numbers)> {
-        self.entries.iter().map(|(name, numbers)| (name.as_str(), numbers))
+        self.entries.iter().map(|(name, numbers)| (name.as_str(), &**numbers))
     }
 
     /// Whether there is an entry of this name.
@@ -205,7 +213,7 @@ impl State {
     /// [`Error::BadState`] where there are none, or of another type.
     pub fn numbers<T: Number>(&self, name: &str) -> Result<&[T]> {
         let found = self.entries.get(name);
-        found.and_then(T::of).ok_or_else(|| {
+        found.and_then(|numbers| T::of(numbers)).ok_or_else(|| {
             let found = found.map_or("none".to_owned(), |numbers| shape(numbers.len(), numbers.kind()));
             self.wrong(name, &format!("numbers ({})", T::KIND), &found)
         })
@@ -331,8 +339,8 @@ mod tests {
         let mut whole = state.clone();
         whole.put_state("policy", policy.clone());
         let mut taken = whole.take_state("policy");
-        assert_eq!(taken.entries.remove("").unwrap(), Numbers::from([6u32]));
-        state.entries.remove("policy/");
+        assert_eq!(taken.remove("").unwrap(), Numbers::from([6u32]));
+        state.remove("policy/");
         assert_eq!((taken.clone(), whole.clone()), (policy, state));
         let error = taken.take_state("agent").one::<u64>("n").unwrap_err().to_string();
         assert_eq!(error, "state `policy/agent/n`: expected numbers (u64), found 1 numbers (u32)");

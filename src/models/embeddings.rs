@@ -3,6 +3,7 @@
 use super::tables::{TableMut, TablesMut};
 use crate::check;
 use crate::device::{Buffer, Device, Kernel};
+use crate::file::State;
 use crate::kernels::rank::bpr::BiasUse;
 use crate::kernels::table::store::Store;
 use crate::kernels::table::update::UpdateRule;
@@ -276,6 +277,35 @@ impl Embeddings {
         let mut biases = self.items.lookup(&ids, 1)?.read()?;
         biases.iter_mut().for_each(|bias| *bias *= factor);
         self.set_biases(&biases)
+    }
+
+    /// All of both tables: what [`restore_state`](Self::restore_state) takes.
+    ///
+    /// # Cost
+    /// All of it is on the host then.
+    ///
+    /// # Errors
+    /// What the device reports.
+    pub fn state(&self) -> Result<State> {
+        let mut state = State::default();
+        state.put_state("users", self.users.state()?);
+        state.put_state("items", self.items.state()?);
+        Ok(state)
+    }
+
+    /// Makes both tables those whose [`state`](Self::state) that was.
+    ///
+    /// # Errors
+    /// Those of [`RaggedTable::restore_state`]; the users' table is restored then, when it is the items' that are
+    /// refused.
+    pub fn restore_state(&mut self, state: &State) -> Result<()> {
+        let mut state = state.clone();
+        let (users, items) = (state.take_state("users"), state.take_state("items"));
+        state.only(&[])?;
+        self.users.restore_state(&users)?;
+        self.items.restore_state(&items)?;
+        self.peak_bytes = 0;
+        Ok(())
     }
 
     /// Copies the values of both tables: as many bytes as they take, outside the account.

@@ -8,6 +8,7 @@ use super::{
 use crate::Result;
 use crate::check;
 use crate::device::{Commands, Device};
+use crate::file::State;
 use crate::kernels::rank::bpr::{Bpr, UserRows};
 use crate::kernels::table::update::Optimizer;
 use crate::table::{Account, Occurrences};
@@ -161,6 +162,14 @@ impl Recommender for BprMf {
     fn duplicate(&self, account: &Account) -> Result<Box<dyn Recommender>> {
         let embeddings = self.embeddings.duplicate(account)?;
         Ok(Box::new(Self { trainer: self.trainer.duplicate(), l2_bias: self.l2_bias, embeddings }))
+    }
+
+    fn save(&self) -> Result<State> {
+        self.trainer.save(&self.embeddings)
+    }
+
+    fn restore(&mut self, state: &State) -> Result<()> {
+        self.trainer.restore(&mut self.embeddings, state)
     }
 
     fn prepare(&mut self, data: TrainingData<'_>) -> Result<()> {

@@ -2,6 +2,7 @@
 
 use super::{Embeddings, ItemBias, RankRequest, Rankings, TrainingData};
 use crate::Result;
+use crate::file::State;
 use crate::table::Account;
 
 /// A recommender on ragged tables.
@@ -30,6 +31,22 @@ pub trait Recommender: Send + Sync {
     /// # Errors
     /// [`Error::OverBudget`](crate::Error::OverBudget) when that account has no room; what the device reports.
     fn duplicate(&self, account: &Account) -> Result<Box<dyn Recommender>>;
+
+    /// All that it has learned, but for its options: the tables and how far it is. What was prepared is not among it.
+    ///
+    /// # Errors
+    /// What the device reports.
+    fn save(&self) -> Result<State>;
+
+    /// Goes on where the recommender was that was [saved](Self::save), which had the same options: with the same bits,
+    /// once it has been
+    /// [prepared](Self::prepare) as that one was.
+    ///
+    /// # Errors
+    /// [`Error::BadState`](crate::Error::BadState) for a state of something else;
+    /// [`Error::OverBudget`](crate::Error::OverBudget) when the
+    /// account has no room; what the device reports. A table may be restored already then and another not.
+    fn restore(&mut self, state: &State) -> Result<()>;
 
     /// Lays a segment's interactions out on the device. A segment without any is prepared too: training on it does
     /// nothing.

@@ -157,6 +157,10 @@ impl Rows {
 
     /// Whether a copy of values has the shape of these.
     pub(crate) fn check_copy(&self, op: &'static str, saved: &[Values]) -> Result<()> {
+        if let Some(other) = saved.iter().find(|values| values.format() != self.layout.format) {
+            let (arg, expected, got) = ("snapshot", "in the format of the rows", other.format().name().to_owned());
+            return Err(Error::Buffer { op, arg, expected, got });
+        }
         let len = |values: &Values| values.len() as u64;
         let (expected, got) = (self.pages.iter().map(|page| len(&page.values)), saved.iter().map(len));
         if expected.clone().eq(got.clone()) {

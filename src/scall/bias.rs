@@ -2,6 +2,7 @@
 
 use super::evaluation::Evaluation;
 use crate::Result;
+use crate::file::State;
 use crate::models::baselines::{Baseline, DecayedPopularity, Past};
 use crate::stream::{Interactions, Segment, UserItems, decayed_counts};
 
@@ -27,6 +28,19 @@ pub(super) struct BiasCounter {
 impl BiasCounter {
     pub fn new(given: Option<f64>) -> Self {
         Self { given, quality: [0.0; HALF_LIVES.len()] }
+    }
+
+    /// What it goes by.
+    pub fn quality(&self) -> [f64; HALF_LIVES.len()] {
+        self.quality
+    }
+
+    /// Takes that in.
+    pub fn restore(&mut self, state: &State, name: &str) -> Result<()> {
+        let quality = state.array(name)?;
+        state.check(name, &quality, |quality: f64| quality.is_finite() && quality >= 0.0, "finite and not negative")?;
+        self.quality = quality;
+        Ok(())
     }
 
     /// The half-life in use.

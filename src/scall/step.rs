@@ -21,11 +21,11 @@ const REPLAY_SHARE: f64 = 0.2;
 #[derive(Default)]
 pub(super) struct Begun {
     /// Probes that the policy made, once its search is over.
-    probes: Option<u32>,
+    pub probes: Option<u32>,
     /// The recommender as it was before the segment, for a policy that searches.
-    before: Option<Box<dyn Recommender>>,
+    pub before: Option<Box<dyn Recommender>>,
     /// Whether learned biases have faded.
-    faded: bool,
+    pub faded: bool,
 }
 
 impl Scall {
@@ -264,4 +264,4 @@ impl Clock {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

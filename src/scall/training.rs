@@ -131,12 +131,17 @@ impl Scall {
             self.model.embeddings_mut().set_biases(biases)?;
             self.counted = end;
         }
-        let rows: Vec<_> = match self.options.replay {
-            Replay::Sample { .. } => self.data.pairs(sampled.iter().copied().filter(|&row| row < end)).collect(),
-            Replay::All => self.data.pairs(0..end).collect(),
-        };
+        let rows = self.training_rows(end, sampled);
         self.model.prepare(TrainingData { rows: &rows, history: &self.history })?;
         Ok(Trained { rows, biases, loss: 0.0, steps: 0, snapshot_bytes: 0 })
+    }
+
+    /// The (user, item) rows that are trained on, of what there is before row `end`.
+    pub(super) fn training_rows(&self, end: usize, sampled: &[usize]) -> Vec<(u32, u32)> {
+        match self.options.replay {
+            Replay::Sample { .. } => self.data.pairs(sampled.iter().copied().filter(|&row| row < end)).collect(),
+            Replay::All => self.data.pairs(0..end).collect(),
+        }
     }
 
     /// Takes steps after those that are done. Returns the last loss.

@@ -3,6 +3,7 @@
 mod lookups;
 mod prepared;
 mod resize;
+mod state;
 
 use std::sync::Arc;
 

@@ -7,6 +7,7 @@ use super::Normalisation;
 use super::propagation::{Graph, Layers};
 use crate::Result;
 use crate::device::{Buffer, Commands, Device};
+use crate::file::State;
 use crate::kernels::rank::bpr::{Bpr, UserRows};
 use crate::models::training::{Batch, Clock, Scatter, Trainer, run_steps};
 use crate::models::{
@@ -276,6 +277,16 @@ impl<P: Propagation> Recommender for GraphModel<P> {
             graph: self.graph.clone(),
             dense: RwLock::default(),
         }))
+    }
+
+    fn save(&self) -> Result<State> {
+        self.trainer.save(&self.embeddings)
+    }
+
+    fn restore(&mut self, state: &State) -> Result<()> {
+        self.dense = RwLock::default();
+        let Self { trainer, embeddings, .. } = self;
+        trainer.restore(embeddings, state)
     }
 
     fn prepare(&mut self, data: TrainingData<'_>) -> Result<()> {

@@ -7,6 +7,7 @@ use super::{Embeddings, EmbeddingsOptions, ItemBias, Sampling, TablesMut, Traini
 use crate::Result;
 use crate::check;
 use crate::device::{Buffer, Commands, Device};
+use crate::file::State;
 use crate::kernels::table::update::UpdateRule;
 use crate::rows::Layout;
 use crate::table::Account;
@@ -128,6 +129,24 @@ impl Trainer {
         Self { options: self.options, set: None, clock: self.clock, scratch_bytes: 0 }
     }
 
+    /// The state of a model of these tables.
+    pub fn save(&self, tables: &Embeddings) -> Result<State> {
+        let mut state = tables.state()?;
+        state.put("steps", [self.clock.step]);
+        Ok(state)
+    }
+
+    /// Takes it in, tables and steps; what was prepared goes.
+    pub fn restore(&mut self, tables: &mut Embeddings, state: &State) -> Result<()> {
+        let [step] = state.array("steps")?;
+        let mut rows = state.clone();
+        rows.remove("steps");
+        tables.restore_state(&rows)?;
+        // The steps of a segment are counted from where it is prepared.
+        (self.set, self.clock) = (None, Clock { step, segment_step: 0 });
+        Ok(())
+    }
+
     /// Lays a segment's rows out.
     pub fn prepare(&mut self, device: &Device, data: TrainingData<'_>) -> Result<()> {
         // The old rows go before the new ones come.
@@ -168,7 +187,7 @@ impl Clock {
 
     /// A step is recorded.
     pub fn tick(&mut self) {
-        self.step += 1;
-        self.segment_step += 1;
+        self.step = self.step.wrapping_add(1);
+        self.segment_step = self.segment_step.saturating_add(1);
     }
 }

@@ -4,14 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::*;
+use crate::file::State;
 use crate::models::{Embeddings, ModelOptions, RankRequest, Rankings, TrainingData};
 use crate::sizing::{Amount, Bet, BetOptions, Budget, FrequencyRanked};
 use crate::{Error, ProbeOptions};
 
 /// A recommender whose training fails so many times before it begins. Its copies, which probes are made of, do not.
-struct Failing {
-    inner: Box<dyn Recommender>,
-    failures: Arc<AtomicU32>,
+pub(in crate::scall) struct Failing {
+    pub inner: Box<dyn Recommender>,
+    pub failures: Arc<AtomicU32>,
 }
 
 impl Recommender for Failing {
@@ -29,6 +30,14 @@ impl Recommender for Failing {
 
     fn duplicate(&self, account: &Account) -> Result<Box<dyn Recommender>> {
         self.inner.duplicate(account)
+    }
+
+    fn save(&self) -> Result<State> {
+        self.inner.save()
+    }
+
+    fn restore(&mut self, state: &State) -> Result<()> {
+        self.inner.restore(state)
     }
 
     fn prepare(&mut self, data: TrainingData<'_>) -> Result<()> {
