@@ -60,6 +60,10 @@ impl Recommender for Failing {
     fn working_bytes(&self) -> u64 {
         self.inner.working_bytes()
     }
+
+    fn layer_bytes(&self) -> u64 {
+        self.inner.layer_bytes()
+    }
 }
 
 fn rows(t: i64) -> impl Iterator<Item = (String, String, i64)> {
