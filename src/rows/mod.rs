@@ -73,7 +73,8 @@ impl Rows {
     /// Rows of these sizes, values and state zero.
     ///
     /// # Errors
-    /// [`Error::Limit`] for a row past 65,535 values or past a page, or a directory past the device's largest binding.
+    /// [`Error::Limit`](crate::Error::Limit) for a row past 65,535 values or past a page, or a directory past the
+    /// device's largest binding.
     pub fn zeroed(device: &Device, sizes: &[u32], layout: Layout, state: StateSize) -> Result<Self> {
         Self::arranged(device, &Directory::new(device, sizes, layout, state)?, layout, state)
     }
@@ -82,7 +83,8 @@ impl Rows {
     /// aligned or not.
     ///
     /// # Errors
-    /// [`Error::Shape`] for values or state of another length than the rows have in this layout; [`Error::Buffer`]
+    /// [`Error::Shape`](crate::Error::Shape) for values or state of another length than the rows have in this layout;
+    /// [`Error::Buffer`](crate::Error::Buffer)
     /// where two of the buffers share bytes of one wgpu buffer; those of [`Rows::zeroed`].
     pub fn from_parts(
         device: &Device,
@@ -120,7 +122,7 @@ impl Rows {
     /// Dense rows of one width in one page, zero: `[rows, width]`, f32 and without state, for kernels that take rows.
     ///
     /// # Errors
-    /// [`Error::Limit`] for a width past 65,535, and past the device's largest binding.
+    /// [`Error::Limit`](crate::Error::Limit) for a width past 65,535, and past the device's largest binding.
     pub fn dense(device: &Device, rows: u32, width: u32) -> Result<Self> {
         check::indexable("Rows::dense", "rows", u64::from(rows) * u64::from(width))?;
         let sizes = vec![width; rows as usize];

@@ -107,7 +107,7 @@ impl Page {
     }
 
     /// Its row directory on the device: the bases of its blocks, then the ends of its rows in pairs. See the
-    /// [module](self).
+    /// [module](super).
     pub fn directory(&self) -> &Buffer<u32> {
         &self.directory
     }

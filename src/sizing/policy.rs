@@ -9,7 +9,7 @@ use crate::file::State;
 /// The sizes handed out add up to exactly the [`total`](SizingContext::total) of the context: its dims, or `d_max` for
 /// every row where that is less. There is one for each entity, each from `d_min` to `d_max`. [`Scall`](crate::Scall)
 /// checks all of that before anything moves, also of the sizes that a search probes, which may add up to less; what is
-/// wrong is [`Error::BadSizes`].
+/// wrong is [`Error::BadSizes`](crate::Error::BadSizes).
 ///
 /// A policy may move between threads, as may what holds it.
 pub trait SizePolicy: Send + Sync {
@@ -19,13 +19,13 @@ pub trait SizePolicy: Send + Sync {
     /// Checks its options, before anything runs.
     ///
     /// # Errors
-    /// [`Error::Argument`] that names the option.
+    /// [`Error::Argument`](crate::Error::Argument) that names the option.
     fn check(&self) -> Result<()> {
         Ok(())
     }
 
     /// Whether its sizes add up to exactly what there is (default: yes). Those of a policy that promises less may add
-    /// up to less; to more they are [`Error::OverBudget`].
+    /// up to less; to more they are [`Error::OverBudget`](crate::Error::OverBudget).
     fn is_exact(&self) -> bool {
         true
     }
@@ -48,7 +48,8 @@ pub trait SizePolicy: Send + Sync {
     /// Chooses sizes.
     ///
     /// # Errors
-    /// [`Error::Infeasible`] when there is no room for rows of the least size; what the device reports.
+    /// [`Error::Infeasible`](crate::Error::Infeasible) when there is no room for rows of the least size; what the
+    /// device reports.
     fn decide(&mut self, context: &SizingContext<'_>) -> Result<Sizes>;
 
     /// Chooses sizes when entities arrive between two segments: as [`decide`](Self::decide) did last, without a new
@@ -71,7 +72,7 @@ pub trait SizePolicy: Send + Sync {
     /// have the same options.
     ///
     /// # Errors
-    /// [`Error::BadState`] for a state of another policy; this one stays as it was then.
+    /// [`Error::BadState`](crate::Error::BadState) for a state of another policy; this one stays as it was then.
     fn restore(&mut self, state: &State) -> Result<()>;
 }
 

@@ -14,7 +14,7 @@ pub struct GrowOnlyOptions {
     /// the largest that is not above its number of occurrences so far, and the first in any case.
     pub candidates: Vec<u32>,
     /// Whether growth ends at the budget (default). Otherwise rows get what the rule says, and what passes the budget
-    /// is refused with [`Error::OverBudget`].
+    /// is refused with [`Error::OverBudget`](crate::Error::OverBudget).
     pub cut: bool,
 }
 

@@ -1,4 +1,5 @@
-//! A table as numbers in memory: for what is kept as a whole, a table with all that belongs to it. As a file of its own a table is
+//! A table as numbers in memory: for what is kept as a whole, a table with all that belongs to it. As a file of its own
+//! a table is
 //! [saved](RaggedTable::save).
 
 use std::sync::Arc;
@@ -10,7 +11,8 @@ use crate::file::{Numbers, State};
 use crate::rows::{Directory, Format, Rows, Stored, Values, with_codec};
 
 impl RaggedTable {
-    /// Sizes, values as they are stored, optimizer state, count of steps and learning rate: what [`restore_state`](Self::restore_state) takes.
+    /// Sizes, values as they are stored, optimizer state, count of steps and learning rate: what
+    /// [`restore_state`](Self::restore_state) takes.
     ///
     /// # Cost
     /// All of it is on the host then.
@@ -47,14 +49,17 @@ impl RaggedTable {
         Ok(state)
     }
 
-    /// Makes this table the one whose [`state`](Self::state) that was, which had the same options: it goes on bit for bit. What it held goes.
+    /// Makes this table the one whose [`state`](Self::state) that was, which had the same options: it goes on bit for
+    /// bit. What it held goes.
     ///
     /// # Cost
     /// The new rows are on the device before the old ones go.
     ///
     /// # Errors
-    /// [`Error::BadState`](crate::Error::BadState) for the state of something else, or of a table with another optimizer or format;
-    /// [`Error::OverBudget`](crate::Error::OverBudget) when the account has no room; what the device reports. The table is then as before.
+    /// [`Error::BadState`](crate::Error::BadState) for the state of something else, or of a table with another
+    /// optimizer or format;
+    /// [`Error::OverBudget`](crate::Error::OverBudget) when the account has no room; what the device reports. The table
+    /// is then as before.
     pub fn restore_state(&mut self, state: &State) -> Result<()> {
         let (layout, state_size) = (self.rows.layout(), self.rows.state_size());
         let moments: Vec<String> = (0..state_size.numbers()).map(|number| format!("state.{number}")).collect();
