@@ -124,6 +124,7 @@ fn normal_tail(table: &NormalTable, probability_bits: u32) -> i32 {
 }
 
 /// A standard normal number for one random word, in units of 2^-20: the same integer on every device.
+#[cfg(any(feature = "search", test))]
 #[inline(always)]
 pub(crate) fn normal_fixed(table: &NormalTable, word: u32) -> i32 {
     // (m + 1/2) / 2^32 for the low 31 bits m, as the bits of an f32 with the mantissa cut off.

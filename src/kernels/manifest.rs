@@ -32,7 +32,7 @@
 //! let output = rows.bindings.iter().find(|binding| binding.name == "output").unwrap();
 //! assert_eq!((output.buffer_use, output.buffer_type.as_str()), (BufferUse::ReadWrite, "array<f32>"));
 //! let dims = lookup.params.iter().find(|field| field.name == "dims").unwrap();
-//! assert_eq!((dims.scalar.as_str(), dims.offset_bytes), ("u32", 32));
+//! assert_eq!((dims.scalar.as_str(), dims.offset_bytes), ("u32", 28));
 //! assert!(!lookup.wgsl.contains("//import"));
 //! ```
 
