@@ -1,6 +1,12 @@
 // Undoes the fold of a 1-D grid into two dimensions (src/device/pipeline.rs).
 
-// Where a thread is.
+// The number of a workgroup in the grid.
+fn workgroup_index(group: vec3<u32>, groups: vec3<u32>) -> u32 {
+    return group.y * groups.x + group.x;
+}
+
+// Where a thread is. (To WGSL all of a struct differs from thread to thread, so a shader whose barriers stand in a branch
+// or a loop that depends on the workgroup takes the three one by one.)
 struct Invocation {
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
@@ -9,7 +15,7 @@ struct Invocation {
 
 // The number of its workgroup in the grid.
 fn group_of(invocation: Invocation) -> u32 {
-    return invocation.group.y * invocation.groups.x + invocation.group.x;
+    return workgroup_index(invocation.group, invocation.groups);
 }
 
 // The number of the unit of work that it shares with its neighbours, where `threads` of a workgroup of 256 share one.

@@ -133,9 +133,12 @@ fn sums_before(first: u32, x: vec4<u32>) -> vec4<u32> {
 }
 
 @compute @workgroup_size(256)
-fn count_tiles(invocation: Invocation) {
-    let thread = invocation.thread;
-    let tile = group_of(invocation);
+fn count_tiles(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let tile = workgroup_index(group, groups);
     let across = strided(thread);
     let own = neighbours(thread);
     clear(across);
@@ -164,9 +167,12 @@ fn four_counts(first: u32) -> vec4<u32> {
 
 // One workgroup for each digit: its counts to the sums before each tile, and their total.
 @compute @workgroup_size(256)
-fn scan_counts(invocation: Invocation) {
-    let thread = invocation.thread;
-    let digit = group_of(invocation);
+fn scan_counts(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let digit = workgroup_index(group, groups);
     let row = params.counts + digit * params.tiles;
     let size = select(0u, params.tiles, digit < 16u);
     var total = 0u;
@@ -291,9 +297,12 @@ fn put_payloads(payloads: vec4<u32>, to: vec4<u32>, inside: vec4<bool>) {
 // Sorts a tile by the digit before its elements go to their places, so that neighbouring threads mostly write to
 // neighbouring places.
 @compute @workgroup_size(256)
-fn scatter_tiles(invocation: Invocation) {
-    let thread = invocation.thread;
-    let tile = group_of(invocation);
+fn scatter_tiles(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let tile = workgroup_index(group, groups);
     let size = vec4<u32>(size_of(tile));
     let across = strided(thread);
     let own = neighbours(thread);
@@ -344,9 +353,12 @@ fn before(key: u32, position: u32, other: u32, other_position: u32) -> u32 {
 // A place is the number of keys before. Four threads share an element, each of them compares it with a quarter of the
 // keys.
 @compute @workgroup_size(256)
-fn place_each(invocation: Invocation) {
-    let thread = invocation.thread;
-    let element = group_of(invocation) * 64u + (thread & 63u);
+fn place_each(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let element = workgroup_index(group, groups) * 64u + (thread & 63u);
     let own = keys_from[params.keys_in + min(element, params.count - 1u)];
     let quarter = (thread >> 6u) * 512u;
     var place = 0u;

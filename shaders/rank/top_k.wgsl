@@ -281,11 +281,14 @@ fn key_at(sums: mat4x4<f32>, bit: u32) -> u32 {
 }
 
 @compute @workgroup_size(256)
-fn score(invocation: Invocation) {
-    let thread = invocation.thread;
+fn score(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
     let blocks = (params.queries + 4u * fours - 1u) / (4u * fours);
-    let block = group_of(invocation) % blocks;
-    let segment = group_of(invocation) / blocks;
+    let block = workgroup_index(group, groups) % blocks;
+    let segment = workgroup_index(group, groups) / blocks;
     if segment >= params.segments {
         return;
     }
@@ -323,9 +326,12 @@ fn score(invocation: Invocation) {
 
 // The lists of all segments into one.
 @compute @workgroup_size(256)
-fn join(invocation: Invocation) {
-    let thread = invocation.thread;
-    let block = group_of(invocation);
+fn join(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let block = workgroup_index(group, groups);
     let first_query = block * 4u * fours;
     if first_query >= params.queries {
         return;

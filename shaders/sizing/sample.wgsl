@@ -284,10 +284,13 @@ fn sum_inside(block: Block, i: u32, rank: u32, at: Places) -> f32 {
 
 // One workgroup for each (stream, draw, tile): the sum of its spacings.
 @compute @workgroup_size(256)
-fn tile_spacings(invocation: Invocation) {
-    let thread = invocation.thread;
-    let inside = group_of(invocation) < pairs() * params.tiles;
-    let index = min(group_of(invocation), pairs() * params.tiles - 1u);
+fn tile_spacings(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let inside = workgroup_index(group, groups) < pairs() * params.tiles;
+    let index = min(workgroup_index(group, groups), pairs() * params.tiles - 1u);
     let pair = index / params.tiles;
     let rank = index % params.tiles * TILE + thread * ITEMS;
     let sum = sum_threads(thread, sum_of(generate(rank, pair % params.draws, pair / params.draws)));
@@ -298,10 +301,13 @@ fn tile_spacings(invocation: Invocation) {
 
 // One workgroup for each (stream, draw): tile sums to the sums before and after each tile.
 @compute @workgroup_size(256)
-fn carries(invocation: Invocation) {
-    let thread = invocation.thread;
-    let inside = group_of(invocation) < pairs();
-    let pair = min(group_of(invocation), pairs() - 1u);
+fn carries(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let inside = workgroup_index(group, groups) < pairs();
+    let pair = min(workgroup_index(group, groups), pairs() - 1u);
     let chunk = (params.tiles + 255u) / 256u;
     let first = pair * params.tiles + min(thread * chunk, params.tiles);
     let end = select(first, pair * params.tiles + min(thread * chunk + chunk, params.tiles), inside);
@@ -330,11 +336,14 @@ fn carries(invocation: Invocation) {
 
 // One workgroup for each (block, draw, tile): the sums of its draws.
 @compute @workgroup_size(256)
-fn tile_draws(invocation: Invocation) {
-    let thread = invocation.thread;
+fn tile_draws(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
     let all = params.blocks * params.draws * params.tiles;
-    let inside = group_of(invocation) < all;
-    let index = min(group_of(invocation), all - 1u);
+    let inside = workgroup_index(group, groups) < all;
+    let index = min(workgroup_index(group, groups), all - 1u);
     let tile = index % params.tiles;
     let draw = index / params.tiles % params.draws;
     let block = blocks[params.first_block + index / params.tiles / params.draws];
@@ -363,11 +372,14 @@ fn tile_draws(invocation: Invocation) {
 
 // One workgroup for each (profile, draw): the factor that makes the draw's share of the mean.
 @compute @workgroup_size(256)
-fn factors(invocation: Invocation) {
-    let thread = invocation.thread;
+fn factors(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
     let all = params.profiles * params.draws;
-    let inside = group_of(invocation) < all;
-    let index = min(group_of(invocation), all - 1u);
+    let inside = workgroup_index(group, groups) < all;
+    let index = min(workgroup_index(group, groups), all - 1u);
     let base = tile_base() + index * params.tiles;
     var sum = 0.0;
     for (var i = thread; i < params.tiles; i += 256u) {
@@ -426,11 +438,14 @@ fn put(block: Block, i: u32, rank: u32, sums: Eight) {
 // One workgroup for each (block, tile): adds a window of draws to the weights. Each sum has a name of its own in place
 // of an index, so that the sums stay in registers.
 @compute @workgroup_size(256)
-fn average(invocation: Invocation) {
-    let thread = invocation.thread;
+fn average(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
     let all = params.blocks * params.tiles;
-    let inside = group_of(invocation) < all;
-    let index = min(group_of(invocation), all - 1u);
+    let inside = workgroup_index(group, groups) < all;
+    let index = min(workgroup_index(group, groups), all - 1u);
     let tile = index % params.tiles;
     let block = blocks[params.first_block + index / params.tiles];
     let rank = tile * TILE + thread * ITEMS;
@@ -499,10 +514,13 @@ fn least_of_none() -> f32 {
 
 // One workgroup for each (profile, tile): the least weight of the tile. The sums before tiles are no longer needed.
 @compute @workgroup_size(256)
-fn tile_minima(invocation: Invocation) {
-    let thread = invocation.thread;
-    let inside = group_of(invocation) < params.profiles * params.tiles;
-    let index = min(group_of(invocation), params.profiles * params.tiles - 1u);
+fn tile_minima(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let inside = workgroup_index(group, groups) < params.profiles * params.tiles;
+    let index = min(workgroup_index(group, groups), params.profiles * params.tiles - 1u);
     let base = index / params.tiles * params.entities;
     let rank = index % params.tiles * TILE + thread * ITEMS;
     var least = least_of_none();
@@ -517,10 +535,13 @@ fn tile_minima(invocation: Invocation) {
 
 // One workgroup for each profile: tile minima to the minimum before each tile.
 @compute @workgroup_size(256)
-fn minima(invocation: Invocation) {
-    let thread = invocation.thread;
-    let inside = group_of(invocation) < params.profiles;
-    let profile = min(group_of(invocation), params.profiles - 1u);
+fn minima(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let inside = workgroup_index(group, groups) < params.profiles;
+    let profile = min(workgroup_index(group, groups), params.profiles - 1u);
     let chunk = (params.tiles + 255u) / 256u;
     let first = profile * params.tiles + min(thread * chunk, params.tiles);
     let end = select(first, profile * params.tiles + min(thread * chunk + chunk, params.tiles), inside);
@@ -538,10 +559,13 @@ fn minima(invocation: Invocation) {
 
 // One workgroup for each (profile, tile): each weight at most the one before it.
 @compute @workgroup_size(256)
-fn descend(invocation: Invocation) {
-    let thread = invocation.thread;
-    let inside = group_of(invocation) < params.profiles * params.tiles;
-    let index = min(group_of(invocation), params.profiles * params.tiles - 1u);
+fn descend(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let inside = workgroup_index(group, groups) < params.profiles * params.tiles;
+    let index = min(workgroup_index(group, groups), params.profiles * params.tiles - 1u);
     let base = index / params.tiles * params.entities;
     let rank = index % params.tiles * TILE + thread * ITEMS;
     let end = select(rank, min(rank + ITEMS, params.entities), inside);

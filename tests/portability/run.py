@@ -153,6 +153,7 @@ def lookup(shaders, form):
             "alignment": alignment,
             "table_rows": len(rows),
             "count": len(ids),
+            "used": len(ids),
             "dims": dims,
         },
         {
@@ -160,6 +161,8 @@ def lookup(shaders, form):
             "directory": shaders.buffer(words(directory)),
             "ids": shaders.buffer(words(ids)),
             "output": output,
+            # Not read: `used` says how many ids there are.
+            "used_on_device": shaders.buffer(words([0])),
         },
         {"lanes": 1},
     )
