@@ -5,8 +5,8 @@ fn workgroup_index(group: vec3<u32>, groups: vec3<u32>) -> u32 {
     return group.y * groups.x + group.x;
 }
 
-// Where a thread is. (To WGSL all of a struct differs from thread to thread, so a shader whose barriers stand in a branch
-// or a loop that depends on the workgroup takes the three one by one.)
+// Where a thread is. To WGSL all of a struct differs from thread to thread, so a shader whose barriers stand in a
+// branch or a loop that depends on the workgroup takes the three one by one.
 struct Invocation {
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
