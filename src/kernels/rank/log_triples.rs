@@ -56,7 +56,7 @@ use rayon::prelude::*;
 
 use crate::Result;
 use crate::check;
-use crate::device::{Buffer, Change, Changes, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params, reads, writes};
+use crate::device::{Buffer, Changes, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params, reads, writes};
 use crate::rng::{BLOCKS, Purpose, below, key, philox_blocks};
 
 pub(crate) static SHADER: Shader = Shader {
@@ -159,18 +159,7 @@ impl Kernel for SampleLogTriples<'_> {
     }
 
     fn changes(&self) -> Changes {
-        Box::new(|change, params| {
-            match change {
-                Change::Step(step) => params.set("step", step),
-                Change::Seed(seed) => {
-                    let [low, high] = key(seed);
-                    params.set("seed_low", low);
-                    params.set("seed_high", high);
-                }
-                _ => return Ok(false),
-            }
-            Ok(true)
-        })
+        super::draw_changes()
     }
 
     fn twin(self) -> Result<()> {

@@ -52,7 +52,7 @@ use rayon::prelude::*;
 
 use crate::Result;
 use crate::check;
-use crate::device::{Buffer, Change, Changes, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params, reads, writes};
+use crate::device::{Buffer, Changes, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params, reads, writes};
 use crate::rng::{Purpose, below, key, philox};
 
 pub(crate) static SHADER: Shader = Shader {
@@ -158,18 +158,7 @@ impl Kernel for SampleTriples<'_> {
     }
 
     fn changes(&self) -> Changes {
-        Box::new(|change, params| {
-            match change {
-                Change::Step(step) => params.set("step", step),
-                Change::Seed(seed) => {
-                    let [low, high] = key(seed);
-                    params.set("seed_low", low);
-                    params.set("seed_high", high);
-                }
-                _ => return Ok(false),
-            }
-            Ok(true)
-        })
+        super::draw_changes()
     }
 
     fn twin(self) -> Result<()> {
