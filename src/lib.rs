@@ -66,6 +66,7 @@
 //! | [`stream`] | interactions, readers, segments, replay |
 //! | [`models`] | recommenders on ragged tables |
 //! | [`eval`] | Recall and NDCG |
+//! | [`run`] | the loop over a stream: search, sizes, resize, training, evaluation, state |
 //! | [`mod@file`] | files that are written whole or not at all, and numbers by name |
 //! | [`rng`] | Philox4x32-10, one random stream for all devices |
 //! | [`text`] | which characters of a text cannot be seen, and how a text of others is shown |
@@ -96,7 +97,7 @@ pub mod kernels;
 pub mod models;
 pub mod rng;
 pub mod rows;
-mod scall;
+pub mod run;
 pub mod sizing;
 pub mod stream;
 pub mod table;
@@ -105,7 +106,7 @@ mod testing;
 pub mod text;
 
 pub use error::{Error, Result};
-pub use scall::{
+pub use run::{
     EarlyStop, Followed, Phase, ProbeOptions, Replay, Scall, ScallOptions, Seconds, SegmentReport, Summary, follow,
 };
 pub use wgpu;

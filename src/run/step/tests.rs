@@ -10,7 +10,7 @@ use crate::sizing::{Amount, Bet, BetOptions, Budget, FrequencyRanked};
 use crate::{Error, ProbeOptions};
 
 /// A recommender whose training fails so many times before it begins. Its copies, which probes are made of, do not.
-pub(in crate::scall) struct Failing {
+pub(in crate::run) struct Failing {
     pub inner: Box<dyn Recommender>,
     pub failures: Arc<AtomicU32>,
 }
