@@ -1,7 +1,7 @@
 //! What every recommender can do.
 
 use super::{Embeddings, ItemBias, RankRequest, Rankings, TrainingData};
-use crate::Result;
+use crate::{Error, Result};
 use crate::file::State;
 use crate::table::Account;
 
@@ -77,4 +77,17 @@ pub trait Recommender: Send + Sync {
     fn layer_bytes(&self) -> u64 {
         0
     }
+}
+
+/// The lists that a recommender gives, one for each user, as it promises.
+///
+/// # Errors
+/// [`Error::Shape`] for another number of lists; those of [`Recommender::rank`].
+pub(crate) fn rank(model: &dyn Recommender, request: RankRequest<'_>) -> Result<Rankings> {
+    let rankings = model.rank(request)?;
+    let (expected, got) = (request.users.len() as u64, rankings.len() as u64);
+    if expected != got {
+        return Err(Error::Shape { op: "Recommender::rank", arg: "rankings", expected, got });
+    }
+    Ok(rankings)
 }
