@@ -16,12 +16,12 @@ mod training;
 
 use std::sync::OnceLock;
 
-use crate::{Error, Result, check};
 use crate::device::Device;
 use crate::models::{ItemBias, ModelBuilder, Recommender};
 use crate::sizing::SizePolicy;
 use crate::stream::{Interactions, Segment, UserItems};
 use crate::table::Account;
+use crate::{Error, Result, check};
 
 use bias::BiasCounter;
 use evaluation::Evaluation;
@@ -44,10 +44,9 @@ fn check_model(model: &dyn Recommender, account: &Account, data: &Interactions) 
     let expected = format!("one whose `item_bias`, {bias:?}, is that of its embeddings");
     let held = if tables.item_bias() { "a bias" } else { "none" };
     check::domain(op, "model", held, bias.exists() == tables.item_bias(), &expected)?;
-    for (arg, table, known) in [
-        ("model.users", tables.users(), data.user_count()),
-        ("model.items", tables.items(), data.item_count()),
-    ] {
+    for (arg, table, known) in
+        [("model.users", tables.users(), data.user_count()), ("model.items", tables.items(), data.item_count())]
+    {
         if table.rows() > known {
             return Err(Error::Shape { op, arg, expected: known.into(), got: table.rows().into() });
         }

@@ -4,8 +4,8 @@ use std::sync::OnceLock;
 use std::time::Instant;
 
 use super::evaluation::Evaluation;
-use super::probe::{LastSegment, Setup, Trial, rows};
 use super::options::AnyOptions;
+use super::probe::{LastSegment, Setup, Trial, rows};
 use super::{Phase, Replay, Scall, Seconds, SegmentReport};
 use crate::Result;
 use crate::device::Device;
@@ -193,12 +193,7 @@ impl Scall {
             return Ok(());
         };
         let searched = self.policy.save().and_then(|policy| {
-            let setup = Setup {
-                device: &self.device,
-                options: &self.options,
-                last: &last,
-                history: &self.history,
-            };
+            let setup = Setup { device: &self.device, options: &self.options, last: &last, history: &self.history };
             let context = last.context(frame(&self.device, &self.options));
             let mut trial = Trial { setup, policy: self.policy.name(), context, probes: 0, progress };
             match self.policy.search(&context, &mut trial) {
