@@ -119,12 +119,14 @@ pub enum Error {
     },
     /// Gradients were not finite, or the steps along them would not have been; those steps were left out.
     #[error(
-        "{op}: {count} dims had gradients or steps that are not finite, and stay as they were; a smaller learning rate \
-         helps, or a rule that skips or clips them"
+        "{op}: {count} dims of `{table}` had gradients or steps that are not finite, and stay as they were; a smaller \
+         learning rate helps, or a rule that skips or clips them"
     )]
     NonFinite {
         /// What looked.
         op: &'static str,
+        /// Whose dims: `users`, `items`, or `users and items` of a recommender, `rows` of a table by itself.
+        table: &'static str,
         /// How many dims, each time that it happened (modulo 2^32).
         count: u32,
     },

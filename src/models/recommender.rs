@@ -179,9 +179,8 @@ pub trait Recommender: Send + Sync {
         }
     }
 
-    /// A copy, optimizer state included, that draws from another account: what a probe starts from. It learns and ranks
-    /// as this one would, once it has been [prepared](Self::prepare) as this one was. What is prepared need not be
-    /// copied, but a copy ranks without: a model that ranks by a graph copies that.
+    /// A copy, optimizer state included, that draws from another account: what a probe starts from. It ranks as this one
+    /// does, and learns as this one would once it has been [prepared](Self::prepare) again.
     ///
     /// # Errors
     /// [`Error::OverBudget`] when that account has no room; what the device reports.
@@ -220,7 +219,8 @@ pub trait Recommender: Send + Sync {
     fn train(&mut self, steps: u32, progress: &mut dyn FnMut(u32)) -> Result<f32>;
 
     /// The best `k` of the candidates for each user, best first: a list for each, also for a user past the rows, of whom
-    /// nothing is known. Candidates have rows. Calls from several threads at once give the same lists as one after the
+    /// nothing is known. Candidates have rows. Where the request has biases of its own, they stand for those of the rows:
+    /// on a live stream, counted ones are newer than what the tables hold. Calls from several threads at once give the same lists as one after the
     /// other, and leave no trace.
     ///
     /// # Errors
