@@ -202,6 +202,25 @@ pub enum Error {
         /// What it holds.
         found: String,
     },
+    /// What a caller's own recommender or size policy reports of itself.
+    #[error("{}", printable(&source.to_string()))]
+    Other {
+        /// The caller's error.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl Error {
+    /// An error of a caller's own.
+    ///
+    /// ```
+    /// use scall_gpu::Error;
+    /// let error = Error::other("the feature store is down");
+    /// assert_eq!(error.to_string(), "the feature store is down");
+    /// ```
+    pub fn other(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Other { source: source.into() }
+    }
 }
 
 /// The crate's result.
@@ -220,6 +239,7 @@ mod tests {
             Error::BadRow { file: file.clone(), line: 1, expected: expected.clone(), found: found.clone() },
             Error::BadFile { file: file.clone(), expected, found },
             Error::Io { file, source: std::io::ErrorKind::NotFound.into() },
+            Error::other("\u{1b}[2J"),
         ] {
             let text = error.to_string();
             assert!(text.contains(r"\u{1b}") && !text.contains(|c: char| c.is_control()), "{text:?}");
