@@ -203,7 +203,7 @@ pub enum Error {
         found: String,
     },
     /// What a caller's own recommender or size policy reports of itself.
-    #[error("{}", printable(&source.to_string()))]
+    #[error("{}", printable(source.to_string()))]
     Other {
         /// The caller's error.
         source: Box<dyn std::error::Error + Send + Sync>,

@@ -13,6 +13,7 @@ use std::sync::atomic::Ordering;
 use common::devices;
 use pointwise::PointwiseOptions;
 use scall_gpu::device::Device;
+use scall_gpu::kernels::table::optimizer::NonFinite;
 use scall_gpu::models::ModelBuilder;
 use scall_gpu::sizing::{Amount, Bet, BetOptions, Budget, FrequencyRanked, SizePolicy};
 use scall_gpu::{Error, ProbeOptions, Result, Scall, ScallOptions, SegmentReport, Summary};
@@ -126,6 +127,30 @@ fn an_error_of_the_model_comes_out_as_it_is_and_the_step_can_be_repeated() {
         let straight = run(0);
         assert_eq!(straight.0.len(), 4);
         assert_eq!(run(2), straight);
+    }
+}
+
+/// A gradient that is no number ends the step, or is left out, as the rule of the model's tables has it.
+#[test]
+fn a_gradient_that_is_not_finite_is_an_error_or_skipped() {
+    for device in devices() {
+        for non_finite in [NonFinite::Error, NonFinite::Skip] {
+            let model = PointwiseOptions { non_finite, poisoned_step: Some(3), ..PointwiseOptions::default() };
+            let (data, segments) = recorded();
+            let mut scall = Scall::over(&device, data, segments, POLICIES[0](), options(40, model)).unwrap();
+            let first = scall.step(|_| {});
+            if non_finite == NonFinite::Error {
+                let error = first.unwrap_err();
+                assert!(matches!(error, Error::NonFinite { op: "Pointwise::train", table: "items", .. }), "{error}");
+                // The steps after it were taken, and the step is repeated from there.
+                scall.step(|_| {}).unwrap().unwrap();
+            } else {
+                first.unwrap().unwrap();
+            }
+            while scall.step(|_| {}).unwrap().is_some() {}
+            assert!(scall.report().iter().all(|report| report.loss < 0.4), "{:?}", scall.report());
+            assert!(values(&scall).into_iter().all(|bits| f32::from_bits(bits).is_finite()));
+        }
     }
 }
 
