@@ -58,8 +58,8 @@ impl Default for AgentOptions {
 const MOST_PARAMETERS: u64 = 1 << 28;
 
 impl AgentOptions {
-    /// That all numbers are within their domain, for states of `state_len` values. Errors name `op`, and `of_length` where
-    /// states are too long.
+    /// That all numbers are within their domain, for states of `state_len` values. Errors name `op`, and `of_length`
+    /// where states are too long.
     pub(crate) fn check(&self, op: &'static str, of_length: &'static str, state_len: usize) -> Result<()> {
         for (arg, value) in [
             (of_length, state_len),

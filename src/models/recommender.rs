@@ -118,7 +118,8 @@ use crate::{Error, Result};
 ///         let (users, items) = (self.embeddings.users(), self.embeddings.items());
 ///         let (dims, working_bytes) = (users.widest().min(items.widest()), DEFAULT_WORKING_BYTES);
 ///         let (users, items) = (users.as_rows(), items.as_rows());
-///         RankCandidates { users, items, item_bias: false, dims, request, working_bytes }.run(self.embeddings.device())
+///         let ranking = RankCandidates { users, items, item_bias: false, dims, request, working_bytes };
+///         ranking.run(self.embeddings.device())
 ///     }
 ///
 ///     fn working_bytes(&self) -> u64 {
@@ -163,8 +164,9 @@ pub trait Recommender: Send + Sync {
     /// [`restore`](Self::restore) change.
     fn embeddings(&self) -> &Embeddings;
 
-    /// The rows, to be resized, to get biases, or to get back the values that ranked best. Rows may have changed between
-    /// any two calls of other methods: what is made of them, such as dense layers, has to be made again after this.
+    /// The rows, to be resized, to get biases, or to get back the values that ranked best. Rows may have changed
+    /// between any two calls of other methods: what is made of them, such as dense layers, has to be made again after
+    /// this.
     fn embeddings_mut(&mut self) -> &mut Embeddings;
 
     /// Where the biases of items come from; it never changes. By default they are learned like the embedding, and all
@@ -179,8 +181,8 @@ pub trait Recommender: Send + Sync {
         }
     }
 
-    /// A copy, optimizer state included, that draws from another account: what a probe starts from. It ranks as this one
-    /// does, and learns as this one would once it has been [prepared](Self::prepare) again.
+    /// A copy, optimizer state included, that draws from another account: what a probe starts from. It ranks as this
+    /// one does, and learns as this one would once it has been [prepared](Self::prepare) again.
     ///
     /// # Errors
     /// [`Error::OverBudget`] when that account has no room; what the device reports.
@@ -202,8 +204,8 @@ pub trait Recommender: Send + Sync {
     fn restore(&mut self, state: &State) -> Result<()>;
 
     /// Lays a segment's interactions out on the device, in the place of those that were prepared before. A segment
-    /// without any is prepared too: training on it does nothing. All users and items of the data have rows, which may be
-    /// of no values.
+    /// without any is prepared too: training on it does nothing. All users and items of the data have rows, which may
+    /// be of no values.
     ///
     /// # Errors
     /// [`Error::Limit`] past the device's largest binding.
@@ -214,14 +216,14 @@ pub trait Recommender: Send + Sync {
     /// call with all of them would take.
     ///
     /// # Errors
-    /// [`Error::Diverged`] when that loss is not finite; [`Error::NonFinite`] when gradients were not, and the rule does
-    /// not go on then; what the device reports.
+    /// [`Error::Diverged`] when that loss is not finite; [`Error::NonFinite`] when gradients were not, and the rule
+    /// does not go on then; what the device reports.
     fn train(&mut self, steps: u32, progress: &mut dyn FnMut(u32)) -> Result<f32>;
 
-    /// The best `k` of the candidates for each user, best first: a list for each, also for a user past the rows, of whom
-    /// nothing is known. Candidates have rows. Where the request has biases of its own, they stand for those of the rows:
-    /// on a live stream, counted ones are newer than what the tables hold. Calls from several threads at once give the same lists as one after the
-    /// other, and leave no trace.
+    /// The best `k` of the candidates for each user, best first: a list for each, also for a user past the rows, of
+    /// whom nothing is known. Candidates have rows. Where the request has biases of its own, they stand for those of
+    /// the rows: on a live stream, counted ones are newer than what the tables hold. Calls from several threads at once
+    /// give the same lists as one after the other, and leave no trace.
     ///
     /// # Errors
     /// Those of [`RankCandidates`](super::RankCandidates).

@@ -60,8 +60,7 @@ fn check_model(model: &dyn Recommender, account: &Account, data: &Interactions) 
 /// begins with [`new`](Self::new), takes what happens with [`observe`](Self::observe), and closes a segment with `step`
 /// whenever it is time to learn.
 ///
-/// The model is one of [`ModelOptions`](crate::models::ModelOptions), or one of your own: see
-/// [`Recommender`].
+/// The model is one of [`ModelOptions`](crate::models::ModelOptions), or one of your own: see [`Recommender`].
 ///
 /// ```
 /// use scall_gpu::device::Device;
@@ -75,7 +74,7 @@ fn check_model(model: &dyn Recommender, account: &Account, data: &Interactions) 
 /// scall.step(|_| {})?;
 /// scall.observe([("cy", "rye", 6)])?; // rye has a row from now on
 /// assert_eq!(scall.recommend("ann", 2)?.len(), 2); // jam and rye: she knows the others
-/// assert!(scall.recommend("dee", 2)?.len() == 2); // nobody knows her: what sells
+/// assert!(scall.recommend("dee", 2)?.len() == 2); // a stranger: what sells
 /// # Ok(()) }
 /// ```
 pub struct Scall {

@@ -178,8 +178,8 @@ impl Scall {
         Ok(report)
     }
 
-    /// Gives rows their sizes under a capacity that they have to fit then. What the tables hold before may be more, such
-    /// as the rows of a model that was built with some.
+    /// Gives rows their sizes under a capacity that they have to fit then. What the tables hold before may be more,
+    /// such as the rows of a model that was built with some.
     pub(super) fn resize(&mut self, sizes: &Sizes, capacity: u64) -> Result<Resized> {
         self.account.set_capacity(capacity.max(self.account.used_bytes()))?;
         let resized = self.model.embeddings_mut().resize(sizes)?;

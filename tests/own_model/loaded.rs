@@ -1,5 +1,5 @@
-//! Models of tables that exist: what they refuse, that they rank as the model did which wrote them, and a loop that goes
-//! on from them.
+//! Models of tables that exist: what they refuse, that they rank as the model did which wrote them, and a loop that
+//! goes on from them.
 
 use std::path::{Path, PathBuf};
 

@@ -7,15 +7,15 @@ use crate::table::RaggedTable;
 use crate::{Result, check};
 
 impl Embeddings {
-    /// Tables that exist already, such as [loaded](RaggedTable::load) ones: row r of `users` is user r, row r of `items`
-    /// item r. With `item_bias`, value 0 of each item row is its bias. Profilers of a GPU show the buffers of a model by
-    /// the names that its tables have: `users` and `items`, where each was made on a device that is
-    /// [labeled](Device::labeled) so.
+    /// Tables that exist already, such as [loaded](RaggedTable::load) ones: row r of `users` is user r, row r of
+    /// `items` item r. With `item_bias`, value 0 of each item row is its bias. Profilers of a GPU show the buffers of a
+    /// model by the names that its tables have: `users` and `items`, where each was made on a device that is
+    /// [labeled](crate::device::Device::labeled) so.
     ///
     /// # Errors
-    /// [`Error::Argument`] that names the table which differs from the other in account, device, values' layout or
-    /// optimizer, or which is not what `item_bias` says: every item has its bias then, and new rows begin with one of
-    /// zero ([`TableOptions::zero_dims`]).
+    /// [`Error::Argument`](crate::Error::Argument) that names the table which differs from the other in account,
+    /// device, values' layout or optimizer, or which is not what `item_bias` says: every item has its bias then, and
+    /// new rows begin with one of zero ([`TableOptions::zero_dims`](crate::table::TableOptions::zero_dims)).
     ///
     /// # Example
     /// ```
@@ -26,9 +26,8 @@ impl Embeddings {
     /// let (device, account) = (Device::cpu(), Account::unlimited());
     /// let options = ModelOptions::from_name("mf")?; // with a bias, and Adagrad
     /// let table = |sizes: &[u32], zero_dims: u32, values: &[f32]| {
-    ///     let rule = options.training().rule;
-    ///     let mut table =
-    ///         RaggedTable::new(&device, sizes, TableOptions { rule, zero_dims, ..TableOptions::default() }, &account)?;
+    ///     let of_table = TableOptions { rule: options.training().rule, zero_dims, ..TableOptions::default() };
+    ///     let mut table = RaggedTable::new(&device, sizes, of_table, &account)?;
     ///     let ids: Vec<u32> = (0..table.rows()).collect();
     ///     table.store_rows(&ids, &Buffer::from_slice(&device, values)?, table.widest())?;
     ///     Ok::<_, scall_gpu::Error>(table)

@@ -118,8 +118,9 @@ impl Fism {
     }
 
     /// A model of tables that exist already, such as [loaded](Embeddings::from_tables) ones: it ranks as they are, and
-    /// learns on. Until it is [prepared](crate::models::Recommender::prepare) it knows no history. From here on they move by the rule of the options; what their optimizer remembers stays, and new rows
-    /// begin as the tables' own options say.
+    /// learns on. Until it is [prepared](crate::models::Recommender::prepare) it knows no history. From here on they
+    /// move by the rule of the options; what their optimizer remembers stays, and new rows begin as the tables' own
+    /// options say.
     ///
     /// # Errors
     /// [`Error::Argument`](crate::Error::Argument) for options outside their domain, and for tables that differ from
