@@ -117,7 +117,7 @@ fn a_header_without_non_finite_means_the_default() {
     for name in Optimizer::names() {
         let optimizer: Optimizer = name.parse().unwrap();
         for &non_finite in NonFinite::ALL {
-            let rule = UpdateRule { non_finite, weight_decay: 0.01, ..optimizer.into() };
+            let rule = UpdateRule { non_finite, max_norm: 0.5, ..optimizer.into() };
             let saved = table(&Device::cpu(), rule, Format::F32);
             saved.save(&file).unwrap();
             edited(&file, |texts| {
