@@ -56,11 +56,9 @@
 //! ```
 
 use crate::check;
-use crate::device::{
-    Access, Binding, Buffer, Change, Changes, Dispatches, Entry, Gpu, Kernel, Shader, params, reads, writes,
-};
+use crate::device::{Access, Binding, Buffer, Changes, Dispatches, Entry, Gpu, Shader, params, reads, writes};
 use crate::kernels::MAX_TRIPS;
-use crate::kernels::count::{Count, Countable, set_used};
+use crate::kernels::count::{Count, Countable};
 use crate::kernels::prim::scan::Region;
 use crate::kernels::prim::sort::{Keys, Sort, bits_below, record_sort};
 use crate::kernels::table::bags::Pooling;
@@ -259,11 +257,11 @@ impl Update<'_> {
     }
 }
 
-impl Kernel for Update<'_> {
-    const NAME: &'static str = "table/update";
+impl Countable for Update<'_> {
+    const OP: &'static str = "table/update";
 
-    fn check(&self) -> Result<()> {
-        let op = Self::NAME;
+    fn check_arguments(&self) -> Result<()> {
+        let op = Self::OP;
         check::dims(op, self.dims)?;
         self.rule.check_rows(op, self.step, self.rows)?;
         check::at_least(op, "ids", self.ids.len(), u64::from(self.first) + u64::from(self.count))?;
@@ -284,32 +282,12 @@ impl Kernel for Update<'_> {
         self.counter.as_ref().map_or(Ok(()), |counter| check::len(op, "counter", counter.len(), 1))
     }
 
-    fn dispatch(self, gpu: &Gpu, list: &mut Dispatches) -> Result<()> {
-        let count = self.room().into();
-        self.dispatch_counted(gpu, list, count)
-    }
-
-    fn changes(&self) -> Changes {
-        let (mut others, room) = (self.rule.changes(Self::NAME, self.step, self.seed), self.room());
-        Box::new(move |change, params| match change {
-            Change::Count(count) => set_used(Self::NAME, (count, room), params),
-            _ => others(change, params),
-        })
-    }
-
-    fn twin(self) -> Result<()> {
-        let count = self.room();
-        self.twin_counted(count)
-    }
-}
-
-impl Countable for Update<'_> {
     /// Its ids; with bags these, as an id in no bag has no gradient.
     fn room(&self) -> u32 {
         self.gradients.bags().map_or(self.count, |of| of.bags.len() as u32 - 1)
     }
 
-    fn dispatch_counted(self, gpu: &Gpu, list: &mut Dispatches, used: Count<'_>) -> Result<()> {
+    fn dispatch_first(self, gpu: &Gpu, list: &mut Dispatches, used: Count<'_>) -> Result<()> {
         let (count, dims, table_rows) = (self.count, self.dims, self.rows.len());
         let lanes = lanes_of(self.rows, dims);
         let chunk = chunk(count, dims);
@@ -391,8 +369,12 @@ impl Countable for Update<'_> {
         Ok(())
     }
 
-    fn twin_counted(self, count: u32) -> Result<()> {
+    fn twin_first(self, count: u32) -> Result<()> {
         with_codec!(self.rows.layout().format, V => cpu::update::<V>(self, count as usize))
+    }
+
+    fn other_changes(&self) -> Changes {
+        self.rule.changes(Self::OP, self.step, self.seed)
     }
 }
 

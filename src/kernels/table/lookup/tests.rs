@@ -1,6 +1,6 @@
 use super::*;
 use crate::Error;
-use crate::device::Device;
+use crate::device::{Device, Kernel};
 use crate::kernels::prim::scan::Scan;
 use crate::rows::{Format, Layout, StateSize};
 use crate::testing::{

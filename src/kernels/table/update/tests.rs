@@ -1,7 +1,7 @@
 use half::f16;
 
 use super::*;
-use crate::device::Device;
+use crate::device::{Device, Kernel};
 use crate::kernels::table::optimizer::oracle::{
     self, ADAGRAD, ADAM, ADAM_W, NESTEROV, ROW_WISE, ROW_WISE_ADAM, SGD, Snapshot, clipped,
 };
