@@ -137,6 +137,8 @@ impl Shader {
 /// Shared WGSL, by the name that an `//import` line gives.
 const SHARED: &[(&str, &str)] = &[
     ("common/count.wgsl", include_str!("../../shaders/common/count.wgsl")),
+    ("common/draw.wgsl", include_str!("../../shaders/common/draw.wgsl")),
+    ("common/draw_params.wgsl", include_str!("../../shaders/common/draw_params.wgsl")),
     ("common/elementary.wgsl", include_str!("../../shaders/common/elementary.wgsl")),
     ("common/four.wgsl", include_str!("../../shaders/common/four.wgsl")),
     ("common/fresh.wgsl", include_str!("../../shaders/common/fresh.wgsl")),
