@@ -2,19 +2,12 @@
 //import common/grid.wgsl
 //import rows/page.wgsl
 //import rows/put.wgsl
-//import common/philox.wgsl
-//import common/normal.wgsl
 //import common/fresh.wgsl
 
 struct Params {
     //import rows/page_params.wgsl
     count: u32,      // ids
-    one_a_row: u32,  // 1 where there is one number a row, wherever the rows begin
-    key_low: u32,    // seed
-    key_high: u32,
-    purpose: u32,
-    zero_dims: u32,  // leading dims that start at zero
-    scale: f32,      // std / 2^20; 0 sets every dim to zero
+    //import common/fresh_params.wgsl
 }
 
 override lanes: u32 = 8u;  // threads that share a row

@@ -142,6 +142,7 @@ const SHARED: &[(&str, &str)] = &[
     ("common/elementary.wgsl", include_str!("../../shaders/common/elementary.wgsl")),
     ("common/four.wgsl", include_str!("../../shaders/common/four.wgsl")),
     ("common/fresh.wgsl", include_str!("../../shaders/common/fresh.wgsl")),
+    ("common/fresh_params.wgsl", include_str!("../../shaders/common/fresh_params.wgsl")),
     ("common/grid.wgsl", include_str!("../../shaders/common/grid.wgsl")),
     ("common/mul_wide.wgsl", MUL_WIDE),
     ("common/normal.wgsl", include_str!("../../shaders/common/normal.wgsl")),

@@ -58,7 +58,7 @@
 use crate::check;
 use crate::device::{Access, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params, reads, writes};
 use crate::kernels::prim::scan::Region;
-use crate::kernels::prim::sort::{Keys, Sort, record_sort_in_place};
+use crate::kernels::prim::sort::{Keys, Sort, Sorting};
 use crate::{Error, Result};
 
 pub use cpu::{Allotment, apportion};
@@ -178,7 +178,8 @@ impl Kernel for Apportion<'_> {
         let part = |base| Region::new("workspace", &*self.workspace).at(base);
         let keys = HEADER + 2 * tiles;
         let home = [part(keys), part(keys + count)];
-        record_sort_in_place(gpu, list, home, part(keys + 2 * count), Keys::new(count, 32))?;
+        let space = part(keys + 2 * count);
+        Sorting { keys: Keys::new(count, 32), home, space }.record_in_place(gpu, list)?;
         launch(list, "round_up", count.div_ceil(256))
     }
 

@@ -24,7 +24,7 @@ use crate::Result;
 use crate::check;
 use crate::device::{Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params, reads, writes};
 use crate::kernels::prim::scan::{Region, scan};
-use crate::kernels::prim::sort::{Keys, Sort, record_sort_in_place, sort};
+use crate::kernels::prim::sort::{Keys, Sort, Sorting, sort};
 
 pub(crate) static SHADER: Shader = Shader {
     name: "sizing/rank",
@@ -89,7 +89,7 @@ impl Kernel for Rank<'_> {
         .record(gpu, list)?;
         let workspace = Region::new("workspace", self.workspace);
         let (home, space) = ([workspace, Region::new("order", self.order)], workspace.at(count));
-        record_sort_in_place(gpu, list, home, space, Keys::new(count, 32))
+        Sorting { keys: Keys::new(count, 32), home, space }.record_in_place(gpu, list)
     }
 
     fn twin(self) -> Result<()> {

@@ -215,6 +215,8 @@ impl<T: Output> Countable for LookupBags<'_, T> {
             let first = number * window;
             let last_page = index + 1 == pages.len();
             let launch = PageLaunch {
+                shader: &SHADER,
+                entry,
                 constants: vec![("lanes", f64::from(lanes)), count.counted()],
                 params: Params {
                     page: page.params(),
@@ -232,7 +234,7 @@ impl<T: Output> Countable for LookupBags<'_, T> {
                 bindings: table.into_iter().chain(rest).chain([count.binding(bags_binding)]).collect(),
                 groups: u64::from(count.at_most()).div_ceil(u64::from(256 / lanes)),
             };
-            page.launch((gpu, &mut *list), (&SHADER, entry), launch)?;
+            page.launch(gpu, list, launch)?;
         }
         Ok(())
     }

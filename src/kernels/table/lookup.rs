@@ -66,11 +66,13 @@ impl<'a> Launches<'a> {
         let Self { entry, rows, ids, count, dims, lanes, groups } = self;
         let table_rows = rows.len();
         let (all, used) = (ids.len() as u32, count.at_most());
-        rows.launch_pages((gpu, list), (&SHADER, entry), |page| {
+        rows.launch_pages(gpu, list, |page| {
             let aligned = f64::from(page.has_aligned_fours());
             let mut bindings = bindings(page);
             bindings.push(count.binding(ids.binding("ids")));
             PageLaunch {
+                shader: &SHADER,
+                entry,
                 constants: vec![("lanes", f64::from(lanes)), ("aligned", aligned), count.counted()],
                 params: Params { page: page.params(), table_rows, count: all, dims, used }.words(),
                 bindings,

@@ -73,9 +73,11 @@ impl Kernel for Store<'_> {
     fn dispatch(self, gpu: &Gpu, list: &mut Dispatches) -> Result<()> {
         let (dims, count) = (self.dims, self.ids.len() as u32);
         let lanes = lanes(dims.div_ceil(self.rows.layout().format.per_word()));
-        self.rows.launch_pages((gpu, list), (&SHADER, "store"), |page| {
+        self.rows.launch_pages(gpu, list, |page| {
             let [arena, directory] = page.bindings();
             PageLaunch {
+                shader: &SHADER,
+                entry: "store",
                 constants: vec![("lanes", f64::from(lanes))],
                 params: Params { page: page.params(), count, dims }.words(),
                 bindings: vec![arena, directory, self.ids.binding("ids"), self.values.binding("values")],

@@ -60,7 +60,7 @@ use crate::device::{Access, Binding, Buffer, Changes, Dispatches, Entry, Gpu, Sh
 use crate::kernels::MAX_TRIPS;
 use crate::kernels::count::{Count, Countable};
 use crate::kernels::prim::scan::Region;
-use crate::kernels::prim::sort::{Keys, Sort, bits_below, record_sort};
+use crate::kernels::prim::sort::{Keys, Sort, Sorting, bits_below};
 use crate::kernels::table::bags::Pooling;
 use crate::kernels::table::lookup::lanes_of_fours;
 use crate::kernels::table::optimizer::StepParams;
@@ -143,6 +143,13 @@ pub struct BagGradients<'a> {
     pub winners: Option<&'a Buffer<u32>>,
 }
 
+/// The ids that an update uses, and the width of what it takes for each.
+struct Stretch {
+    first: u32,
+    count: u32,
+    dims: u32,
+}
+
 impl<'a> From<&'a Buffer<f32>> for Gradients<'a> {
     fn from(gradients: &'a Buffer<f32>) -> Self {
         Self::Each(gradients)
@@ -164,7 +171,8 @@ impl<'a> Gradients<'a> {
         }
     }
 
-    fn check(&self, op: &'static str, (first, count, dims): (u32, u32, u32)) -> Result<()> {
+    fn check(&self, op: &'static str, of: Stretch) -> Result<()> {
+        let Stretch { first, count, dims } = of;
         let Self::Bags(of) = self else {
             let expected = u64::from(count) * u64::from(dims);
             check::indexable(op, "gradients", expected)?;
@@ -265,7 +273,7 @@ impl Countable for Update<'_> {
         check::dims(op, self.dims)?;
         self.rule.check_rows(op, self.step, self.rows)?;
         check::at_least(op, "ids", self.ids.len(), u64::from(self.first) + u64::from(self.count))?;
-        self.gradients.check(op, (self.first, self.count, self.dims))?;
+        self.gradients.check(op, Stretch { first: self.first, count: self.count, dims: self.dims })?;
         if self.rows.device().as_gpu().is_some() {
             let allowed = most_occurrences(self.rows, self.dims, self.rule.passes());
             if self.count > allowed {
@@ -325,15 +333,15 @@ impl Countable for Update<'_> {
         let sizes = |lanes: u32| [("lanes", f64::from(lanes)), ("chunk", f64::from(chunk)), ("source", source)];
         let keys = Keys::new(count, bits_below(table_rows + 1));
         let region = |base| Region::new("workspace", workspace).at(base);
-        let (home, sort_space) = ([region(0), region(count)], region(sort_base));
+        let sorting = Sorting { keys, home: [region(0), region(count)], space: region(sort_base) };
         // Keys and occurrences are written where the sort begins; it leaves them in front.
-        let [keys_at, occurrences_at] = keys.origin(home, sort_space).map(|region| region.base);
+        let [keys_at, occurrences_at] = sorting.origin().map(|region| region.base);
         let mut prepare = |entry, bindings: Vec<Binding<'_>>| {
             let page = &self.rows.pages()[0];
             let params = Params { keys: keys_at, occurrences: occurrences_at, ..params(page) }.words();
             let constants = sizes(lanes).into_iter().chain([used.counted()]).collect();
-            let groups = count.div_ceil(256).into();
-            page.launch((gpu, &mut *list), (&SHADER, entry), PageLaunch { constants, params, bindings, groups })
+            let (shader, groups) = (&SHADER, count.div_ceil(256).into());
+            page.launch(gpu, list, PageLaunch { shader, entry, constants, params, bindings, groups })
         };
         let ids = self.ids.binding("ids");
         match bags {
@@ -344,14 +352,14 @@ impl Countable for Update<'_> {
                 prepare("prepare_bags", vec![ids, space(), of.bags.binding("bags"), weights, used.binding(ids)])?;
             }
         }
-        record_sort(gpu, list, home, sort_space, keys)?;
+        sorting.record(gpu, list)?;
         let [short, long] =
             if stepping.by_row() { ["short_runs_by_row", "long_runs_by_row"] } else { ["short_runs", "long_runs"] };
         let chunks = count.div_ceil(chunk);
         for page in self.rows.pages() {
             let mut launch = |entry, constants: Vec<_>, bindings: Vec<Binding<'_>>, groups: u32| {
-                let (params, groups) = (params(page).words(), groups.into());
-                page.launch((gpu, &mut *list), (&SHADER, entry), PageLaunch { constants, params, bindings, groups })
+                let (shader, params, groups) = (&SHADER, params(page).words(), groups.into());
+                page.launch(gpu, list, PageLaunch { shader, entry, constants, params, bindings, groups })
             };
             let rows = || {
                 let state = [0, 1].map(|number| page.state_binding(number));

@@ -90,7 +90,7 @@ impl Kernel for UpdateAll<'_> {
         let lanes = lanes_of(self.rows, dims);
         let stepping = self.rule.constants(self.step, self.seed);
         let entry = if stepping.by_row() { "by_row" } else { "element_wise" };
-        self.rows.launch_pages((gpu, list), (&SHADER, entry), |page| {
+        self.rows.launch_pages(gpu, list, |page| {
             let params = Params { page: page.params(), dims, step: stepping.params() };
             let [arena, directory] = page.bindings();
             let [first_state, second_state] = [0, 1].map(|number| page.state_binding(number));
@@ -101,6 +101,8 @@ impl Kernel for UpdateAll<'_> {
             };
             let gradients = self.gradients.binding("gradients");
             PageLaunch {
+                shader: &SHADER,
+                entry,
                 constants: stepping.overrides([("lanes", f64::from(lanes))], self.counter.is_some()),
                 params: params.words(),
                 bindings: vec![arena, directory, first_state, second_state, gradients, counter],

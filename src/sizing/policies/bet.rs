@@ -3,7 +3,7 @@
 use rand::Rng;
 
 use super::Uniform;
-use super::recipe::{CommonOption, Recipe};
+use super::recipe::ProbingRecipe;
 use crate::Result;
 use crate::check::domain;
 use crate::file::State;
@@ -66,19 +66,17 @@ impl Bet {
     }
 }
 
-impl Recipe for BetOptions {
-    fn build(self) -> Box<dyn SizePolicy> {
+impl ProbingRecipe for BetOptions {
+    fn policy(self) -> Box<dyn SizePolicy> {
         Box::new(Bet::new(self))
     }
 
-    fn set(&mut self, option: CommonOption) -> bool {
-        let CommonOption::Probes(probes) = option else { return false };
-        self.probes = probes;
-        true
+    fn probes(&self) -> u32 {
+        self.probes
     }
 
-    fn most_probes(&self) -> Option<u32> {
-        Some(self.probes)
+    fn set_probes(&mut self, probes: u32) {
+        self.probes = probes;
     }
 }
 

@@ -4,7 +4,7 @@ mod discounted;
 
 use rand::Rng;
 
-use super::recipe::{CommonOption, Recipe};
+use super::recipe::ProbingRecipe;
 use crate::file::State;
 use crate::rng::{Philox, Purpose, below};
 use crate::sizing::weighted::weighted;
@@ -111,19 +111,17 @@ impl LinUcb {
     }
 }
 
-impl Recipe for LinUcbOptions {
-    fn build(self) -> Box<dyn SizePolicy> {
+impl ProbingRecipe for LinUcbOptions {
+    fn policy(self) -> Box<dyn SizePolicy> {
         Box::new(LinUcb::new(self))
     }
 
-    fn set(&mut self, option: CommonOption) -> bool {
-        let CommonOption::Probes(probes) = option else { return false };
-        self.probes = probes;
-        true
+    fn probes(&self) -> u32 {
+        self.probes
     }
 
-    fn most_probes(&self) -> Option<u32> {
-        Some(self.probes)
+    fn set_probes(&mut self, probes: u32) {
+        self.probes = probes;
     }
 }
 

@@ -24,6 +24,34 @@ pub(super) trait Recipe: Clone + Default {
     }
 }
 
+/// What the list asks of a policy that searches, where the number of its probes is all that it shares with others.
+pub(super) trait ProbingRecipe: Clone + Default {
+    /// [`Recipe::build`].
+    fn policy(self) -> Box<dyn SizePolicy>;
+
+    /// Most probes a segment.
+    fn probes(&self) -> u32;
+
+    /// Sets these.
+    fn set_probes(&mut self, probes: u32);
+}
+
+impl<P: ProbingRecipe> Recipe for P {
+    fn build(self) -> Box<dyn SizePolicy> {
+        self.policy()
+    }
+
+    fn set(&mut self, option: CommonOption) -> bool {
+        let CommonOption::Probes(probes) = option else { return false };
+        self.set_probes(probes);
+        true
+    }
+
+    fn most_probes(&self) -> Option<u32> {
+        Some(self.probes())
+    }
+}
+
 /// An option that several policies have, for a command line that sets it by one flag
 /// ([`PolicyOptions::set`](super::PolicyOptions::set)).
 #[derive(Clone, Copy, Debug, PartialEq)]
