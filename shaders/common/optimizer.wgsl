@@ -1,5 +1,5 @@
-// The optimizer's step, as src/kernels/table/optimizer has it. The including file imports rows/page.wgsl and four,
-// binds `arena`, `first_state`, `second_state` and `counter`, has `lanes`, and step_params.wgsl in Params.
+// The optimizer's step, as src/kernels/table/optimizer has it, and the rows that step. The including file imports
+// rows/page.wgsl and four, binds `counter`, and has step_params.wgsl in Params.
 //import common/philox.wgsl
 //import rows/put.wgsl
 //import rows/put_stepped.wgsl
@@ -18,6 +18,7 @@ const FTRL = 9u;
 const OF_GRADIENTS = 1u;
 const OF_WEIGHTS = 2u;
 
+override lanes: u32 = 8u;  // threads that share a row, or a part of its sums
 override optimizer: u32 = 0u;
 override state_per_value: u32 = 0u;  // numbers of state of each value, up to two
 override state_per_row: u32 = 0u;    // and of each row, one at most: the number after those
@@ -25,6 +26,11 @@ override decay: u32 = 0u;  // weight decay: 0 none
 override clip: u32 = 0u;   // 1 where a row's gradient has a longest norm
 override clamps: u32 = 0u; // 1 where gradients beyond `LARGEST` are replaced
 override counts: u32 = 0u; // 1 where `counter` counts; else it is not touched
+
+@group(0) @binding(1) var<storage, read_write> arena: array<u32>;
+@group(0) @binding(2) var<storage, read> directory: array<u32>;
+@group(0) @binding(3) var<storage, read_write> first_state: array<f32>;
+@group(0) @binding(4) var<storage, read_write> second_state: array<f32>;
 
 // Numbers are told to be finite by their bits: WGSL lets a compiler take every float for finite.
 const INFINITE = 0x7f800000u;

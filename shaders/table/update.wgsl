@@ -23,17 +23,12 @@ struct Params {
     //import common/step_params.wgsl
 }
 
-override lanes: u32 = 8u;   // threads that share a row, or a chunk
 override chunk: u32 = 64u;  // occurrences summed at once
 // 0 gradients of occurrences, or of bags, which then stand in the place of their occurrences; 1 of bags times a factor,
 // 2 of bags where the occurrence won
 override source: u32 = 0u;
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read_write> arena: array<u32>;
-@group(0) @binding(2) var<storage, read> directory: array<u32>;
-@group(0) @binding(3) var<storage, read_write> first_state: array<f32>;
-@group(0) @binding(4) var<storage, read_write> second_state: array<f32>;
 @group(0) @binding(5) var<storage, read> ids: array<u32>;
 @group(0) @binding(6) var<storage, read> gradients: array<f32>;
 @group(0) @binding(7) var<storage, read_write> workspace: array<u32>;

@@ -10,13 +10,7 @@ struct Params {
     //import common/step_params.wgsl
 }
 
-override lanes: u32 = 8u;  // threads that share a row
-
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read_write> arena: array<u32>;
-@group(0) @binding(2) var<storage, read> directory: array<u32>;
-@group(0) @binding(3) var<storage, read_write> first_state: array<f32>;
-@group(0) @binding(4) var<storage, read_write> second_state: array<f32>;
 @group(0) @binding(5) var<storage, read> gradients: array<f32>;
 @group(0) @binding(6) var<storage, read_write> counter: atomic<u32>;
 

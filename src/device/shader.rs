@@ -134,27 +134,32 @@ impl Shader {
     }
 }
 
+/// Files of `shaders`, with their names.
+macro_rules! shared {
+    ($($file:literal),* $(,)?) => { &[$(($file, include_str!(concat!("../../shaders/", $file)))),*] };
+}
+
 /// Shared WGSL, by the name that an `//import` line gives.
-const SHARED: &[(&str, &str)] = &[
-    ("common/count.wgsl", include_str!("../../shaders/common/count.wgsl")),
-    ("common/draw.wgsl", include_str!("../../shaders/common/draw.wgsl")),
-    ("common/draw_params.wgsl", include_str!("../../shaders/common/draw_params.wgsl")),
-    ("common/elementary.wgsl", include_str!("../../shaders/common/elementary.wgsl")),
-    ("common/four.wgsl", include_str!("../../shaders/common/four.wgsl")),
-    ("common/fresh.wgsl", include_str!("../../shaders/common/fresh.wgsl")),
-    ("common/fresh_params.wgsl", include_str!("../../shaders/common/fresh_params.wgsl")),
-    ("common/grid.wgsl", include_str!("../../shaders/common/grid.wgsl")),
-    ("common/mul_wide.wgsl", MUL_WIDE),
-    ("common/normal.wgsl", include_str!("../../shaders/common/normal.wgsl")),
-    ("common/optimizer.wgsl", include_str!("../../shaders/common/optimizer.wgsl")),
-    ("common/philox.wgsl", include_str!("../../shaders/common/philox.wgsl")),
-    ("common/scan.wgsl", include_str!("../../shaders/common/scan.wgsl")),
-    ("common/step_params.wgsl", include_str!("../../shaders/common/step_params.wgsl")),
-    ("rows/page.wgsl", include_str!("../../shaders/rows/page.wgsl")),
-    ("rows/page_params.wgsl", include_str!("../../shaders/rows/page_params.wgsl")),
-    ("rows/put.wgsl", include_str!("../../shaders/rows/put.wgsl")),
-    ("rows/put_stepped.wgsl", include_str!("../../shaders/rows/put_stepped.wgsl")),
-    ("rows/row.wgsl", include_str!("../../shaders/rows/row.wgsl")),
+const SHARED: &[(&str, &str)] = shared![
+    "common/count.wgsl",
+    "common/draw.wgsl",
+    "common/draw_params.wgsl",
+    "common/elementary.wgsl",
+    "common/four.wgsl",
+    "common/fresh.wgsl",
+    "common/fresh_params.wgsl",
+    "common/grid.wgsl",
+    "common/mul_wide.wgsl",
+    "common/normal.wgsl",
+    "common/optimizer.wgsl",
+    "common/philox.wgsl",
+    "common/scan.wgsl",
+    "common/step_params.wgsl",
+    "rows/page.wgsl",
+    "rows/page_params.wgsl",
+    "rows/put.wgsl",
+    "rows/put_stepped.wgsl",
+    "rows/row.wgsl",
 ];
 
 /// The WGSL of a codec, by its name.

@@ -48,9 +48,7 @@ impl Draw {
 
 /// Whether there is room for the three blocks of a batch, and no more.
 pub(super) fn check_triples(op: &'static str, triples: &Buffer<u32>, batch: u32) -> Result<()> {
-    let expected = 3 * u64::from(batch);
-    check::indexable(op, "triples", expected)?;
-    check::len(op, "triples", triples.len(), expected)
+    check::matrix(op, "triples", triples.len(), 3, batch)
 }
 
 /// How the parameters of a prepared operator follow its step and seed.

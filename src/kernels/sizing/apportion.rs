@@ -132,8 +132,7 @@ impl Kernel for Apportion<'_> {
         self.allotment.check(self.sizes.len() as u64)?;
         if self.sizes.as_wgpu().is_some() {
             let needed = Self::workspace_len(self.sizes.len() as u32) as u64;
-            check::indexable(Self::NAME, "workspace", needed)?;
-            check::at_least(Self::NAME, "workspace", self.workspace.len(), needed)?;
+            check::workspace(Self::NAME, self.workspace.len(), needed)?;
         }
         Ok(())
     }

@@ -80,12 +80,7 @@ impl FromStr for Distribution {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|d| d.name() == text).ok_or_else(|| Error::Argument {
-            op: "Distribution",
-            arg: "name",
-            expected: format!("one of {}", Self::ALL.map(Self::name).join(", ")),
-            got: format!("{text:?}"),
-        })
+        check::named("Distribution", "name", &Self::ALL, Self::name, text)
     }
 }
 

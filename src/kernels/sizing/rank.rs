@@ -65,8 +65,7 @@ impl Kernel for Rank<'_> {
         check::len(Self::NAME, "order", self.order.len(), self.frequencies.len() as u64)?;
         if self.order.as_wgpu().is_some() {
             let needed = Self::workspace_len(self.order.len() as u32) as u64;
-            check::indexable(Self::NAME, "workspace", needed)?;
-            check::at_least(Self::NAME, "workspace", self.workspace.len(), needed)?;
+            check::workspace(Self::NAME, self.workspace.len(), needed)?;
         }
         Ok(())
     }

@@ -172,13 +172,11 @@ impl<T: Output> Countable for LookupBags<'_, T> {
             check::domain(op, "weights", "some", self.pooling != Pooling::Max, "none for the max")?;
             check::len(op, "weights", weights.len(), self.ids.len() as u64)?;
         }
-        let expected = u64::from(bags) * u64::from(self.dims);
-        check::indexable(op, "out", expected)?;
-        check::len(op, "out", self.out.len(), expected)?;
+        check::matrix(op, "out", self.out.len(), bags.into(), self.dims)?;
         if let Some(winners) = &self.winners {
             let known = self.pooling == Pooling::Max && T::PER_WORD == 1;
             check::domain(op, "winners", "some", known, "none but for the max of f32")?;
-            check::len(op, "winners", winners.len(), expected)?;
+            check::matrix(op, "winners", winners.len(), bags.into(), self.dims)?;
         }
         Ok(())
     }

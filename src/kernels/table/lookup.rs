@@ -176,9 +176,7 @@ impl<T: Output> Countable for Lookup<'_, T> {
         check::indexable(Self::OP, "ids", self.ids.len() as u64)?;
         check::dims(Self::OP, self.dims)?;
         whole_words::<T>(Self::OP, self.dims)?;
-        let expected = self.ids.len() as u64 * u64::from(self.dims);
-        check::indexable(Self::OP, "out", expected)?;
-        check::len(Self::OP, "out", self.out.len(), expected)
+        check::matrix(Self::OP, "out", self.out.len(), self.ids.len() as u64, self.dims)
     }
 
     fn room(&self) -> u32 {

@@ -65,9 +65,7 @@ impl Kernel for Store<'_> {
     fn check(&self) -> Result<()> {
         check::indexable(Self::NAME, "ids", self.ids.len() as u64)?;
         check::dims(Self::NAME, self.dims)?;
-        let expected = self.ids.len() as u64 * u64::from(self.dims);
-        check::indexable(Self::NAME, "values", expected)?;
-        check::len(Self::NAME, "values", self.values.len(), expected)
+        check::matrix(Self::NAME, "values", self.values.len(), self.ids.len() as u64, self.dims)
     }
 
     fn dispatch(self, gpu: &Gpu, list: &mut Dispatches) -> Result<()> {

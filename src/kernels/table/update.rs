@@ -174,22 +174,18 @@ impl<'a> Gradients<'a> {
     fn check(&self, op: &'static str, of: Stretch) -> Result<()> {
         let Stretch { first, count, dims } = of;
         let Self::Bags(of) = self else {
-            let expected = u64::from(count) * u64::from(dims);
-            check::indexable(op, "gradients", expected)?;
-            return check::len(op, "gradients", self.buffer().len(), expected);
+            return check::matrix(op, "gradients", self.buffer().len(), count.into(), dims);
         };
         check::domain(op, "first", first, first == 0, "0 with bags")?;
         let bags = check::rows(op, "bags", of.bags.len())?;
-        let expected = u64::from(bags) * u64::from(dims);
-        check::indexable(op, "gradients", expected)?;
-        check::len(op, "gradients", of.gradients.len(), expected)?;
+        check::matrix(op, "gradients", of.gradients.len(), bags.into(), dims)?;
         let max = of.pooling == Pooling::Max;
         if let Some(weights) = of.weights {
             check::domain(op, "weights", "some", !max, "none for the max")?;
             check::at_least(op, "weights", weights.len(), count.into())?;
         }
         match of.winners {
-            Some(winners) if max => check::len(op, "winners", winners.len(), expected),
+            Some(winners) if max => check::matrix(op, "winners", winners.len(), bags.into(), dims),
             found => {
                 let (words, expected) =
                     if max { ("none", "some for the max") } else { ("some", "none but for the max") };
@@ -285,8 +281,7 @@ impl Countable for Update<'_> {
             Gradients::Each(_) => Self::workspace_len(self.count, self.dims) as u64,
             Gradients::Bags(_) => Self::bag_workspace_len(self.count, self.dims) as u64,
         };
-        check::indexable(op, "workspace", needed)?;
-        check::at_least(op, "workspace", self.workspace.len(), needed)?;
+        check::workspace(op, self.workspace.len(), needed)?;
         self.counter.as_ref().map_or(Ok(()), |counter| check::len(op, "counter", counter.len(), 1))
     }
 

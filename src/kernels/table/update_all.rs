@@ -79,9 +79,7 @@ impl Kernel for UpdateAll<'_> {
         let op = Self::NAME;
         check::dims(op, self.dims)?;
         self.rule.check_rows(op, self.step, self.rows)?;
-        let gradients = u64::from(self.rows.len()) * u64::from(self.dims);
-        check::indexable(op, "gradients", gradients)?;
-        check::len(op, "gradients", self.gradients.len(), gradients)?;
+        check::matrix(op, "gradients", self.gradients.len(), self.rows.len().into(), self.dims)?;
         self.counter.as_ref().map_or(Ok(()), |counter| check::len(op, "counter", counter.len(), 1))
     }
 

@@ -15,6 +15,7 @@ use half::f16;
 
 use crate::device::{Binding, Buffer, CodecSource, Device, Element};
 use crate::rng::{self, Purpose};
+use crate::check;
 use crate::{Error, Result};
 
 #[macro_use]
@@ -175,12 +176,7 @@ impl FromStr for Format {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        Self::ALL.iter().copied().find(|format| format.name() == text).ok_or_else(|| Error::Argument {
-            op: "Format",
-            arg: "format",
-            expected: Self::ALL.iter().map(|format| format.name()).collect::<Vec<_>>().join(", "),
-            got: format!("{text:?}"),
-        })
+        check::named("Format", "format", Self::ALL, Self::name, text)
     }
 }
 

@@ -1,9 +1,8 @@
 //! Sizes by what training made large.
 
-use super::recipe::Recipe;
+use super::recipe::{Recipe, stateless};
 use crate::Result;
 use crate::check::domain;
-use crate::file::State;
 use crate::sizing::weighted::{as_held, weighted, with_newcomers};
 use crate::sizing::{SizePolicy, Sizes, SizingContext};
 use crate::table::RaggedTable;
@@ -107,13 +106,7 @@ impl SizePolicy for MagnitudeCut {
         as_held(context)
     }
 
-    fn save(&self) -> Result<State> {
-        Ok(State::default())
-    }
-
-    fn restore(&mut self, state: &State) -> Result<()> {
-        state.only(&[])
-    }
+    stateless!();
 }
 
 #[cfg(test)]

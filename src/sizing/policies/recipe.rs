@@ -66,3 +66,17 @@ pub enum CommonOption {
     /// Most probes a segment, with those of the sizes in use and of what a policy compares with.
     Probes(u32),
 }
+
+/// What a policy that remembers nothing from one segment to the next saves, and takes back.
+macro_rules! stateless {
+    () => {
+        fn save(&self) -> $crate::Result<$crate::file::State> {
+            Ok($crate::file::State::default())
+        }
+
+        fn restore(&mut self, state: &$crate::file::State) -> $crate::Result<()> {
+            state.only(&[])
+        }
+    };
+}
+pub(super) use stateless;

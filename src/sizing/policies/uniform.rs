@@ -1,8 +1,7 @@
 //! The same size for every row.
 
-use super::recipe::Recipe;
+use super::recipe::{Recipe, stateless};
 use crate::Result;
-use crate::file::State;
 use crate::sizing::profile::even;
 use crate::sizing::{SizePolicy, Sizes, SizingContext};
 
@@ -30,11 +29,5 @@ impl SizePolicy for Uniform {
         })
     }
 
-    fn save(&self) -> Result<State> {
-        Ok(State::default())
-    }
-
-    fn restore(&mut self, state: &State) -> Result<()> {
-        state.only(&[])
-    }
+    stateless!();
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::check;
 use crate::{Error, Result};
 
 /// What happens to gradients that are not finite, and to steps that would not be.
@@ -50,12 +51,7 @@ impl FromStr for NonFinite {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        Self::ALL.iter().copied().find(|policy| policy.name() == text).ok_or_else(|| Error::Argument {
-            op: "NonFinite",
-            arg: "non_finite",
-            expected: Self::ALL.iter().map(|policy| policy.name()).collect::<Vec<_>>().join(", "),
-            got: format!("{text:?}"),
-        })
+        check::named("NonFinite", "non_finite", Self::ALL, Self::name, text)
     }
 }
 
