@@ -56,6 +56,26 @@ pub(crate) fn named<T: Copy>(
     })
 }
 
+/// Displays an enum that has `ALL` and `name` by its name, and reads it from that; `arg` is the argument of errors.
+macro_rules! by_name {
+    ($name:ident, $op:literal, $arg:literal) => {
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.name())
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = $crate::Error;
+
+            fn from_str(text: &str) -> $crate::Result<Self> {
+                $crate::check::named($op, $arg, &Self::ALL[..], Self::name, text)
+            }
+        }
+    };
+}
+pub(crate) use by_name;
+
 /// `value` must satisfy its domain, given in words.
 pub(crate) fn domain(
     op: &'static str,

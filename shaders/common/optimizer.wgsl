@@ -3,6 +3,10 @@
 //import common/philox.wgsl
 //import rows/put.wgsl
 //import rows/put_stepped.wgsl
+//import common/get_four.wgsl as first_state of f32
+//import common/put_four.wgsl as first_state of f32
+//import common/get_four.wgsl as second_state of f32
+//import common/put_four.wgsl as second_state of f32
 
 const SGD = 0u;
 const MOMENTUM = 1u;
@@ -152,28 +156,10 @@ fn weights_of(row: Row, dims: vec4<u32>) -> Weights {
     let inside = dims < vec4<u32>(row.size);
     var before = Weights(four_values(row, dims), vec4<f32>(0.0), vec4<f32>(0.0));
     if has_first_state() {
-        before.first.x = first_state[at.x];
-        if inside.y {
-            before.first.y = first_state[at.y];
-        }
-        if inside.z {
-            before.first.z = first_state[at.z];
-        }
-        if inside.w {
-            before.first.w = first_state[at.w];
-        }
+        before.first = first_state_four(at, inside);
     }
     if has_second_state() {
-        before.second.x = second_state[at.x];
-        if inside.y {
-            before.second.y = second_state[at.y];
-        }
-        if inside.z {
-            before.second.z = second_state[at.z];
-        }
-        if inside.w {
-            before.second.w = second_state[at.w];
-        }
+        before.second = second_state_four(at, inside);
     }
     return before;
 }
@@ -182,32 +168,10 @@ fn weights_of(row: Row, dims: vec4<u32>) -> Weights {
 fn put_weights(id: u32, row: Row, dims: vec4<u32>, after: Weights, those: vec4<bool>) {
     let at = vec4<u32>(row.start) + dims;
     if has_first_state() {
-        if those.x {
-            first_state[at.x] = after.first.x;
-        }
-        if those.y {
-            first_state[at.y] = after.first.y;
-        }
-        if those.z {
-            first_state[at.z] = after.first.z;
-        }
-        if those.w {
-            first_state[at.w] = after.first.w;
-        }
+        put_first_state_four(at, those, after.first);
     }
     if has_second_state() {
-        if those.x {
-            second_state[at.x] = after.second.x;
-        }
-        if those.y {
-            second_state[at.y] = after.second.y;
-        }
-        if those.z {
-            second_state[at.z] = after.second.z;
-        }
-        if those.w {
-            second_state[at.w] = after.second.w;
-        }
+        put_second_state_four(at, those, after.second);
     }
     put_stepped(id, row, dims, after.w, those);
 }

@@ -3,6 +3,7 @@
 //import rows/page.wgsl
 //import common/optimizer.wgsl
 //import common/four.wgsl
+//import common/get_four.wgsl as gradients of f32
 
 struct Params {
     //import rows/page_params.wgsl
@@ -26,20 +27,7 @@ fn row_of(row: u32) -> Row {
 // The gradients of four dims, 0 past the width.
 fn gradients_of(index: u32, row: Row, dims: vec4<u32>) -> vec4<f32> {
     let base = (params.first_row + index) * params.dims;
-    var g = vec4<f32>(0.0);
-    if dims.x < row.size {
-        g.x = gradients[base + dims.x];
-    }
-    if dims.y < row.size {
-        g.y = gradients[base + dims.y];
-    }
-    if dims.z < row.size {
-        g.z = gradients[base + dims.z];
-    }
-    if dims.w < row.size {
-        g.w = gradients[base + dims.w];
-    }
-    return g;
+    return gradients_four(vec4<u32>(base) + dims, dims < vec4<u32>(row.size));
 }
 
 @compute @workgroup_size(256)

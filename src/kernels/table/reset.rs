@@ -227,7 +227,7 @@ mod tests {
             SHADER.name,
             &[
                 ("if b >= params.count {", "if b + 1u >= params.count {"),
-                ("fresh(id, j)", "fresh(b, j)"),
+                ("fresh(named.id, j)", "fresh(named.b, j)"),
                 ("if params.one_a_row == 1u {", "if params.one_a_row == 2u {"),
                 ("return Row(base + start, end - start);", "return Row(base + start, 1u);"),
                 ("vec4<u32>(row, j >> 2u,", "vec4<u32>(row, j,"),
@@ -238,7 +238,7 @@ mod tests {
                 ("directory[row >> params.shift]", "directory[0u]"),
                 ("let start = (before + alignment - 1u) & ~(alignment - 1u);", "let start = before;"),
                 // Halves of words, and the nearest of them.
-                ("values.y = fresh(id, j + 1u);", "values.y = fresh(id, j);"),
+                ("values.y = fresh(named.id, j + 1u);", "values.y = fresh(named.id, j);"),
                 ("high = arena[word_of(at)] >> 16u;", "high = 0u;"),
                 ("size + 0xfffu", "size"),
             ],

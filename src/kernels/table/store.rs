@@ -178,7 +178,7 @@ mod tests {
             SHADER.name,
             &[
                 ("min(row.size, params.dims)", "params.dims"),
-                ("b * params.dims + j", "b + j"),
+                ("named.b * params.dims + j", "named.b + j"),
                 ("if b >= params.count {", "if b + 1u >= params.count {"),
                 // Pages, blocks, alignment.
                 ("id - params.first_row < params.rows", "id - params.first_row + 1u < params.rows"),

@@ -13,9 +13,9 @@ use std::str::FromStr;
 
 use half::f16;
 
+use crate::check;
 use crate::device::{Binding, Buffer, CodecSource, Device, Element};
 use crate::rng::{self, Purpose};
-use crate::check;
 use crate::{Error, Result};
 
 #[macro_use]

@@ -3,7 +3,6 @@
 use rand::Rng;
 
 use super::Uniform;
-use super::recipe::ProbingRecipe;
 use crate::Result;
 use crate::check::domain;
 use crate::file::State;
@@ -63,20 +62,6 @@ impl Bet {
             alpha_users: distribution.alpha(users),
             alpha_items: distribution.alpha(items),
         }
-    }
-}
-
-impl ProbingRecipe for BetOptions {
-    fn policy(self) -> Box<dyn SizePolicy> {
-        Box::new(Bet::new(self))
-    }
-
-    fn probes(&self) -> u32 {
-        self.probes
-    }
-
-    fn set_probes(&mut self, probes: u32) {
-        self.probes = probes;
     }
 }
 

@@ -4,7 +4,6 @@ mod discounted;
 
 use rand::Rng;
 
-use super::recipe::ProbingRecipe;
 use crate::file::State;
 use crate::rng::{Philox, Purpose, below};
 use crate::sizing::weighted::weighted;
@@ -108,20 +107,6 @@ impl LinUcb {
             })
         }));
         actions
-    }
-}
-
-impl ProbingRecipe for LinUcbOptions {
-    fn policy(self) -> Box<dyn SizePolicy> {
-        Box::new(LinUcb::new(self))
-    }
-
-    fn probes(&self) -> u32 {
-        self.probes
-    }
-
-    fn set_probes(&mut self, probes: u32) {
-        self.probes = probes;
     }
 }
 

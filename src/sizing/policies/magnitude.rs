@@ -1,6 +1,6 @@
 //! Sizes by what training made large.
 
-use super::recipe::{Recipe, stateless};
+use super::recipe::stateless;
 use crate::Result;
 use crate::check::domain;
 use crate::sizing::weighted::{as_held, weighted, with_newcomers};
@@ -71,12 +71,6 @@ fn threshold(mut magnitudes: Vec<f32>, keep: f64) -> f32 {
     match kept {
         0 => f32::INFINITY,
         kept => *magnitudes.select_nth_unstable_by(kept - 1, |a, b| b.total_cmp(a)).1,
-    }
-}
-
-impl Recipe for MagnitudeCut {
-    fn build(self) -> Box<dyn SizePolicy> {
-        Box::new(self)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Sizes by a power of popularity.
 
-use super::recipe::{Recipe, stateless};
+use super::recipe::stateless;
 use crate::Result;
 use crate::check::domain;
 use crate::sizing::weighted::weighted;
@@ -27,12 +27,6 @@ pub struct MixedDimensions {
 impl Default for MixedDimensions {
     fn default() -> Self {
         Self { temperature: 0.3 }
-    }
-}
-
-impl Recipe for MixedDimensions {
-    fn build(self) -> Box<dyn SizePolicy> {
-        Box::new(self)
     }
 }
 

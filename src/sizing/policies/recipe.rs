@@ -24,34 +24,6 @@ pub(super) trait Recipe: Clone + Default {
     }
 }
 
-/// What the list asks of a policy that searches, where the number of its probes is all that it shares with others.
-pub(super) trait ProbingRecipe: Clone + Default {
-    /// [`Recipe::build`].
-    fn policy(self) -> Box<dyn SizePolicy>;
-
-    /// Most probes a segment.
-    fn probes(&self) -> u32;
-
-    /// Sets these.
-    fn set_probes(&mut self, probes: u32);
-}
-
-impl<P: ProbingRecipe> Recipe for P {
-    fn build(self) -> Box<dyn SizePolicy> {
-        self.policy()
-    }
-
-    fn set(&mut self, option: CommonOption) -> bool {
-        let CommonOption::Probes(probes) = option else { return false };
-        self.set_probes(probes);
-        true
-    }
-
-    fn most_probes(&self) -> Option<u32> {
-        Some(self.probes())
-    }
-}
-
 /// An option that several policies have, for a command line that sets it by one flag
 /// ([`PolicyOptions::set`](super::PolicyOptions::set)).
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -66,6 +38,40 @@ pub enum CommonOption {
     /// Most probes a segment, with those of the sizes in use and of what a policy compares with.
     Probes(u32),
 }
+
+/// Recipes of policies that are their own options and share none of these with others.
+macro_rules! own_recipes {
+    ($($policy:ident),*) => { $(
+        impl Recipe for $policy {
+            fn build(self) -> Box<dyn SizePolicy> {
+                Box::new(self)
+            }
+        }
+    )* };
+}
+pub(super) use own_recipes;
+
+/// Recipes of policies that search, and share the number of their probes with others.
+macro_rules! probing_recipes {
+    ($($options:ident => $policy:ident),*) => { $(
+        impl Recipe for $options {
+            fn build(self) -> Box<dyn SizePolicy> {
+                Box::new($policy::new(self))
+            }
+
+            fn set(&mut self, option: CommonOption) -> bool {
+                let CommonOption::Probes(probes) = option else { return false };
+                self.probes = probes;
+                true
+            }
+
+            fn most_probes(&self) -> Option<u32> {
+                Some(self.probes)
+            }
+        }
+    )* };
+}
+pub(super) use probing_recipes;
 
 /// What a policy that remembers nothing from one segment to the next saves, and takes back.
 macro_rules! stateless {

@@ -1,6 +1,6 @@
 //! The same size for every row.
 
-use super::recipe::{Recipe, stateless};
+use super::recipe::stateless;
 use crate::Result;
 use crate::sizing::profile::even;
 use crate::sizing::{SizePolicy, Sizes, SizingContext};
@@ -8,12 +8,6 @@ use crate::sizing::{SizePolicy, Sizes, SizingContext};
 /// Every row the same size, up to one: what is left over goes to the lowest ids. The baseline, and segment 0 of SCALL.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Uniform;
-
-impl Recipe for Uniform {
-    fn build(self) -> Box<dyn SizePolicy> {
-        Box::new(self)
-    }
-}
 
 impl SizePolicy for Uniform {
     fn name(&self) -> &'static str {

@@ -94,7 +94,7 @@ fn mutants_are_rejected() {
             ),
             ("= before + pair.x;", "= before;"),
             ("lower_of_four(digit, 12u)", "0u"),
-            ("counts[row + tile.w] = sums.w;", ""),
+            ("counts[at.w] = values.w;", ""),
             ("key == other && position < other_position", "key == other && position <= other_position"),
             (
                 "before(words[i + 7u], position + 7u, own, element)",

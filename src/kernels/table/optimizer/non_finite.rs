@@ -1,10 +1,6 @@
 //! What happens to gradients that are not finite.
 
-use std::fmt;
-use std::str::FromStr;
-
 use crate::check;
-use crate::{Error, Result};
 
 /// What happens to gradients that are not finite, and to steps that would not be.
 ///
@@ -40,20 +36,7 @@ impl NonFinite {
     }
 }
 
-/// `error`, `skip` or `clip`, as [`FromStr`] reads it.
-impl fmt::Display for NonFinite {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for NonFinite {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        check::named("NonFinite", "non_finite", Self::ALL, Self::name, text)
-    }
-}
+check::by_name!(NonFinite, "NonFinite", "non_finite");
 
 /// The largest gradient that [`NonFinite::Clip`] takes: the squares of 65,535 of them have a finite sum.
 pub(super) const LARGEST: f32 = (1u64 << 55) as f32;
