@@ -752,7 +752,7 @@ fn mutants_are_rejected() {
             ("start = lower_bound(id, begin - min(begin, chunk), begin);", "start = begin;"),
             ("lower_bound(id + 1u, begin, end), row_of(id));", "end, row_of(id));"),
             ("select(0u, 1u, run.start > index * chunk)", "0u"),
-            ("workspace[base + dims.z] = words.z;", "workspace[base + dims.z] = words.y;"),
+            ("workspace[at.z] = values.z;", "workspace[at.z] = values.y;"),
             ("next_sums(run, next + 6u, dims)", "next_sums(run, next + 5u, dims)"),
             ("min(row.size, params.dims)", "params.dims"),
             // Row-wise: a lane keeps only its last sum, and a long run's sums lie where its first partial was.
@@ -808,7 +808,7 @@ fn mutants_of_layouts_are_rejected() {
             ("first_state[at.y] = values.y;", "first_state[at.y] = values.x;"),
             ("(word >> (16u * (at & 1u))) & 0xffffu", "word & 0xffffu"),
             ("g.y = gradient(origin, dims.y);", "g.y = gradient(origin, dims.x);"),
-            ("words.y = workspace[base + dims.y];", "words.y = workspace[base + dims.x];"),
+            ("values.y = workspace[at.y];", "values.y = workspace[at.x];"),
             // Noise.
             ("noise[(j & 3u) + 1u]", "noise[j & 3u]"),
             ("vec4<u32>(id, j >> 2u,", "vec4<u32>(id, j >> 1u,"),
