@@ -1,5 +1,5 @@
-//! How everything about an optimizer apart from its formula is written down. `properties.rs` has what follows from that:
-//! checks, names, texts.
+//! How everything about an optimizer apart from its formula is written down. What follows from that, checks, names and
+//! texts, is in `properties.rs`.
 //!
 //! # Adding an optimizer
 //! Its recipe in `list.rs`, its formula for the CPU and its oracle in `formulas.rs`, the formula again in
