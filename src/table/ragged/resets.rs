@@ -8,13 +8,13 @@ use crate::kernels::table::reset::Reset;
 
 impl RaggedTable {
     /// Begins rows anew, in place: values are drawn as in a new table, optimizer state is zero. For rows that pass from
-    /// one entity to another, see [`RowMap`](super::RowMap); sizes, other rows and the count of steps stay.
+    /// one entity to another, see [`RowMap`](crate::table::RowMap); sizes, other rows and the count of steps stay.
     ///
     /// The draw is by (seed, row, dim), so a row begins with the same values each time, and with those that it would
     /// have after shrinking to nothing and growing back: nothing that an entity's training left is in them.
     ///
     /// # Errors
-    /// [`Error::IdOutOfRange`] for an id past the table; nothing is written then.
+    /// [`Error::IdOutOfRange`](crate::Error::IdOutOfRange) for an id past the table; nothing is written then.
     ///
     /// # Example
     /// ```
