@@ -135,7 +135,8 @@ impl RowMap {
     /// A map without keys.
     ///
     /// # Errors
-    /// [`Error::Argument`](crate::Error::Argument) for a capacity of 0 or 2^32 - 1, or for a half-life that is not from 1e-9 to 1e12.
+    /// [`Error::Argument`](crate::Error::Argument) for a capacity of 0 or 2^32 - 1, or for a half-life that is not from
+    /// 1e-9 to 1e12.
     ///
     /// # Example
     /// ```
