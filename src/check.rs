@@ -27,6 +27,55 @@ pub(crate) fn indexable(op: &'static str, arg: &'static str, requested: u64) -> 
     Err(Error::Limit { op, arg, limit: "32-bit index", allowed, requested })
 }
 
+/// `arg` must have `rows` rows of `width` values.
+pub(crate) fn matrix(op: &'static str, arg: &'static str, got: usize, rows: u64, width: u32) -> Result<()> {
+    let expected = rows * u64::from(width);
+    indexable(op, arg, expected)?;
+    len(op, arg, got, expected)
+}
+
+/// A workspace must have at least `needed` words.
+pub(crate) fn workspace(op: &'static str, got: usize, needed: u64) -> Result<()> {
+    indexable(op, "workspace", needed)?;
+    at_least(op, "workspace", got, needed)
+}
+
+/// The one of `all` that has a name.
+pub(crate) fn named<T: Copy>(
+    op: &'static str,
+    arg: &'static str,
+    all: &[T],
+    name: impl Fn(T) -> &'static str,
+    text: &str,
+) -> Result<T> {
+    all.iter().copied().find(|&one| name(one) == text).ok_or_else(|| Error::Argument {
+        op,
+        arg,
+        expected: format!("one of {}", all.iter().map(|&one| name(one)).collect::<Vec<_>>().join(", ")),
+        got: format!("{text:?}"),
+    })
+}
+
+/// Displays an enum that has `ALL` and `name` by its name, and reads it from that; `arg` is the argument of errors.
+macro_rules! by_name {
+    ($name:ident, $op:literal, $arg:literal) => {
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.name())
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = $crate::Error;
+
+            fn from_str(text: &str) -> $crate::Result<Self> {
+                $crate::check::named($op, $arg, &Self::ALL[..], Self::name, text)
+            }
+        }
+    };
+}
+pub(crate) use by_name;
+
 /// `value` must satisfy its domain, given in words.
 pub(crate) fn domain(
     op: &'static str,

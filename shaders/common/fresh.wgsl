@@ -1,6 +1,8 @@
 // A dim of a row as it begins (src/kernels/table/fresh.rs): 0, or N(0, std^2) by (seed, row, dim). The including file
-// imports philox and normal, binds `normal_table`, and has in Params `key_low`, `key_high`, `purpose`, `zero_dims` and
-// `scale`.
+// binds `normal_table`, and has fresh_params.wgsl in Params.
+//import common/philox.wgsl
+//import common/normal.wgsl
+
 fn fresh(row: u32, j: u32) -> f32 {
     var value = 0.0;
     if params.scale != 0.0 && j >= params.zero_dims {

@@ -1,8 +1,12 @@
-// The optimizer's step, as src/kernels/table/optimizer has it. The including file imports rows/page.wgsl and four,
-// binds `arena`, `first_state`, `second_state` and `counter`, has `lanes`, and step_params.wgsl in Params.
+// The optimizer's step, as src/kernels/table/optimizer has it, and the rows that step. The including file imports
+// rows/page.wgsl and four, binds `counter`, and has step_params.wgsl in Params.
 //import common/philox.wgsl
 //import rows/put.wgsl
 //import rows/put_stepped.wgsl
+//import common/get_four.wgsl as first_state of f32
+//import common/put_four.wgsl as first_state of f32
+//import common/get_four.wgsl as second_state of f32
+//import common/put_four.wgsl as second_state of f32
 
 const SGD = 0u;
 const MOMENTUM = 1u;
@@ -18,6 +22,7 @@ const FTRL = 9u;
 const OF_GRADIENTS = 1u;
 const OF_WEIGHTS = 2u;
 
+override lanes: u32 = 8u;  // threads that share a row, or a part of its sums
 override optimizer: u32 = 0u;
 override state_per_value: u32 = 0u;  // numbers of state of each value, up to two
 override state_per_row: u32 = 0u;    // and of each row, one at most: the number after those
@@ -25,6 +30,11 @@ override decay: u32 = 0u;  // weight decay: 0 none
 override clip: u32 = 0u;   // 1 where a row's gradient has a longest norm
 override clamps: u32 = 0u; // 1 where gradients beyond `LARGEST` are replaced
 override counts: u32 = 0u; // 1 where `counter` counts; else it is not touched
+
+@group(0) @binding(1) var<storage, read_write> arena: array<u32>;
+@group(0) @binding(2) var<storage, read> directory: array<u32>;
+@group(0) @binding(3) var<storage, read_write> first_state: array<f32>;
+@group(0) @binding(4) var<storage, read_write> second_state: array<f32>;
 
 // Numbers are told to be finite by their bits: WGSL lets a compiler take every float for finite.
 const INFINITE = 0x7f800000u;
@@ -146,28 +156,10 @@ fn weights_of(row: Row, dims: vec4<u32>) -> Weights {
     let inside = dims < vec4<u32>(row.size);
     var before = Weights(four_values(row, dims), vec4<f32>(0.0), vec4<f32>(0.0));
     if has_first_state() {
-        before.first.x = first_state[at.x];
-        if inside.y {
-            before.first.y = first_state[at.y];
-        }
-        if inside.z {
-            before.first.z = first_state[at.z];
-        }
-        if inside.w {
-            before.first.w = first_state[at.w];
-        }
+        before.first = first_state_four(at, inside);
     }
     if has_second_state() {
-        before.second.x = second_state[at.x];
-        if inside.y {
-            before.second.y = second_state[at.y];
-        }
-        if inside.z {
-            before.second.z = second_state[at.z];
-        }
-        if inside.w {
-            before.second.w = second_state[at.w];
-        }
+        before.second = second_state_four(at, inside);
     }
     return before;
 }
@@ -176,32 +168,10 @@ fn weights_of(row: Row, dims: vec4<u32>) -> Weights {
 fn put_weights(id: u32, row: Row, dims: vec4<u32>, after: Weights, those: vec4<bool>) {
     let at = vec4<u32>(row.start) + dims;
     if has_first_state() {
-        if those.x {
-            first_state[at.x] = after.first.x;
-        }
-        if those.y {
-            first_state[at.y] = after.first.y;
-        }
-        if those.z {
-            first_state[at.z] = after.first.z;
-        }
-        if those.w {
-            first_state[at.w] = after.first.w;
-        }
+        put_first_state_four(at, those, after.first);
     }
     if has_second_state() {
-        if those.x {
-            second_state[at.x] = after.second.x;
-        }
-        if those.y {
-            second_state[at.y] = after.second.y;
-        }
-        if those.z {
-            second_state[at.z] = after.second.z;
-        }
-        if those.w {
-            second_state[at.w] = after.second.w;
-        }
+        put_second_state_four(at, those, after.second);
     }
     put_stepped(id, row, dims, after.w, those);
 }

@@ -4,6 +4,9 @@
 // are compared with all, and go to their places in one dispatch.
 //import common/grid.wgsl
 //import common/scan.wgsl
+//import common/put_four.wgsl as counts of u32
+//import common/put_four.wgsl as keys_to of u32
+//import common/put_four.wgsl as payload_to of u32
 
 struct Params {
     count: u32,         // elements
@@ -182,18 +185,7 @@ fn scan_counts(
         let met = select(vec4<u32>(0u), four_counts(row + tile.x), inside);
         let before = total + scan_threads(thread, sum_of_four(met));
         let sums = sums_before(before, met);
-        if inside.x {
-            counts[row + tile.x] = sums.x;
-        }
-        if inside.y {
-            counts[row + tile.y] = sums.y;
-        }
-        if inside.z {
-            counts[row + tile.z] = sums.z;
-        }
-        if inside.w {
-            counts[row + tile.w] = sums.w;
-        }
+        put_counts_four(vec4<u32>(row) + tile, inside, sums);
         total += scan_shared[255];
         workgroupBarrier();
     }
@@ -265,33 +257,11 @@ fn four_places(keys: vec4<u32>, positions: vec4<u32>) -> vec4<u32> {
 }
 
 fn put_keys(keys: vec4<u32>, to: vec4<u32>, inside: vec4<bool>) {
-    if inside.x {
-        keys_to[params.keys_out + to.x] = keys.x;
-    }
-    if inside.y {
-        keys_to[params.keys_out + to.y] = keys.y;
-    }
-    if inside.z {
-        keys_to[params.keys_out + to.z] = keys.z;
-    }
-    if inside.w {
-        keys_to[params.keys_out + to.w] = keys.w;
-    }
+    put_keys_to_four(vec4<u32>(params.keys_out) + to, inside, keys);
 }
 
 fn put_payloads(payloads: vec4<u32>, to: vec4<u32>, inside: vec4<bool>) {
-    if inside.x {
-        payload_to[params.payload_out + to.x] = payloads.x;
-    }
-    if inside.y {
-        payload_to[params.payload_out + to.y] = payloads.y;
-    }
-    if inside.z {
-        payload_to[params.payload_out + to.z] = payloads.z;
-    }
-    if inside.w {
-        payload_to[params.payload_out + to.w] = payloads.w;
-    }
+    put_payload_to_four(vec4<u32>(params.payload_out) + to, inside, payloads);
 }
 
 // Sorts a tile by the digit before its elements go to their places, so that neighbouring threads mostly write to

@@ -1,19 +1,13 @@
 // Training triples from a log in time order: a row, and the item of a row nearby that its user never touched.
 //import common/grid.wgsl
-//import common/philox.wgsl
+//import common/draw.wgsl
 
 struct Params {
-    batch: u32,   // triples
+    //import common/draw_params.wgsl
     rows: u32,    // of the log
     users: u32,   // rows of the touched items
     window: u32,  // rows before and after
-    step: u32,
-    seed_low: u32,
-    seed_high: u32,
-    purpose: u32,
 }
-
-const NONE: u32 = 0xffffffffu;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> users: array<u32>;
@@ -34,10 +28,6 @@ fn is_touched(start: u32, end: u32, item: u32) -> bool {
         }
     }
     return low < end && touched[low] == item;
-}
-
-fn words(b: u32, block: u32) -> vec4<u32> {
-    return philox(vec4<u32>(b, params.step, block, params.purpose), vec2<u32>(params.seed_low, params.seed_high));
 }
 
 @compute @workgroup_size(64)
@@ -70,7 +60,5 @@ fn sample(invocation: Invocation) {
         }
     }
 
-    triples[b] = user;
-    triples[params.batch + b] = items[row];
-    triples[2u * params.batch + b] = negative;
+    put_triple(b, user, items[row], negative);
 }

@@ -1,19 +1,13 @@
 // Training triples: a user, one of the user's positives, and an item that the user never touched, each by one random
 // word.
 //import common/grid.wgsl
-//import common/philox.wgsl
+//import common/draw.wgsl
 
 struct Params {
-    batch: u32,     // triples
+    //import common/draw_params.wgsl
     users: u32,     // users to draw from
     items: u32,     // items to draw negatives from
-    step: u32,
-    seed_low: u32,
-    seed_high: u32,
-    purpose: u32,
 }
-
-const NONE: u32 = 0xffffffffu;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> users: array<u32>;
@@ -30,14 +24,14 @@ fn sample(invocation: Invocation) {
     if b >= params.batch {
         return;
     }
-    let words = philox(vec4<u32>(b, params.step, 0u, params.purpose), vec2<u32>(params.seed_low, params.seed_high));
-    let slot = below(words.x, params.users);
+    let random = words(b, 0u);
+    let slot = below(random.x, params.users);
 
     var positive = NONE;
     let first = positive_offsets[slot];
     let count = positive_offsets[slot + 1u] - first;
     if count > 0u {
-        positive = positives[first + below(words.y, count)];
+        positive = positives[first + below(random.y, count)];
     }
 
     var negative = NONE;
@@ -45,7 +39,7 @@ fn sample(invocation: Invocation) {
     let held = touched_offsets[slot + 1u] - start;
     if held < params.items {
         // The r-th untouched position is r plus the touched ones before it: those with touched[i] - i <= r.
-        let r = below(words.z, params.items - held);
+        let r = below(random.z, params.items - held);
         var low = 0u;
         var high = held;
         while low < high {
@@ -59,7 +53,5 @@ fn sample(invocation: Invocation) {
         negative = items[r + low];
     }
 
-    triples[b] = users[slot];
-    triples[params.batch + b] = positive;
-    triples[2u * params.batch + b] = negative;
+    put_triple(b, users[slot], positive, negative);
 }

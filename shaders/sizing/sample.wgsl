@@ -1,5 +1,6 @@
 // Sorted draws of a distribution without a sort: the running sums of exponential spacings are the order statistics of
 // uniforms. Spacings are generated again in each pass, so memory does not grow with draws * entities.
+// One long file, since all passes share the draws, the scans and how the workspace is divided.
 //import common/elementary.wgsl
 //import common/grid.wgsl
 //import common/normal.wgsl

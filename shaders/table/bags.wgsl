@@ -3,6 +3,8 @@
 //import rows/page.wgsl
 //import common/four.wgsl
 //import common/count.wgsl
+//import common/put_four.wgsl as output of u32
+//import common/put_four.wgsl as winners of u32
 
 struct Params {
     //import rows/page_params.wgsl
@@ -140,19 +142,6 @@ fn outputs(at: vec4<u32>) -> vec4<u32> {
     return vec4<u32>(output[at.x], output[at.y], output[at.z], output[at.w]);
 }
 
-fn put_outputs(at: vec4<u32>, inside: vec4<bool>, words: vec4<u32>) {
-    output[at.x] = words.x;
-    if inside.y {
-        output[at.y] = words.y;
-    }
-    if inside.z {
-        output[at.z] = words.z;
-    }
-    if inside.w {
-        output[at.w] = words.w;
-    }
-}
-
 @compute @workgroup_size(256)
 fn pooled(invocation: Invocation) {
     let bag = unit_of(invocation, lanes);
@@ -167,7 +156,7 @@ fn pooled(invocation: Invocation) {
         if params.begins == 0u {
             before = bitcast<vec4<f32>>(outputs(at));
         }
-        put_outputs(at, dims < vec4<u32>(params.dims), bitcast<vec4<u32>>(sum_of(part, dims, before)));
+        put_output_four(at, dims < vec4<u32>(params.dims), bitcast<vec4<u32>>(sum_of(part, dims, before)));
     }
 }
 
@@ -213,7 +202,7 @@ fn largest(invocation: Invocation) {
         if params.ends == 0u {
             words = select(bitcast<vec4<u32>>(best.value), vec4<u32>(NOBODY), best.winner == vec4<u32>(NOBODY));
         }
-        put_outputs(at, dims < vec4<u32>(params.dims), words);
+        put_output_four(at, dims < vec4<u32>(params.dims), words);
     }
 }
 
@@ -259,16 +248,7 @@ fn largest_and_winners(invocation: Invocation) {
             best = last_best(best);
         }
         let inside = dims < vec4<u32>(params.dims);
-        put_outputs(at, inside, bitcast<vec4<u32>>(best.value));
-        winners[at.x] = best.winner.x;
-        if inside.y {
-            winners[at.y] = best.winner.y;
-        }
-        if inside.z {
-            winners[at.z] = best.winner.z;
-        }
-        if inside.w {
-            winners[at.w] = best.winner.w;
-        }
+        put_output_four(at, inside, bitcast<vec4<u32>>(best.value));
+        put_winners_four(at, inside, best.winner);
     }
 }

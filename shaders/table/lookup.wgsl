@@ -3,6 +3,8 @@
 //import rows/page.wgsl
 //import common/four.wgsl
 //import common/count.wgsl
+//import common/put_four.wgsl as output of f32
+//import common/last_begin.wgsl as output_offsets of u32
 
 struct Params {
     //import rows/page_params.wgsl
@@ -41,35 +43,36 @@ fn row_of(id: u32) -> Row {
     return Row(0u, 0u);
 }
 
+// What the lanes of a row take: an id by its position, and its row.
+struct Taken {
+    b: u32,
+    row: Row,
+    ours: bool,  // false past the ids in use, too
+}
+
+fn taken_by(invocation: Invocation) -> Taken {
+    let b = unit_of(invocation, lanes);
+    if b >= in_use() {
+        return Taken(b, Row(0u, 0u), false);
+    }
+    return Taken(b, row_of(ids[b]), is_ours(ids[b]));
+}
+
 // Writes `width` values of a row, zeros past its end.
 fn put_row(row: Row, start: u32, width: u32, lane: u32) {
     for (var j = lane; j < width; j += 4u * lanes) {
         let dims = four_dims(j, lanes);
-        let values = four_values(row, dims);
-        output[start + dims.x] = values.x;
-        if dims.y < width {
-            output[start + dims.y] = values.y;
-        }
-        if dims.z < width {
-            output[start + dims.z] = values.z;
-        }
-        if dims.w < width {
-            output[start + dims.w] = values.w;
-        }
+        put_output_four(vec4<u32>(start) + dims, dims < vec4<u32>(width), four_values(row, dims));
     }
 }
 
 @compute @workgroup_size(256)
 fn rows(invocation: Invocation) {
-    let b = unit_of(invocation, lanes);
-    if b >= in_use() {
+    let taken = taken_by(invocation);
+    if !taken.ours {
         return;
     }
-    let id = ids[b];
-    if !is_ours(id) {
-        return;
-    }
-    put_row(row_of(id), b * params.dims, params.dims, invocation.thread % lanes);
+    put_row(taken.row, taken.b * params.dims, params.dims, invocation.thread % lanes);
 }
 
 // Four neighbours of a row, 0 past its end. Of an aligned row 16 bytes are read at once: what lies there before the
@@ -88,43 +91,35 @@ fn four_neighbours(row: Row, i: u32) -> vec4<f32> {
 // Where the width is a multiple of four: 16 bytes are written at once, and a lane has two such stores under way.
 @compute @workgroup_size(256)
 fn rows_by_fours(invocation: Invocation) {
-    let b = unit_of(invocation, lanes);
-    if b >= in_use() {
+    let taken = taken_by(invocation);
+    if !taken.ours {
         return;
     }
-    let id = ids[b];
-    if !is_ours(id) {
-        return;
-    }
-    let row = row_of(id);
+    let row = taken.row;
     let fours = params.dims / 4u;
     for (var i = invocation.thread % lanes; i < fours; i += 2u * lanes) {
         let values = four_neighbours(row, i);
         let next = four_neighbours(row, i + lanes);
-        output_fours[b * fours + i] = values;
+        output_fours[taken.b * fours + i] = values;
         if i + lanes < fours {
-            output_fours[b * fours + i + lanes] = next;
+            output_fours[taken.b * fours + i + lanes] = next;
         }
     }
 }
 
 @compute @workgroup_size(256)
 fn rows_f16(invocation: Invocation) {
-    let b = unit_of(invocation, lanes);
-    if b >= in_use() {
+    let taken = taken_by(invocation);
+    if !taken.ours {
         return;
     }
-    let id = ids[b];
-    if !is_ours(id) {
-        return;
-    }
-    let row = row_of(id);
+    let row = taken.row;
     let pairs = params.dims / 2u;
     for (var j = invocation.thread % lanes; j < pairs; j += 2u * lanes) {
         let values = four_values(row, two_pairs(j, lanes));
-        output_pairs[b * pairs + j] = as_pair(values.xy);
+        output_pairs[taken.b * pairs + j] = as_pair(values.xy);
         if j + lanes < pairs {
-            output_pairs[b * pairs + j + lanes] = as_pair(values.zw);
+            output_pairs[taken.b * pairs + j + lanes] = as_pair(values.zw);
         }
     }
 }
@@ -144,34 +139,13 @@ fn sizes(invocation: Invocation) {
 
 @compute @workgroup_size(256)
 fn packed(invocation: Invocation) {
-    let b = unit_of(invocation, lanes);
-    if b >= in_use() {
+    let taken = taken_by(invocation);
+    if !taken.ours {
         return;
     }
-    let id = ids[b];
-    if !is_ours(id) {
-        return;
-    }
-    let start = output_offsets[b];
-    let width = min(output_offsets[b + 1u] - start, params.dims);
-    put_row(row_of(id), start, width, invocation.thread % lanes);
-}
-
-// The stretch of the output that holds an element inside of all: the last one that begins at or before it, since those
-// before of
-// the same beginning are empty.
-fn stretch_of(element: u32) -> u32 {
-    var low = 0u;
-    var high = in_use();
-    while high - low > 1u {
-        let middle = (low + high) >> 1u;
-        if output_offsets[middle] <= element {
-            low = middle;
-        } else {
-            high = middle;
-        }
-    }
-    return low;
+    let start = output_offsets[taken.b];
+    let width = min(output_offsets[taken.b + 1u] - start, params.dims);
+    put_row(taken.row, start, width, invocation.thread % lanes);
 }
 
 struct Element {
@@ -180,7 +154,7 @@ struct Element {
 }
 
 fn packed_value(element: u32) -> Element {
-    let b = stretch_of(element);
+    let b = last_of_output_offsets(element, in_use());
     let id = ids[b];
     let row = row_of(id);
     let j = element - output_offsets[b];

@@ -3,8 +3,6 @@
 //import rows/page.wgsl
 //import rows/page.wgsl as from
 //import rows/put.wgsl
-//import common/philox.wgsl
-//import common/normal.wgsl
 //import common/fresh.wgsl
 
 struct Params {
@@ -13,12 +11,7 @@ struct Params {
     //import rows/page_params.wgsl as from
     begin: u32,       // this dispatch moves the rows begin..end
     end: u32,
-    one_a_row: u32,   // 1 where there is one number a row, wherever the rows begin
-    key_low: u32,     // seed
-    key_high: u32,
-    purpose: u32,
-    zero_dims: u32,   // leading dims that start at zero
-    scale: f32,       // std / 2^20; 0 starts every new dim at zero
+    //import common/fresh_params.wgsl
 }
 
 override lanes: u32 = 8u;  // threads that share a row

@@ -2,27 +2,16 @@
 //import common/grid.wgsl
 //import rows/page.wgsl
 //import rows/put.wgsl
-//import common/philox.wgsl
-//import common/normal.wgsl
+//import common/by_ids.wgsl
 //import common/fresh.wgsl
 
 struct Params {
     //import rows/page_params.wgsl
     count: u32,      // ids
-    one_a_row: u32,  // 1 where there is one number a row, wherever the rows begin
-    key_low: u32,    // seed
-    key_high: u32,
-    purpose: u32,
-    zero_dims: u32,  // leading dims that start at zero
-    scale: f32,      // std / 2^20; 0 sets every dim to zero
+    //import common/fresh_params.wgsl
 }
 
-override lanes: u32 = 8u;  // threads that share a row
-
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read_write> arena: array<u32>;
-@group(0) @binding(2) var<storage, read> directory: array<u32>;
-@group(0) @binding(3) var<storage, read> ids: array<u32>;
 @group(0) @binding(4) var<storage, read> normal_table: array<i32>;
 
 fn row_of(id: u32) -> Row {
@@ -34,20 +23,16 @@ fn row_of(id: u32) -> Row {
 
 @compute @workgroup_size(256)
 fn reset(invocation: Invocation) {
-    let b = unit_of(invocation, lanes);
-    if b >= params.count {
+    let named = named_by(invocation);
+    if !named.ours {
         return;
     }
-    let id = ids[b];
-    if !is_here(id) {
-        return;
-    }
-    let row = row_of(id);
+    let row = row_of(named.id);
     for (var j = per_word() * (invocation.thread % lanes); j < row.size; j += per_word() * lanes) {
-        var values = vec2<f32>(fresh(id, j), 0.0);
+        var values = vec2<f32>(fresh(named.id, j), 0.0);
         let two = has_second(j, row.size);
         if two {
-            values.y = fresh(id, j + 1u);
+            values.y = fresh(named.id, j + 1u);
         }
         put_nearest(row.start + j, values, two);
     }

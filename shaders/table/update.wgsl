@@ -1,11 +1,15 @@
 // Sparse update of ragged rows: the gradients of a row's occurrences are summed in the order of the batch and the
 // optimizer steps once. Rows are found as runs of equal keys in the sorted ids; a run longer than `chunk` is summed
 // chunk by chunk first. An occurrence has a gradient of its own, or that of the bag that it stands in.
+// One long file, since all entry points read sources, keys and runs by the same functions.
 //import common/grid.wgsl
 //import rows/page.wgsl
 //import common/optimizer.wgsl
 //import common/four.wgsl
 //import common/count.wgsl
+//import common/get_four.wgsl as workspace of u32
+//import common/put_four.wgsl as workspace of u32
+//import common/last_begin.wgsl as bags of u32
 
 struct Params {
     //import rows/page_params.wgsl
@@ -23,17 +27,12 @@ struct Params {
     //import common/step_params.wgsl
 }
 
-override lanes: u32 = 8u;   // threads that share a row, or a chunk
 override chunk: u32 = 64u;  // occurrences summed at once
 // 0 gradients of occurrences, or of bags, which then stand in the place of their occurrences; 1 of bags times a factor,
 // 2 of bags where the occurrence won
 override source: u32 = 0u;
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read_write> arena: array<u32>;
-@group(0) @binding(2) var<storage, read> directory: array<u32>;
-@group(0) @binding(3) var<storage, read_write> first_state: array<f32>;
-@group(0) @binding(4) var<storage, read_write> second_state: array<f32>;
 @group(0) @binding(5) var<storage, read> ids: array<u32>;
 @group(0) @binding(6) var<storage, read> gradients: array<f32>;
 @group(0) @binding(7) var<storage, read_write> workspace: array<u32>;
@@ -133,21 +132,6 @@ fn prepare(invocation: Invocation) {
     }
 }
 
-// The last bag that begins at or before an occurrence; those before of the same beginning are empty.
-fn bag_of(occurrence: u32) -> u32 {
-    var low = 0u;
-    var high = in_use();
-    while high - low > 1u {
-        let middle = (low + high) >> 1u;
-        if bags[middle] <= occurrence {
-            low = middle;
-        } else {
-            high = middle;
-        }
-    }
-    return low;
-}
-
 // The same where gradients are those of bags. An id in no bag is left out like one past the table.
 @compute @workgroup_size(256)
 fn prepare_bags(invocation: Invocation) {
@@ -158,7 +142,7 @@ fn prepare_bags(invocation: Invocation) {
     var row = params.table_rows;
     var occurrence = i;
     if in_use() > 0u {
-        let bag = bag_of(i);
+        let bag = last_of_bags(i, in_use());
         let start = bags[bag];
         let end = bags[bag + 1u];
         if i >= start && i < end {
@@ -463,36 +447,11 @@ fn first_partials(run: Run, index: u32) -> u32 {
 }
 
 fn four_sums(base: u32, dims: vec4<u32>, width: u32) -> vec4<f32> {
-    var words = vec4<u32>(0u);
-    if dims.x < width {
-        words.x = workspace[base + dims.x];
-    }
-    if dims.y < width {
-        words.y = workspace[base + dims.y];
-    }
-    if dims.z < width {
-        words.z = workspace[base + dims.z];
-    }
-    if dims.w < width {
-        words.w = workspace[base + dims.w];
-    }
-    return bitcast<vec4<f32>>(words);
+    return bitcast<vec4<f32>>(workspace_four(vec4<u32>(base) + dims, dims < vec4<u32>(width)));
 }
 
 fn put_sums(base: u32, dims: vec4<u32>, width: u32, sums: vec4<f32>) {
-    let words = bitcast<vec4<u32>>(sums);
-    if dims.x < width {
-        workspace[base + dims.x] = words.x;
-    }
-    if dims.y < width {
-        workspace[base + dims.y] = words.y;
-    }
-    if dims.z < width {
-        workspace[base + dims.z] = words.z;
-    }
-    if dims.w < width {
-        workspace[base + dims.w] = words.w;
-    }
+    put_workspace_four(vec4<u32>(base) + dims, dims < vec4<u32>(width), bitcast<vec4<u32>>(sums));
 }
 
 // The sums of a chunk after the run's first; 0 past its end.

@@ -3,6 +3,7 @@
 //import rows/page.wgsl
 //import common/optimizer.wgsl
 //import common/four.wgsl
+//import common/get_four.wgsl as gradients of f32
 
 struct Params {
     //import rows/page_params.wgsl
@@ -10,13 +11,7 @@ struct Params {
     //import common/step_params.wgsl
 }
 
-override lanes: u32 = 8u;  // threads that share a row
-
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read_write> arena: array<u32>;
-@group(0) @binding(2) var<storage, read> directory: array<u32>;
-@group(0) @binding(3) var<storage, read_write> first_state: array<f32>;
-@group(0) @binding(4) var<storage, read_write> second_state: array<f32>;
 @group(0) @binding(5) var<storage, read> gradients: array<f32>;
 @group(0) @binding(6) var<storage, read_write> counter: atomic<u32>;
 
@@ -32,20 +27,7 @@ fn row_of(row: u32) -> Row {
 // The gradients of four dims, 0 past the width.
 fn gradients_of(index: u32, row: Row, dims: vec4<u32>) -> vec4<f32> {
     let base = (params.first_row + index) * params.dims;
-    var g = vec4<f32>(0.0);
-    if dims.x < row.size {
-        g.x = gradients[base + dims.x];
-    }
-    if dims.y < row.size {
-        g.y = gradients[base + dims.y];
-    }
-    if dims.z < row.size {
-        g.z = gradients[base + dims.z];
-    }
-    if dims.w < row.size {
-        g.w = gradients[base + dims.w];
-    }
-    return g;
+    return gradients_four(vec4<u32>(base) + dims, dims < vec4<u32>(row.size));
 }
 
 @compute @workgroup_size(256)

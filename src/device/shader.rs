@@ -134,24 +134,36 @@ impl Shader {
     }
 }
 
+/// Files of `shaders`, with their names.
+macro_rules! shared {
+    ($($file:literal),* $(,)?) => { &[$(($file, include_str!(concat!("../../shaders/", $file)))),*] };
+}
+
 /// Shared WGSL, by the name that an `//import` line gives.
-const SHARED: &[(&str, &str)] = &[
-    ("common/count.wgsl", include_str!("../../shaders/common/count.wgsl")),
-    ("common/elementary.wgsl", include_str!("../../shaders/common/elementary.wgsl")),
-    ("common/four.wgsl", include_str!("../../shaders/common/four.wgsl")),
-    ("common/fresh.wgsl", include_str!("../../shaders/common/fresh.wgsl")),
-    ("common/grid.wgsl", include_str!("../../shaders/common/grid.wgsl")),
-    ("common/mul_wide.wgsl", MUL_WIDE),
-    ("common/normal.wgsl", include_str!("../../shaders/common/normal.wgsl")),
-    ("common/optimizer.wgsl", include_str!("../../shaders/common/optimizer.wgsl")),
-    ("common/philox.wgsl", include_str!("../../shaders/common/philox.wgsl")),
-    ("common/scan.wgsl", include_str!("../../shaders/common/scan.wgsl")),
-    ("common/step_params.wgsl", include_str!("../../shaders/common/step_params.wgsl")),
-    ("rows/page.wgsl", include_str!("../../shaders/rows/page.wgsl")),
-    ("rows/page_params.wgsl", include_str!("../../shaders/rows/page_params.wgsl")),
-    ("rows/put.wgsl", include_str!("../../shaders/rows/put.wgsl")),
-    ("rows/put_stepped.wgsl", include_str!("../../shaders/rows/put_stepped.wgsl")),
-    ("rows/row.wgsl", include_str!("../../shaders/rows/row.wgsl")),
+const SHARED: &[(&str, &str)] = shared![
+    "common/by_ids.wgsl",
+    "common/count.wgsl",
+    "common/draw.wgsl",
+    "common/draw_params.wgsl",
+    "common/elementary.wgsl",
+    "common/four.wgsl",
+    "common/fresh.wgsl",
+    "common/fresh_params.wgsl",
+    "common/get_four.wgsl",
+    "common/grid.wgsl",
+    "common/last_begin.wgsl",
+    "common/mul_wide.wgsl",
+    "common/normal.wgsl",
+    "common/optimizer.wgsl",
+    "common/philox.wgsl",
+    "common/put_four.wgsl",
+    "common/scan.wgsl",
+    "common/step_params.wgsl",
+    "rows/page.wgsl",
+    "rows/page_params.wgsl",
+    "rows/put.wgsl",
+    "rows/put_stepped.wgsl",
+    "rows/row.wgsl",
 ];
 
 /// The WGSL of a codec, by its name.
@@ -166,6 +178,9 @@ pub struct CodecSource {
 /// `//import FILE as NAME` makes a copy for one of several tables: what begins with `page_` in the file begins with
 /// `NAME_` in it. Without a name it begins with nothing. A line `//codec` is where a file wants a codec
 /// (`shaders/rows/codec_NAME.wgsl`): those of `codecs`, in order.
+///
+/// `//import FILE as NAME of TYPE` makes a copy for one of several buffers, as WGSL passes no pointers to these: `LIST`
+/// in the file is the buffer's name, and `NUMBER` the type of its elements.
 pub(crate) fn resolve(source: &str, codecs: &[CodecSource]) -> String {
     let mut resolved = Resolved { out: String::with_capacity(2 * source.len()), done: Vec::new(), codecs };
     resolved.append(source, None);
@@ -185,11 +200,10 @@ impl Resolved<'_> {
     fn append(&mut self, source: &str, prefix: Option<&str>) {
         for line in source.lines() {
             if let Some(import) = line.trim_start().strip_prefix("//import ") {
-                let (file, name) = match import.trim().split_once(" as ") {
-                    Some((file, name)) => (file, Some(name)),
-                    None => (import.trim(), None),
-                };
-                self.import(file, name);
+                match import.trim().split_once(" as ") {
+                    Some((file, name)) => self.import(file, Some(name)),
+                    None => self.import(import.trim(), None),
+                }
             } else if line.trim_start() == "//codec" {
                 let (codec, others) = self.codecs.split_first().expect("a codec for each table");
                 self.codecs = others;
@@ -212,6 +226,9 @@ impl Resolved<'_> {
         self.done.push(key);
         let (_, text) =
             SHARED.iter().find(|(known, _)| *known == file).unwrap_or_else(|| panic!("no shared WGSL named {file}"));
+        if let Some((list, number)) = name.and_then(|name| name.split_once(" of ")) {
+            return self.append(&text.replace("LIST", list).replace("NUMBER", number), None);
+        }
         let prefix = name.map_or(String::new(), |name| format!("{name}_"));
         self.append(text, file.starts_with("rows/").then_some(&prefix));
     }

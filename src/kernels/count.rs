@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::check;
-use crate::device::{Binding, Buffer, Change, Changes, Dispatches, Gpu, Kernel, Parameters};
+use crate::device::{Binding, Buffer, Change, Changes, Dispatches, Gpu, Kernel, Operator};
 
 /// How many of the ids (or of the bags) of an operator are used: the first so many.
 #[derive(Clone, Copy, Debug)]
@@ -101,58 +101,89 @@ pub struct Counted<'a, K> {
     pub of: K,
 }
 
-/// A kernel that can leave its last ids out.
-pub trait Countable: Kernel {
+/// A kernel that can leave its last ids (or bags) out: it says what it does for the first of them, and is a [`Kernel`]
+/// on all of them by that.
+pub trait Countable: Sized + Operator {
+    /// [`Kernel::NAME`].
+    #[doc(hidden)]
+    const OP: &'static str;
+
+    /// [`Kernel::check`].
+    #[doc(hidden)]
+    fn check_arguments(&self) -> Result<()>;
+
     /// The ids, or bags, that it has.
     #[doc(hidden)]
     fn room(&self) -> u32;
 
-    /// [`dispatch`](Kernel::dispatch) for the first of them.
+    /// [`Kernel::dispatch`] for the first of them.
     #[doc(hidden)]
-    fn dispatch_counted(self, gpu: &Gpu, list: &mut Dispatches, count: Count<'_>) -> Result<()>;
+    fn dispatch_first(self, gpu: &Gpu, list: &mut Dispatches, count: Count<'_>) -> Result<()>;
 
-    /// [`twin`](Kernel::twin) for the first of them.
+    /// [`Kernel::twin`] for the first of them.
     #[doc(hidden)]
-    fn twin_counted(self, count: u32) -> Result<()>;
+    fn twin_first(self, count: u32) -> Result<()>;
+
+    /// [`Kernel::changes`], but for the count.
+    #[doc(hidden)]
+    fn other_changes(&self) -> Changes {
+        Box::new(|_, _| Ok(false))
+    }
 }
 
-impl<K: Countable> Kernel for Counted<'_, K> {
-    const NAME: &'static str = K::NAME;
+impl<K: Countable> Kernel for K {
+    const NAME: &'static str = K::OP;
 
     fn check(&self) -> Result<()> {
-        self.of.check()?;
-        self.count.check(K::NAME, self.of.room())
+        self.check_arguments()
     }
 
     fn dispatch(self, gpu: &Gpu, list: &mut Dispatches) -> Result<()> {
-        self.of.dispatch_counted(gpu, list, self.count)
+        let count = Count::Host(self.room());
+        self.dispatch_first(gpu, list, count)
     }
 
     fn changes(&self) -> Changes {
-        let (mut others, room) = (self.of.changes(), self.count.at_most());
-        Box::new(move |change, params| match change {
-            Change::Count(count) => set_used(K::NAME, (count, room), params),
-            _ => others(change, params),
-        })
+        counted_changes(self, self.room())
     }
 
     fn twin(self) -> Result<()> {
-        let count = self.count.on_host(K::NAME)?;
-        self.of.twin_counted(count)
+        let count = self.room();
+        self.twin_first(count)
     }
 }
 
-/// A change of the count of a prepared kernel.
-pub(crate) fn set_used(op: &'static str, (count, room): (u32, u32), params: &mut Parameters<'_>) -> Result<bool> {
-    Count::Host(count).check(op, room)?;
-    params.set("used", count);
-    Ok(true)
+impl<K: Countable> Kernel for Counted<'_, K> {
+    const NAME: &'static str = K::OP;
+
+    fn check(&self) -> Result<()> {
+        self.of.check_arguments()?;
+        self.count.check(K::OP, self.of.room())
+    }
+
+    fn dispatch(self, gpu: &Gpu, list: &mut Dispatches) -> Result<()> {
+        self.of.dispatch_first(gpu, list, self.count)
+    }
+
+    fn changes(&self) -> Changes {
+        counted_changes(&self.of, self.count.at_most())
+    }
+
+    fn twin(self) -> Result<()> {
+        let count = self.count.on_host(K::OP)?;
+        self.of.twin_first(count)
+    }
 }
 
-/// How the parameters of a prepared kernel follow its count alone.
-pub(crate) fn count_changes(op: &'static str, room: u32) -> Changes {
+/// How the parameters of a prepared kernel with this room follow its count, and whatever else it follows.
+fn counted_changes<K: Countable>(kernel: &K, room: u32) -> Changes {
+    let mut others = kernel.other_changes();
     Box::new(move |change, params| match change {
-        Change::Count(count) => set_used(op, (count, room), params),
-        _ => Ok(false),
+        Change::Count(count) => {
+            Count::Host(count).check(K::OP, room)?;
+            params.set("used", count);
+            Ok(true)
+        }
+        _ => others(change, params),
     })
 }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use prefetch_index::prefetch_index;
 
-use super::directory::{self, Place};
+use super::place::{self, Place};
 
 /// Where the rows of a page lie.
 #[derive(Clone, Copy)]
@@ -41,7 +41,7 @@ impl<'a> HostDirectory<'a> {
     pub fn spans(&self, rows: Range<u32>) -> impl Iterator<Item = Range<usize>> {
         let start = if rows.is_empty() { 0 } else { self.span(rows.start).0 };
         let ends = &self.ends[rows.start as usize..rows.end as usize];
-        directory::spans(self.bases, ends, (self.shift, self.alignment), (rows.start as usize, start))
+        place::spans(self.bases, ends, (self.shift, self.alignment), (rows.start as usize, start))
     }
 
     /// Start and end of a row, whose number is counted from the page's first row.
@@ -50,7 +50,7 @@ impl<'a> HostDirectory<'a> {
         let at = row as usize;
         let base = self.bases[at >> self.shift];
         let first = row & ((1 << self.shift) - 1) == 0;
-        let start = if first { 0 } else { directory::aligned(self.ends[at - 1].into(), self.alignment) };
+        let start = if first { 0 } else { place::aligned(self.ends[at - 1].into(), self.alignment) };
         ((base + start) as usize, base as usize + usize::from(self.ends[at]))
     }
 }

@@ -1,6 +1,7 @@
 //! How rows lie in memory.
 
-use super::{Format, PageLimits, StateSize, directory};
+use super::place::{PageLimits, shift};
+use super::{Format, StateSize};
 use crate::device::Device;
 
 /// How rows lie in memory.
@@ -48,7 +49,7 @@ impl Layout {
         let (page_values, page_rows) = (page / 4 / alignment * alignment, page / 8);
         let pages =
             (tables.saturating_add(values / page_values.div_ceil(2).max(1))).saturating_add(rows / page_rows.max(1));
-        let blocks = rows >> directory::shift(widest, self.alignment());
+        let blocks = rows >> shift(widest, self.alignment());
         rows.saturating_mul(2).saturating_add(blocks.saturating_mul(4)).saturating_add(pages.saturating_mul(8))
     }
 }

@@ -33,18 +33,19 @@ mod host;
 mod host_directory;
 mod layout;
 mod page;
+mod place;
 mod state;
 mod transfer;
 
 pub(crate) use codec::{Codec, Noise, Stored, per_word, with_codec};
 pub use codec::{Format, Values};
 pub use directory::Directory;
-pub(crate) use directory::{PageLimits, Place, WIDEST};
 pub(crate) use host::{BEYOND_CACHES, HostRows, VALUES_AHEAD, prefetch_slice};
 pub(crate) use host_directory::HostDirectory;
 pub use layout::Layout;
 pub use page::Page;
 pub(crate) use page::{PageLaunch, PageParams};
+pub(crate) use place::{PageLimits, Place, WIDEST};
 pub use state::StateSize;
 
 /// Rows of different sizes on one device. See the [module](self).

@@ -25,6 +25,8 @@ impl From<Place> for PageParams {
 
 /// A dispatch for a page.
 pub(crate) struct PageLaunch<'a> {
+    pub shader: &'static Shader,
+    pub entry: &'static str,
     pub constants: Vec<(&'static str, f64)>,
     pub params: Vec<u32>,
     /// In the order of the declaration.
@@ -33,14 +35,14 @@ pub(crate) struct PageLaunch<'a> {
 }
 
 impl Rows {
-    /// Adds a dispatch of an entry point for each page, with the page's codec.
+    /// Adds a dispatch for each page, with the page's codec.
     pub(crate) fn launch_pages<'a>(
         &'a self,
-        (gpu, list): (&Gpu, &mut Dispatches),
-        (shader, entry): (&'static Shader, &'static str),
+        gpu: &Gpu,
+        list: &mut Dispatches,
         mut launch: impl FnMut(&'a Page) -> PageLaunch<'a>,
     ) -> Result<()> {
-        self.pages.iter().try_for_each(|page| page.launch((gpu, &mut *list), (shader, entry), launch(page)))
+        self.pages.iter().try_for_each(|page| page.launch(gpu, list, launch(page)))
     }
 }
 
@@ -146,12 +148,8 @@ impl Page {
     }
 
     /// Adds a dispatch with the page's codec.
-    pub(crate) fn launch(
-        &self,
-        (gpu, list): (&Gpu, &mut Dispatches),
-        (shader, entry): (&'static Shader, &'static str),
-        PageLaunch { constants, params, bindings, groups }: PageLaunch<'_>,
-    ) -> Result<()> {
+    pub(crate) fn launch(&self, gpu: &Gpu, list: &mut Dispatches, launch: PageLaunch<'_>) -> Result<()> {
+        let PageLaunch { shader, entry, constants, params, bindings, groups } = launch;
         let (codecs, constants, bindings) = (&[self.codec()], &constants, &bindings);
         Launch { shader, entry, codecs, constants, params, bindings, groups }.record(gpu, list)
     }

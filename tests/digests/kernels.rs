@@ -153,6 +153,13 @@ fn histories(draw: &mut Draw, users: usize, bound: u32) -> (Vec<u32>, Vec<u32>) 
     (offsets, items)
 }
 
+/// What a kernel makes of a batch of triples.
+fn drawn(device: &Device, batch: u32, draw: impl FnOnce(&mut Buffer<u32>) -> scall_gpu::Result<()>) -> Digest {
+    let mut triples = zeroed(device, 3 * batch as usize);
+    draw(&mut triples).unwrap();
+    Digest::of(&triples.read().unwrap())
+}
+
 fn triples(device: &Device, digests: &mut Digests) {
     let mut draw = Draw::of("triples");
     let users: Vec<u32> = (0..90).map(|i| 3 * i + 1).collect();
@@ -163,22 +170,22 @@ fn triples(device: &Device, digests: &mut Digests) {
     let [positive_offsets, positives] = [positive_offsets, positives].map(|words| upload(device, &words));
     let [touched_offsets, touched] = [touched_offsets, touched].map(|words| upload(device, &words));
     for (batch, step) in [(1, 0), (3000, 7)] {
-        let mut triples = zeroed(device, 3 * batch as usize);
-        SampleTriples {
-            users: &users,
-            positive_offsets: &positive_offsets,
-            positives: &positives,
-            items: &items,
-            touched_offsets: &touched_offsets,
-            touched: &touched,
-            step,
-            seed: 1 << 40,
-            batch,
-            triples: &mut triples,
-        }
-        .run(device)
-        .unwrap();
-        digests.add(format!("rank/triples/{batch}"), Digest::of(&triples.read().unwrap()));
+        let digest = drawn(device, batch, |triples| {
+            SampleTriples {
+                users: &users,
+                positive_offsets: &positive_offsets,
+                positives: &positives,
+                items: &items,
+                touched_offsets: &touched_offsets,
+                touched: &touched,
+                step,
+                seed: 1 << 40,
+                batch,
+                triples,
+            }
+            .run(device)
+        });
+        digests.add(format!("rank/triples/{batch}"), digest);
     }
 }
 
@@ -189,21 +196,21 @@ fn log_triples(device: &Device, digests: &mut Digests) {
     let [users, items] = [users, items].map(|ids| upload(device, &ids));
     let [touched_offsets, touched] = [touched_offsets, touched].map(|words| upload(device, &words));
     for (batch, window, step) in [(1, 1, 0), (3000, 50, 7), (3000, 100_000, 8)] {
-        let mut triples = zeroed(device, 3 * batch as usize);
-        SampleLogTriples {
-            users: &users,
-            items: &items,
-            touched_offsets: &touched_offsets,
-            touched: &touched,
-            window,
-            step,
-            seed: 1 << 40,
-            batch,
-            triples: &mut triples,
-        }
-        .run(device)
-        .unwrap();
-        digests.add(format!("rank/log_triples/{batch}-{window}"), Digest::of(&triples.read().unwrap()));
+        let digest = drawn(device, batch, |triples| {
+            SampleLogTriples {
+                users: &users,
+                items: &items,
+                touched_offsets: &touched_offsets,
+                touched: &touched,
+                window,
+                step,
+                seed: 1 << 40,
+                batch,
+                triples,
+            }
+            .run(device)
+        });
+        digests.add(format!("rank/log_triples/{batch}-{window}"), digest);
     }
 }
 

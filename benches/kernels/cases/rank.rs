@@ -43,14 +43,32 @@ impl Log {
     }
 }
 
-pub fn log_triples(device: &Device, meter: &mut dyn Meter, rows: usize) -> Result<()> {
-    let log = Log::new(rows)?;
-    let (users, items) = (upload(device, &log.users)?, upload(device, &log.items)?);
-    let (touched_offsets, touched) = (upload(device, log.history.offsets())?, upload(device, log.history.items())?);
+/// Measures draws of a batch, each of another step; `read_bytes` are those that a triple reads.
+fn draws(
+    device: &Device,
+    meter: &mut dyn Meter,
+    log: &Log,
+    read_bytes: u64,
+    draw: impl Fn(u32, &mut Buffer<u32>) -> Result<()>,
+) -> Result<Vec<u32>> {
     let mut triples = Buffer::zeroed(device, 3 * BATCH as usize)?;
     let mut step = 0;
     let run = &mut || {
         step += 1;
+        draw(step, &mut triples)
+    };
+    run()?;
+    let name = format!("{BATCH} triples of {} rows", log.users.len());
+    meter.measure(Case::new(name, u64::from(BATCH) * (12 + read_bytes)), run, None)?;
+    triples.read()
+}
+
+pub fn log_triples(device: &Device, meter: &mut dyn Meter, rows: usize) -> Result<()> {
+    let log = Log::new(rows)?;
+    let (users, items) = (upload(device, &log.users)?, upload(device, &log.items)?);
+    let (touched_offsets, touched) = (upload(device, log.history.offsets())?, upload(device, log.history.items())?);
+    // Two rows of the log, two offsets.
+    let triples = draws(device, meter, &log, 8 + 12, |step, triples| {
         let sample = SampleLogTriples {
             users: &users,
             items: &items,
@@ -60,15 +78,11 @@ pub fn log_triples(device: &Device, meter: &mut dyn Meter, rows: usize) -> Resul
             step,
             seed: 1,
             batch: BATCH,
-            triples: &mut triples,
+            triples,
         };
         finish(device, sample)
-    };
-    run()?;
-    // Two rows of the log, two offsets, what is written.
-    let case = Case::new(format!("{BATCH} triples of {rows} rows"), u64::from(BATCH) * (12 + 8 + 12));
-    meter.measure(case, run, None)?;
-    log.check("rank/log_triples", &triples.read()?);
+    })?;
+    log.check("rank/log_triples", &triples);
     Ok(())
 }
 
@@ -86,10 +100,7 @@ pub fn triples(device: &Device, meter: &mut dyn Meter, rows: usize) -> Result<()
     let [users, offsets, positives, items] = [&users, &offsets, log.history.items(), &items];
     let (users, offsets) = (upload(device, users)?, upload(device, offsets)?);
     let (positives, items) = (upload(device, positives)?, upload(device, items)?);
-    let mut triples = Buffer::zeroed(device, 3 * BATCH as usize)?;
-    let mut step = 0;
-    let run = &mut || {
-        step += 1;
+    let triples = draws(device, meter, &log, 16 + 12, |step, triples| {
         let sample = SampleTriples {
             users: &users,
             positive_offsets: &offsets,
@@ -100,14 +111,11 @@ pub fn triples(device: &Device, meter: &mut dyn Meter, rows: usize) -> Result<()
             step,
             seed: 1,
             batch: BATCH,
-            triples: &mut triples,
+            triples,
         };
         finish(device, sample)
-    };
-    run()?;
-    let case = Case::new(format!("{BATCH} triples of {rows} rows"), u64::from(BATCH) * (12 + 16 + 12));
-    meter.measure(case, run, None)?;
-    log.check("rank/triples", &triples.read()?);
+    })?;
+    log.check("rank/triples", &triples);
     Ok(())
 }
 

@@ -115,7 +115,7 @@ impl Kernel for Sort<'_> {
     fn dispatch(self, gpu: &Gpu, list: &mut Dispatches) -> Result<()> {
         let home = [Region::new("keys", self.keys), Region::new("payload", self.payload)];
         let space = Region::new("workspace", self.workspace);
-        record_sort_in_place(gpu, list, home, space, Keys::new(self.count, self.bits))
+        Sorting { keys: Keys::new(self.count, self.bits), home, space }.record_in_place(gpu, list)
     }
 
     fn twin(self) -> Result<()> {
@@ -186,84 +186,78 @@ impl Keys {
     fn away<'a>(&self, space: Region<'a>) -> [Region<'a>; 2] {
         [space, space.at(space.base + self.count)]
     }
+}
 
-    /// Where keys and payload have to lie so that [`record_sort`] leaves them at `home`: in that place, or in its
-    /// workspace.
-    pub fn origin<'a>(&self, home: [Region<'a>; 2], space: Region<'a>) -> [Region<'a>; 2] {
-        if self.passes().is_multiple_of(2) { home } else { self.away(space) }
+/// A sort in memory of the caller's: where keys and payload end, and the workspace. The regions may share a buffer.
+#[derive(Clone, Copy)]
+pub(crate) struct Sorting<'a> {
+    pub keys: Keys,
+    pub home: [Region<'a>; 2],
+    pub space: Region<'a>,
+}
+
+impl<'a> Sorting<'a> {
+    /// Where keys and payload have to lie so that [`record`](Self::record) leaves them at home: in that place, or in
+    /// the workspace.
+    pub fn origin(&self) -> [Region<'a>; 2] {
+        if self.keys.passes().is_multiple_of(2) { self.home } else { self.keys.away(self.space) }
     }
-}
 
-/// Records the sort of keys that lie at their [origin](Keys::origin). The regions may share a buffer.
-pub(crate) fn record_sort(
-    gpu: &Gpu,
-    list: &mut Dispatches,
-    home: [Region<'_>; 2],
-    space: Region<'_>,
-    keys: Keys,
-) -> Result<()> {
-    record_passes(gpu, list, home, space, (keys, keys.passes()))
-}
+    /// Records the sort of keys that lie at their [origin](Self::origin).
+    pub fn record(self, gpu: &Gpu, list: &mut Dispatches) -> Result<()> {
+        self.record_passes(gpu, list, self.keys.passes())
+    }
 
-/// Records the sort of keys that lie at `home`, in an even number of passes.
-pub(crate) fn record_sort_in_place(
-    gpu: &Gpu,
-    list: &mut Dispatches,
-    home: [Region<'_>; 2],
-    space: Region<'_>,
-    keys: Keys,
-) -> Result<()> {
-    record_passes(gpu, list, home, space, (keys, keys.passes().next_multiple_of(2)))
-}
+    /// Records the sort of keys that lie at home, in an even number of passes.
+    pub fn record_in_place(self, gpu: &Gpu, list: &mut Dispatches) -> Result<()> {
+        self.record_passes(gpu, list, self.keys.passes().next_multiple_of(2))
+    }
 
-fn record_passes(
-    gpu: &Gpu,
-    list: &mut Dispatches,
-    home: [Region<'_>; 2],
-    space: Region<'_>,
-    (keys, passes): (Keys, u32),
-) -> Result<()> {
-    let Keys { count, bits, tiling } = keys;
-    let tiles = tiling.tiles(count);
-    let width = bits.div_ceil(passes.max(1));
-    let part = |skip| space.at(space.base + skip);
-    let away = keys.away(space);
-    let counts = part(2 * count);
-    for index in 0..passes {
-        let (from, to) = if (passes - index).is_multiple_of(2) { (home, away) } else { (away, home) };
-        let params = Params {
-            count,
-            tiles,
-            shift: index * width,
-            mask: ((1u64 << width) - 1) as u32,
-            keys_in: from[0].base,
-            payload_in: from[1].base,
-            keys_out: to[0].base,
-            payload_out: to[1].base,
-            counts: counts.base,
-        };
-        let launch = |list: &mut Dispatches, entry, constants: &[_], bindings: &[Binding<'_>], groups: u32| {
-            let (shader, params) = (&SHADER, params.words());
-            Launch { shader, entry, codecs: &[], constants, params, bindings, groups: groups.into() }.record(gpu, list)
-        };
-        let moved = [from[0].binding(), from[1].binding(), to[0].binding(), to[1].binding()];
-        let few = match tiling {
-            Tiling::Compared => {
-                launch(list, "place_each", &[], &moved, count.div_ceil(64))?;
-                continue;
+    fn record_passes(self, gpu: &Gpu, list: &mut Dispatches, passes: u32) -> Result<()> {
+        let Self { keys, home, space } = self;
+        let Keys { count, bits, tiling } = keys;
+        let tiles = tiling.tiles(count);
+        let width = bits.div_ceil(passes.max(1));
+        let part = |skip| space.at(space.base + skip);
+        let away = keys.away(space);
+        let counts = part(2 * count);
+        for index in 0..passes {
+            let (from, to) = if (passes - index).is_multiple_of(2) { (home, away) } else { (away, home) };
+            let params = Params {
+                count,
+                tiles,
+                shift: index * width,
+                mask: ((1u64 << width) - 1) as u32,
+                keys_in: from[0].base,
+                payload_in: from[1].base,
+                keys_out: to[0].base,
+                payload_out: to[1].base,
+                counts: counts.base,
+            };
+            let launch = |list: &mut Dispatches, entry, constants: &[_], bindings: &[Binding<'_>], groups: u32| {
+                let (shader, params) = (&SHADER, params.words());
+                Launch { shader, entry, codecs: &[], constants, params, bindings, groups: groups.into() }
+                    .record(gpu, list)
+            };
+            let moved = [from[0].binding(), from[1].binding(), to[0].binding(), to[1].binding()];
+            let few = match tiling {
+                Tiling::Compared => {
+                    launch(list, "place_each", &[], &moved, count.div_ceil(64))?;
+                    continue;
+                }
+                Tiling::Few => true,
+                Tiling::Many => false,
+            };
+            let constants = &[("few", f64::from(few))];
+            launch(list, "count_tiles", constants, &[from[0].binding(), space.binding()], tiles)?;
+            if !few {
+                launch(list, "scan_counts", constants, &[space.binding()], 16)?;
             }
-            Tiling::Few => true,
-            Tiling::Many => false,
-        };
-        let constants = &[("few", f64::from(few))];
-        launch(list, "count_tiles", constants, &[from[0].binding(), space.binding()], tiles)?;
-        if !few {
-            launch(list, "scan_counts", constants, &[space.binding()], 16)?;
+            let bindings: Vec<_> = moved.into_iter().chain([space.binding()]).collect();
+            launch(list, "scatter_tiles", constants, &bindings, tiles)?;
         }
-        let bindings: Vec<_> = moved.into_iter().chain([space.binding()]).collect();
-        launch(list, "scatter_tiles", constants, &bindings, tiles)?;
+        Ok(())
     }
-    Ok(())
 }
 
 /// The CPU twin.

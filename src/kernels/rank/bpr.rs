@@ -270,9 +270,7 @@ impl Kernel for Bpr<'_> {
         check::len(op, "triples", self.triples.len(), 3 * batch)?;
         check::indexable(op, "triples", self.triples.len() as u64)?;
         if let UserRows::History { values, weights } = self.users {
-            let expected = weights.len() as u64 * u64::from(self.user_dims);
-            check::indexable(op, "users.values", expected)?;
-            check::len(op, "users.values", values.len(), expected)?;
+            check::matrix(op, "users.values", values.len(), weights.len() as u64, self.user_dims)?;
         }
         check::dims(op, self.user_dims)?;
         check::dims(op, self.item_dims)?;
@@ -287,8 +285,7 @@ impl Kernel for Bpr<'_> {
         check::len(op, "item_gradients", self.item_gradients.len(), items)?;
         if self.loss.as_wgpu().is_some() {
             let words = self.gathered().end;
-            check::indexable(op, "workspace", words)?;
-            check::at_least(op, "workspace", self.workspace.len(), words)?;
+            check::workspace(op, self.workspace.len(), words)?;
         }
         Ok(())
     }

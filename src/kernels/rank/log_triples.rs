@@ -52,8 +52,7 @@
 //! Source: ours; sampling negatives by popularity goes back to Mikolov et al., "Distributed representations of words
 //! and phrases and their compositionality", NIPS 2013.
 
-use rayon::prelude::*;
-
+use super::draw::{Draw, DrawParams, Part, WORKGROUP, check_triples, draw_changes, draw_parts};
 use crate::Result;
 use crate::check;
 use crate::device::{Buffer, Changes, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params, reads, writes};
@@ -65,7 +64,6 @@ pub(crate) static SHADER: Shader = Shader {
     params: Params::FIELDS,
     entries: &[Entry {
         name: "sample",
-        // Threads share nothing, so groups are small: these start and end sooner.
         workgroup: WORKGROUP,
         bindings: &[reads(1), reads(2), reads(3), reads(4), writes(5)],
     }],
@@ -73,21 +71,12 @@ pub(crate) static SHADER: Shader = Shader {
 
 params! {
     struct Params {
-        batch: u32,
+        draw: DrawParams,
         rows: u32,
         users: u32,
         window: u32,
-        step: u32,
-        seed_low: u32,
-        seed_high: u32,
-        purpose: u32,
     }
 }
-
-const WORKGROUP: u32 = 64;
-
-/// Triples a CPU task draws.
-const TASK_TRIPLES: usize = 1024;
 
 /// Draws a batch of triples. See the [module](self).
 #[derive(Debug)]
@@ -123,27 +112,21 @@ impl Kernel for SampleLogTriples<'_> {
         check::len(op, "items", self.items.len(), self.users.len() as u64)?;
         check::domain(op, "window", self.window, self.window > 0, "at least 1")?;
         check::rows(op, "touched_offsets", self.touched_offsets.len())?;
-        let expected = 3 * u64::from(self.batch);
-        check::indexable(op, "triples", expected)?;
-        check::len(op, "triples", self.triples.len(), expected)
+        check_triples(op, self.triples, self.batch)
     }
 
     fn dispatch(self, gpu: &Gpu, list: &mut Dispatches) -> Result<()> {
-        let [seed_low, seed_high] = key(self.seed);
+        let draw = Draw { batch: self.batch, step: self.step, seed: self.seed, purpose: Purpose::LogTriples };
         Launch {
             shader: &SHADER,
             entry: "sample",
             codecs: &[],
             constants: &[],
             params: Params {
-                batch: self.batch,
+                draw: draw.params(),
                 rows: self.users.len() as u32,
                 users: self.touched_offsets.len() as u32 - 1,
                 window: self.window,
-                step: self.step,
-                seed_low,
-                seed_high,
-                purpose: Purpose::LogTriples as u32,
             }
             .words(),
             bindings: &[
@@ -153,13 +136,13 @@ impl Kernel for SampleLogTriples<'_> {
                 self.touched.binding("touched"),
                 self.triples.binding("triples"),
             ],
-            groups: u64::from(self.batch.div_ceil(WORKGROUP)),
+            groups: draw.groups(),
         }
         .record(gpu, list)
     }
 
     fn changes(&self) -> Changes {
-        super::draw_changes()
+        draw_changes()
     }
 
     fn twin(self) -> Result<()> {
@@ -168,22 +151,15 @@ impl Kernel for SampleLogTriples<'_> {
         let offsets = self.touched_offsets.host(op, "touched_offsets")?;
         let touched = self.touched.host(op, "touched")?;
         let log = Log { users, items, offsets, touched, window: self.window, step: self.step, key: key(self.seed) };
-        let (of_users, rest) = self.triples.host_mut(op, "triples")?.split_at_mut(self.batch as usize);
-        let (of_positives, of_negatives) = rest.split_at_mut(self.batch as usize);
-        of_users
-            .par_chunks_mut(TASK_TRIPLES)
-            .zip(of_positives.par_chunks_mut(TASK_TRIPLES))
-            .zip(of_negatives.par_chunks_mut(TASK_TRIPLES))
-            .enumerate()
-            .try_for_each(|(task, ((users, positives), negatives))| {
-                let mut first = (task * TASK_TRIPLES) as u32;
-                let (users, positives) = (users.chunks_mut(GROUP), positives.chunks_mut(GROUP));
-                for ((users, positives), negatives) in users.zip(positives).zip(negatives.chunks_mut(GROUP)) {
-                    log.draw(first, [users, positives, negatives])?;
-                    first += GROUP as u32;
-                }
-                Ok(())
-            })
+        draw_parts(op, self.triples, self.batch, |part| {
+            let Part { mut first, users, positives, negatives } = part;
+            let (users, positives) = (users.chunks_mut(GROUP), positives.chunks_mut(GROUP));
+            for ((users, positives), negatives) in users.zip(positives).zip(negatives.chunks_mut(GROUP)) {
+                log.draw(Part { first, users, positives, negatives })?;
+                first += GROUP as u32;
+            }
+            Ok(())
+        })
     }
 }
 
@@ -202,8 +178,8 @@ struct Log<'a> {
 }
 
 impl Log<'_> {
-    /// Draws the triples from number `first` on, at most a group.
-    fn draw(&self, first: u32, [users, positives, negatives]: [&mut [u32]; 3]) -> Result<()> {
+    /// Draws at most a group of triples.
+    fn draw(&self, Part { first, users, positives, negatives }: Part<'_>) -> Result<()> {
         let rows = self.users.len() as u32;
         let constant = |word| [word; GROUP];
         let words = |k| {

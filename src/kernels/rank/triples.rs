@@ -48,8 +48,7 @@
 //! # Ok(()) }
 //! ```
 
-use rayon::prelude::*;
-
+use super::draw::{Draw, DrawParams, Part, WORKGROUP, check_triples, draw_changes, draw_parts};
 use crate::Result;
 use crate::check;
 use crate::device::{Buffer, Changes, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params, reads, writes};
@@ -61,7 +60,6 @@ pub(crate) static SHADER: Shader = Shader {
     params: Params::FIELDS,
     entries: &[Entry {
         name: "sample",
-        // Threads share nothing, so groups are small: these start and end sooner.
         workgroup: WORKGROUP,
         bindings: &[reads(1), reads(2), reads(3), reads(4), reads(5), reads(6), writes(7)],
     }],
@@ -69,20 +67,11 @@ pub(crate) static SHADER: Shader = Shader {
 
 params! {
     struct Params {
-        batch: u32,
+        draw: DrawParams,
         users: u32,
         items: u32,
-        step: u32,
-        seed_low: u32,
-        seed_high: u32,
-        purpose: u32,
     }
 }
-
-const WORKGROUP: u32 = 64;
-
-/// Triples a CPU task draws.
-const TASK_TRIPLES: usize = 1024;
 
 /// Draws a batch of triples. See the [module](self).
 #[derive(Debug)]
@@ -121,28 +110,18 @@ impl Kernel for SampleTriples<'_> {
         check::indexable(op, "items", self.items.len() as u64)?;
         check::len(op, "positive_offsets", self.positive_offsets.len(), rows)?;
         check::len(op, "touched_offsets", self.touched_offsets.len(), rows)?;
-        let expected = 3 * u64::from(self.batch);
-        check::indexable(op, "triples", expected)?;
-        check::len(op, "triples", self.triples.len(), expected)
+        check_triples(op, self.triples, self.batch)
     }
 
     fn dispatch(self, gpu: &Gpu, list: &mut Dispatches) -> Result<()> {
-        let [seed_low, seed_high] = key(self.seed);
+        let draw = Draw { batch: self.batch, step: self.step, seed: self.seed, purpose: Purpose::Triples };
         Launch {
             shader: &SHADER,
             entry: "sample",
             codecs: &[],
             constants: &[],
-            params: Params {
-                batch: self.batch,
-                users: self.users.len() as u32,
-                items: self.items.len() as u32,
-                step: self.step,
-                seed_low,
-                seed_high,
-                purpose: Purpose::Triples as u32,
-            }
-            .words(),
+            params: Params { draw: draw.params(), users: self.users.len() as u32, items: self.items.len() as u32 }
+                .words(),
             bindings: &[
                 self.users.binding("users"),
                 self.positive_offsets.binding("positive_offsets"),
@@ -152,13 +131,13 @@ impl Kernel for SampleTriples<'_> {
                 self.touched.binding("touched"),
                 self.triples.binding("triples"),
             ],
-            groups: u64::from(self.batch.div_ceil(WORKGROUP)),
+            groups: draw.groups(),
         }
         .record(gpu, list)
     }
 
     fn changes(&self) -> Changes {
-        super::draw_changes()
+        draw_changes()
     }
 
     fn twin(self) -> Result<()> {
@@ -178,20 +157,12 @@ impl Kernel for SampleTriples<'_> {
             let negative = untouched(touched, items.len() as u32, words[2]).map(|position| items[position as usize]);
             Ok([users[slot], positive.copied().unwrap_or(u32::MAX), negative.unwrap_or(u32::MAX)])
         };
-        let (of_users, rest) = self.triples.host_mut(op, "triples")?.split_at_mut(self.batch as usize);
-        let (of_positives, of_negatives) = rest.split_at_mut(self.batch as usize);
-        of_users
-            .par_chunks_mut(TASK_TRIPLES)
-            .zip(of_positives.par_chunks_mut(TASK_TRIPLES))
-            .zip(of_negatives.par_chunks_mut(TASK_TRIPLES))
-            .enumerate()
-            .try_for_each(|(task, ((users, positives), negatives))| {
-                let first = (task * TASK_TRIPLES) as u32;
-                for (b, ((user, positive), negative)) in (first..).zip(users.iter_mut().zip(positives).zip(negatives)) {
-                    [*user, *positive, *negative] = draw(b)?;
-                }
-                Ok(())
-            })
+        draw_parts(op, self.triples, self.batch, |Part { first, users, positives, negatives }| {
+            for (b, ((user, positive), negative)) in (first..).zip(users.iter_mut().zip(positives).zip(negatives)) {
+                [*user, *positive, *negative] = draw(b)?;
+            }
+            Ok(())
+        })
     }
 }
 

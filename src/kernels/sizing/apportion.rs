@@ -58,7 +58,7 @@
 use crate::check;
 use crate::device::{Access, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params, reads, writes};
 use crate::kernels::prim::scan::Region;
-use crate::kernels::prim::sort::{Keys, Sort, record_sort_in_place};
+use crate::kernels::prim::sort::{Keys, Sort, Sorting};
 use crate::{Error, Result};
 
 pub use cpu::{Allotment, apportion};
@@ -132,8 +132,7 @@ impl Kernel for Apportion<'_> {
         self.allotment.check(self.sizes.len() as u64)?;
         if self.sizes.as_wgpu().is_some() {
             let needed = Self::workspace_len(self.sizes.len() as u32) as u64;
-            check::indexable(Self::NAME, "workspace", needed)?;
-            check::at_least(Self::NAME, "workspace", self.workspace.len(), needed)?;
+            check::workspace(Self::NAME, self.workspace.len(), needed)?;
         }
         Ok(())
     }
@@ -178,7 +177,8 @@ impl Kernel for Apportion<'_> {
         let part = |base| Region::new("workspace", &*self.workspace).at(base);
         let keys = HEADER + 2 * tiles;
         let home = [part(keys), part(keys + count)];
-        record_sort_in_place(gpu, list, home, part(keys + 2 * count), Keys::new(count, 32))?;
+        let space = part(keys + 2 * count);
+        Sorting { keys: Keys::new(count, 32), home, space }.record_in_place(gpu, list)?;
         launch(list, "round_up", count.div_ceil(256))
     }
 

@@ -1,10 +1,7 @@
 //! The families of size profiles, and what a kernel needs of one.
 
-use std::fmt;
-use std::str::FromStr;
-
+use crate::Result;
 use crate::check;
-use crate::{Error, Result};
 
 /// A family of size profiles: draws of it, sorted, are the relative sizes of the ranks.
 ///
@@ -58,7 +55,7 @@ impl Distribution {
         }
     }
 
-    /// The name that [`FromStr`] reads.
+    /// The name that [`FromStr`](std::str::FromStr) reads.
     pub const fn name(self) -> &'static str {
         match self {
             Self::PowerLaw => "power-law",
@@ -70,24 +67,7 @@ impl Distribution {
     }
 }
 
-impl fmt::Display for Distribution {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Distribution {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|d| d.name() == text).ok_or_else(|| Error::Argument {
-            op: "Distribution",
-            arg: "name",
-            expected: format!("one of {}", Self::ALL.map(Self::name).join(", ")),
-            got: format!("{text:?}"),
-        })
-    }
-}
+check::by_name!(Distribution, "Distribution", "name");
 
 /// One size profile: a family and its shape.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -150,6 +130,7 @@ impl Constants {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Error;
 
     #[test]
     fn published_ranges_lie_in_the_domain() {

@@ -24,7 +24,7 @@ use crate::Result;
 use crate::check;
 use crate::device::{Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params, reads, writes};
 use crate::kernels::prim::scan::{Region, scan};
-use crate::kernels::prim::sort::{Keys, Sort, record_sort_in_place, sort};
+use crate::kernels::prim::sort::{Keys, Sort, Sorting, sort};
 
 pub(crate) static SHADER: Shader = Shader {
     name: "sizing/rank",
@@ -65,8 +65,7 @@ impl Kernel for Rank<'_> {
         check::len(Self::NAME, "order", self.order.len(), self.frequencies.len() as u64)?;
         if self.order.as_wgpu().is_some() {
             let needed = Self::workspace_len(self.order.len() as u32) as u64;
-            check::indexable(Self::NAME, "workspace", needed)?;
-            check::at_least(Self::NAME, "workspace", self.workspace.len(), needed)?;
+            check::workspace(Self::NAME, self.workspace.len(), needed)?;
         }
         Ok(())
     }
@@ -89,7 +88,7 @@ impl Kernel for Rank<'_> {
         .record(gpu, list)?;
         let workspace = Region::new("workspace", self.workspace);
         let (home, space) = ([workspace, Region::new("order", self.order)], workspace.at(count));
-        record_sort_in_place(gpu, list, home, space, Keys::new(count, 32))
+        Sorting { keys: Keys::new(count, 32), home, space }.record_in_place(gpu, list)
     }
 
     fn twin(self) -> Result<()> {

@@ -173,8 +173,7 @@ impl Kernel for Sample<'_> {
         if self.out.as_wgpu().is_some() {
             let needed = Self::workspace_len(self.profiles.len(), self.entities, self.draws) as u64;
             check::indexable(Self::NAME, "out", self.out.len() as u64)?;
-            check::indexable(Self::NAME, "workspace", needed)?;
-            check::at_least(Self::NAME, "workspace", self.workspace.len(), needed)?;
+            check::workspace(Self::NAME, self.workspace.len(), needed)?;
         }
         Ok(())
     }

@@ -57,11 +57,9 @@
 use super::lookup::{Output, lanes_of_fours, whole_words};
 use crate::Result;
 use crate::check;
-use crate::device::{
-    Access, Binding, Buffer, Changes, Device, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params, reads, writes,
-};
+use crate::device::{Access, Binding, Buffer, Device, Dispatches, Entry, Gpu, Launch, Shader, params, reads, writes};
 use crate::kernels::MAX_TRIPS;
-use crate::kernels::count::{Count, Countable, count_changes};
+use crate::kernels::count::{Count, Countable};
 use crate::rows::{Format, PageLaunch, PageParams, Rows, with_codec};
 
 mod cpu;
@@ -161,11 +159,11 @@ impl<T: Output> LookupBags<'_, T> {
     }
 }
 
-impl<T: Output> Kernel for LookupBags<'_, T> {
-    const NAME: &'static str = "table/bags";
+impl<T: Output> Countable for LookupBags<'_, T> {
+    const OP: &'static str = "table/bags";
 
-    fn check(&self) -> Result<()> {
-        let op = Self::NAME;
+    fn check_arguments(&self) -> Result<()> {
+        let op = Self::OP;
         check::indexable(op, "ids", self.ids.len() as u64)?;
         check::dims(op, self.dims)?;
         whole_words::<T>(op, self.dims)?;
@@ -174,38 +172,20 @@ impl<T: Output> Kernel for LookupBags<'_, T> {
             check::domain(op, "weights", "some", self.pooling != Pooling::Max, "none for the max")?;
             check::len(op, "weights", weights.len(), self.ids.len() as u64)?;
         }
-        let expected = u64::from(bags) * u64::from(self.dims);
-        check::indexable(op, "out", expected)?;
-        check::len(op, "out", self.out.len(), expected)?;
+        check::matrix(op, "out", self.out.len(), bags.into(), self.dims)?;
         if let Some(winners) = &self.winners {
             let known = self.pooling == Pooling::Max && T::PER_WORD == 1;
             check::domain(op, "winners", "some", known, "none but for the max of f32")?;
-            check::len(op, "winners", winners.len(), expected)?;
+            check::matrix(op, "winners", winners.len(), bags.into(), self.dims)?;
         }
         Ok(())
     }
 
-    fn dispatch(self, gpu: &Gpu, list: &mut Dispatches) -> Result<()> {
-        let count = self.room().into();
-        self.dispatch_counted(gpu, list, count)
-    }
-
-    fn changes(&self) -> Changes {
-        count_changes(Self::NAME, self.room())
-    }
-
-    fn twin(self) -> Result<()> {
-        let count = self.room();
-        self.twin_counted(count)
-    }
-}
-
-impl<T: Output> Countable for LookupBags<'_, T> {
     fn room(&self) -> u32 {
         self.bags.len() as u32 - 1
     }
 
-    fn dispatch_counted(self, gpu: &Gpu, list: &mut Dispatches, count: Count<'_>) -> Result<()> {
+    fn dispatch_first(self, gpu: &Gpu, list: &mut Dispatches, count: Count<'_>) -> Result<()> {
         let lanes = self.lanes();
         let (window, entry, longest) = (self.window(), self.entry(), self.longest_bag.max(1));
         let pages = self.rows.pages();
@@ -233,6 +213,8 @@ impl<T: Output> Countable for LookupBags<'_, T> {
             let first = number * window;
             let last_page = index + 1 == pages.len();
             let launch = PageLaunch {
+                shader: &SHADER,
+                entry,
                 constants: vec![("lanes", f64::from(lanes)), count.counted()],
                 params: Params {
                     page: page.params(),
@@ -250,12 +232,12 @@ impl<T: Output> Countable for LookupBags<'_, T> {
                 bindings: table.into_iter().chain(rest).chain([count.binding(bags_binding)]).collect(),
                 groups: u64::from(count.at_most()).div_ceil(u64::from(256 / lanes)),
             };
-            page.launch((gpu, &mut *list), (&SHADER, entry), launch)?;
+            page.launch(gpu, list, launch)?;
         }
         Ok(())
     }
 
-    fn twin_counted(self, count: u32) -> Result<()> {
+    fn twin_first(self, count: u32) -> Result<()> {
         with_codec!(self.rows.layout().format, V => self.twin_of::<V>(count as usize))
     }
 }
@@ -267,7 +249,7 @@ impl<T: Output> LookupBags<'_, T> {
         let mut sums = Buffer::<f32>::zeroed(&Device::Gpu(gpu.clone()), out.len())?;
         let (out_f32, winners) = (&mut sums, None);
         LookupBags { rows, ids, bags, longest_bag, weights, pooling, dims, out: out_f32, winners }
-            .dispatch_counted(gpu, list, count)?;
+            .dispatch_first(gpu, list, count)?;
         Launch {
             shader: &SHADER,
             entry: "rounded",

@@ -5,8 +5,8 @@ use std::ops::Range;
 
 use crate::Result;
 use crate::check;
-use crate::rng;
-use crate::rng::Purpose;
+use crate::device::param_group;
+use crate::rng::{self, Purpose};
 use crate::rows::Codec;
 
 /// What a dim that appears starts as.
@@ -57,7 +57,26 @@ pub(crate) struct Fresh {
     pub zero_dims: u32,
 }
 
+param_group! {
+    /// What a kernel that begins rows has to know: `shaders/common/fresh_params.wgsl`.
+    "fresh", struct FreshParams {
+        one_a_row: u32,
+        key_low: u32,
+        key_high: u32,
+        purpose: u32,
+        zero_dims: u32,
+        scale: f32,
+    }
+}
+
 impl Fresh {
+    /// The shader's parameters, for the values of rows or for one number a row.
+    pub fn params(&self, one_a_row: bool) -> FreshParams {
+        let &Self { key: [key_low, key_high], scale, zero_dims } = self;
+        let (one_a_row, purpose) = (one_a_row.into(), Purpose::Dims as u32);
+        FreshParams { one_a_row, key_low, key_high, purpose, zero_dims, scale }
+    }
+
     /// The dims of a row from `first` on.
     pub fn write<V: Codec>(&self, row: u32, first: u32, dims: &mut [V]) {
         let mut draws = Draws::new(*self);

@@ -16,10 +16,8 @@ use half::f16;
 
 use crate::Result;
 use crate::check;
-use crate::device::{
-    Access, Binding, Buffer, Changes, Dispatches, Element, Entry, Gpu, Kernel, Shader, params, reads, writes,
-};
-use crate::kernels::count::{Count, Countable, count_changes};
+use crate::device::{Access, Binding, Buffer, Dispatches, Element, Entry, Gpu, Shader, params, reads, writes};
+use crate::kernels::count::{Count, Countable};
 use crate::rows::{Codec, Page, PageLaunch, PageParams, Rows, with_codec};
 
 mod cpu;
@@ -68,11 +66,13 @@ impl<'a> Launches<'a> {
         let Self { entry, rows, ids, count, dims, lanes, groups } = self;
         let table_rows = rows.len();
         let (all, used) = (ids.len() as u32, count.at_most());
-        rows.launch_pages((gpu, list), (&SHADER, entry), |page| {
+        rows.launch_pages(gpu, list, |page| {
             let aligned = f64::from(page.has_aligned_fours());
             let mut bindings = bindings(page);
             bindings.push(count.binding(ids.binding("ids")));
             PageLaunch {
+                shader: &SHADER,
+                entry,
                 constants: vec![("lanes", f64::from(lanes)), ("aligned", aligned), count.counted()],
                 params: Params { page: page.params(), table_rows, count: all, dims, used }.words(),
                 bindings,
@@ -169,39 +169,21 @@ pub struct Lookup<'a, T: Output = f32> {
     pub out: &'a mut Buffer<T>,
 }
 
-impl<T: Output> Kernel for Lookup<'_, T> {
-    const NAME: &'static str = "table/lookup";
-
-    fn check(&self) -> Result<()> {
-        check::indexable(Self::NAME, "ids", self.ids.len() as u64)?;
-        check::dims(Self::NAME, self.dims)?;
-        whole_words::<T>(Self::NAME, self.dims)?;
-        let expected = self.ids.len() as u64 * u64::from(self.dims);
-        check::indexable(Self::NAME, "out", expected)?;
-        check::len(Self::NAME, "out", self.out.len(), expected)
-    }
-
-    fn dispatch(self, gpu: &Gpu, list: &mut Dispatches) -> Result<()> {
-        let count = self.room().into();
-        self.dispatch_counted(gpu, list, count)
-    }
-
-    fn changes(&self) -> Changes {
-        count_changes(Self::NAME, self.room())
-    }
-
-    fn twin(self) -> Result<()> {
-        let count = self.room();
-        self.twin_counted(count)
-    }
-}
-
 impl<T: Output> Countable for Lookup<'_, T> {
+    const OP: &'static str = "table/lookup";
+
+    fn check_arguments(&self) -> Result<()> {
+        check::indexable(Self::OP, "ids", self.ids.len() as u64)?;
+        check::dims(Self::OP, self.dims)?;
+        whole_words::<T>(Self::OP, self.dims)?;
+        check::matrix(Self::OP, "out", self.out.len(), self.ids.len() as u64, self.dims)
+    }
+
     fn room(&self) -> u32 {
         self.ids.len() as u32
     }
 
-    fn dispatch_counted(self, gpu: &Gpu, list: &mut Dispatches, count: Count<'_>) -> Result<()> {
+    fn dispatch_first(self, gpu: &Gpu, list: &mut Dispatches, count: Count<'_>) -> Result<()> {
         let Self { rows, ids, dims, out } = self;
         let out = &*out;
         let (entry, lanes) = match T::PER_WORD {
@@ -222,7 +204,7 @@ impl<T: Output> Countable for Lookup<'_, T> {
         })
     }
 
-    fn twin_counted(self, count: u32) -> Result<()> {
+    fn twin_first(self, count: u32) -> Result<()> {
         with_codec!(self.rows.layout().format, V => self.twin_of::<V>(count as usize))
     }
 }
@@ -242,35 +224,19 @@ pub struct LookupSizes<'a> {
     pub out: &'a mut Buffer<u32>,
 }
 
-impl Kernel for LookupSizes<'_> {
-    const NAME: &'static str = "table/lookup";
-
-    fn check(&self) -> Result<()> {
-        check::indexable(Self::NAME, "ids", self.ids.len() as u64 + 1)?;
-        check::len(Self::NAME, "out", self.out.len(), self.ids.len() as u64 + 1)
-    }
-
-    fn dispatch(self, gpu: &Gpu, list: &mut Dispatches) -> Result<()> {
-        let count = self.room().into();
-        self.dispatch_counted(gpu, list, count)
-    }
-
-    fn changes(&self) -> Changes {
-        count_changes(Self::NAME, self.room())
-    }
-
-    fn twin(self) -> Result<()> {
-        let count = self.room();
-        self.twin_counted(count)
-    }
-}
-
 impl Countable for LookupSizes<'_> {
+    const OP: &'static str = "table/lookup";
+
+    fn check_arguments(&self) -> Result<()> {
+        check::indexable(Self::OP, "ids", self.ids.len() as u64 + 1)?;
+        check::len(Self::OP, "out", self.out.len(), self.ids.len() as u64 + 1)
+    }
+
     fn room(&self) -> u32 {
         self.ids.len() as u32
     }
 
-    fn dispatch_counted(self, gpu: &Gpu, list: &mut Dispatches, count: Count<'_>) -> Result<()> {
+    fn dispatch_first(self, gpu: &Gpu, list: &mut Dispatches, count: Count<'_>) -> Result<()> {
         let Self { rows, ids, dims, out } = self;
         let out = &*out;
         let groups = (ids.len() as u64 + 1).div_ceil(256);
@@ -280,7 +246,7 @@ impl Countable for LookupSizes<'_> {
         })
     }
 
-    fn twin_counted(self, count: u32) -> Result<()> {
+    fn twin_first(self, count: u32) -> Result<()> {
         with_codec!(self.rows.layout().format, V => self.twin_of::<V>(count as usize))
     }
 }
@@ -329,41 +295,25 @@ pub struct LookupPacked<'a, T: Output = f32> {
     pub out: &'a mut Buffer<T>,
 }
 
-impl<T: Output> Kernel for LookupPacked<'_, T> {
-    const NAME: &'static str = "table/lookup";
-
-    fn check(&self) -> Result<()> {
-        let ids = self.ids.len() as u64;
-        check::indexable(Self::NAME, "ids", ids + 1)?;
-        check::len(Self::NAME, "out_offsets", self.out_offsets.len(), ids + 1)?;
-        check::dims(Self::NAME, self.widest)?;
-        let out = self.out.len();
-        check::indexable(Self::NAME, "out", out as u64)?;
-        let whole_words = out.is_multiple_of(T::PER_WORD as usize);
-        check::domain(Self::NAME, "out", format!("{out} values"), whole_words, "an even number of values")
-    }
-
-    fn dispatch(self, gpu: &Gpu, list: &mut Dispatches) -> Result<()> {
-        let count = self.room().into();
-        self.dispatch_counted(gpu, list, count)
-    }
-
-    fn changes(&self) -> Changes {
-        count_changes(Self::NAME, self.room())
-    }
-
-    fn twin(self) -> Result<()> {
-        let count = self.room();
-        self.twin_counted(count)
-    }
-}
-
 impl<T: Output> Countable for LookupPacked<'_, T> {
+    const OP: &'static str = "table/lookup";
+
+    fn check_arguments(&self) -> Result<()> {
+        let ids = self.ids.len() as u64;
+        check::indexable(Self::OP, "ids", ids + 1)?;
+        check::len(Self::OP, "out_offsets", self.out_offsets.len(), ids + 1)?;
+        check::dims(Self::OP, self.widest)?;
+        let out = self.out.len();
+        check::indexable(Self::OP, "out", out as u64)?;
+        let whole_words = out.is_multiple_of(T::PER_WORD as usize);
+        check::domain(Self::OP, "out", format!("{out} values"), whole_words, "an even number of values")
+    }
+
     fn room(&self) -> u32 {
         self.ids.len() as u32
     }
 
-    fn dispatch_counted(self, gpu: &Gpu, list: &mut Dispatches, count: Count<'_>) -> Result<()> {
+    fn dispatch_first(self, gpu: &Gpu, list: &mut Dispatches, count: Count<'_>) -> Result<()> {
         let Self { rows, ids, out_offsets, widest, out } = self;
         let (lanes, out) = (lanes(widest.div_ceil(8)), &*out);
         // By rows, or by the words of the output, of which two rows may share one.
@@ -381,7 +331,7 @@ impl<T: Output> Countable for LookupPacked<'_, T> {
         })
     }
 
-    fn twin_counted(self, count: u32) -> Result<()> {
+    fn twin_first(self, count: u32) -> Result<()> {
         with_codec!(self.rows.layout().format, V => self.twin_of::<V>(count as usize))
     }
 }

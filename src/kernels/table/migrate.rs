@@ -33,12 +33,11 @@
 
 use std::ops::Range;
 
-use super::fresh::Fresh;
+use super::fresh::FreshParams;
 use crate::Result;
 use crate::check;
 use crate::device::{Binding, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params, reads, writes};
 use crate::kernels::table::lookup::lanes;
-use crate::rng::Purpose;
 use crate::rows::{Format, Page, PageParams, Place, with_codec};
 
 pub use super::fresh::Fill;
@@ -58,12 +57,7 @@ params! {
         from: PageParams,
         begin: u32,
         end: u32,
-        one_a_row: u32,
-        key_low: u32,
-        key_high: u32,
-        purpose: u32,
-        zero_dims: u32,
-        scale: f32,
+        fresh: FreshParams,
     }
 }
 
@@ -142,7 +136,6 @@ impl Kernel for Migrate<'_> {
             let one_a_row = matches!(array, Array::State { one_a_row: true, .. });
             let format = if array == Array::Values { to.format() } else { Format::F32 };
             let lanes = if one_a_row { 1 } else { lanes(self.widest / format.per_word()) };
-            let Fresh { key, scale, zero_dims } = fill.fresh();
             let normals = Binding::normals;
             for (source, rows) in sources(self.from, to.place) {
                 let params = Params {
@@ -150,12 +143,7 @@ impl Kernel for Migrate<'_> {
                     from: source.map_or(PageParams::default(), Page::params),
                     begin: rows.start,
                     end: rows.end,
-                    one_a_row: one_a_row.into(),
-                    key_low: key[0],
-                    key_high: key[1],
-                    purpose: Purpose::Dims as u32,
-                    zero_dims,
-                    scale,
+                    fresh: fill.fresh().params(one_a_row),
                 };
                 // New rows read nothing; the normal table is bound in place of a page that is not there.
                 let old = match source {

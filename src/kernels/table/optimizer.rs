@@ -30,18 +30,22 @@
 use crate::Result;
 use crate::check;
 use crate::device::{Change, Changes};
+use crate::rng;
 use crate::rows::Rows;
 
 mod constants;
 mod formulas;
 mod list;
 mod non_finite;
+mod properties;
 mod recipe;
 mod step;
 
+use constants::Decay;
 pub(super) use constants::{Constants, StepParams};
 pub use list::Optimizer;
 pub use non_finite::NonFinite;
+use recipe::Slot;
 pub(super) use step::{Counter, RowsMut, Run};
 
 /// An optimizer, and what happens to a row's gradient before it steps. See the [module](self).
@@ -85,7 +89,41 @@ impl UpdateRule {
 
     /// What a step takes from it. The seed is that of the noise that rounds.
     pub(super) fn constants(&self, step: u32, seed: u64) -> Constants {
-        Constants::new(self, step, seed)
+        let recipe = self.optimizer.recipe();
+        let [mut rate, mut beta1, mut beta2, mut epsilon, mut own_decay] = [0.0; 5];
+        // What an average that began at zero is divided by.
+        let [mut of_mean, mut of_squares] = [1.0; 2];
+        for (constant, value) in recipe.constants.iter().zip(self.optimizer.values()) {
+            let missing = || if constant.kind.corrects { 1.0 - f64::from(value).powf(step.into()) } else { 1.0 };
+            match constant.kind.slot {
+                Slot::LearningRate => rate = value,
+                Slot::Beta1 => (beta1, of_mean) = (value, missing()),
+                Slot::Beta2 => (beta2, of_squares) = (value, missing()),
+                Slot::Epsilon => epsilon = value,
+                Slot::Decay => own_decay = value,
+            }
+        }
+        let (decay, weight_decay) = match (self.weight_decay, own_decay) {
+            (0.0, 0.0) => (Decay::None, 0.0),
+            (0.0, own) => (Decay::OfWeights, (f64::from(rate) * f64::from(own)) as f32),
+            (of_rule, _) => (Decay::OfGradients, of_rule),
+        };
+        Constants {
+            formula: recipe.formula,
+            state: recipe.state_size(),
+            decay,
+            clips: self.max_norm.is_finite(),
+            clamps: self.non_finite == NonFinite::Clip,
+            learning_rate: (f64::from(rate) / of_mean) as f32,
+            beta1,
+            beta2,
+            epsilon,
+            correction: (1.0 / of_squares) as f32,
+            weight_decay,
+            max_norm: self.max_norm,
+            step,
+            key: rng::key(seed),
+        }
     }
 
     /// Domain of the constants.

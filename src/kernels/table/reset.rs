@@ -26,12 +26,11 @@
 //! # Ok(()) }
 //! ```
 
-use super::fresh::Fresh;
+use super::fresh::FreshParams;
 use crate::Result;
 use crate::check;
 use crate::device::{Binding, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params, reads, writes};
 use crate::kernels::table::lookup::lanes;
-use crate::rng::Purpose;
 use crate::rows::{Codec, Format, PageParams, Rows, with_codec};
 
 pub use super::fresh::Fill;
@@ -47,12 +46,7 @@ params! {
     struct Params {
         page: PageParams,
         count: u32,
-        one_a_row: u32,
-        key_low: u32,
-        key_high: u32,
-        purpose: u32,
-        zero_dims: u32,
-        scale: f32,
+        fresh: FreshParams,
     }
 }
 
@@ -83,17 +77,7 @@ impl Kernel for Reset<'_> {
         for page in self.rows.pages() {
             let mut launch = |arena, fill: Fill, one_a_row: bool, format: Format| {
                 let lanes = if one_a_row { 1 } else { lanes(self.widest / format.per_word()) };
-                let Fresh { key, scale, zero_dims } = fill.fresh();
-                let params = Params {
-                    page: page.params(),
-                    count,
-                    one_a_row: one_a_row.into(),
-                    key_low: key[0],
-                    key_high: key[1],
-                    purpose: Purpose::Dims as u32,
-                    zero_dims,
-                    scale,
-                };
+                let params = Params { page: page.params(), count, fresh: fill.fresh().params(one_a_row) };
                 let [_, directory] = page.bindings();
                 let normals = Binding::normals();
                 Launch {
@@ -243,7 +227,7 @@ mod tests {
             SHADER.name,
             &[
                 ("if b >= params.count {", "if b + 1u >= params.count {"),
-                ("fresh(id, j)", "fresh(b, j)"),
+                ("fresh(named.id, j)", "fresh(named.b, j)"),
                 ("if params.one_a_row == 1u {", "if params.one_a_row == 2u {"),
                 ("return Row(base + start, end - start);", "return Row(base + start, 1u);"),
                 ("vec4<u32>(row, j >> 2u,", "vec4<u32>(row, j,"),
@@ -254,7 +238,7 @@ mod tests {
                 ("directory[row >> params.shift]", "directory[0u]"),
                 ("let start = (before + alignment - 1u) & ~(alignment - 1u);", "let start = before;"),
                 // Halves of words, and the nearest of them.
-                ("values.y = fresh(id, j + 1u);", "values.y = fresh(id, j);"),
+                ("values.y = fresh(named.id, j + 1u);", "values.y = fresh(named.id, j);"),
                 ("high = arena[word_of(at)] >> 16u;", "high = 0u;"),
                 ("size + 0xfffu", "size"),
             ],

@@ -65,17 +65,17 @@ impl Kernel for Store<'_> {
     fn check(&self) -> Result<()> {
         check::indexable(Self::NAME, "ids", self.ids.len() as u64)?;
         check::dims(Self::NAME, self.dims)?;
-        let expected = self.ids.len() as u64 * u64::from(self.dims);
-        check::indexable(Self::NAME, "values", expected)?;
-        check::len(Self::NAME, "values", self.values.len(), expected)
+        check::matrix(Self::NAME, "values", self.values.len(), self.ids.len() as u64, self.dims)
     }
 
     fn dispatch(self, gpu: &Gpu, list: &mut Dispatches) -> Result<()> {
         let (dims, count) = (self.dims, self.ids.len() as u32);
         let lanes = lanes(dims.div_ceil(self.rows.layout().format.per_word()));
-        self.rows.launch_pages((gpu, list), (&SHADER, "store"), |page| {
+        self.rows.launch_pages(gpu, list, |page| {
             let [arena, directory] = page.bindings();
             PageLaunch {
+                shader: &SHADER,
+                entry: "store",
                 constants: vec![("lanes", f64::from(lanes))],
                 params: Params { page: page.params(), count, dims }.words(),
                 bindings: vec![arena, directory, self.ids.binding("ids"), self.values.binding("values")],
@@ -178,7 +178,7 @@ mod tests {
             SHADER.name,
             &[
                 ("min(row.size, params.dims)", "params.dims"),
-                ("b * params.dims + j", "b + j"),
+                ("named.b * params.dims + j", "named.b + j"),
                 ("if b >= params.count {", "if b + 1u >= params.count {"),
                 // Pages, blocks, alignment.
                 ("id - params.first_row < params.rows", "id - params.first_row + 1u < params.rows"),

@@ -56,13 +56,11 @@
 //! ```
 
 use crate::check;
-use crate::device::{
-    Access, Binding, Buffer, Change, Changes, Dispatches, Entry, Gpu, Kernel, Shader, params, reads, writes,
-};
+use crate::device::{Access, Binding, Buffer, Changes, Dispatches, Entry, Gpu, Shader, params, reads, writes};
 use crate::kernels::MAX_TRIPS;
-use crate::kernels::count::{Count, Countable, set_used};
+use crate::kernels::count::{Count, Countable};
 use crate::kernels::prim::scan::Region;
-use crate::kernels::prim::sort::{Keys, Sort, bits_below, record_sort};
+use crate::kernels::prim::sort::{Keys, Sort, Sorting, bits_below};
 use crate::kernels::table::bags::Pooling;
 use crate::kernels::table::lookup::lanes_of_fours;
 use crate::kernels::table::optimizer::StepParams;
@@ -145,6 +143,13 @@ pub struct BagGradients<'a> {
     pub winners: Option<&'a Buffer<u32>>,
 }
 
+/// The ids that an update uses, and the width of what it takes for each.
+struct Stretch {
+    first: u32,
+    count: u32,
+    dims: u32,
+}
+
 impl<'a> From<&'a Buffer<f32>> for Gradients<'a> {
     fn from(gradients: &'a Buffer<f32>) -> Self {
         Self::Each(gradients)
@@ -166,24 +171,21 @@ impl<'a> Gradients<'a> {
         }
     }
 
-    fn check(&self, op: &'static str, (first, count, dims): (u32, u32, u32)) -> Result<()> {
+    fn check(&self, op: &'static str, of: Stretch) -> Result<()> {
+        let Stretch { first, count, dims } = of;
         let Self::Bags(of) = self else {
-            let expected = u64::from(count) * u64::from(dims);
-            check::indexable(op, "gradients", expected)?;
-            return check::len(op, "gradients", self.buffer().len(), expected);
+            return check::matrix(op, "gradients", self.buffer().len(), count.into(), dims);
         };
         check::domain(op, "first", first, first == 0, "0 with bags")?;
         let bags = check::rows(op, "bags", of.bags.len())?;
-        let expected = u64::from(bags) * u64::from(dims);
-        check::indexable(op, "gradients", expected)?;
-        check::len(op, "gradients", of.gradients.len(), expected)?;
+        check::matrix(op, "gradients", of.gradients.len(), bags.into(), dims)?;
         let max = of.pooling == Pooling::Max;
         if let Some(weights) = of.weights {
             check::domain(op, "weights", "some", !max, "none for the max")?;
             check::at_least(op, "weights", weights.len(), count.into())?;
         }
         match of.winners {
-            Some(winners) if max => check::len(op, "winners", winners.len(), expected),
+            Some(winners) if max => check::matrix(op, "winners", winners.len(), bags.into(), dims),
             found => {
                 let (words, expected) =
                     if max { ("none", "some for the max") } else { ("some", "none but for the max") };
@@ -259,15 +261,15 @@ impl Update<'_> {
     }
 }
 
-impl Kernel for Update<'_> {
-    const NAME: &'static str = "table/update";
+impl Countable for Update<'_> {
+    const OP: &'static str = "table/update";
 
-    fn check(&self) -> Result<()> {
-        let op = Self::NAME;
+    fn check_arguments(&self) -> Result<()> {
+        let op = Self::OP;
         check::dims(op, self.dims)?;
         self.rule.check_rows(op, self.step, self.rows)?;
         check::at_least(op, "ids", self.ids.len(), u64::from(self.first) + u64::from(self.count))?;
-        self.gradients.check(op, (self.first, self.count, self.dims))?;
+        self.gradients.check(op, Stretch { first: self.first, count: self.count, dims: self.dims })?;
         if self.rows.device().as_gpu().is_some() {
             let allowed = most_occurrences(self.rows, self.dims, self.rule.passes());
             if self.count > allowed {
@@ -279,37 +281,16 @@ impl Kernel for Update<'_> {
             Gradients::Each(_) => Self::workspace_len(self.count, self.dims) as u64,
             Gradients::Bags(_) => Self::bag_workspace_len(self.count, self.dims) as u64,
         };
-        check::indexable(op, "workspace", needed)?;
-        check::at_least(op, "workspace", self.workspace.len(), needed)?;
+        check::workspace(op, self.workspace.len(), needed)?;
         self.counter.as_ref().map_or(Ok(()), |counter| check::len(op, "counter", counter.len(), 1))
     }
 
-    fn dispatch(self, gpu: &Gpu, list: &mut Dispatches) -> Result<()> {
-        let count = self.room().into();
-        self.dispatch_counted(gpu, list, count)
-    }
-
-    fn changes(&self) -> Changes {
-        let (mut others, room) = (self.rule.changes(Self::NAME, self.step, self.seed), self.room());
-        Box::new(move |change, params| match change {
-            Change::Count(count) => set_used(Self::NAME, (count, room), params),
-            _ => others(change, params),
-        })
-    }
-
-    fn twin(self) -> Result<()> {
-        let count = self.room();
-        self.twin_counted(count)
-    }
-}
-
-impl Countable for Update<'_> {
     /// Its ids; with bags these, as an id in no bag has no gradient.
     fn room(&self) -> u32 {
         self.gradients.bags().map_or(self.count, |of| of.bags.len() as u32 - 1)
     }
 
-    fn dispatch_counted(self, gpu: &Gpu, list: &mut Dispatches, used: Count<'_>) -> Result<()> {
+    fn dispatch_first(self, gpu: &Gpu, list: &mut Dispatches, used: Count<'_>) -> Result<()> {
         let (count, dims, table_rows) = (self.count, self.dims, self.rows.len());
         let lanes = lanes_of(self.rows, dims);
         let chunk = chunk(count, dims);
@@ -347,15 +328,15 @@ impl Countable for Update<'_> {
         let sizes = |lanes: u32| [("lanes", f64::from(lanes)), ("chunk", f64::from(chunk)), ("source", source)];
         let keys = Keys::new(count, bits_below(table_rows + 1));
         let region = |base| Region::new("workspace", workspace).at(base);
-        let (home, sort_space) = ([region(0), region(count)], region(sort_base));
+        let sorting = Sorting { keys, home: [region(0), region(count)], space: region(sort_base) };
         // Keys and occurrences are written where the sort begins; it leaves them in front.
-        let [keys_at, occurrences_at] = keys.origin(home, sort_space).map(|region| region.base);
+        let [keys_at, occurrences_at] = sorting.origin().map(|region| region.base);
         let mut prepare = |entry, bindings: Vec<Binding<'_>>| {
             let page = &self.rows.pages()[0];
             let params = Params { keys: keys_at, occurrences: occurrences_at, ..params(page) }.words();
             let constants = sizes(lanes).into_iter().chain([used.counted()]).collect();
-            let groups = count.div_ceil(256).into();
-            page.launch((gpu, &mut *list), (&SHADER, entry), PageLaunch { constants, params, bindings, groups })
+            let (shader, groups) = (&SHADER, count.div_ceil(256).into());
+            page.launch(gpu, list, PageLaunch { shader, entry, constants, params, bindings, groups })
         };
         let ids = self.ids.binding("ids");
         match bags {
@@ -366,14 +347,14 @@ impl Countable for Update<'_> {
                 prepare("prepare_bags", vec![ids, space(), of.bags.binding("bags"), weights, used.binding(ids)])?;
             }
         }
-        record_sort(gpu, list, home, sort_space, keys)?;
+        sorting.record(gpu, list)?;
         let [short, long] =
             if stepping.by_row() { ["short_runs_by_row", "long_runs_by_row"] } else { ["short_runs", "long_runs"] };
         let chunks = count.div_ceil(chunk);
         for page in self.rows.pages() {
             let mut launch = |entry, constants: Vec<_>, bindings: Vec<Binding<'_>>, groups: u32| {
-                let (params, groups) = (params(page).words(), groups.into());
-                page.launch((gpu, &mut *list), (&SHADER, entry), PageLaunch { constants, params, bindings, groups })
+                let (shader, params, groups) = (&SHADER, params(page).words(), groups.into());
+                page.launch(gpu, list, PageLaunch { shader, entry, constants, params, bindings, groups })
             };
             let rows = || {
                 let state = [0, 1].map(|number| page.state_binding(number));
@@ -391,8 +372,12 @@ impl Countable for Update<'_> {
         Ok(())
     }
 
-    fn twin_counted(self, count: u32) -> Result<()> {
+    fn twin_first(self, count: u32) -> Result<()> {
         with_codec!(self.rows.layout().format, V => cpu::update::<V>(self, count as usize))
+    }
+
+    fn other_changes(&self) -> Changes {
+        self.rule.changes(Self::OP, self.step, self.seed)
     }
 }
 

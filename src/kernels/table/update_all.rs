@@ -83,9 +83,7 @@ impl Kernel for UpdateAll<'_> {
         let op = Self::NAME;
         check::dims(op, self.dims)?;
         self.rule.check_rows(op, self.step, self.rows)?;
-        let gradients = u64::from(self.rows.len()) * u64::from(self.dims);
-        check::indexable(op, "gradients", gradients)?;
-        check::len(op, "gradients", self.gradients.len(), gradients)?;
+        check::matrix(op, "gradients", self.gradients.len(), self.rows.len().into(), self.dims)?;
         self.counter.as_ref().map_or(Ok(()), |counter| check::len(op, "counter", counter.len(), 1))
     }
 
@@ -94,7 +92,7 @@ impl Kernel for UpdateAll<'_> {
         let lanes = lanes_of(self.rows, dims);
         let stepping = self.rule.constants(self.step, self.seed);
         let entry = if stepping.by_row() { "by_row" } else { "element_wise" };
-        self.rows.launch_pages((gpu, list), (&SHADER, entry), |page| {
+        self.rows.launch_pages(gpu, list, |page| {
             let params = Params { page: page.params(), dims, step: stepping.params() };
             let [arena, directory] = page.bindings();
             let [first_state, second_state] = [0, 1].map(|number| page.state_binding(number));
@@ -105,6 +103,8 @@ impl Kernel for UpdateAll<'_> {
             };
             let gradients = self.gradients.binding("gradients");
             PageLaunch {
+                shader: &SHADER,
+                entry,
                 constants: stepping.overrides([("lanes", f64::from(lanes))], self.counter.is_some()),
                 params: params.words(),
                 bindings: vec![arena, directory, first_state, second_state, gradients, counter],

@@ -13,6 +13,7 @@ use std::str::FromStr;
 
 use half::f16;
 
+use crate::check;
 use crate::device::{Binding, Buffer, CodecSource, Device, Element};
 use crate::rng::{self, Purpose};
 use crate::{Error, Result};
@@ -175,12 +176,7 @@ impl FromStr for Format {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        Self::ALL.iter().copied().find(|format| format.name() == text).ok_or_else(|| Error::Argument {
-            op: "Format",
-            arg: "format",
-            expected: Self::ALL.iter().map(|format| format.name()).collect::<Vec<_>>().join(", "),
-            got: format!("{text:?}"),
-        })
+        check::named("Format", "format", Self::ALL, Self::name, text)
     }
 }
 

@@ -3,7 +3,6 @@
 use rand::Rng;
 
 use super::Uniform;
-use super::recipe::{CommonOption, Recipe};
 use crate::Result;
 use crate::check::domain;
 use crate::file::State;
@@ -63,22 +62,6 @@ impl Bet {
             alpha_users: distribution.alpha(users),
             alpha_items: distribution.alpha(items),
         }
-    }
-}
-
-impl Recipe for BetOptions {
-    fn build(self) -> Box<dyn SizePolicy> {
-        Box::new(Bet::new(self))
-    }
-
-    fn set(&mut self, option: CommonOption) -> bool {
-        let CommonOption::Probes(probes) = option else { return false };
-        self.probes = probes;
-        true
-    }
-
-    fn most_probes(&self) -> Option<u32> {
-        Some(self.probes)
     }
 }
 

@@ -4,7 +4,6 @@ mod discounted;
 
 use rand::Rng;
 
-use super::recipe::{CommonOption, Recipe};
 use crate::file::State;
 use crate::rng::{Philox, Purpose, below};
 use crate::sizing::weighted::weighted;
@@ -108,22 +107,6 @@ impl LinUcb {
             })
         }));
         actions
-    }
-}
-
-impl Recipe for LinUcbOptions {
-    fn build(self) -> Box<dyn SizePolicy> {
-        Box::new(LinUcb::new(self))
-    }
-
-    fn set(&mut self, option: CommonOption) -> bool {
-        let CommonOption::Probes(probes) = option else { return false };
-        self.probes = probes;
-        true
-    }
-
-    fn most_probes(&self) -> Option<u32> {
-        Some(self.probes)
     }
 }
 

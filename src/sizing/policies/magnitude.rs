@@ -1,9 +1,8 @@
 //! Sizes by what training made large.
 
-use super::recipe::Recipe;
+use super::recipe::stateless;
 use crate::Result;
 use crate::check::domain;
-use crate::file::State;
 use crate::sizing::weighted::{as_held, weighted, with_newcomers};
 use crate::sizing::{SizePolicy, Sizes, SizingContext};
 use crate::table::RaggedTable;
@@ -75,12 +74,6 @@ fn threshold(mut magnitudes: Vec<f32>, keep: f64) -> f32 {
     }
 }
 
-impl Recipe for MagnitudeCut {
-    fn build(self) -> Box<dyn SizePolicy> {
-        Box::new(self)
-    }
-}
-
 impl SizePolicy for MagnitudeCut {
     fn name(&self) -> &'static str {
         "magnitude"
@@ -107,13 +100,7 @@ impl SizePolicy for MagnitudeCut {
         as_held(context)
     }
 
-    fn save(&self) -> Result<State> {
-        Ok(State::default())
-    }
-
-    fn restore(&mut self, state: &State) -> Result<()> {
-        state.only(&[])
-    }
+    stateless!();
 }
 
 #[cfg(test)]

@@ -1,9 +1,8 @@
 //! Sizes by a power of popularity.
 
-use super::recipe::Recipe;
+use super::recipe::stateless;
 use crate::Result;
 use crate::check::domain;
-use crate::file::State;
 use crate::sizing::weighted::weighted;
 use crate::sizing::{SizePolicy, Sizes, SizingContext};
 
@@ -31,12 +30,6 @@ impl Default for MixedDimensions {
     }
 }
 
-impl Recipe for MixedDimensions {
-    fn build(self) -> Box<dyn SizePolicy> {
-        Box::new(self)
-    }
-}
-
 impl SizePolicy for MixedDimensions {
     fn name(&self) -> &'static str {
         "mde"
@@ -54,11 +47,5 @@ impl SizePolicy for MixedDimensions {
         weighted(context, &weights)
     }
 
-    fn save(&self) -> Result<State> {
-        Ok(State::default())
-    }
-
-    fn restore(&mut self, state: &State) -> Result<()> {
-        state.only(&[])
-    }
+    stateless!();
 }

@@ -23,10 +23,13 @@ pub use mde::MixedDimensions;
 pub use random::Random;
 pub use ranked::FrequencyRanked;
 pub use recipe::CommonOption;
-use recipe::Recipe;
+use recipe::{Recipe, own_recipes, probing_recipes};
 #[cfg(feature = "search")]
 pub use scall::{Convergence, Deploy, ScallPolicy, ScallPolicyOptions};
 pub use uniform::Uniform;
+
+own_recipes!(Uniform, MixedDimensions, MagnitudeCut);
+probing_recipes!(BetOptions => Bet, LinUcbOptions => LinUcb);
 
 /// Makes [`PolicyOptions`] of the list below.
 macro_rules! policies {

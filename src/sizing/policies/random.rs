@@ -3,9 +3,8 @@
 use rand::seq::SliceRandom;
 
 use super::FrequencyRanked;
-use super::recipe::{CommonOption, Recipe};
+use super::recipe::{CommonOption, Recipe, stateless};
 use crate::Result;
-use crate::file::State;
 use crate::rng::{Philox, Purpose};
 use crate::sizing::profile::profiles;
 use crate::sizing::{SizePolicy, Sizes, SizingContext};
@@ -46,11 +45,5 @@ impl SizePolicy for Random {
         Ok(Sizes { users, items, action: Some(action) })
     }
 
-    fn save(&self) -> Result<State> {
-        Ok(State::default())
-    }
-
-    fn restore(&mut self, state: &State) -> Result<()> {
-        state.only(&[])
-    }
+    stateless!();
 }

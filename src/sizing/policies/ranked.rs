@@ -1,9 +1,8 @@
 //! Sizes by frequency.
 
-use super::recipe::{CommonOption, Recipe};
+use super::recipe::{CommonOption, Recipe, stateless};
 use crate::Result;
 use crate::check::domain;
-use crate::file::State;
 use crate::sizing::{Action, Distribution, Profile, SizePolicy, Sizes, SizingContext};
 
 /// The k-th most frequent entity gets the k-th largest size of a profile: one fixed action of SCALL (`docs/method.md`
@@ -95,13 +94,7 @@ impl SizePolicy for FrequencyRanked {
         self.action(context).sizes(context, self.draws)
     }
 
-    fn save(&self) -> Result<State> {
-        Ok(State::default())
-    }
-
-    fn restore(&mut self, state: &State) -> Result<()> {
-        state.only(&[])
-    }
+    stateless!();
 }
 
 #[cfg(test)]

@@ -38,3 +38,51 @@ pub enum CommonOption {
     /// Most probes a segment, with those of the sizes in use and of what a policy compares with.
     Probes(u32),
 }
+
+/// Recipes of policies that are their own options and share none of these with others.
+macro_rules! own_recipes {
+    ($($policy:ident),*) => { $(
+        impl Recipe for $policy {
+            fn build(self) -> Box<dyn SizePolicy> {
+                Box::new(self)
+            }
+        }
+    )* };
+}
+pub(super) use own_recipes;
+
+/// Recipes of policies that search, and share the number of their probes with others.
+macro_rules! probing_recipes {
+    ($($options:ident => $policy:ident),*) => { $(
+        impl Recipe for $options {
+            fn build(self) -> Box<dyn SizePolicy> {
+                Box::new($policy::new(self))
+            }
+
+            fn set(&mut self, option: CommonOption) -> bool {
+                let CommonOption::Probes(probes) = option else { return false };
+                self.probes = probes;
+                true
+            }
+
+            fn most_probes(&self) -> Option<u32> {
+                Some(self.probes)
+            }
+        }
+    )* };
+}
+pub(super) use probing_recipes;
+
+/// What a policy that remembers nothing from one segment to the next saves, and takes back.
+macro_rules! stateless {
+    () => {
+        fn save(&self) -> $crate::Result<$crate::file::State> {
+            Ok($crate::file::State::default())
+        }
+
+        fn restore(&mut self, state: &$crate::file::State) -> $crate::Result<()> {
+            state.only(&[])
+        }
+    };
+}
+pub(super) use stateless;

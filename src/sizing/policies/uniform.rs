@@ -1,20 +1,13 @@
 //! The same size for every row.
 
-use super::recipe::Recipe;
+use super::recipe::stateless;
 use crate::Result;
-use crate::file::State;
 use crate::sizing::profile::even;
 use crate::sizing::{SizePolicy, Sizes, SizingContext};
 
 /// Every row the same size, up to one: what is left over goes to the lowest ids. The baseline, and segment 0 of SCALL.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Uniform;
-
-impl Recipe for Uniform {
-    fn build(self) -> Box<dyn SizePolicy> {
-        Box::new(self)
-    }
-}
 
 impl SizePolicy for Uniform {
     fn name(&self) -> &'static str {
@@ -30,11 +23,5 @@ impl SizePolicy for Uniform {
         })
     }
 
-    fn save(&self) -> Result<State> {
-        Ok(State::default())
-    }
-
-    fn restore(&mut self, state: &State) -> Result<()> {
-        state.only(&[])
-    }
+    stateless!();
 }

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{BagLookup, Ids, Occurrences, RaggedTable, counter_of};
+use super::{BagLookup, Ids, Occurrences, RaggedTable};
 use crate::device::{Buffer, Change, Device, Gpu, Kernel, Prepared, Recorder};
 use crate::kernels::table::bags::LookupBags;
 use crate::kernels::table::lookup::{Lookup, Output};
-use crate::kernels::table::update_all::UpdateAll;
 use crate::kernels::{Count, Countable, Counted};
 use crate::{Error, Result};
 
@@ -133,7 +132,7 @@ impl RaggedTable {
     /// learning rate that the table has then.
     ///
     /// # Errors
-    /// Those of [`UpdateAll`]; [`Error::Buffer`] for a table on the CPU.
+    /// Those of [`UpdateAll`](crate::kernels::table::update_all::UpdateAll); [`Error::Buffer`] for a table on the CPU.
     ///
     /// # Example
     /// ```
@@ -156,17 +155,7 @@ impl RaggedTable {
     /// ```
     pub fn prepare_update_all(&mut self, gradients: &Buffer<f32>, dims: u32) -> Result<PreparedRows> {
         let gpu = self.gpu("RaggedTable::prepare_update_all")?;
-        let counter = Some(counter_of(&mut self.counter, self.rows.device())?);
-        let update = UpdateAll {
-            rows: &mut self.rows,
-            gradients,
-            dims,
-            rule: self.options.rule,
-            step: self.steps.saturating_add(1),
-            seed: self.options.seed,
-            counter,
-        };
-        let prepared = update.prepare(&gpu)?;
+        let prepared = self.update_all_of(gradients, dims)?.prepare(&gpu)?;
         Ok(self.step_of(prepared))
     }
 

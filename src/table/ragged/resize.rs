@@ -12,6 +12,69 @@ use crate::table::plan::Fingerprint;
 use crate::{Error, Result};
 
 impl RaggedTable {
+    /// Plans a resize to these sizes; sizes past the table's rows are new rows.
+    ///
+    /// # Errors
+    /// Those of [`ResizePlan::new`].
+    ///
+    /// # Example
+    /// ```
+    /// use scall_gpu::device::Device;
+    /// use scall_gpu::table::{Account, RaggedTable, TableOptions};
+    /// # fn main() -> scall_gpu::Result<()> {
+    /// let table = RaggedTable::new(&Device::cpu(), &[4, 0, 2], TableOptions::default(), &Account::unlimited())?;
+    /// let plan = table.plan(&[1, 3, 2, 5])?;
+    /// assert_eq!((plan.shrunk_rows(), plan.grown_rows(), plan.new_rows()), (1, 1, 1));
+    /// assert_eq!((plan.kept_values(), plan.dropped_values(), plan.new_values()), (3, 3, 8));
+    /// assert!(table.plan(&[1, 3]).is_err()); // no row is left out: a row leaves by size 0
+    /// # Ok(()) }
+    /// ```
+    pub fn plan(&self, sizes: &[u32]) -> Result<ResizePlan> {
+        ResizePlan::new(&self.rows, sizes)
+    }
+
+    /// Bytes that the account would count for this table after the plan.
+    ///
+    /// # Example
+    /// ```
+    /// use scall_gpu::device::Device;
+    /// use scall_gpu::table::{Account, Counts, RaggedTable, TableOptions};
+    /// # fn main() -> scall_gpu::Result<()> {
+    /// let account = Account::new(32, Counts::default());
+    /// let table = RaggedTable::new(&Device::cpu(), &[4, 2], TableOptions::default(), &account)?;
+    /// let plan = table.plan(&[4, 3])?;
+    /// assert_eq!((table.used_bytes(), table.counted_bytes_after(&plan)), (32, 36)); // more than the account has
+    /// # Ok(()) }
+    /// ```
+    pub fn counted_bytes_after(&self, plan: &ResizePlan) -> u64 {
+        self.counted_bytes_of(plan.to())
+    }
+
+    pub(super) fn counted_bytes_of(&self, directory: &Directory) -> u64 {
+        self.account.counted_bytes(directory.bytes(self.rows.layout(), self.rows.state_size()))
+    }
+
+    /// Adds rows of the given sizes behind the last.
+    ///
+    /// # Errors
+    /// Those of [`resize`](Self::resize).
+    ///
+    /// # Example
+    /// ```
+    /// use scall_gpu::device::Device;
+    /// use scall_gpu::table::{Account, RaggedTable, TableOptions};
+    /// # fn main() -> scall_gpu::Result<()> {
+    /// let mut table = RaggedTable::new(&Device::cpu(), &[4], TableOptions::default(), &Account::unlimited())?;
+    /// table.append_rows(&[0, 2])?;
+    /// assert_eq!(table.sizes().collect::<Vec<_>>(), [4, 0, 2]);
+    /// # Ok(()) }
+    /// ```
+    pub fn append_rows(&mut self, sizes: &[u32]) -> Result<()> {
+        let all: Vec<u32> = self.sizes().chain(sizes.iter().copied()).collect();
+        let plan = self.plan(&all)?;
+        self.resize(&plan)
+    }
+
     /// Carries out a plan: what survives keeps its bits, new values are drawn, new state is zero, the count of steps
     /// goes on. Blocks until the old pages are free.
     ///

@@ -45,7 +45,7 @@ impl RowMap {
     pub fn set_capacity(&mut self, capacity: u32) -> Result<Vec<Evicted>> {
         let op = "RowMap::set_capacity";
         check::domain(op, "capacity", capacity, (1..u32::MAX).contains(&capacity), "from 1 to 2^32 - 2")?;
-        let held = self.holds.rows() as u64;
+        let held = self.holds.rows as u64;
         if u64::from(capacity) < held {
             let (limit, allowed) = ("capacity with the rows that are held", capacity.into());
             return Err(Error::Limit { op, arg: "capacity", limit, allowed, requested: held });

@@ -6,7 +6,9 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use rand::TryRng;
 
+use super::assignment::sighted;
 use super::*;
+use crate::Error;
 use crate::rng::{Philox, Purpose, below};
 
 fn map(capacity: u32, half_life: f64) -> RowMap {

@@ -25,7 +25,7 @@ fn case(device: &Device, count: u32, bits: u32, tiling: Option<Tiling>) {
             let keys = Keys { count, bits, tiling };
             assert_eq!(keys.passes() % 2, 0, "the input lies at home");
             Pass::new(gpu, &mut encoder.begin_compute_pass(&Default::default()))
-                .record(|list| record_sort(gpu, list, home, space, keys))
+                .record(|list| Sorting { keys, home, space }.record(gpu, list))
                 .unwrap();
             gpu.queue().submit([encoder.finish()]);
         }
@@ -94,7 +94,7 @@ fn mutants_are_rejected() {
             ),
             ("= before + pair.x;", "= before;"),
             ("lower_of_four(digit, 12u)", "0u"),
-            ("counts[row + tile.w] = sums.w;", ""),
+            ("counts[at.w] = values.w;", ""),
             ("key == other && position < other_position", "key == other && position <= other_position"),
             (
                 "before(words[i + 7u], position + 7u, own, element)",

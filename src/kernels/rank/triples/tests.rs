@@ -186,7 +186,7 @@ fn mutants_are_rejected() {
             ("- middle <= r {", "- middle < r {"),
             ("if held < params.items {", "if held <= params.items {"),
             ("var high = held;", "var high = max(held, 1u) - 1u;"),
-            ("below(words.y, count)", "below(words.z, count)"),
+            ("below(random.y, count)", "below(random.z, count)"),
             ("vec2<u32>(params.seed_low, params.seed_high)", "vec2<u32>(params.seed_low, 0u)"),
             ("if count > 0u {", "if count > 1u {"),
         ],

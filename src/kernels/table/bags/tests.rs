@@ -1,7 +1,7 @@
 use half::f16;
 
 use super::*;
-use crate::device::Device;
+use crate::device::{Device, Kernel};
 use crate::rows::Layout;
 use crate::rows::StateSize;
 use crate::testing::{

@@ -1,6 +1,6 @@
 use super::*;
 use crate::Error;
-use crate::device::Device;
+use crate::device::{Device, Kernel};
 use crate::kernels::prim::scan::Scan;
 use crate::rows::{Format, Layout, StateSize};
 use crate::testing::{
@@ -254,8 +254,8 @@ fn rows_are_packed() {
     assert_rejects(
         SHADER.name,
         &[
-            ("let start = output_offsets[b];", "let start = output_offsets[b] + 1u;"),
-            ("min(output_offsets[b + 1u] - start, params.dims);", "params.dims;"),
+            ("let start = output_offsets[taken.b];", "let start = output_offsets[taken.b] + 1u;"),
+            ("min(output_offsets[taken.b + 1u] - start, params.dims);", "params.dims;"),
             ("min(row_of(id).size, params.dims);", "row_of(id).size;"),
             ("} else if b <= params.count {", "} else if b < params.count {"),
             ("id >= params.table_rows", "id > params.table_rows"),
@@ -309,11 +309,11 @@ fn mutants_are_rejected() {
             ("if dims.x < row.size {", "if dims.x <= row.size {"),
             ("if dims.w < row.size {", "if dims.w <= row.size {"),
             ("j < width; j += 4u * lanes", "j < width; j += 5u * lanes"),
-            ("if dims.y < width {", "if dims.y <= width {"),
+            ("dims < vec4<u32>(width)", "dims <= vec4<u32>(width)"),
             // Of widths that four divides.
             ("let dims = four_dims(4u * i, 1u);", "let dims = four_dims(i, 1u);"),
             ("if i + lanes < fours {", "if i + 1u < fours {"),
-            ("output_fours[b * fours + i] = values;", "output_fours[b * fours + i] = next;"),
+            ("output_fours[taken.b * fours + i] = values;", "output_fours[taken.b * fours + i] = next;"),
             ("arena_fours[row.start / 4u + i]", "arena_fours[row.start / 4u]"),
             ("row.start / 4u + i], dims < vec4", "row.start / 4u + i], dims <= vec4"),
             ("let next = four_neighbours(row, i + lanes);", "let next = four_neighbours(row, i);"),

@@ -1,6 +1,7 @@
 use super::*;
 use crate::device::Device;
 use crate::rng;
+use crate::rng::Purpose;
 use crate::rows::{Directory, Layout, Rows, StateSize};
 use crate::testing::{
     assert_gaps, assert_rejects, assert_same, devices, gpu, layouts, offsets_of, poison, rows_of, signed, stored,

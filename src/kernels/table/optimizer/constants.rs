@@ -1,11 +1,23 @@
-//! What a step takes from a rule.
+//! What a step takes from a rule: a formula by its number, and the constants that it reads.
 
-use super::formulas::Formula;
-use super::recipe::Slot;
-use super::{NonFinite, UpdateRule};
 use crate::device::param_group;
-use crate::rng::{self, Purpose};
+use crate::rng::Purpose;
 use crate::rows::StateSize;
+
+/// A formula, by the shader's number for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::kernels::table) enum Formula {
+    Sgd,
+    Momentum,
+    Nesterov,
+    Adagrad,
+    Adam,
+    RowWiseAdagrad,
+    RowWiseAdam,
+    RmsProp,
+    RowWiseRmsProp,
+    Ftrl,
+}
 
 /// What weight decay adds to, by the shader's number for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,45 +69,6 @@ param_group! {
 }
 
 impl Constants {
-    /// The seed is that of the noise that rounds.
-    pub fn new(rule: &UpdateRule, step: u32, seed: u64) -> Self {
-        let recipe = rule.optimizer.recipe();
-        let [mut rate, mut beta1, mut beta2, mut epsilon, mut own_decay] = [0.0; 5];
-        // What an average that began at zero is divided by.
-        let [mut of_mean, mut of_squares] = [1.0; 2];
-        for (constant, value) in recipe.constants.iter().zip(rule.optimizer.values()) {
-            let missing = || if constant.kind.corrects { 1.0 - f64::from(value).powf(step.into()) } else { 1.0 };
-            match constant.kind.slot {
-                Slot::LearningRate => rate = value,
-                Slot::Beta1 => (beta1, of_mean) = (value, missing()),
-                Slot::Beta2 => (beta2, of_squares) = (value, missing()),
-                Slot::Epsilon => epsilon = value,
-                Slot::Decay => own_decay = value,
-            }
-        }
-        let (decay, weight_decay) = match (rule.weight_decay, own_decay) {
-            (0.0, 0.0) => (Decay::None, 0.0),
-            (0.0, own) => (Decay::OfWeights, (f64::from(rate) * f64::from(own)) as f32),
-            (of_rule, _) => (Decay::OfGradients, of_rule),
-        };
-        Self {
-            formula: recipe.formula,
-            state: recipe.state_size(),
-            decay,
-            clips: rule.max_norm.is_finite(),
-            clamps: rule.non_finite == NonFinite::Clip,
-            learning_rate: (f64::from(rate) / of_mean) as f32,
-            beta1,
-            beta2,
-            epsilon,
-            correction: (1.0 / of_squares) as f32,
-            weight_decay,
-            max_norm: rule.max_norm,
-            step,
-            key: rng::key(seed),
-        }
-    }
-
     /// The shader's parameters.
     pub fn params(&self) -> StepParams {
         let &Self { step, key, learning_rate, beta1, beta2, epsilon, correction, weight_decay, max_norm, .. } = self;

@@ -6,22 +6,7 @@
 
 use std::ops::Range;
 
-use super::constants::Constants;
-
-/// A formula, by the shader's number for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::kernels::table) enum Formula {
-    Sgd,
-    Momentum,
-    Nesterov,
-    Adagrad,
-    Adam,
-    RowWiseAdagrad,
-    RowWiseAdam,
-    RmsProp,
-    RowWiseRmsProp,
-    Ftrl,
-}
+use super::constants::{Constants, Formula};
 
 /// What a row's own number becomes, from the mean of its gradient's squares.
 #[inline(always)]

@@ -1,6 +1,6 @@
 //! The list of optimizers: everything about each, apart from its formula.
 
-use super::formulas::Formula;
+use super::constants::Formula;
 use super::recipe::{
     AVERAGE, AVERAGE_OF_ROW, AVERAGE_OF_SQUARES, BETA, CORRECTED_SHARE, CORRECTED_SHARE_OF_SQUARES, Constant, DECAY,
     EPSILON, L1, L2, MOST_CONSTANTS, POSITIVE_RATE, RATE, Recipe, SHARE, SHARE_OF_SQUARES, SUM_OF_ADJUSTED, SUM_OF_ROW,

@@ -1,9 +1,6 @@
 //! What happens to gradients that are not finite.
 
-use std::fmt;
-use std::str::FromStr;
-
-use crate::{Error, Result};
+use crate::check;
 
 /// What happens to gradients that are not finite, and to steps that would not be.
 ///
@@ -39,25 +36,7 @@ impl NonFinite {
     }
 }
 
-/// `error`, `skip` or `clip`, as [`FromStr`] reads it.
-impl fmt::Display for NonFinite {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for NonFinite {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        Self::ALL.iter().copied().find(|policy| policy.name() == text).ok_or_else(|| Error::Argument {
-            op: "NonFinite",
-            arg: "non_finite",
-            expected: Self::ALL.iter().map(|policy| policy.name()).collect::<Vec<_>>().join(", "),
-            got: format!("{text:?}"),
-        })
-    }
-}
+check::by_name!(NonFinite, "NonFinite", "non_finite");
 
 /// The largest gradient that [`NonFinite::Clip`] takes: the squares of 65,535 of them have a finite sum.
 pub(super) const LARGEST: f32 = (1u64 << 55) as f32;

@@ -9,7 +9,7 @@ use super::real::Real;
 use super::*;
 use crate::device::Device;
 use crate::rows::{Codec, Format, Layout, with_codec};
-use crate::testing::{assert_close, assert_gaps, assert_same, rows_of, signed, stored};
+use crate::testing::{assert_close, assert_gaps, assert_same, layouts, rows_of, signed, stored};
 
 /// Some rows of a few values are longer, others shorter.
 const MAX_NORM: f32 = 2.5;
@@ -45,6 +45,12 @@ pub(in crate::kernels::table) fn faulty_rules() -> impl Iterator<Item = UpdateRu
     let clipping = rules().into_iter().map(|rule| UpdateRule { non_finite: NonFinite::Clip, ..rule });
     let skips = |rule: UpdateRule| UpdateRule { non_finite: NonFinite::Skip, ..rule };
     rules().into_iter().chain(clipping).chain([ADAGRAD.into(), clipped(ROW_WISE_ADAM)].map(skips))
+}
+
+/// Layouts to try a fault in: each format as it is, and for NaN all there are.
+pub(in crate::kernels::table) fn faulty_layouts(fault: f32) -> impl Iterator<Item = Layout> {
+    let plain = Format::ALL.iter().map(|&format| Layout { format, ..Layout::default() });
+    plain.chain(if fault.is_nan() { layouts(16).to_vec() } else { Vec::new() })
 }
 
 /// State that differs everywhere; squares are not negative.

@@ -1,7 +1,7 @@
 use half::f16;
 
 use super::*;
-use crate::device::Device;
+use crate::device::{Device, Kernel};
 use crate::kernels::table::optimizer::oracle::{
     self, ADAGRAD, ADAM, ADAM_W, NESTEROV, ROW_WISE, ROW_WISE_ADAM, SGD, Snapshot, clipped,
 };
@@ -256,7 +256,7 @@ fn the_way_back_of_bags_is_that_of_their_ids() {
         &[
             ("winners[at] == origin.occurrence", "winners[at] != origin.occurrence"),
             ("factor /= f32(end - start);", "factor /= f32(end - start + 1u);"),
-            ("if bags[middle] <= occurrence {", "if bags[middle] < occurrence {"),
+            ("if bags[middle] <= element {", "if bags[middle] < element {"),
             ("occurrence = bag;", ""),
             ("if i >= start && i < end {", "if i < end {"),
             ("factor = weights[i];", "factor = weights[0];"),
@@ -752,7 +752,7 @@ fn mutants_are_rejected() {
             ("start = lower_bound(id, begin - min(begin, chunk), begin);", "start = begin;"),
             ("lower_bound(id + 1u, begin, end), row_of(id));", "end, row_of(id));"),
             ("select(0u, 1u, run.start > index * chunk)", "0u"),
-            ("workspace[base + dims.z] = words.z;", "workspace[base + dims.z] = words.y;"),
+            ("workspace[at.z] = values.z;", "workspace[at.z] = values.y;"),
             ("next_sums(run, next + 6u, dims)", "next_sums(run, next + 5u, dims)"),
             ("min(row.size, params.dims)", "params.dims"),
             // Row-wise: a lane keeps only its last sum, and a long run's sums lie where its first partial was.
@@ -804,11 +804,11 @@ fn mutants_of_layouts_are_rejected() {
             ("at.z, those.zw, values.zw);", "at.z, vec2<bool>(those.z, true), values.zw);"),
             ("high = arena[word_of(at)] >> 16u;", "high = 0u;"),
             ("(before + (numbers.x + numbers.y))", "(before + numbers.x)"),
-            ("before.first.y = first_state[at.y];", "before.first.y = first_state[at.x];"),
-            ("first_state[at.y] = after.first.y;", "first_state[at.y] = after.first.x;"),
+            ("values.y = first_state[at.y];", "values.y = first_state[at.x];"),
+            ("first_state[at.y] = values.y;", "first_state[at.y] = values.x;"),
             ("(word >> (16u * (at & 1u))) & 0xffffu", "word & 0xffffu"),
             ("g.y = gradient(origin, dims.y);", "g.y = gradient(origin, dims.x);"),
-            ("words.y = workspace[base + dims.y];", "words.y = workspace[base + dims.x];"),
+            ("values.y = workspace[at.y];", "values.y = workspace[at.x];"),
             // Noise.
             ("noise[(j & 3u) + 1u]", "noise[j & 3u]"),
             ("vec4<u32>(id, j >> 2u,", "vec4<u32>(id, j >> 1u,"),

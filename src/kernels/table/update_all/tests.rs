@@ -304,7 +304,7 @@ fn mutants_of_layouts_are_rejected() {
             // Odd widths.
             ("put_dithered(id, j, at, those.y, values);", "put_dithered(id, j, at, true, values);"),
             ("high = arena[word_of(at)] >> 16u;", "high = 0u;"),
-            ("g.y = gradients[base + dims.y];", "g.y = gradients[base + dims.x];"),
+            ("values.y = gradients[at.y];", "values.y = gradients[at.x];"),
             // Noise.
             ("noise[(j & 3u) + 1u]", "noise[j & 3u]"),
             ("    step(params.first_row + index, row", "    step(index, row"),

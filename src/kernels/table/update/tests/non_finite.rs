@@ -1,7 +1,7 @@
 //! Gradients, values and state that are not finite, or that a step would make so.
 
 use super::*;
-use crate::kernels::table::optimizer::oracle::{FAULTS, faulty_rules};
+use crate::kernels::table::optimizer::oracle::{FAULTS, faulty_layouts, faulty_rules};
 use crate::rows::{Codec, Format, StateSize, with_codec};
 use crate::testing::stored;
 
@@ -24,9 +24,7 @@ fn parity(device: &Device) {
     let (sizes, ids) = batch();
     for rule in faulty_rules() {
         for fault in FAULTS {
-            let plain = Format::ALL.iter().map(|&format| Layout { format, ..Layout::default() });
-            let others = if fault.is_nan() { layouts(16).to_vec() } else { Vec::new() };
-            for layout in plain.chain(others) {
+            for layout in faulty_layouts(fault) {
                 let case = Case::new(&sizes, ids.clone(), 16, rule);
                 Case { faults: faults(fault, 16), layout, ..case }.check(device);
             }

@@ -1,8 +1,7 @@
 //! Gradients that are not finite.
 
 use super::*;
-use crate::kernels::table::optimizer::oracle::{FAULTS, faulty_rules};
-use crate::rows::Format;
+use crate::kernels::table::optimizer::oracle::{FAULTS, faulty_layouts, faulty_rules};
 
 /// A fault in the first dim of a row, one in the middle, two in the last and before it, one in a dim that the row has
 /// not, and none in others.
@@ -16,9 +15,7 @@ fn parity(device: &Device) {
     let sizes = [3, 0, 16, 1, 7, 7, 2, 16, 8, 9, 16];
     for rule in faulty_rules() {
         for fault in FAULTS {
-            let plain = Format::ALL.iter().map(|&format| Layout { format, ..Layout::default() });
-            let others = if fault.is_nan() { layouts(16).to_vec() } else { Vec::new() };
-            for layout in plain.chain(others) {
+            for layout in faulty_layouts(fault) {
                 Case { faults: faults(fault), layout, ..Case::new(&sizes, 16, rule) }.check(device);
             }
         }

@@ -53,8 +53,8 @@ fn texts_that_are_no_optimizer_are_errors() {
         ("sgd:epsilon=1", "Optimizer: `constants` must be of sgd: learning_rate, got \"epsilon\""),
         (
             "adamw:weight_decay=1",
-            "Optimizer: `constants` must be of adamw: learning_rate, beta1, beta2, epsilon, decoupled_weight_decay, got \
-             \"weight_decay\"",
+            "Optimizer: `constants` must be of adamw: learning_rate, beta1, beta2, epsilon, decoupled_weight_decay, \
+             got \"weight_decay\"",
         ),
         ("sgd:learning_rate=fast", "Optimizer: `learning_rate` must be a number, got \"fast\""),
         ("adagrad:epsilon=1,epsilon=1", "Optimizer: `epsilon` must be given once, got \"adagrad:epsilon=1,epsilon=1\""),

@@ -1,0 +1,5 @@
+    batch: u32,      // triples
+    step: u32,
+    seed_low: u32,
+    seed_high: u32,
+    purpose: u32,

@@ -1,0 +1,15 @@
+// Of `count` stretches that begin where a buffer says, `//import common/last_begin.wgsl as bags of u32`, the last one
+// that begins at or before an element: those before it of the same beginning are empty.
+fn last_of_LIST(element: u32, count: u32) -> u32 {
+    var low = 0u;
+    var high = count;
+    while high - low > 1u {
+        let middle = (low + high) >> 1u;
+        if LIST[middle] <= element {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}

@@ -1,0 +1,96 @@
+//! What the operators that draw triples have in common.
+
+use rayon::prelude::*;
+
+use crate::Result;
+use crate::check;
+use crate::device::{Buffer, Change, Changes, param_group};
+use crate::rng::{Purpose, key};
+
+param_group! {
+    /// What a draw depends on but for its lists: `shaders/common/draw_params.wgsl`.
+    "draw", struct DrawParams {
+        batch: u32,
+        step: u32,
+        seed_low: u32,
+        seed_high: u32,
+        purpose: u32,
+    }
+}
+
+/// Threads of a workgroup. They share nothing, so groups are small: these start and end sooner.
+pub(super) const WORKGROUP: u32 = 64;
+
+/// Triples a CPU task draws.
+const TASK_TRIPLES: usize = 1024;
+
+/// Where a batch stands in its stream of random numbers.
+#[derive(Clone, Copy)]
+pub(super) struct Draw {
+    pub batch: u32,
+    pub step: u32,
+    pub seed: u64,
+    pub purpose: Purpose,
+}
+
+impl Draw {
+    /// The shader's parameters.
+    pub fn params(self) -> DrawParams {
+        let [seed_low, seed_high] = key(self.seed);
+        DrawParams { batch: self.batch, step: self.step, seed_low, seed_high, purpose: self.purpose as u32 }
+    }
+
+    /// Workgroups, of a thread a triple.
+    pub fn groups(self) -> u64 {
+        self.batch.div_ceil(WORKGROUP).into()
+    }
+}
+
+/// Whether there is room for the three blocks of a batch, and no more.
+pub(super) fn check_triples(op: &'static str, triples: &Buffer<u32>, batch: u32) -> Result<()> {
+    check::matrix(op, "triples", triples.len(), 3, batch)
+}
+
+/// How the parameters of a prepared operator follow its step and seed.
+pub(super) fn draw_changes() -> Changes {
+    Box::new(|change, params| {
+        match change {
+            Change::Step(step) => params.set("step", step),
+            Change::Seed(seed) => {
+                let [low, high] = key(seed);
+                params.set("seed_low", low);
+                params.set("seed_high", high);
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    })
+}
+
+/// Users, positives and negatives of neighbouring triples.
+pub(super) struct Part<'a> {
+    /// Number of the first of them.
+    pub first: u32,
+    pub users: &'a mut [u32],
+    pub positives: &'a mut [u32],
+    pub negatives: &'a mut [u32],
+}
+
+/// Draws a batch on the CPU, parts of it side by side.
+pub(super) fn draw_parts(
+    op: &'static str,
+    triples: &mut Buffer<u32>,
+    batch: u32,
+    draw: impl Fn(Part<'_>) -> Result<()> + Sync,
+) -> Result<()> {
+    let (users, rest) = triples.host_mut(op, "triples")?.split_at_mut(batch as usize);
+    let (positives, negatives) = rest.split_at_mut(batch as usize);
+    users
+        .par_chunks_mut(TASK_TRIPLES)
+        .zip(positives.par_chunks_mut(TASK_TRIPLES))
+        .zip(negatives.par_chunks_mut(TASK_TRIPLES))
+        .enumerate()
+        .try_for_each(|(task, ((users, positives), negatives))| {
+            draw(Part { first: (task * TASK_TRIPLES) as u32, users, positives, negatives })
+        })
+}
