@@ -5,6 +5,7 @@
 //! has begun they are past, and a search may probe on them.
 
 mod bias;
+mod config;
 mod evaluation;
 mod follow;
 mod live;
@@ -25,6 +26,7 @@ use crate::stream::{Interactions, Segment, UserItems};
 use crate::table::Account;
 
 use bias::BiasCounter;
+pub use config::{BudgetConfig, Config, DataConfig, DeviceChoice, ModelConfig, PolicyConfig};
 use evaluation::Evaluation;
 pub use follow::{Followed, follow};
 pub use options::{Replay, ScallOptions};
