@@ -108,7 +108,8 @@ pub mod text;
 
 pub use error::{Error, Result};
 pub use run::{
-    Config, EarlyStop, Followed, Phase, ProbeOptions, Replay, Scall, ScallOptions, Seconds, SegmentReport, Summary, follow,
+    Config, EarlyStop, Followed, Phase, ProbeOptions, Replay, Scall, ScallOptions, Seconds, SegmentReport, Summary,
+    follow,
 };
 pub use wgpu;
 

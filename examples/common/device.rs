@@ -2,9 +2,15 @@
 
 use std::path::Path;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use scall_gpu::Result;
 use scall_gpu::device::Device;
 use scall_gpu::run::DeviceChoice;
+
+/// The names that a flag takes.
+pub fn choices() -> impl TypedValueParser<Value = DeviceChoice> {
+    PossibleValuesParser::new(DeviceChoice::ALL.iter().map(|choice| choice.name())).try_map(|name| name.parse())
+}
 
 /// Opens a device, and explains what a layer of Mesa says on the way.
 ///

@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 
-use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::builder::{PossibleValue, PossibleValuesParser};
 use scall_gpu::models::{ItemBias, ModelOptions, Sampling};
 use scall_gpu::run::{Config, DeviceChoice};
-use scall_gpu::sizing::{Distribution, PolicyOptions};
+use scall_gpu::sizing::Distribution;
 use scall_gpu::stream::{Column, Columns, Cut};
-use scall_gpu::{EarlyStop, Replay, Result};
+use scall_gpu::{Replay, Result};
 
+use super::device::choices;
 use super::load::load;
 
 /// Flags that every example has.
@@ -44,7 +45,7 @@ pub struct Setup {
 
     /// Where to run: a hardware GPU or else the CPU, the best GPU there is (software included), or the CPU [default:
     /// auto]
-    #[arg(long, value_parser = devices())]
+    #[arg(long, value_parser = choices())]
     pub device: Option<DeviceChoice>,
 
     /// The paper's constants wherever no flag says otherwise: `--model lightgcn --sampling users --replay 0.2 --bias
@@ -224,8 +225,9 @@ fn some<T: Clone>(field: &mut Option<T>, flag: &Option<T>) {
 }
 
 /// Names with a few words about each, for a flag.
-fn described<'a>(names: impl IntoIterator<Item = (&'static str, &'a str)>) -> PossibleValuesParser {
-    let value = |(name, words): (&'static str, &str)| PossibleValue::new(name).help(words.trim_end_matches('.').to_owned());
+pub fn described<'a>(names: impl IntoIterator<Item = (&'static str, &'a str)>) -> PossibleValuesParser {
+    let value =
+        |(name, words): (&'static str, &str)| PossibleValue::new(name).help(words.trim_end_matches('.').to_owned());
     PossibleValuesParser::new(names.into_iter().map(value).collect::<Vec<_>>())
 }
 
@@ -233,21 +235,6 @@ fn described<'a>(names: impl IntoIterator<Item = (&'static str, &'a str)>) -> Po
 fn models() -> PossibleValuesParser {
     let options: Vec<_> = ModelOptions::NAMES.iter().filter_map(|name| ModelOptions::from_name(name).ok()).collect();
     described(options.iter().map(|options| (options.name(), options.summary())))
-}
-
-/// The policies that there are in this build.
-pub fn policies() -> PossibleValuesParser {
-    let options: Vec<_> = PolicyOptions::NAMES.iter().filter_map(|name| PolicyOptions::from_name(name).ok()).collect();
-    described(options.iter().map(|options| (options.name(), options.summary())))
-}
-
-fn devices() -> impl TypedValueParser<Value = DeviceChoice> {
-    PossibleValuesParser::new(DeviceChoice::ALL.iter().map(|choice| choice.name())).try_map(|name| name.parse())
-}
-
-/// What the library reads.
-pub fn parse<T: std::str::FromStr<Err = scall_gpu::Error>>(text: &str) -> Result<T, String> {
-    text.parse().map_err(|error: scall_gpu::Error| error.to_string())
 }
 
 fn parse_columns(text: &str) -> Result<[String; 3], String> {

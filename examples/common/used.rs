@@ -18,12 +18,7 @@ pub fn check_used(setup: &Setup, config: &Config, policies: &[String], decays: b
         if used || !given {
             return Ok(());
         }
-        Err(Error::Argument {
-            op: "examples",
-            arg,
-            expected: format!("left out, as only {users} would use it"),
-            got,
-        })
+        Err(Error::Argument { op: "examples", arg, expected: format!("left out, as only {users} would use it"), got })
     };
     let of_policies = |given: bool, arg: &'static str, option: CommonOption| {
         let users = PolicyOptions::with(option);

@@ -71,9 +71,7 @@ impl ModelConfig {
     fn check(&self) -> Result<()> {
         let options = self.options()?;
         self.check_used(&options)?;
-        for (key, value) in
-            [("model.half_life", self.half_life), ("model.max_norm", self.max_norm.map(f64::from))]
-        {
+        for (key, value) in [("model.half_life", self.half_life), ("model.max_norm", self.max_norm.map(f64::from))] {
             // Without the key there is no half-life and no norm, so infinity needs no second way to be said.
             let value = value.unwrap_or(1.0);
             domain(key, value, value.is_finite(), "finite")?;

@@ -203,9 +203,8 @@ impl Config {
             let key = if error.inner().is_data() { key_of(error.path()) } else { String::new() };
             wrong("JSON", key, line(error.inner()), without_place(&error.inner().to_string()))
         })?;
-        let after = |error: serde_json::Error| {
-            wrong("JSON", String::new(), line(&error), without_place(&error.to_string()))
-        };
+        let after =
+            |error: serde_json::Error| wrong("JSON", String::new(), line(&error), without_place(&error.to_string()));
         parsed.end().map_err(after)?;
         Ok(config)
     }
@@ -271,6 +270,16 @@ fn without_place(message: &str) -> &str {
     message.rfind(" at line ").map_or(message, |end| &message[..end])
 }
 
+/// What serde calls by the names of Rust's types, as someone says it who writes a file.
+fn in_words(expected: &str) -> &str {
+    match expected {
+        "u32" | "u64" | "usize" => "a whole number of at least 0 that is not too large",
+        "f32" | "f64" => "a number",
+        other if other.starts_with("struct ") => "a table of keys",
+        other => other,
+    }
+}
+
 /// The error that a parser's message becomes: it names what it found, then what it expected.
 fn wrong(language: &str, key: String, line: Option<u64>, message: &str) -> Error {
     let kinds = ["invalid type: ", "invalid value: ", "invalid length "];
@@ -280,9 +289,9 @@ fn wrong(language: &str, key: String, line: Option<u64>, message: &str) -> Error
         }
         Some((found, expected)) if kinds.iter().any(|kind| found.starts_with(kind)) => {
             let found = kinds.iter().fold(found, |found, kind| found.strip_prefix(kind).unwrap_or(found));
-            (expected.to_owned(), found.to_owned())
+            (in_words(expected).to_owned(), found.to_owned())
         }
-        _ => (language.to_owned(), message.trim_end().to_owned()),
+        _ => (format!("well-formed {language}"), message.trim_end().to_owned()),
     };
     Error::BadConfig { file: None, line, key, expected, found }
 }

@@ -143,28 +143,19 @@ fn config() -> impl Strategy<Value = Config> {
     let replay = prop_oneof![Just(Replay::All), share().prop_map(|share| Replay::Sample { share })];
     let early_stop = (0.0..0.99f64, 1u32.., 1u32.., -1f32..1.0)
         .prop_map(|(share, every, patience, loss_fall)| EarlyStop { share, every, patience, loss_fall });
-    let probe = (any::<u32>(), any::<bool>(), 0usize..99)
-        .prop_map(|(steps, warm, at_once)| ProbeOptions { steps, warm, at_once });
+    let probe = (any::<u32>(), any::<bool>(), 0usize..99).prop_map(|(steps, warm, at_once)| ProbeOptions {
+        steps,
+        warm,
+        at_once,
+    });
     let loop_numbers =
         (proptest::sample::select(DeviceChoice::ALL), 0..=i64::MAX as u64, replay, share(), any::<u32>());
     (loop_numbers, data(), budget(), policy(), model(), probe, option::of(early_stop)).prop_map(
         |((device, seed, replay, train_share, late_seconds), data, budget, policy, model, probe, early_stop)| {
             let name = policy.name.clone();
-            Config {
-                device,
-                seed,
-                replay,
-                train_share,
-                late_seconds,
-                data,
-                budget,
-                policy,
-                model,
-                probe,
-                early_stop,
-            }
-            .with_policy(&name)
-            .unwrap()
+            Config { device, seed, replay, train_share, late_seconds, data, budget, policy, model, probe, early_stop }
+                .with_policy(&name)
+                .unwrap()
         },
     )
 }
@@ -190,7 +181,7 @@ fn what_is_wrong_is_named_by_its_key() {
     type Spoil = fn(&mut Config);
     let wrong: &[(Spoil, &str)] = &[
         (|c| c.model.name = "svd".into(), r#"`model.name`: expected one of mf, lightgcn, fism, found "svd""#),
-        (|c| c.model.learning_rate = Some(f32::NAN), "`model.learning_rate`: expected finite and above 0, found NaN"),
+        (|c| c.model.learning_rate = Some(f32::NAN), "`model.learning_rate`: expected finite, found NaN"),
         (|c| c.model.learning_rate = Some(-1.0), "`model.learning_rate`: expected not negative, found -1"),
         (
             |c| c.model.optimizer = Some(Optimizer::Sgd { learning_rate: -1.0 }),
@@ -224,10 +215,7 @@ fn what_is_wrong_is_named_by_its_key() {
         (|c| c.model.bias = "some".into(), r#"`model.bias`: expected one of counted, learned, none, found "some""#),
         (|c| c.model.sampling = "all".into(), r#"`model.sampling`: expected one of log, users, found "all""#),
         (|c| c.policy.user_share = Some(1.5), "`policy.user_share`: expected from 0 to 1, found 1.5"),
-        (
-            |c| c.policy.alpha = Some(-1.0),
-            "`policy.alpha`: expected in 0.001..=1000000 for power-law, found -1",
-        ),
+        (|c| c.policy.alpha = Some(-1.0), "`policy.alpha`: expected in 0.001..=1000000 for power-law, found -1"),
         (|c| c.policy.probes = Some(2), "`policy.probes`: expected from 3 to 10000, found 2"),
         (
             |c| (c.policy.name, c.policy.alpha) = ("grow".into(), Some(1.0)),
@@ -327,36 +315,83 @@ mod files {
 
     #[test]
     fn errors_of_a_text_name_line_and_key() {
+        let keys = "expected one of `device`, `seed`, `replay`, `train_share`, `late_seconds`, `data`, `budget`, \
+                    `policy`, `model`, `probe`, `early_stop`, found the key `sede`";
+        let whole = "a whole number of at least 0 that is not too large";
         for (text, said) in [
-            ("seed = 1\n[model]\nname = 3\n", ""),
-            ("[model]\nstpes = 3\n", ""),
-            ("sede = 3\n", ""),
-            ("[probe]\n\nsteps = -1\n", ""),
-            ("[model]\noptimizer = \"adm\"\n", ""),
-            ("[budget]\namount = \"8\"\n", ""),
-            ("[data]\nsegments = \"equal=0\"\n", ""),
-            ("[data.columns]\nuser = 1.5\n", ""),
-            ("replay = \"none\"\n", ""),
-            ("[early_stop]\npatience = true\n", ""),
-            ("model = 3\n", ""),
-            ("seed = 1\nseed = 2\n", ""),
-            ("seed 1\n", ""),
+            ("sede = 3\n", format!(":1: `sede`: {keys}")),
+            ("seed = 1\n[model]\nname = 3\n", ":3: `model.name`: expected a string, found integer `3`".into()),
+            ("[probe]\n\nsteps = -1\n", format!(":3: `probe.steps`: expected {whole}, found integer `-1`")),
+            ("[model]\nl2 = \"0\"\n", ":2: `model.l2`: expected a number, found string \"0\"".into()),
+            (
+                "[data]\nsegments = \"equal=0\"\n",
+                ":2: `data.segments`: expected equal=COUNT or new=COUNT, a count being at least 1, found \"equal=0\""
+                    .into(),
+            ),
+            (
+                "[budget]\namount = \"8\"\n",
+                ":2: `budget.amount`: expected mean=NUMBER, params=COUNT or bytes=SIZE such as 10MB or 512KiB, found \
+                 \"8\""
+                    .into(),
+            ),
+            (
+                "[data.columns]\nuser = 1.5\n",
+                ":2: `data.columns.user`: expected a column's name, or its position from 0, found floating point `1.5`"
+                    .into(),
+            ),
+            (
+                "replay = \"none\"\n",
+                ":1: `replay`: expected \"all\" or a number from 0 to 1, found string \"none\"".into(),
+            ),
+            ("model = 3\n", ":1: `model`: expected a table of keys, found integer `3`".into()),
+            ("seed = 1\nseed = 2\n", ":2: expected well-formed TOML, found duplicate key".into()),
+            ("seed 1\n", ":1: expected well-formed TOML, found key with no value, expected `=`".into()),
         ] {
-            eprintln!("{}", Config::from_toml(text).unwrap_err());
-            let _ = said;
+            assert_eq!(Config::from_toml(text).unwrap_err().to_string(), format!("config{said}"));
         }
         for (text, said) in [
-            ("{\n\"model\": {\"name\": 3}}", ""),
-            ("{\"model\":\n{\"stpes\": 3}}", ""),
-            ("{\"sede\": 3}", ""),
-            ("{\"device\": \"tpu\"}", ""),
-            ("{\"seed\": 1, \"seed\": 2}", ""),
-            ("{\"seed\": 1", ""),
-            ("{} {}", ""),
+            ("{\"sede\": 3}", format!(":1: `sede`: {keys}")),
+            ("{\n\"model\": {\"name\": 3}}", ":2: `model.name`: expected a string, found integer `3`".into()),
+            ("{\"device\": \"tpu\"}", ":1: `device`: expected one of auto, gpu, cpu, found \"tpu\"".into()),
+            ("{\"seed\": 1,\n\"seed\": 2}", ":2: expected well-formed JSON, found duplicate field `seed`".into()),
+            ("{\"seed\": 1", ":1: expected well-formed JSON, found EOF while parsing an object".into()),
+            ("{}\n{}", ":2: expected well-formed JSON, found trailing characters".into()),
         ] {
-            eprintln!("{}", Config::from_json(text).unwrap_err());
-            let _ = said;
+            assert_eq!(Config::from_json(text).unwrap_err().to_string(), format!("config{said}"));
         }
-        panic!();
+        let optimizer = Config::from_toml("[model]\noptimizer = \"adm\"\n").unwrap_err().to_string();
+        assert!(optimizer.starts_with("config:2: `model.optimizer`: expected sgd, ") && optimizer.contains("\"adm\""));
+        let deep = Config::from_toml("[model]\nstpes = 3\n").unwrap_err().to_string();
+        assert!(deep.starts_with("config:2: `model.stpes`: expected one of `name`, `steps`, "), "{deep}");
+    }
+
+    #[test]
+    fn a_file_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        let (toml, json) = (write("run.toml", "seed = 7\n"), write("run.JSON", "{\"seed\": 7}"));
+        for path in [&toml, &json] {
+            assert_eq!(Config::load(path).unwrap(), Config { seed: 7, ..Config::default() });
+        }
+        let bad = write("bad.toml", "\nseed = \"7\"\n");
+        let said = Config::load(&bad).unwrap_err().to_string();
+        assert!(said.contains("bad.toml:2: `seed`: expected a whole number") && !said.starts_with("config"), "{said}");
+        assert!(matches!(Config::load(folder.path().join("none")), Err(crate::Error::Io { .. })));
+    }
+
+    #[test]
+    fn what_could_not_be_read_again_is_not_written() {
+        let large = Config { seed: u64::MAX, ..Config::default() };
+        assert_eq!(Config::from_json(&large.to_json().unwrap()).unwrap(), large);
+        assert_eq!(
+            large.to_toml().unwrap_err().to_string(),
+            "config: `seed`: expected at most 9223372036854775807 in TOML, found 18446744073709551615"
+        );
+        let wrong = Config { train_share: f64::NAN, ..Config::default() };
+        assert!(wrong.to_json().is_err() && wrong.to_toml().is_err());
     }
 }
