@@ -127,7 +127,7 @@ pub struct Setup {
     pub l2: Option<f32>,
 
     /// Where an item's bias, one of its parameters, comes from [default: counted]
-    #[arg(long, value_parser = PossibleValuesParser::new(ItemBias::NAMES))]
+    #[arg(long, value_parser = biases())]
     pub bias: Option<String>,
 
     /// Rows after which a row counts half in a counted bias and in decayed popularity [default: for a bias chosen in
@@ -235,6 +235,17 @@ pub fn described<'a>(names: impl IntoIterator<Item = (&'static str, &'a str)>) -
 fn models() -> PossibleValuesParser {
     let options: Vec<_> = ModelOptions::NAMES.iter().filter_map(|name| ModelOptions::from_name(name).ok()).collect();
     described(options.iter().map(|options| (options.name(), options.summary())))
+}
+
+/// Where a bias may come from.
+fn biases() -> PossibleValuesParser {
+    let biases: Vec<_> = ItemBias::NAMES.iter().filter_map(|name| ItemBias::from_name(name).ok()).collect();
+    described(biases.iter().map(|bias| (bias.name(), bias.summary())))
+}
+
+/// What the library reads.
+pub fn parse<T: std::str::FromStr<Err = scall_gpu::Error>>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|error: scall_gpu::Error| error.to_string())
 }
 
 fn parse_columns(text: &str) -> Result<[String; 3], String> {

@@ -36,11 +36,11 @@ fn main() -> ExitCode {
 fn compare(args: &Args) -> Result<(), Box<dyn std::error::Error>> {
     let config = args.setup.config()?;
     check_used(&args.setup, &config, &args.policies.0, args.baselines)?;
-    let jobs = jobs(args);
-    let weights = jobs.iter().map(|job| weight(&config, job)).collect::<Result<Vec<_>>>()?;
     let (csv, plot) = (args.csv.as_deref(), args.plot.as_deref());
     let inputs = &[("--config", args.setup.config.as_deref()), ("--data", config.data.path.as_deref())];
     Files { inputs, outputs: &[("--plot", plot)], kept: &[("--csv", csv)] }.check("compare")?;
+    let jobs = jobs(args);
+    let weights = jobs.iter().map(|job| weight(&config, job)).collect::<Result<Vec<_>>>()?;
 
     let (name, data) = read(&config)?;
     let device = open(config.device)?;

@@ -64,6 +64,15 @@ impl ItemBias {
         }
     }
 
+    /// What it is, in a few words.
+    pub fn summary(self) -> &'static str {
+        match self {
+            Self::Counted { .. } => "What sold lately, counted.",
+            Self::Learned { .. } => "Learned like the embedding.",
+            Self::None => "Without.",
+        }
+    }
+
     /// Whether an item row begins with a bias.
     pub fn exists(self) -> bool {
         self != Self::None
