@@ -55,8 +55,7 @@ pub use build::DeviceChoice;
 /// ```
 ///
 /// # As a file
-/// With the feature `serde` it is read from and written to TOML and JSON ([`from_toml`](Self::from_toml),
-/// [`from_json`](Self::from_json), [`load`](Self::load)):
+/// With the feature `serde` it is read from and written to TOML and JSON (`from_toml`, `from_json`, `load`):
 #[cfg_attr(feature = "serde", doc = "```")]
 #[cfg_attr(not(feature = "serde"), doc = "```ignore")]
 /// use scall_gpu::run::Config;
