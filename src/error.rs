@@ -119,12 +119,14 @@ pub enum Error {
     },
     /// Gradients were not finite, or the steps along them would not have been; those steps were left out.
     #[error(
-        "{op}: {count} dims had gradients or steps that are not finite, and stay as they were; a smaller learning rate \
-         helps, or a rule that skips or clips them"
+        "{op}: {count} dims of `{table}` had gradients or steps that are not finite, and stay as they were; a smaller \
+         learning rate helps, or a rule that skips or clips them"
     )]
     NonFinite {
         /// What looked.
         op: &'static str,
+        /// Whose dims: `users`, `items`, or `users and items` of a recommender, `rows` of a table by itself.
+        table: &'static str,
         /// How many dims, each time that it happened (modulo 2^32).
         count: u32,
     },
@@ -221,6 +223,25 @@ pub enum Error {
         /// What it holds.
         found: String,
     },
+    /// What a caller's own recommender or size policy reports of itself.
+    #[error("{}", printable(source.to_string()))]
+    Other {
+        /// The caller's error.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl Error {
+    /// An error of a caller's own.
+    ///
+    /// ```
+    /// use scall_gpu::Error;
+    /// let error = Error::other("the feature store is down");
+    /// assert_eq!(error.to_string(), "the feature store is down");
+    /// ```
+    pub fn other(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Other { source: source.into() }
+    }
 }
 
 /// The crate's result.
@@ -239,6 +260,7 @@ mod tests {
             Error::BadRow { file: file.clone(), line: 1, expected: expected.clone(), found: found.clone() },
             Error::BadFile { file: file.clone(), expected, found },
             Error::Io { file, source: std::io::ErrorKind::NotFound.into() },
+            Error::other("\u{1b}[2J"),
         ] {
             let text = error.to_string();
             assert!(text.contains(r"\u{1b}") && !text.contains(|c: char| c.is_control()), "{text:?}");

@@ -52,7 +52,8 @@
 //!
 //! # A recommender
 //! [`Scall`] takes a stream through segments: sizes, resize, training, evaluation. It follows recorded streams and live
-//! ones. `cargo run --release --example stream` runs it on a year of grocery purchases.
+//! ones, with one of the [models](models::ModelOptions) that there are or with [one of your own](models::Recommender).
+//! `cargo run --release --example stream` runs it on a year of grocery purchases.
 //!
 //! # Where things are
 //! | module | what |

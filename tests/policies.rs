@@ -10,8 +10,8 @@ use scall_gpu::models::{Embeddings, EmbeddingsOptions};
 use scall_gpu::rng::{Philox, Purpose, below};
 use scall_gpu::rows::{Format, Layout};
 use scall_gpu::sizing::{
-    Bet, BetOptions, Budget, CurrentRows, GrowOnly, GrowOnlyOptions, LinUcb, LinUcbOptions, MagnitudeCut,
-    MixedDimensions, Outcome, Probe, SizePolicy, Sizes, SizingContext, Uniform,
+    Amount, Bet, BetOptions, Budget, CurrentRows, FrequencyRanked, GrowOnly, GrowOnlyOptions, LinUcb, LinUcbOptions,
+    MagnitudeCut, MixedDimensions, Outcome, Probe, Random, SizePolicy, Sizes, SizingContext, Uniform,
 };
 use scall_gpu::stream::{Cut, Interactions, cut};
 use scall_gpu::table::Account;
@@ -174,7 +174,64 @@ fn options_outside_their_domain_are_errors() {
     for (mut policy, name) in wrong {
         let error = policy.decide(&context(&Device::cpu(), &[1; 4], &[2; 4], 40)).unwrap_err();
         assert!(matches!(error, Error::Argument { arg, .. } if arg == name), "{name}: {error}");
+        refused_by_a_loop(policy, name);
     }
+    // Those that a decision meets late, or never.
+    let ranked = FrequencyRanked::default();
+    let late: [(Box<dyn SizePolicy>, &str); 7] = [
+        (Box::new(Bet::new(BetOptions { draws: 0, ..BetOptions::default() })), "draws"),
+        (Box::new(LinUcb::new(LinUcbOptions { alpha: -1.0, ..LinUcbOptions::default() })), "alpha"),
+        (Box::new(FrequencyRanked { alpha_users: Some(f32::NAN), ..ranked }), "alpha"),
+        (Box::new(FrequencyRanked { user_share: Some(1.5), ..ranked }), "user_share"),
+        (Box::new(FrequencyRanked { draws: 0, ..ranked }), "draws"),
+        (Box::new(Random { profile: FrequencyRanked { draws: 0, ..ranked } }), "draws"),
+        (Box::new(Random { profile: FrequencyRanked { alpha_items: Some(-1.0), ..ranked } }), "alpha"),
+    ];
+    late.into_iter().for_each(|(policy, name)| refused_by_a_loop(policy, name));
+}
+
+/// A loop begins with none of these: it names the option, where a search would have met it segments later.
+#[cfg(feature = "search")]
+#[test]
+fn options_of_the_actor_critic_are_errors_when_the_loop_begins() {
+    use scall_gpu::agent::AgentOptions;
+    use scall_gpu::sizing::{ScallPolicy, ScallPolicyOptions};
+    let (good, agent) = (ScallPolicyOptions::default(), AgentOptions::default());
+    let of_agent = |agent| ScallPolicyOptions { agent, ..good };
+    for (options, name) in [
+        (ScallPolicyOptions { groups: 0, ..good }, "groups"),
+        (ScallPolicyOptions { groups: usize::MAX, ..good }, "groups"),
+        (ScallPolicyOptions { draws: 0, ..good }, "draws"),
+        (ScallPolicyOptions { near_best_std: -1.0, ..good }, "near_best_std"),
+        (ScallPolicyOptions { reward_range: (1.0, f32::NAN), ..good }, "reward_range"),
+        (of_agent(AgentOptions { hidden: 0, ..agent }), "hidden"),
+        (of_agent(AgentOptions { batch: 0, ..agent }), "batch"),
+        (of_agent(AgentOptions { capacity: 0, ..agent }), "capacity"),
+        (of_agent(AgentOptions { learning_steps: 0, ..agent }), "learning_steps"),
+        (of_agent(AgentOptions { actor_rate: f64::NAN, ..agent }), "actor_rate"),
+        (of_agent(AgentOptions { critic_rate: -1.0, ..agent }), "critic_rate"),
+        (of_agent(AgentOptions { weight_decay: f32::INFINITY, ..agent }), "weight_decay"),
+        (of_agent(AgentOptions { actor_max_norm: f32::NAN, ..agent }), "actor_max_norm"),
+        (of_agent(AgentOptions { discount: 1.5, ..agent }), "discount"),
+        (of_agent(AgentOptions { entropy_weight: -0.5, ..agent }), "entropy_weight"),
+        (of_agent(AgentOptions { target_rate: 2.0, ..agent }), "target_rate"),
+    ] {
+        refused_by_a_loop(Box::new(ScallPolicy::new(options)), name);
+    }
+    // Networks of more parameters than fit any memory.
+    let large = of_agent(AgentOptions { hidden: 1 << 20, ..agent });
+    let loops = Scall::new(&Device::cpu(), Box::new(ScallPolicy::new(large)), loop_options());
+    assert!(matches!(loops.err().unwrap(), Error::Limit { op: "ScallPolicy", .. }));
+}
+
+fn loop_options() -> ScallOptions {
+    ScallOptions::new(Budget::new(Amount::MeanSize(4.0)))
+}
+
+#[track_caller]
+fn refused_by_a_loop(policy: Box<dyn SizePolicy>, name: &str) {
+    let error = Scall::new(&Device::cpu(), policy, loop_options()).err().unwrap();
+    assert!(matches!(error, Error::Argument { arg, .. } if arg == name), "{name}: {error}");
 }
 
 #[test]

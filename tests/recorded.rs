@@ -8,7 +8,9 @@ use scall_gpu::kernels::prim::scan::Scan;
 use scall_gpu::kernels::table::bags::{LookupBags, Pooling};
 use scall_gpu::kernels::table::lookup::Lookup;
 use scall_gpu::kernels::table::optimizer::Optimizer;
+use scall_gpu::models::ModelOptions;
 use scall_gpu::rows::{Format, Layout};
+use scall_gpu::sizing::Sizes;
 use scall_gpu::table::{Account, BagLookup, Occurrences, PackedLookup, RaggedTable, TableOptions};
 use scall_gpu::{Error, wgpu};
 
@@ -261,4 +263,25 @@ fn labels_say_whose_buffer_it_is() {
     other.as_rows().pages()[0].directory().as_wgpu().unwrap().destroy();
     let message = other.lookup(&[0], 3).unwrap_err().to_string();
     assert!(message.contains("directory/0") && !message.contains("users"), "{message}");
+}
+
+/// Those of a model too, also after its rows have moved.
+#[test]
+fn labels_say_which_table_of_a_model_it_is() {
+    for name in ModelOptions::NAMES {
+        let device = noop(true);
+        let options = ModelOptions::from_name(name).unwrap();
+        let mut model = options.build(&device.labeled(name), &Account::unlimited()).unwrap();
+        for size in [2, 3] {
+            let sizes = Sizes { users: vec![size; 4], items: vec![1, size], action: None };
+            model.embeddings_mut().resize(&sizes).unwrap();
+            let copy = model.duplicate(&Account::unlimited()).unwrap();
+            let tables = [copy.embeddings().users(), copy.embeddings().items()];
+            for (side, table) in ["users", "items"].into_iter().zip(tables) {
+                table.as_rows().pages()[0].values().as_wgpu().unwrap().destroy();
+                let message = table.lookup(&[1], 2).unwrap_err().to_string();
+                assert!(message.contains(&format!("{name}/{side}/values/0")), "{message}");
+            }
+        }
+    }
 }

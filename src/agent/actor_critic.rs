@@ -79,7 +79,7 @@ impl Agent {
     /// # Errors
     /// [`Error::Argument`] for an option outside its domain or an empty state.
     pub fn new(state_len: usize, options: AgentOptions) -> Result<Self> {
-        options.check("Agent::new", state_len)?;
+        options.check("Agent::new", "state_len", state_len)?;
         let network = |widths, index| Mlp::new(widths, &mut Philox::substream(options.seed, Purpose::Weights, index));
         let actor = network(Widths::actor(state_len, options.hidden), 0);
         let critics = [1, 2].map(|index| network(Widths::critic(state_len, options.hidden), index));

@@ -181,7 +181,9 @@ fn read(bytes: &[u8], state_len: usize) -> Result<Agent, Refusal> {
         entropy_weight: rates[5] as f32,
         target_rate: rates[6] as f32,
     };
-    options.check("Agent::new", state_len).map_err(|error| refuse("options in their domain", error.to_string()))?;
+    options
+        .check("Agent::new", "state_len", state_len)
+        .map_err(|error| refuse("options in their domain", error.to_string()))?;
     let (acted, learned) = (count(7)?, count(8)?);
 
     let (actor, critic) = (Widths::actor(state_len, options.hidden), Widths::critic(state_len, options.hidden));

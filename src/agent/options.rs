@@ -58,10 +58,11 @@ impl Default for AgentOptions {
 const MOST_PARAMETERS: u64 = 1 << 28;
 
 impl AgentOptions {
-    /// That all numbers are within their domain, for states of `state_len` values; errors name `op`.
-    pub(crate) fn check(&self, op: &'static str, state_len: usize) -> Result<()> {
+    /// That all numbers are within their domain, for states of `state_len` values. Errors name `op`, and `of_length`
+    /// where states are too long.
+    pub(crate) fn check(&self, op: &'static str, of_length: &'static str, state_len: usize) -> Result<()> {
         for (arg, value) in [
-            ("state_len", state_len),
+            (of_length, state_len),
             ("hidden", self.hidden),
             ("capacity", self.capacity),
             ("batch", self.batch),
@@ -72,7 +73,7 @@ impl AgentOptions {
             }
         }
         let (inputs, hidden) = (state_len as u64, self.hidden as u64);
-        for (arg, inputs) in [("state_len", inputs), ("hidden", hidden)] {
+        for (arg, inputs) in [(of_length, inputs), ("hidden", hidden)] {
             let requested = inputs.saturating_mul(hidden);
             if requested > MOST_PARAMETERS {
                 let (limit, allowed) = ("parameters of a layer", MOST_PARAMETERS);

@@ -116,15 +116,21 @@ impl StateLayout {
         each.saturating_mul(2)
     }
 
+    /// That there are groups, and not too many of them; errors name `op`.
+    pub(crate) fn check(&self, op: &'static str) -> Result<()> {
+        if (1..=MOST_GROUPS).contains(&self.groups) {
+            return Ok(());
+        }
+        Err(wrong(op, "groups", &format!("from 1 to {MOST_GROUPS}"), self.groups))
+    }
+
     /// Pools what is known into a state of [`len`](Self::len) finite values.
     ///
     /// # Errors
     /// [`Error::Shape`] for a mean embedding of another length than `d_max`, whether the variant has it or not;
     /// [`Error::Argument`] for a value that is not finite, and for no groups.
     pub fn pool(&self, input: &StateInput<'_>) -> Result<Vec<f32>> {
-        if !(1..=MOST_GROUPS).contains(&self.groups) {
-            return Err(wrong(OP, "groups", &format!("from 1 to {MOST_GROUPS}"), self.groups));
-        }
+        self.check(OP)?;
         for (arg, mean) in [("user_mean", input.user_mean), ("item_mean", input.item_mean)] {
             if mean.len() != self.d_max {
                 let (expected, got) = (self.d_max as u64, mean.len() as u64);

@@ -151,6 +151,11 @@ impl Gpu {
         Self { inner: self.inner.clone(), label: None }
     }
 
+    /// Whether both are one wgpu device: faults are kept once for each.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner.faults, &other.inner.faults)
+    }
+
     /// The label of what is made, else what it is.
     pub(super) fn label<'a>(&'a self, what: &'a str) -> &'a str {
         self.label.as_deref().unwrap_or(what)

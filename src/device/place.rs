@@ -77,6 +77,31 @@ impl Device {
         }
     }
 
+    /// The same device without a label.
+    pub(crate) fn unlabeled(&self) -> Self {
+        match self {
+            Self::Cpu => Self::Cpu,
+            Self::Gpu(gpu) => Self::Gpu(gpu.unlabeled()),
+        }
+    }
+
+    /// Whether both are one device, whatever their labels: a buffer of one is a buffer of the other.
+    ///
+    /// ```
+    /// use scall_gpu::device::Device;
+    /// # let (wgpu_device, queue) = scall_gpu::wgpu::Device::noop(&Default::default());
+    /// let device = Device::from_wgpu(wgpu_device.clone(), queue.clone());
+    /// assert!(device.is_same(&Device::from_wgpu(wgpu_device, queue)) && device.is_same(&device.labeled("users")));
+    /// assert!(!device.is_same(&Device::cpu()) && Device::cpu().is_same(&Device::cpu()));
+    /// ```
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Cpu, Self::Cpu) => true,
+            (Self::Gpu(gpu), Self::Gpu(other)) => gpu.is_same(other),
+            _ => false,
+        }
+    }
+
     /// One line for a person: adapter, kind, backend and driver, or the CPU's threads.
     pub fn describe(&self) -> String {
         match self {

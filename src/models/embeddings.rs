@@ -1,5 +1,7 @@
 //! The two tables of a recommender, under one account.
 
+mod existing;
+
 use super::tables::{TableMut, TablesMut};
 use crate::check;
 use crate::device::{Buffer, Device, Kernel};
@@ -149,12 +151,13 @@ impl Embeddings {
     /// [`Error::Argument`] for options outside their domain; [`Error::OverBudget`] for an account with no room at all.
     pub fn new(device: &Device, options: EmbeddingsOptions, account: &Account) -> Result<Self> {
         let EmbeddingsOptions { rule, init_std, item_bias, seed, layout } = options;
-        let table = |side: u64, init_std, zero_dims| {
+        let table = |label, side: u64, init_std, zero_dims| {
             // The side in the key's top bits: users and items draw different values from one seed.
             let options = TableOptions { rule, init_std, zero_dims, seed: seed ^ (side << 62), layout };
-            RaggedTable::new(device, &[], options, account)
+            RaggedTable::new(&device.labeled(label), &[], options, account)
         };
-        let (users, items) = (table(1, init_std[0], 0)?, table(2, init_std[1], u32::from(item_bias))?);
+        let users = table("users", 1, init_std[0], 0)?;
+        let items = table("items", 2, init_std[1], u32::from(item_bias))?;
         Ok(Self { device: device.clone(), users, items, item_bias, peak_bytes: 0 })
     }
 

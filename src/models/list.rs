@@ -1,13 +1,15 @@
 //! The models that there are: their names, options and builders, in one list.
 
-use super::{BprMf, BprMfOptions, Fism, FismOptions, LightGcn, LightGcnOptions, Recommender, TrainingOptions};
+use super::{
+    BprMf, BprMfOptions, Embeddings, Fism, FismOptions, LightGcn, LightGcnOptions, Recommender, TrainingOptions,
+};
 use crate::device::Device;
 use crate::sizing::Shape;
 use crate::table::Account;
 use crate::{Error, Result};
 
 /// Makes [`ModelOptions`] of the list below. A model's options have a `Default`, a field `training`, and a method
-/// `check` of what else they hold; a model has a `new`.
+/// `check` of what else they hold; a model has a `new` and a `with_embeddings`.
 macro_rules! models {
     ($($(#[doc = $summary:literal])+ $variant:ident($options:ident): $name:literal, $steps:literal steps;)+) => {
         /// Which recommender, and how it learns.
@@ -79,6 +81,18 @@ macro_rules! models {
             pub fn build(&self, device: &Device, account: &Account) -> Result<Box<dyn Recommender>> {
                 match *self {
                     $(Self::$variant(options) => Ok(Box::new($variant::new(device, options, account)?)),)+
+                }
+            }
+
+            /// A recommender of tables that exist already, such as loaded ones: see
+            /// [`BprMf::with_embeddings`].
+            ///
+            /// # Errors
+            /// [`Error::Argument`] for options outside their domain, and for tables that differ from what these ask
+            /// for.
+            pub fn with_embeddings(&self, embeddings: Embeddings) -> Result<Box<dyn Recommender>> {
+                match *self {
+                    $(Self::$variant(options) => Ok(Box::new($variant::with_embeddings(options, embeddings)?)),)+
                 }
             }
 

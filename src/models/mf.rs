@@ -95,10 +95,24 @@ impl BprMf {
     /// [`Error::OverBudget`](crate::Error::OverBudget) for an account with no room at all.
     pub fn new(device: &Device, options: BprMfOptions, account: &Account) -> Result<Self> {
         let op = "BprMf::new";
+        Self::of(op, options, options.training.embeddings(op, device, account)?)
+    }
+
+    /// A model of tables that exist already, such as [loaded](Embeddings::from_tables) ones: it ranks as they are, and
+    /// learns on. From here on they move by the rule of the options; what their optimizer remembers stays, and new rows
+    /// begin as the tables' own options say.
+    ///
+    /// # Errors
+    /// [`Error::Argument`](crate::Error::Argument) for options outside their domain, and for tables that differ from
+    /// what these ask for: in their optimizer, in how values lie in memory, in whether items have a bias.
+    pub fn with_embeddings(options: BprMfOptions, embeddings: Embeddings) -> Result<Self> {
+        Self::of("BprMf::with_embeddings", options, embeddings)
+    }
+
+    fn of(op: &'static str, options: BprMfOptions, mut embeddings: Embeddings) -> Result<Self> {
         options.check(op)?;
         let BprMfOptions { training, l2_bias } = options;
-        let trainer = Trainer::new(op, training)?;
-        Ok(Self { embeddings: trainer.embeddings(device, account)?, trainer, l2_bias })
+        Ok(Self { trainer: Trainer::new(op, training, &mut embeddings)?, l2_bias, embeddings })
     }
 }
 

@@ -1,6 +1,7 @@
 //! Recommenders whose embeddings live in ragged tables, and baselines without embeddings.
 
 pub mod baselines;
+mod builder;
 mod embeddings;
 mod graph;
 mod list;
@@ -13,6 +14,7 @@ mod tables;
 mod testing;
 mod training;
 
+pub use builder::ModelBuilder;
 pub use embeddings::{Embeddings, EmbeddingsOptions, ItemBias, Resized, Snapshot};
 pub use graph::{
     Bipartite, Fism, FismOptions, GraphModel, History, LightGcn, LightGcnOptions, MeanOfLayers, Normalisation,
@@ -21,6 +23,7 @@ pub use list::ModelOptions;
 pub use mf::{BprMf, BprMfOptions};
 pub use ranking::{DEFAULT_WORKING_BYTES, RankCandidates, RankRequest, Rankings};
 pub use recommender::Recommender;
+pub(crate) use recommender::rank;
 pub use sampling::{Sampling, TrainingData, TrainingSet};
 pub use tables::{TableMut, TablesMut};
 pub use training::{RateSchedule, TrainingOptions};

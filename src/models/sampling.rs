@@ -1,7 +1,7 @@
 //! What training triples are drawn from, on the device.
 
 use crate::check;
-use crate::device::{Buffer, Commands, Device};
+use crate::device::{Buffer, Device, Recorder};
 use crate::kernels::rank::log_triples::SampleLogTriples;
 use crate::kernels::rank::triples::SampleTriples;
 use crate::stream::UserItems;
@@ -124,14 +124,14 @@ impl TrainingSet {
         })
     }
 
-    /// Draws the triples of a step, as a part of the caller's commands: users, positives and negatives, a third of
-    /// `triples` each.
+    /// Draws the triples of a step, as a part of what the caller records: users, positives and negatives, a third of
+    /// `triples` each. A triple whose user touched everything has no negative, and `u32::MAX` in its place.
     ///
     /// # Errors
     /// Those of the kernels.
     pub fn record_triples(
         &self,
-        commands: &mut Commands,
+        recorder: &mut impl Recorder,
         step: u32,
         seed: u64,
         triples: &mut Buffer<u32>,
@@ -139,7 +139,7 @@ impl TrainingSet {
         let batch = (triples.len() / 3) as u32;
         let Self { layout, touched_offsets, touched } = self;
         match layout {
-            Layout::ByUser { users, positive_offsets, positives, items } => commands.run(SampleTriples {
+            Layout::ByUser { users, positive_offsets, positives, items } => recorder.run(SampleTriples {
                 users,
                 positive_offsets,
                 positives,
@@ -151,7 +151,7 @@ impl TrainingSet {
                 batch,
                 triples,
             }),
-            &Layout::Log { ref users, ref items, window } => commands.run(SampleLogTriples {
+            &Layout::Log { ref users, ref items, window } => recorder.run(SampleLogTriples {
                 users,
                 items,
                 touched_offsets,

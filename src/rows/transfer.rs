@@ -135,17 +135,22 @@ impl Rows {
 
     /// A copy of everything.
     pub(crate) fn duplicate(&self) -> Result<Self> {
-        let copy = |page: &Page| {
+        let copy = |(number, page): (usize, &Page)| {
+            // Labels as new pages have them.
+            let state =
+                page.state.iter().enumerate().map(|(moment, state)| {
+                    duplicate(&self.device.labeled(format_args!("state/{moment}/{number}")), state)
+                });
             Ok(Page {
                 place: page.place,
-                directory: duplicate(&self.device, &page.directory)?,
+                directory: duplicate(&self.device.labeled(format_args!("directory/{number}")), &page.directory)?,
                 mirror: page.mirror.clone(),
-                values: page.values.duplicate(&self.device)?,
-                state: page.state.iter().map(|state| duplicate(&self.device, state)).collect::<Result<_>>()?,
+                values: page.values.duplicate(&self.device.labeled(format_args!("values/{number}")))?,
+                state: state.collect::<Result<_>>()?,
                 per_value: page.per_value,
             })
         };
-        let pages = self.pages.iter().map(copy).collect::<Result<_>>()?;
+        let pages = self.pages.iter().enumerate().map(copy).collect::<Result<_>>()?;
         let Self { layout, state_size, values, widest, .. } = *self;
         Ok(Self { device: self.device.clone(), layout, state_size, values, widest, pages })
     }

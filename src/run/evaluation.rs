@@ -3,7 +3,7 @@
 use crate::Result;
 use crate::eval::{CUTOFFS, Metrics};
 use crate::models::baselines::Baseline;
-use crate::models::{RankRequest, Rankings, Recommender};
+use crate::models::{RankRequest, Rankings, Recommender, rank};
 use crate::stream::{Interactions, Segment, UserItems};
 
 /// Places of a list that count.
@@ -16,7 +16,7 @@ pub(super) trait Lists {
 
 impl Lists for dyn Recommender + '_ {
     fn lists(&mut self, request: RankRequest<'_>) -> Result<Rankings> {
-        self.rank(request)
+        rank(self, request)
     }
 }
 

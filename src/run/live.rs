@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use super::probe::rows;
 use super::{Scall, frame};
 use crate::Result;
-use crate::models::RankRequest;
+use crate::models::{RankRequest, rank};
 use crate::sizing::{Population, SizePolicy, SizingContext, Uniform};
 
 impl Scall {
@@ -79,9 +79,7 @@ impl Scall {
         let policy: &mut dyn SizePolicy = if self.reports.len() == 1 { &mut Uniform } else { &mut *self.policy };
         let sizes = policy.admit(&context)?;
         sizes.check_decision(policy, &context)?;
-        self.account.set_capacity(budget.bytes.max(self.account.used_bytes()))?;
-        self.model.embeddings_mut().resize(&sizes)?;
-        self.account.set_capacity(budget.bytes)
+        self.resize(&sizes, budget.bytes).map(drop)
     }
 
     /// The best `k` items for a user among all that have a row and that the user never touched, best first. Somebody
@@ -110,7 +108,7 @@ impl Scall {
             k,
             item_biases: self.served_biases(),
         };
-        let rankings = self.model.rank(request)?;
+        let rankings = rank(&*self.model, request)?;
         Ok(rankings.user(0).iter().filter_map(|&item| self.data.item_names().get(item)).collect())
     }
 }

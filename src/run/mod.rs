@@ -1,8 +1,7 @@
 //! The streaming loop: segment after segment, search, sizes, resize, train, evaluate, report.
 //!
 //! Source: `docs/method.md` sections 2 to 7. The test rows of a segment are used once for its report; once the next
-//! segment
-//! has begun they are past, and a search may probe on them.
+//! segment has begun they are past, and a search may probe on them.
 
 mod bias;
 mod config;
@@ -18,17 +17,18 @@ mod training;
 
 use std::sync::OnceLock;
 
-use crate::Result;
 use crate::device::Device;
-use crate::models::{ItemBias, Recommender};
+use crate::models::{ItemBias, ModelBuilder, Recommender};
 use crate::sizing::SizePolicy;
 use crate::stream::{Interactions, Segment, UserItems};
 use crate::table::Account;
+use crate::{Error, Result, check};
 
 use bias::BiasCounter;
 pub use config::{BudgetConfig, Config, DataConfig, DeviceChoice, ModelConfig, PolicyConfig};
 use evaluation::Evaluation;
 pub use follow::{Followed, follow};
+use options::AnyOptions;
 pub use options::{Replay, ScallOptions};
 use probe::LastSegment;
 pub use probe::ProbeOptions;
@@ -36,13 +36,33 @@ pub use report::{Phase, Seconds, SegmentReport, Summary};
 use step::{Begun, frame};
 pub use training::EarlyStop;
 
+/// That the loop can take this recommender, which was built to draw from `account`, through this stream.
+fn check_model(model: &dyn Recommender, account: &Account, data: &Interactions) -> Result<()> {
+    let (op, tables) = ("Scall::new", model.embeddings());
+    let drawn = [tables.users(), tables.items()].map(|table| table.account().is_same(account));
+    check::domain(op, "model", "another account", drawn == [true; 2], "one that draws from the account it is given")?;
+    let bias = model.item_bias();
+    bias.check(op)?;
+    let expected = format!("one whose `item_bias`, {bias:?}, is that of its embeddings");
+    let held = if tables.item_bias() { "a bias" } else { "none" };
+    check::domain(op, "model", held, bias.exists() == tables.item_bias(), &expected)?;
+    for (arg, table, known) in
+        [("model.users", tables.users(), data.user_count()), ("model.items", tables.items(), data.item_count())]
+    {
+        if table.rows() > known {
+            return Err(Error::Shape { op, arg, expected: known.into(), got: table.rows().into() });
+        }
+    }
+    Ok(())
+}
+
 /// A recommender that follows a stream inside a budget.
 ///
 /// A recorded stream is followed with [`over`](Self::over) and [`step`](Self::step), segment by segment. A live one
-/// begins
-/// with [`new`](Self::new), takes what happens with [`observe`](Self::observe), and closes a segment with `step`
-/// whenever it
-/// is time to learn.
+/// begins with [`new`](Self::new), takes what happens with [`observe`](Self::observe), and closes a segment with `step`
+/// whenever it is time to learn.
+///
+/// The model is one of [`ModelOptions`](crate::models::ModelOptions), or one of your own: see [`Recommender`].
 ///
 /// ```
 /// use scall_gpu::device::Device;
@@ -56,12 +76,12 @@ pub use training::EarlyStop;
 /// scall.step(|_| {})?;
 /// scall.observe([("cy", "rye", 6)])?; // rye has a row from now on
 /// assert_eq!(scall.recommend("ann", 2)?.len(), 2); // jam and rye: she knows the others
-/// assert!(scall.recommend("dee", 2)?.len() == 2); // nobody knows her: what sells
+/// assert!(scall.recommend("dee", 2)?.len() == 2); // a stranger: what sells
 /// # Ok(()) }
 /// ```
 pub struct Scall {
     device: Device,
-    options: ScallOptions,
+    options: AnyOptions,
     data: Interactions,
     /// Those that are done, then those that are given.
     segments: Vec<Segment>,
@@ -89,37 +109,45 @@ impl Scall {
     /// A loop at the beginning of a live stream.
     ///
     /// # Errors
-    /// [`Error::Argument`](crate::Error::Argument) for options outside their domain.
-    pub fn new(device: &Device, policy: Box<dyn SizePolicy>, options: ScallOptions) -> Result<Self> {
+    /// Those of [`over`](Self::over).
+    pub fn new<M: ModelBuilder + 'static>(
+        device: &Device,
+        policy: Box<dyn SizePolicy>,
+        options: ScallOptions<M>,
+    ) -> Result<Self> {
         Self::over(device, Interactions::default(), Vec::new(), policy, options)
     }
 
     /// A loop at the beginning of a recorded stream that is cut into `segments`.
     ///
     /// # Errors
-    /// [`Error::Argument`](crate::Error::Argument) for options of the loop, the model or the policy outside their
-    /// domain, for segments that overlap, run backwards or pass the last row.
-    pub fn over(
+    /// [`Error::Argument`] for options of the loop, the model or the policy outside their domain, for segments that
+    /// overlap, run backwards or pass the last row, and for a model that does not draw from the account that it was
+    /// given or that says of its biases what its rows do not have; [`Error::Shape`] for one with more rows than the
+    /// stream knows users or items; what building the model reports.
+    pub fn over<M: ModelBuilder + 'static>(
         device: &Device,
         data: Interactions,
         segments: Vec<Segment>,
         policy: Box<dyn SizePolicy>,
-        mut options: ScallOptions,
+        options: ScallOptions<M>,
     ) -> Result<Self> {
         options.check()?;
+        options.model.check()?;
         policy.check()?;
         Segment::check_all("Scall::new", &segments, data.len())?;
-        options.model = options.model.with_seed(options.seed);
-        let bias = match options.model.training().item_bias {
+        // Without rows the tables hold their directories' ends; the first segment sets the real capacity.
+        let account = Account::new(u64::MAX, options.budget.counts);
+        let model = options.model.build(device, &account, options.seed)?;
+        check_model(&*model, &account, &data)?;
+        let bias = match model.item_bias() {
             ItemBias::Counted { half_life } => Some(BiasCounter::new(half_life)),
             _ => None,
         };
-        // Without rows the tables hold their directories' ends; the first segment sets the real capacity.
-        let account = Account::new(u64::MAX, options.budget.counts);
         Ok(Self {
             device: device.clone(),
-            model: options.model.build(device, &account)?,
-            options,
+            model,
+            options: options.any(),
             data,
             segments,
             policy,
@@ -142,8 +170,7 @@ impl Scall {
     }
 
     /// How often each user and each item occurred in the training rows of the last segment and SCALL's sample of
-    /// earlier ones: what
-    /// sizes went by. Those who came since have no entry.
+    /// earlier ones: what sizes went by. Those who came since have no entry.
     pub fn frequencies(&self) -> (&[u32], &[u32]) {
         (&self.frequencies[0], &self.frequencies[1])
     }

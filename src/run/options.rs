@@ -1,18 +1,20 @@
 //! How the loop runs.
 
+use std::sync::Arc;
+
 use super::{EarlyStop, ProbeOptions};
 use crate::kernels::rank::top_k::MAX_DIMS;
-use crate::models::{ItemBias, ModelOptions};
+use crate::models::{ModelBuilder, ModelOptions};
 use crate::sizing::Budget;
-use crate::{Error, Result};
+use crate::{Error, Result, check};
 
-/// How the loop runs.
+/// How the loop runs, with one of the models that there are or with [one of your own](Self::with_model).
 #[derive(Clone, Debug)]
-pub struct ScallOptions {
+pub struct ScallOptions<M = ModelOptions> {
     /// What the two tables may hold.
     pub budget: Budget,
     /// Which recommender, and how it learns.
-    pub model: ModelOptions,
+    pub model: M,
     /// Training steps a segment (default 300), the most of them where training can end early.
     pub steps: u32,
     /// When training ends before that (default: never).
@@ -31,6 +33,9 @@ pub struct ScallOptions {
     pub seed: u64,
 }
 
+/// Options whose model may be any.
+pub(super) type AnyOptions = ScallOptions<Arc<dyn ModelBuilder>>;
+
 impl ScallOptions {
     /// The defaults, for a budget.
     pub fn new(budget: Budget) -> Self {
@@ -46,15 +51,32 @@ impl ScallOptions {
             seed: 0,
         }
     }
+}
 
-    /// That all numbers are within their domain.
+impl<M> ScallOptions<M> {
+    /// The same with another model, such as one of your own: anything that [builds](ModelBuilder) recommenders.
+    /// [`Recommender`](crate::models::Recommender) has an example.
+    pub fn with_model<N>(self, model: N) -> ScallOptions<N> {
+        self.map(|_| model)
+    }
+
+    /// The same, whatever its model.
+    pub(super) fn any(self) -> AnyOptions
+    where
+        M: ModelBuilder + 'static,
+    {
+        self.map(|model| Arc::new(model) as Arc<dyn ModelBuilder>)
+    }
+
+    fn map<N>(self, map: impl FnOnce(M) -> N) -> ScallOptions<N> {
+        let Self { budget, model, steps, early_stop, probe, train_share, replay, late_seconds, seed } = self;
+        ScallOptions { budget, model: map(model), steps, early_stop, probe, train_share, replay, late_seconds, seed }
+    }
+
+    /// That all numbers of the loop itself are within their domain.
     pub(super) fn check(&self) -> Result<()> {
-        let share = |arg, value: f64| {
-            if (0.0..=1.0).contains(&value) {
-                return Ok(());
-            }
-            Err(Error::Argument { op: "Scall::new", arg, expected: "from 0 to 1".into(), got: value.to_string() })
-        };
+        let op = "Scall::new";
+        let share = |arg, value: f64| check::domain(op, arg, value, (0.0..=1.0).contains(&value), "from 0 to 1");
         share("train_share", self.train_share)?;
         if let Replay::Sample { share: part } = self.replay {
             share("replay", part)?;
@@ -62,17 +84,9 @@ impl ScallOptions {
         if let Some(stop) = self.early_stop {
             stop.check()?;
         }
-        match self.model.training().item_bias {
-            ItemBias::Learned { keep } => share("keep", keep.into())?,
-            ItemBias::Counted { half_life: Some(half_life) } if half_life.is_nan() || half_life <= 0.0 => {
-                let (expected, got) = ("above 0".into(), half_life.to_string());
-                return Err(Error::Argument { op: "Scall::new", arg: "half_life", expected, got });
-            }
-            _ => {}
-        }
         if self.budget.d_max > MAX_DIMS {
             return Err(Error::Limit {
-                op: "Scall::new",
+                op,
                 arg: "budget.d_max",
                 limit: "widest row that is ranked",
                 allowed: MAX_DIMS.into(),

@@ -4,10 +4,11 @@ use rayon::prelude::*;
 
 use super::Phase;
 use super::evaluation::Evaluation;
+use super::options::AnyOptions;
 use crate::Result;
 use crate::device::Device;
-use crate::models::{ItemBias, ModelOptions, Recommender, TrainingData};
-use crate::sizing::{CurrentRows, Outcome, Probe, Sizes, SizingContext, mean_row};
+use crate::models::{ItemBias, Recommender, TrainingData};
+use crate::sizing::{Budget, CurrentRows, Outcome, Probe, Sizes, SizingContext, mean_row};
 use crate::stream::UserItems;
 use crate::table::Account;
 
@@ -15,17 +16,15 @@ use crate::table::Account;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default, deny_unknown_fields))]
 pub struct ProbeOptions {
-    /// Training steps (default 200: as many as a segment gets, since what is good after fewer need not be good after
+    /// Training steps (default 200: about what a segment gets, since what is good after fewer need not be good after
     /// all).
     pub steps: u32,
     /// Whether a probe starts from the rows as they were when the segment began, like the recommender that it stands
-    /// for, or from new ones, as the paper has it (default: true).
+    /// for, or from those that a model begins with, as the paper has it (default: true).
     pub warm: bool,
     /// Probes that run side by side where a policy asks for several that do not depend on each other (default 2): one
-    /// keeps
-    /// the device busy while another lays out its rows or waits for its lists. Each holds a copy of both tables. What
-    /// they
-    /// find does not depend on it. 0 counts as 1; there are never more than rayon has threads.
+    /// keeps the device busy while another lays out its rows or waits for its lists. Each holds a copy of both tables.
+    /// What they find does not depend on it. 0 counts as 1; there are never more than rayon has threads.
     pub at_once: usize,
 }
 
@@ -82,9 +81,7 @@ fn set_biases(model: &mut dyn Recommender, bias: ItemBias, counted: Option<&[f32
 /// What all probes of a segment share.
 pub(super) struct Setup<'a> {
     pub device: &'a Device,
-    pub model: ModelOptions,
-    pub options: ProbeOptions,
-    pub d_max: u32,
+    pub options: &'a AnyOptions,
     pub last: &'a LastSegment,
     /// What users had touched when the segment was trained on.
     pub history: &'a UserItems,
@@ -95,20 +92,22 @@ impl Setup<'_> {
     fn probe(&self, sizes: &Sizes) -> Result<Outcome> {
         // Sizes come from a policy that divides the dims there are; what a probe holds is outside the budget.
         let account = Account::unlimited();
-        let mut model = match self.options.warm {
+        let &AnyOptions { ref model, probe, budget: Budget { d_max, .. }, seed, .. } = self.options;
+        let mut model = match probe.warm {
             true => self.last.before.duplicate(&account)?,
-            false => self.model.build(self.device, &account)?,
+            false => model.build(self.device, &account, seed)?,
         };
         model.embeddings_mut().resize(sizes)?;
-        set_biases(&mut *model, self.model.training().item_bias, self.last.biases.as_deref())?;
+        let bias = model.item_bias();
+        set_biases(&mut *model, bias, self.last.biases.as_deref())?;
         model.prepare(TrainingData { rows: &self.last.rows, history: self.history })?;
-        model.train(self.options.steps, &mut |_| {})?;
+        model.train(probe.steps, &mut |_| {})?;
         let quality = self.last.evaluation.among_test_items(&mut *model, self.history)?.quality();
         let rows = rows(&*model);
         Ok(Outcome {
             quality,
-            user_mean: mean_row(rows.users, 0, self.d_max)?,
-            item_mean: mean_row(rows.items, u32::from(rows.item_bias), self.d_max)?,
+            user_mean: mean_row(rows.users, 0, d_max)?,
+            item_mean: mean_row(rows.items, u32::from(rows.item_bias), d_max)?,
         })
     }
 }
@@ -143,7 +142,7 @@ impl Probe for Trial<'_> {
     fn run_all(&mut self, sizes: &[Sizes]) -> Result<Vec<Outcome>> {
         sizes.iter().try_for_each(|sizes| sizes.check_probe(self.policy, &self.context))?;
         let mut outcomes = Vec::with_capacity(sizes.len());
-        for some in sizes.chunks(self.setup.options.at_once.max(1)) {
+        for some in sizes.chunks(self.setup.options.probe.at_once.max(1)) {
             let setup = &self.setup;
             let found: Vec<_> = some.par_iter().map(|sizes| setup.probe(sizes)).collect();
             for outcome in found {

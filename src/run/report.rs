@@ -1,15 +1,15 @@
-//! What the loop tells: where it is, what a segment was, and the mean of all.
+//! What the loop reports: where it is, what a segment was, and the mean of all.
 
 use crate::eval::Metrics;
 use crate::models::Resized;
 use crate::sizing::Action;
 use crate::table::MemoryReport;
 
-/// Where the loop is within a segment, for whoever shows progress.
+/// Where the loop is within a segment, for a display of progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Phase {
-    /// The policy searches; so many probes are done.
+    /// The policy searches.
     Search {
         /// Probes done on the last segment.
         probes: u32,
@@ -18,7 +18,7 @@ pub enum Phase {
     Size,
     /// Rows move to their new sizes.
     Resize,
-    /// So many training steps of so many are done.
+    /// The recommender trains.
     Train {
         /// Steps done.
         done: u32,
@@ -76,9 +76,8 @@ pub struct SegmentReport {
     pub counted_bytes: u64,
     /// Bytes held, by what for.
     pub memory: MemoryReport,
-    /// Bytes that training and ranking held on the device besides the tables: the copy of both that a policy which
-    /// searches
-    /// starts its probes from and the best values of an early stop among them.
+    /// Bytes that training and ranking held on the device next to the tables: the copy of both that a policy which
+    /// searches starts its probes from and the best values of an early stop among them.
     pub working_bytes: u64,
     /// Those of the working bytes that a graph model's dense layers take.
     pub layer_bytes: u64,
@@ -86,7 +85,8 @@ pub struct SegmentReport {
     pub resized: Resized,
     /// Training steps taken, those after the values that were kept included.
     pub steps: u32,
-    /// Mean BPR loss of the last training batch, without the squared rows that `l2` weighs.
+    /// Mean loss of the last training batch, as the model gives it: BPR without the squared rows that `l2` weighs, of
+    /// those that there are.
     pub loss: f32,
     /// Ranking among the items of the test part (`docs/method.md` section 6).
     pub test_candidates: Metrics,

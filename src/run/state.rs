@@ -8,7 +8,7 @@ use super::{Evaluation, Scall, ScallOptions};
 use crate::Result;
 use crate::device::Device;
 use crate::file::State;
-use crate::models::{Recommender, TrainingData};
+use crate::models::{ModelBuilder, Recommender, TrainingData};
 use crate::sizing::{Action, SizePolicy, Sizes};
 use crate::stream::{Interactions, Segment, UserItems};
 use crate::table::Account;
@@ -110,10 +110,10 @@ impl Scall {
     /// [`Error::BadState`](crate::Error::BadState) for a state of something else, of another model, policy or seed, or
     /// one that has been
     /// damaged; [`Error::Argument`](crate::Error::Argument) for options outside their domain; what the device reports.
-    pub fn restore(
+    pub fn restore<M: ModelBuilder + 'static>(
         device: &Device,
         mut policy: Box<dyn SizePolicy>,
-        options: ScallOptions,
+        options: ScallOptions<M>,
         mut state: State,
     ) -> Result<Self> {
         let [data, of_policy, of_model, reports, last, before] =
@@ -213,7 +213,7 @@ impl Scall {
 
     /// A recommender outside the budget.
     fn restored_model(&self, state: &State) -> Result<Box<dyn Recommender>> {
-        let mut model = self.options.model.build(&self.device, &Account::unlimited())?;
+        let mut model = self.options.model.build(&self.device, &Account::unlimited(), self.options.seed)?;
         model.restore(state)?;
         Ok(model)
     }

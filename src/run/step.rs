@@ -4,13 +4,14 @@ use std::sync::OnceLock;
 use std::time::Instant;
 
 use super::evaluation::Evaluation;
+use super::options::AnyOptions;
 use super::probe::{LastSegment, Setup, Trial, rows};
-use super::{Phase, Replay, Scall, ScallOptions, Seconds, SegmentReport};
+use super::{Phase, Replay, Scall, Seconds, SegmentReport};
 use crate::Result;
 use crate::device::Device;
-use crate::models::{ItemBias, Recommender};
+use crate::models::{ItemBias, Recommender, Resized};
 use crate::rng::{Philox, Purpose};
-use crate::sizing::{Population, SizePolicy, SizingContext, Uniform};
+use crate::sizing::{Population, SizePolicy, Sizes, SizingContext, Uniform};
 use crate::stream::{Segment, replay};
 use crate::table::Account;
 
@@ -115,9 +116,8 @@ impl Scall {
             self.begun.before = Some(self.model.duplicate(&Account::unlimited())?);
         }
         let before_bytes = self.begun.before.as_ref().map_or(0, |before| before.embeddings().memory().total_bytes());
-        self.account.set_capacity(budget.bytes)?;
-        let resized = self.model.embeddings_mut().resize(&sizes)?;
-        if let ItemBias::Learned { keep } = self.options.model.training().item_bias
+        let resized = self.resize(&sizes, budget.bytes)?;
+        if let ItemBias::Learned { keep } = self.model.item_bias()
             && !std::mem::replace(&mut self.begun.faded, true)
         {
             self.model.embeddings_mut().fade_biases(keep)?;
@@ -178,20 +178,22 @@ impl Scall {
         Ok(report)
     }
 
+    /// Gives rows their sizes under a capacity that they have to fit then. What the tables hold before may be more,
+    /// such as the rows of a model that was built with some.
+    pub(super) fn resize(&mut self, sizes: &Sizes, capacity: u64) -> Result<Resized> {
+        self.account.set_capacity(capacity.max(self.account.used_bytes()))?;
+        let resized = self.model.embeddings_mut().resize(sizes)?;
+        self.account.set_capacity(capacity)?;
+        Ok(resized)
+    }
+
     /// Lets the policy probe on the last segment, unless it has done so.
     fn search(&mut self, progress: &mut dyn FnMut(Phase)) -> Result<()> {
         let Some(last) = self.last.take() else {
             return Ok(());
         };
         let searched = self.policy.save().and_then(|policy| {
-            let setup = Setup {
-                device: &self.device,
-                model: self.options.model,
-                options: self.options.probe,
-                d_max: self.options.budget.d_max,
-                last: &last,
-                history: &self.history,
-            };
+            let setup = Setup { device: &self.device, options: &self.options, last: &last, history: &self.history };
             let context = last.context(frame(&self.device, &self.options));
             let mut trial = Trial { setup, policy: self.policy.name(), context, probes: 0, progress };
             match self.policy.search(&context, &mut trial) {
@@ -234,7 +236,7 @@ impl Scall {
 }
 
 /// A sizing context that only knows what never changes.
-pub(super) fn frame<'a>(device: &'a Device, options: &ScallOptions) -> SizingContext<'a> {
+pub(super) fn frame<'a>(device: &'a Device, options: &AnyOptions) -> SizingContext<'a> {
     SizingContext {
         device,
         segment: 0,

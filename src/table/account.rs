@@ -109,6 +109,11 @@ impl Account {
         self.counts
     }
 
+    /// Whether `other` is a clone of this account: what draws from one draws from the other.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.ledger, &other.ledger)
+    }
+
     /// Bytes it may hold.
     pub fn capacity_bytes(&self) -> u64 {
         self.lock().capacity

@@ -416,7 +416,9 @@ impl RaggedTable {
     pub fn check_finite(&mut self) -> Result<u32> {
         let count = self.take_count()?;
         match self.options.rule.non_finite {
-            NonFinite::Error if count > 0 => Err(Error::NonFinite { op: "RaggedTable::check_finite", count }),
+            NonFinite::Error if count > 0 => {
+                Err(Error::NonFinite { op: "RaggedTable::check_finite", table: "rows", count })
+            }
             _ => Ok(count),
         }
     }
@@ -521,8 +523,15 @@ impl RaggedTable {
     /// # Ok(()) }
     /// ```
     pub fn set_learning_rate(&mut self, rate: f32) -> Result<()> {
-        let rule = self.options.rule.with_learning_rate(rate);
-        rule.check("RaggedTable::set_learning_rate")?;
+        self.set_rule("RaggedTable::set_learning_rate", self.options.rule.with_learning_rate(rate))
+    }
+
+    /// Moves rows by another rule of the same optimizer from the next update on: state and count of steps stay. Errors
+    /// name `op`.
+    pub(crate) fn set_rule(&mut self, op: &'static str, rule: UpdateRule) -> Result<()> {
+        rule.check(op)?;
+        let (own, other) = (self.options.rule.optimizer.name(), rule.optimizer.name());
+        check::domain(op, "rule", other, own == other, own)?;
         self.options.rule = rule;
         Ok(())
     }

@@ -28,6 +28,10 @@
 //! # Ok(()) }
 //! ```
 
+use std::ops::Range;
+
+use pulp::{Arch, NullaryFnOnce};
+
 use crate::Result;
 use crate::check;
 use crate::device::{Access, Buffer, Changes, Dispatches, Entry, Gpu, Kernel, Shader, params, reads, writes};
@@ -148,7 +152,7 @@ struct All<'a> {
 
 impl All<'_> {
     /// Halves the rows until a part is small, in parallel. Returns the number of dims that were not finite.
-    fn step<V: Codec>(&self, mut rows: RowsMut<'_, V>, range: std::ops::Range<u32>) -> u32 {
+    fn step<V: Codec>(&self, rows: RowsMut<'_, V>, range: Range<u32>) -> u32 {
         if rows.values() + range.len() > 32 * 1024 && range.len() > 1 {
             let middle = range.start + (range.end - range.start) / 2;
             let (low, high) = rows.split_at(middle);
@@ -156,12 +160,29 @@ impl All<'_> {
                 rayon::join(|| self.step(low, range.start..middle), || self.step(high, middle..range.end));
             return low.wrapping_add(high);
         }
+        Arch::new().dispatch(Part { all: self, rows, range })
+    }
+}
+
+/// A part that one task steps, in loops compiled for the vectors that there are.
+struct Part<'a, 'b, V> {
+    all: &'a All<'a>,
+    rows: RowsMut<'b, V>,
+    range: Range<u32>,
+}
+
+impl<V: Codec> NullaryFnOnce for Part<'_, '_, V> {
+    type Output = u32;
+
+    #[inline(always)]
+    fn call(self) -> u32 {
+        let Self { all, mut rows, range } = self;
         let mut left_out = 0u32;
         for row in range {
-            let begin = row as usize * self.dims as usize;
-            let gradient = &self.gradients[begin..begin + rows.size(row).min(self.dims) as usize];
-            let run = Run { row, gradient, lanes: self.lanes };
-            left_out = left_out.wrapping_add(rows.step(&self.constants, run));
+            let begin = row as usize * all.dims as usize;
+            let gradient = &all.gradients[begin..begin + rows.size(row).min(all.dims) as usize];
+            let run = Run { row, gradient, lanes: all.lanes };
+            left_out = left_out.wrapping_add(rows.step(&all.constants, run));
         }
         left_out
     }

@@ -114,9 +114,25 @@ impl Fism {
     /// [`Error::OverBudget`](crate::Error::OverBudget) for an account with no room at all.
     pub fn new(device: &Device, options: FismOptions, account: &Account) -> Result<Self> {
         let op = "Fism::new";
+        Self::of(op, options, options.training.embeddings(op, device, account)?)
+    }
+
+    /// A model of tables that exist already, such as [loaded](Embeddings::from_tables) ones: it ranks as they are, and
+    /// learns on. Until it is [prepared](crate::models::Recommender::prepare) it knows no history. From here on they
+    /// move by the rule of the options; what their optimizer remembers stays, and new rows begin as the tables' own
+    /// options say.
+    ///
+    /// # Errors
+    /// [`Error::Argument`](crate::Error::Argument) for options outside their domain, and for tables that differ from
+    /// what these ask for: in their optimizer, in how values lie in memory, in whether items have a bias.
+    pub fn with_embeddings(options: FismOptions, embeddings: Embeddings) -> Result<Self> {
+        Self::of("Fism::with_embeddings", options, embeddings)
+    }
+
+    fn of(op: &'static str, options: FismOptions, embeddings: Embeddings) -> Result<Self> {
         options.check(op)?;
         let FismOptions { training, exponent } = options;
-        build(op, device, (training, History { exponent, weights: Arc::default() }), account)
+        build(op, (training, History { exponent, weights: Arc::default() }), embeddings)
     }
 }
 

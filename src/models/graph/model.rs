@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use super::Normalisation;
 use super::propagation::{Graph, Layers};
 use crate::Result;
-use crate::device::{Buffer, Commands, Device};
+use crate::device::{Buffer, Commands};
 use crate::file::State;
 use crate::kernels::rank::bpr::{Bpr, UserRows};
 use crate::models::training::{Batch, Clock, Scatter, Trainer, run_steps};
@@ -84,22 +84,15 @@ pub(super) trait Propagation: Clone + Debug + Send + Sync + 'static {
 /// Steps recorded into one submission: each is heavy, and a driver's watchdog wants to see an end.
 const STEPS_A_SUBMISSION: u32 = 8;
 
-/// A model without rows. Both tables draw from `account`; errors name `op`.
+/// A model of these tables, which knows no history yet; errors name `op`.
 pub(super) fn build<P: Propagation>(
     op: &'static str,
-    device: &Device,
     (options, propagation): (TrainingOptions, P),
-    account: &Account,
+    mut embeddings: Embeddings,
 ) -> Result<GraphModel<P>> {
-    let trainer = Trainer::new(op, options)?;
-    let graph = Graph::new(device, &UserItems::new(0, [])?, 0, propagation.normalisation())?;
-    Ok(GraphModel {
-        embeddings: trainer.embeddings(device, account)?,
-        trainer,
-        graph: Arc::new(graph),
-        dense: RwLock::default(),
-        propagation,
-    })
+    let trainer = Trainer::new(op, options, &mut embeddings)?;
+    let graph = Graph::new(embeddings.device(), &UserItems::new(0, [])?, 0, propagation.normalisation())?;
+    Ok(GraphModel { embeddings, trainer, graph: Arc::new(graph), dense: RwLock::default(), propagation })
 }
 
 impl<P> GraphModel<P> {
@@ -189,21 +182,21 @@ impl<P: Propagation> Step<'_, P> {
         })?;
         let decay = 2.0 * l2 / batch as f32;
         let (triples, workspace) = (&own.triples, &mut own.workspace);
-        let [user_ones, item_ones] = ones;
+        let ([user_ones, item_ones], [user_counter, item_counter]) = (ones, &mut own.counters);
         let (decays_users, decays_items) = (decay > 0.0, decay > 0.0 && !P::LOSS_READS_ITEMS);
-        for (side, first, count, gradients, ones, decays) in [
-            (&mut layers.users, 0, batch, &own.user_gradients, user_ones, decays_users),
-            (&mut layers.items, batch, 2 * batch, &own.item_gradients, item_ones, decays_items),
+        for (side, first, count, gradients, ones, decays, counter) in [
+            (&mut layers.users, 0, batch, &own.user_gradients, user_ones, decays_users, user_counter),
+            (&mut layers.items, batch, 2 * batch, &own.item_gradients, item_ones, decays_items, item_counter),
         ] {
             commands.clear(side.layer.dense_mut())?;
             let (rows, dims) = (&mut side.layer, side.width);
             let sum = Scatter { rows, ids: triples, first, count, gradients, dims, factor: 1.0 };
-            sum.record(commands, workspace, &mut own.counter)?;
+            sum.record(commands, workspace, counter)?;
             if decays {
                 commands.clear(side.weights.dense_mut())?;
                 let (rows, gradients) = (&mut side.weights, ones);
                 let sum = Scatter { rows, ids: triples, first, count, gradients, dims: 1, factor: decay };
-                sum.record(commands, workspace, &mut own.counter)?;
+                sum.record(commands, workspace, counter)?;
             }
         }
         propagation.record_gradients(commands, graph, layers)?;

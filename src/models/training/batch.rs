@@ -20,8 +20,8 @@ pub(in crate::models) struct Batch {
     pub item_gradients: Buffer<f32>,
     /// Of the losses, then of the updates.
     pub workspace: Buffer<u32>,
-    /// Counts the dims of [`Scatter`]'s sums that are not finite.
-    pub counter: Buffer<u32>,
+    /// Count the dims of [`Scatter`]'s sums that are not finite, of users and of items.
+    pub counters: [Buffer<u32>; 2],
     /// Widths of a user's and an item's gradient.
     pub dims: [u32; 2],
 }
@@ -48,7 +48,7 @@ impl Batch {
             user_gradients: Buffer::zeroed(device, batch as usize * user_dims as usize)?,
             item_gradients: Buffer::zeroed(device, 2 * batch as usize * item_dims as usize)?,
             workspace: Buffer::zeroed(device, workspace)?,
-            counter: Buffer::zeroed(device, 1)?,
+            counters: [Buffer::zeroed(device, 1)?, Buffer::zeroed(device, 1)?],
             dims: [user_dims, item_dims],
         })
     }
@@ -74,16 +74,19 @@ impl Batch {
             return Err(Error::Diverged { steps, loss });
         }
         let TablesMut { mut users, mut items } = embeddings.tables_mut();
-        let own = self.counter.read()?[0];
-        let count = own.saturating_add(users.take_count()?).saturating_add(items.take_count()?);
-        match users.options().rule.non_finite {
-            _ if count == 0 => Ok(loss),
-            NonFinite::Error => Err(Error::NonFinite { op: "Recommender::train", count }),
-            _ => {
-                tracing::warn!(count, steps, "dims with gradients or steps that are not finite");
-                Ok(loss)
-            }
+        let of_users = users.take_count()?.saturating_add(self.counters[0].read()?[0]);
+        let of_items = items.take_count()?.saturating_add(self.counters[1].read()?[0]);
+        let (table, count) = match (of_users, of_items) {
+            (0, 0) => return Ok(loss),
+            (_, 0) => ("users", of_users),
+            (0, _) => ("items", of_items),
+            _ => ("users and items", of_users.saturating_add(of_items)),
+        };
+        if users.options().rule.non_finite == NonFinite::Error {
+            return Err(Error::NonFinite { op: "Recommender::train", table, count });
         }
+        tracing::warn!(table, count, steps, "dims with gradients or steps that are not finite");
+        Ok(loss)
     }
 }
 

@@ -69,6 +69,15 @@ impl TrainingOptions {
         }
     }
 
+    /// Tables without rows for these options, once they are checked; errors name `op`.
+    pub(super) fn embeddings(&self, op: &'static str, device: &Device, account: &Account) -> Result<Embeddings> {
+        self.check(op)?;
+        let Self { rule, user_init_std, item_init_std, item_bias, seed, layout, .. } = *self;
+        let init_std = [user_init_std, item_init_std];
+        let options = EmbeddingsOptions { rule, init_std, item_bias: item_bias.exists(), seed, layout };
+        Embeddings::new(device, options, account)
+    }
+
     /// That all numbers are within their domain.
     pub(super) fn check(&self, op: &'static str) -> Result<()> {
         let Self { rule, rate, batch, l2, item_bias, sampling, user_init_std, item_init_std, .. } = *self;
@@ -107,21 +116,11 @@ pub(super) struct Clock {
 }
 
 impl Trainer {
-    /// With options that are checked; errors name `op`.
-    pub fn new(op: &'static str, options: TrainingOptions) -> Result<Self> {
+    /// With options that are checked, for tables that are what they ask for; errors name `op`.
+    pub fn new(op: &'static str, options: TrainingOptions, tables: &mut Embeddings) -> Result<Self> {
         options.check(op)?;
+        tables.adopt(op, options.rule, options.item_bias.exists(), options.layout)?;
         Ok(Self { options, set: None, clock: Clock::default(), scratch_bytes: 0 })
-    }
-
-    /// Tables without rows for these options.
-    pub fn embeddings(&self, device: &Device, account: &Account) -> Result<Embeddings> {
-        let TrainingOptions { rule, user_init_std, item_init_std, item_bias, seed, layout, .. } = self.options;
-        let init_std = [user_init_std, item_init_std];
-        Embeddings::new(
-            device,
-            EmbeddingsOptions { rule, init_std, item_bias: item_bias.exists(), seed, layout },
-            account,
-        )
     }
 
     /// For a copy of the model, which has to be prepared anew.

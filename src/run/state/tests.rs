@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use super::*;
 use crate::file::Numbers;
 use crate::models::{ItemBias, ModelOptions, RateSchedule};
+use crate::run::options::AnyOptions;
 use crate::run::step::tests::Failing;
 use crate::run::{EarlyStop, ProbeOptions, Replay};
 use crate::sizing::{Amount, Bet, BetOptions, Budget, FrequencyRanked, GrowOnly, LinUcb, LinUcbOptions};
@@ -187,13 +188,13 @@ fn rich() -> (Scall, MakePolicy) {
 fn a_state_of_something_else_is_refused() {
     let (scall, policy) = rich();
     let state = scall.state().unwrap();
-    let restore = |policy: MakePolicy, options: ScallOptions, state: &State| {
+    let restore = |policy: MakePolicy, options: AnyOptions, state: &State| {
         Scall::restore(&Device::cpu(), policy(), options, state.clone()).map(drop).unwrap_err().to_string()
     };
     let options = || scall.options.clone();
     let other: MakePolicy = || Box::new(FrequencyRanked::default());
     assert_eq!(restore(other, options(), &state), "state `policy.name`: expected ranked, found bet");
-    let fism = ScallOptions { model: ModelOptions::from_name("fism").unwrap(), ..options() };
+    let fism = options().with_model(ModelOptions::from_name("fism").unwrap()).any();
     assert_eq!(restore(policy, fism, &state), "state `model.name`: expected fism, found mf");
     let seed = ScallOptions { seed: 5, ..options() };
     assert_eq!(restore(policy, seed, &state), "state `seed`: expected 5, found 0");

@@ -7,7 +7,7 @@ use super::*;
 use crate::file::State;
 use crate::models::{Embeddings, ModelOptions, RankRequest, Rankings, TrainingData};
 use crate::sizing::{Amount, Bet, BetOptions, Budget, FrequencyRanked};
-use crate::{Error, ProbeOptions};
+use crate::{Error, ProbeOptions, ScallOptions};
 
 /// A recommender whose training fails so many times before it begins. Its copies, which probes are made of, do not.
 pub(in crate::run) struct Failing {

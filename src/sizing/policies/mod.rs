@@ -263,7 +263,9 @@ mod tests {
             let good = ScallPolicyOptions::default();
             for (wrong, said) in [
                 (ScallPolicyOptions { draws: 0, ..good }, "ScallPolicy: `draws` must be at least 1"),
-                (ScallPolicyOptions { groups: 0, ..good }, "ScallPolicy: `groups` must be at least 1"),
+                (ScallPolicyOptions { groups: 0, ..good }, "ScallPolicy: `groups` must be from 1 to"),
+                (ScallPolicyOptions { groups: (1 << 24) + 1, ..good }, "ScallPolicy: `groups` must be from 1 to"),
+                (ScallPolicyOptions { groups: 1 << 24, ..good }, "ScallPolicy: `groups` needs"),
                 (ScallPolicyOptions { near_best_std: f32::NAN, ..good }, "ScallPolicy: `near_best_std` must be finite"),
                 (
                     ScallPolicyOptions { reward_range: (1.1, 1.1), ..good },

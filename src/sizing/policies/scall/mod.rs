@@ -11,6 +11,7 @@ use crate::agent::{
 };
 use crate::check::domain;
 use crate::file::State;
+use crate::kernels::rank::top_k::MAX_DIMS;
 use crate::rng::{Philox, Purpose};
 use crate::sizing::{Action, Distribution, Outcome, Probe, SizePolicy, Sizes, SizingContext, mean_row};
 pub use convergence::Convergence;
@@ -213,9 +214,12 @@ impl SizePolicy for ScallPolicy {
     }
 
     fn check(&self) -> Result<()> {
-        let ScallPolicyOptions { agent, groups, draws, near_best_std, reward_range: (low, high), .. } = self.options;
-        agent.check("ScallPolicy", 1)?;
-        domain("ScallPolicy", "groups", groups, groups > 0, "at least 1")?;
+        let ScallPolicyOptions { agent, variant, groups, draws, near_best_std, reward_range: (low, high), .. } =
+            self.options;
+        // The widest rows that a loop takes: the agent is made when it is known how wide they really are.
+        let layout = StateLayout { groups, d_max: MAX_DIMS as usize, variant };
+        layout.check("ScallPolicy")?;
+        agent.check("ScallPolicy", "groups", layout.len())?;
         domain("ScallPolicy", "draws", draws, draws > 0, "at least 1")?;
         let spreads = near_best_std.is_finite() && near_best_std >= 0.0;
         domain("ScallPolicy", "near_best_std", near_best_std, spreads, "finite and not negative")?;
