@@ -20,12 +20,12 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
-use device::DeviceChoice;
 use plot::{Axis, Dash, Figure, Marker, Panel, Point, Series};
 use scall_gpu::Result;
 use scall_gpu::device::Device;
 use scall_gpu::models::{BprMf, BprMfOptions, Recommender, TrainingData};
 use scall_gpu::rng::philox;
+use scall_gpu::run::DeviceChoice;
 use scall_gpu::sizing::Sizes;
 use scall_gpu::stream::UserItems;
 use scall_gpu::table::Account;
@@ -34,7 +34,7 @@ use scall_gpu::table::Account;
 #[derive(Parser, Debug)]
 struct Args {
     /// A hardware GPU or else the CPU, the best GPU there is (software included), or the CPU
-    #[arg(long, value_enum, default_value = "auto")]
+    #[arg(long, value_parser = device::choices(), default_value = "auto")]
     device: DeviceChoice,
 
     /// The most rows, of both tables together: 10,000 and every power of ten up to it are measured
@@ -67,7 +67,7 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> Result<()> {
     let plot = args.plot.as_deref();
     files::Files { outputs: &[("--plot", plot)], ..Default::default() }.check("scaling")?;
-    let device = args.device.open()?;
+    let device = device::open(args.device)?;
     println!("device   {}", device.describe());
     println!("step     matrix factorisation, {BATCH} triples, Adagrad; rows of 1 to {} values\n", 2 * MEAN - 1);
     println!("{:>12} {:>12} {:>12} {:>14}", "rows", "step ms", "resize ms", "ns a row");

@@ -90,6 +90,11 @@ pub(crate) fn domain(
     Err(Error::Argument { op, arg, expected: expected.to_owned(), got: value.to_string() })
 }
 
+/// The error for a name that is none of these.
+pub(crate) fn unknown(op: &'static str, names: &[&str], name: &str) -> Error {
+    Error::Argument { op, arg: "name", expected: format!("one of {}", names.join(", ")), got: format!("{name:?}") }
+}
+
 /// The number of rows that an offsets buffer of `n + 1` elements describes.
 pub(crate) fn rows(op: &'static str, arg: &'static str, offsets: usize) -> Result<u32> {
     at_least(op, arg, offsets, 1)?;

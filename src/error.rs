@@ -172,6 +172,27 @@ pub enum Error {
         /// What it holds.
         found: String,
     },
+    /// A [`Config`](crate::run::Config) says something that cannot be run.
+    #[error(
+        "{}{}:{} expected {}, found {}",
+        file.as_ref().map_or("config".to_owned(), printable),
+        line.map_or(String::new(), |line| format!(":{line}")),
+        if key.is_empty() { String::new() } else { format!(" `{}`:", printable(key)) },
+        printable(expected),
+        printable(found)
+    )]
+    BadConfig {
+        /// The file, where it was read from one.
+        file: Option<PathBuf>,
+        /// Line, counted from 1, where it was read from a text.
+        line: Option<u64>,
+        /// The key as a file has it, such as `model.learning_rate`; empty where no single key is wrong.
+        key: String,
+        /// What it should say.
+        expected: String,
+        /// What it says.
+        found: String,
+    },
     /// A file could not be opened or read.
     #[error("{}: {source}", printable(file))]
     Io {

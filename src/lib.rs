@@ -76,6 +76,7 @@
 //! | feature | default | what it adds |
 //! |---|---|---|
 //! | `search` | yes | the module `agent` and the policy that uses it, with burn on the CPU |
+//! | `serde` | no | a [`Config`] from and to TOML and JSON |
 //!
 //! # Guarantees
 //! - The budget cannot be passed: a change that would pass it is an error before anything moves.
@@ -108,7 +109,8 @@ pub mod text;
 
 pub use error::{Error, Result};
 pub use run::{
-    EarlyStop, Followed, Phase, ProbeOptions, Replay, Scall, ScallOptions, Seconds, SegmentReport, Summary, follow,
+    Config, EarlyStop, Followed, Phase, ProbeOptions, Replay, Scall, ScallOptions, Seconds, SegmentReport, Summary,
+    follow,
 };
 pub use wgpu;
 

@@ -1,37 +1,30 @@
-//! The choice of a device.
+//! The device.
 
 use std::path::Path;
 
-use clap::ValueEnum;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use scall_gpu::Result;
-use scall_gpu::device::{Device, GpuOptions};
+use scall_gpu::device::Device;
+use scall_gpu::run::DeviceChoice;
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum DeviceChoice {
-    Auto,
-    Gpu,
-    Cpu,
+/// The names that a flag takes.
+pub fn choices() -> impl TypedValueParser<Value = DeviceChoice> {
+    PossibleValuesParser::new(DeviceChoice::ALL.iter().map(|choice| choice.name())).try_map(|name| name.parse())
 }
 
-impl DeviceChoice {
-    /// A hardware GPU or else the CPU; the best GPU there is, software included; or the CPU.
-    ///
-    /// # Errors
-    /// Where a GPU is asked for and there is none.
-    pub fn open(self) -> Result<Device> {
-        let device = match self {
-            Self::Auto => Ok(Device::auto()),
-            Self::Gpu => Device::gpu(&GpuOptions::default()),
-            Self::Cpu => return Ok(Device::cpu()),
-        };
-        if says_error() {
-            eprintln!(
-                "note: a layer of Mesa's looks for a screen, and says above that XDG_RUNTIME_DIR is not set; no harm, \
-                 nothing is shown. NODEVICE_SELECT=1 leaves it out."
-            );
-        }
-        device
+/// Opens a device, and explains what a layer of Mesa says on the way.
+///
+/// # Errors
+/// Where a GPU is asked for and there is none.
+pub fn open(choice: DeviceChoice) -> Result<Device> {
+    let device = choice.open();
+    if choice != DeviceChoice::Cpu && says_error() {
+        eprintln!(
+            "note: a layer of Mesa's looks for a screen, and says above that XDG_RUNTIME_DIR is not set; no harm, \
+             nothing is shown. NODEVICE_SELECT=1 leaves it out."
+        );
     }
+    device
 }
 
 /// Whether listing the GPUs makes a layer of Mesa print `error: XDG_RUNTIME_DIR is invalid`, which reads as if it came

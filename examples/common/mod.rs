@@ -4,16 +4,21 @@ mod data;
 mod device;
 mod exit;
 mod files;
-mod model;
+mod load;
 mod output;
 mod plot;
-mod policy;
 mod setup;
 mod used;
+mod words;
 
+pub use data::read;
+pub use device::open;
 pub use exit::exit;
 pub use files::{Files, write};
 pub use output::{bytes, print};
 pub use plot::{Axis, Dash, Figure, Marker, Panel, Point, Rgb, Series};
-pub use policy::Policy;
-pub use setup::Setup;
+#[allow(unused_imports, reason = "not every example describes names")]
+pub use setup::described;
+pub use setup::{Setup, parse};
+pub use used::check_used;
+pub use words::Words;

@@ -2,17 +2,23 @@
 
 use std::path::PathBuf;
 
-use scall_gpu::sizing::{Amount, Budget, Distribution};
-use scall_gpu::stream::Cut;
-use scall_gpu::table::Counts;
-use scall_gpu::{EarlyStop, ProbeOptions, Replay, ScallOptions};
+use clap::builder::{PossibleValue, PossibleValuesParser};
+use scall_gpu::models::{ItemBias, ModelOptions, Sampling};
+use scall_gpu::run::{Config, DeviceChoice};
+use scall_gpu::sizing::Distribution;
+use scall_gpu::stream::{Column, Columns, Cut};
+use scall_gpu::{Replay, Result};
 
-use super::device::DeviceChoice;
-use super::model::{Bias, Model, Sampled};
+use super::device::choices;
+use super::load::load;
 
 /// Flags that every example has.
 #[derive(clap::Args, Debug)]
 pub struct Setup {
+    /// A run described in a file: TOML, or JSON by its name, as a report has it. Flags win over it
+    #[arg(long, value_name = "FILE", conflicts_with = "paper")]
+    pub config: Option<PathBuf>,
+
     /// Interactions to stream [default: the embedded sample, a year of grocery purchases]
     #[arg(long, value_name = "FILE")]
     pub data: Option<PathBuf>,
@@ -37,9 +43,10 @@ pub struct Setup {
     #[arg(long, requires = "columns")]
     pub no_header: bool,
 
-    /// Where to run: a hardware GPU or else the CPU, the best GPU there is (software included), or the CPU
-    #[arg(long, value_enum, default_value = "auto")]
-    pub device: DeviceChoice,
+    /// Where to run: a hardware GPU or else the CPU, the best GPU there is (software included), or the CPU [default:
+    /// auto]
+    #[arg(long, value_parser = choices())]
+    pub device: Option<DeviceChoice>,
 
     /// The paper's constants wherever no flag says otherwise: `--model lightgcn --sampling users --replay 0.2 --bias
     /// none --batch 10000 --l2 0.0001 --early-stop --steps 4000 --max-size 256 --segments new=15000`, probes that start
@@ -50,8 +57,8 @@ pub struct Setup {
 
     /// Recommender: matrix factorisation, rows propagated over the graph of users and items, or users made of their
     /// items [default: mf]
-    #[arg(long, value_enum)]
-    pub model: Option<Model>,
+    #[arg(long, value_parser = models())]
+    pub model: Option<String>,
 
     /// A budget in bytes counts the optimizer's state too
     #[arg(long)]
@@ -65,18 +72,18 @@ pub struct Setup {
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=8192))]
     pub max_size: Option<u32>,
 
-    /// Smallest row; 0 lets a fixed budget survive any number of entities
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(0..=1))]
-    pub min_size: u32,
+    /// Smallest row; 0 lets a fixed budget survive any number of entities [default: 1]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(0..=1))]
+    pub min_size: Option<u32>,
 
     /// Where to cut: equal=10 (that number of segments of one length) or new=15000 (after more new users and items than
     /// that)
     /// [default: equal=10]
-    #[arg(long, value_parser = parse_cut)]
+    #[arg(long, value_parser = parse::<Cut>)]
     pub segments: Option<Cut>,
 
     /// Family of size profiles, for `ranked`, `random` and `scall` [default: power-law]
-    #[arg(long, value_parser = |text: &str| text.parse::<Distribution>().map_err(|e| e.to_string()))]
+    #[arg(long, value_parser = parse::<Distribution>)]
     pub distribution: Option<Distribution>,
 
     /// Shape of the profile of `ranked` and `random` [default: 1 for the power law, else the middle of the published
@@ -120,8 +127,8 @@ pub struct Setup {
     pub l2: Option<f32>,
 
     /// Where an item's bias, one of its parameters, comes from [default: counted]
-    #[arg(long, value_enum)]
-    pub bias: Option<Bias>,
+    #[arg(long, value_parser = biases())]
+    pub bias: Option<String>,
 
     /// Rows after which a row counts half in a counted bias and in decayed popularity [default: for a bias chosen in
     /// each segment by its last training rows, for decayed popularity 2000]
@@ -133,8 +140,8 @@ pub struct Setup {
     pub keep_bias: Option<f32>,
 
     /// How triples are drawn: rows of the log with negatives of their time, or users first [default: log]
-    #[arg(long, value_enum)]
-    pub sampling: Option<Sampled>,
+    #[arg(long, value_parser = PossibleValuesParser::new(Sampling::NAMES))]
+    pub sampling: Option<String>,
 
     /// Rows before and after a positive that its negative comes from, for `log` [default: 5000, for fism 20000]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
@@ -146,139 +153,99 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// Where the stream is cut.
-    pub fn cut(&self) -> Cut {
-        self.segments.unwrap_or(match self.paper {
-            true => Cut::NewEntities { entities: 15_000 },
-            false => Cut::Equal { segments: 10 },
-        })
-    }
-
-    /// Largest row.
-    pub fn max_size(&self) -> u32 {
-        self.max_size.unwrap_or(if self.paper { 256 } else { 64 })
-    }
-
-    fn replay(&self) -> Replay {
-        match self.replay.or(self.paper.then_some(0.2)) {
-            Some(share) => Replay::Sample { share },
-            None => Replay::All,
-        }
-    }
-
-    fn probe(&self) -> ProbeOptions {
-        ProbeOptions { warm: !self.paper, ..ProbeOptions::default() }
-    }
-
-    /// The loop's options under a budget.
-    pub fn options(&self, amount: Amount, seed: u64) -> ScallOptions {
-        let budget = Budget {
-            counts: Counts { optimizer: self.count_optimizer, metadata: !self.ignore_metadata },
-            d_min: self.min_size,
-            d_max: self.max_size(),
-            ..Budget::new(amount)
+    /// The run that a file and the flags describe. A budget, a policy and a seed are the program's own flags.
+    ///
+    /// # Errors
+    /// For a file that cannot be read or is no configuration.
+    pub fn config(&self) -> Result<Config> {
+        let mut config = match &self.config {
+            Some(path) => load(path)?,
+            None if self.paper => Config::published(),
+            None => Config::default(),
         };
-        ScallOptions {
-            model: self.chosen().options,
-            steps: self.steps(),
-            early_stop: self.stops_early().then(EarlyStop::default),
-            replay: self.replay(),
-            probe: self.probe(),
-            seed,
-            ..ScallOptions::new(budget)
+        let (data, budget, policy, model) =
+            (&mut config.data, &mut config.budget, &mut config.policy, &mut config.model);
+        set(&mut config.device, self.device);
+        if self.data.is_some() {
+            // How another file is written says nothing of this one.
+            (data.path, data.format, data.columns) = (self.data.clone(), None, Columns::default());
         }
-    }
-
-    /// All that is in force apart from device, data, policy, budget and seed, as (name, value).
-    pub fn settings(&self) -> Vec<(&'static str, String)> {
-        let chosen = self.chosen();
-        let counts = match (self.count_optimizer, self.ignore_metadata) {
-            (false, false) => "values and directory",
-            (false, true) => "values",
-            (true, false) => "values, directory and optimizer",
-            (true, true) => "values and optimizer",
-        };
-        vec![
-            ("model", chosen.options.name().to_owned()),
-            ("steps", self.steps_text()),
-            ("batch", chosen.batch.to_string()),
-            ("l2", chosen.l2.to_string()),
-            ("sampling", chosen.sampling_text()),
-            ("rate", chosen.rate),
-            ("bias", self.bias_text()),
-            ("replay", self.replay_text()),
-            ("segments", self.cut_text()),
-            ("sizes", format!("{} to {}", self.min_size, self.max_size())),
-            ("counted", counts.to_owned()),
-            ("profile", self.profile_text()),
-            ("probes", self.probes.map_or("by policy".to_owned(), |probes| probes.to_string())),
-            ("probe", self.probes_text()),
-            ("constants", if self.paper { "the paper's" } else { "ours" }.to_owned()),
-        ]
-    }
-
-    /// What a table stands under: the model and how it learns.
-    pub fn headline(&self) -> String {
-        let chosen = self.chosen();
-        let paper = if self.paper { ", the paper's constants" } else { "" };
-        format!(
-            "model    {}: {} steps a segment of {} triples, {}, l2 {}\n         \
-             bias {}, sampling {}, replay {}, segments {}{paper}",
-            chosen.options.name(),
-            self.steps_text(),
-            chosen.batch,
-            chosen.rate,
-            chosen.l2,
-            self.bias_text(),
-            chosen.sampling_text(),
-            self.replay_text(),
-            self.cut_text(),
-        )
-    }
-
-    /// The bounds of a row's size, for a table's head.
-    pub fn sizes_text(&self) -> String {
-        format!("sizes {} to {}", self.min_size, self.max_size())
-    }
-
-    fn stops_early(&self) -> bool {
-        self.early_stop || self.paper
-    }
-
-    fn steps_text(&self) -> String {
-        let most = if self.stops_early() { "at most " } else { "" };
-        format!("{most}{}", self.steps())
-    }
-
-    /// What a probe is.
-    pub fn probes_text(&self) -> String {
-        let ProbeOptions { steps, warm, .. } = self.probe();
-        format!("probes of {steps} steps from {} rows", if warm { "old" } else { "new" })
-    }
-
-    fn replay_text(&self) -> String {
-        match self.replay() {
-            Replay::Sample { share } => format!("{share} of a segment"),
-            Replay::All => "all".into(),
+        some(&mut data.format, &self.format);
+        if let Some(names) = &self.columns {
+            let [user, item, timestamp] = names.clone().map(|name| match name.parse() {
+                Ok(position) => Column::Position(position),
+                Err(_) => Column::Name(name),
+            });
+            data.columns = Columns { user, item, timestamp, header: !self.no_header };
         }
-    }
-
-    fn cut_text(&self) -> String {
-        match self.cut() {
-            Cut::Equal { segments } => format!("equal={segments}"),
-            Cut::NewEntities { entities } => format!("new={entities}"),
+        set(&mut data.segments, self.segments);
+        budget.count_optimizer |= self.count_optimizer;
+        budget.ignore_metadata |= self.ignore_metadata;
+        set(&mut budget.max_size, self.max_size);
+        set(&mut budget.min_size, self.min_size);
+        some(&mut policy.distribution, &self.distribution);
+        some(&mut policy.alpha, &self.alpha);
+        some(&mut policy.user_share, &self.user_share);
+        some(&mut policy.probes, &self.probes);
+        set(&mut model.name, self.model.clone());
+        some(&mut model.steps, &self.steps);
+        some(&mut model.batch, &self.batch);
+        some(&mut model.learning_rate, &self.learning_rate);
+        some(&mut model.epsilon, &self.epsilon);
+        some(&mut model.l2, &self.l2);
+        set(&mut model.bias, self.bias.clone());
+        set(&mut model.sampling, self.sampling.clone());
+        // A half-life may be meant for a baseline alone, and a file's numbers for the choices that a flag replaces.
+        some(&mut model.half_life, &self.half_life);
+        some(&mut model.keep_bias, &self.keep_bias);
+        some(&mut model.window, &self.window);
+        model.half_life = model.half_life.filter(|_| model.bias == "counted");
+        model.keep_bias = model.keep_bias.filter(|_| model.bias == "learned");
+        model.window = model.window.filter(|_| model.sampling == "log");
+        set(&mut config.replay, self.replay.map(|share| Replay::Sample { share }));
+        if self.early_stop {
+            config.early_stop.get_or_insert_default();
         }
+        Ok(config)
     }
 }
 
-fn parse_cut(text: &str) -> Result<Cut, String> {
-    let wrong = || format!("expected equal=COUNT or new=COUNT, a count being at least 1, found {text:?}");
-    let (kind, count) = text.split_once('=').ok_or_else(wrong)?;
-    match (kind, count.parse::<u32>()) {
-        ("equal", Ok(segments @ 1..)) => Ok(Cut::Equal { segments: segments as usize }),
-        ("new", Ok(entities @ 1..)) => Ok(Cut::NewEntities { entities }),
-        _ => Err(wrong()),
+/// Takes a flag's value where there is one.
+fn set<T>(field: &mut T, flag: Option<T>) {
+    if let Some(value) = flag {
+        *field = value;
     }
+}
+
+/// The same where the field may be left open.
+fn some<T: Clone>(field: &mut Option<T>, flag: &Option<T>) {
+    if flag.is_some() {
+        field.clone_from(flag);
+    }
+}
+
+/// Names with a few words about each, for a flag.
+pub fn described<'a>(names: impl IntoIterator<Item = (&'static str, &'a str)>) -> PossibleValuesParser {
+    let value =
+        |(name, words): (&'static str, &str)| PossibleValue::new(name).help(words.trim_end_matches('.').to_owned());
+    PossibleValuesParser::new(names.into_iter().map(value).collect::<Vec<_>>())
+}
+
+/// The recommenders that there are.
+fn models() -> PossibleValuesParser {
+    let options: Vec<_> = ModelOptions::NAMES.iter().filter_map(|name| ModelOptions::from_name(name).ok()).collect();
+    described(options.iter().map(|options| (options.name(), options.summary())))
+}
+
+/// Where a bias may come from.
+fn biases() -> PossibleValuesParser {
+    let biases: Vec<_> = ItemBias::NAMES.iter().filter_map(|name| ItemBias::from_name(name).ok()).collect();
+    described(biases.iter().map(|bias| (bias.name(), bias.summary())))
+}
+
+/// What the library reads.
+pub fn parse<T: std::str::FromStr<Err = scall_gpu::Error>>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|error: scall_gpu::Error| error.to_string())
 }
 
 fn parse_columns(text: &str) -> Result<[String; 3], String> {

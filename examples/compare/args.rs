@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgAction, Parser, ValueEnum};
-use scall_gpu::sizing::Amount;
+use clap::{ArgAction, Parser};
+use scall_gpu::sizing::{Amount, PolicyOptions};
 
-use crate::common::{Policy, Setup};
+use crate::common::{Setup, parse};
 
 /// Runs size policies at budgets over seeds on one stream, and compares how well they rank and what they hold.
 #[derive(Parser, Debug)]
@@ -14,9 +14,9 @@ pub struct Args {
     #[command(flatten)]
     pub setup: Setup,
 
-    /// Policies to compare: uniform, random, ranked, mde, magnitude, grow, bet, linucb, scall, or all
-    #[arg(long, value_name = "LIST", default_value = DEFAULT_POLICIES, value_parser = parse_policies)]
-    pub policies: List<Policy>,
+    #[arg(long, value_name = "LIST", default_value = DEFAULT_POLICIES, value_parser = parse_policies,
+        help = format!("Policies to compare: {}, or all", PolicyOptions::NAMES.join(", ")))]
+    pub policies: List<String>,
 
     /// Budgets to compare them at: mean=8 (parameters an entity), params=N, bytes=10MB
     #[arg(long, value_name = "LIST", default_value = "mean=8", value_parser = parse_budgets)]
@@ -62,19 +62,18 @@ impl<T: PartialEq> FromIterator<T> for List<T> {
     }
 }
 
-fn parse_policies(text: &str) -> Result<List<Policy>, String> {
+fn parse_policies(text: &str) -> Result<List<String>, String> {
+    let names = PolicyOptions::NAMES;
     if text == "all" {
-        let built = |policy: &Policy| cfg!(feature = "search") || *policy != Policy::Scall;
-        return Ok(Policy::value_variants().iter().copied().filter(built).collect());
+        return Ok(names.iter().map(|&name| name.to_owned()).collect());
     }
-    let parse = |name: &str| {
-        let names = || Policy::value_variants().iter().map(|policy| policy.name()).collect::<Vec<_>>().join(", ");
-        Policy::from_str(name.trim(), false)
-            .map_err(|_| format!("expected some of {}, or all, found {name:?}", names()))
+    let parse = |name: &str| match names.contains(&name.trim()) {
+        true => Ok(name.trim().to_owned()),
+        false => Err(format!("expected some of {}, or all, found {name:?}", names.join(", "))),
     };
     text.split(',').map(parse).collect()
 }
 
 fn parse_budgets(text: &str) -> Result<List<Amount>, String> {
-    text.split(',').map(|part| part.trim().parse::<Amount>().map_err(|error| error.to_string())).collect()
+    text.split(',').map(|part| parse(part.trim())).collect()
 }

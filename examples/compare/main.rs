@@ -19,11 +19,13 @@ use std::process::ExitCode;
 
 use args::Args;
 use clap::Parser;
-use common::{Files, exit, print, write};
+use common::{Files, Words, check_used, exit, open, print, read, write};
 use groups::Group;
 use progress::{Progress, Weight};
-use run::{Bench, Counting, Job, Run};
-use scall_gpu::stream::{self, Interactions};
+use run::{Bench, Counting, Job, Run, config_of};
+use scall_gpu::run::{Config, DataConfig, DeviceChoice};
+use scall_gpu::sizing::Amount;
+use scall_gpu::stream::Interactions;
 use scall_gpu::{Phase, Result};
 use store::Store;
 
@@ -32,19 +34,22 @@ fn main() -> ExitCode {
 }
 
 fn compare(args: &Args) -> Result<(), Box<dyn std::error::Error>> {
-    let setup = &args.setup;
+    let config = args.setup.config()?;
+    check_used(&args.setup, &config, &args.policies.0, args.baselines)?;
+    let (csv, plot) = (args.csv.as_deref(), args.plot.as_deref());
+    let inputs = &[("--config", args.setup.config.as_deref()), ("--data", config.data.path.as_deref())];
+    Files { inputs, outputs: &[("--plot", plot)], kept: &[("--csv", csv)] }.check("compare")?;
     let jobs = jobs(args);
-    let weights = jobs.iter().map(|job| weight(args, job)).collect::<Result<Vec<_>>>()?;
-    setup.check_used(&args.policies.0, args.baselines)?;
-    let (data, csv, plot) = (setup.data.as_deref(), args.csv.as_deref(), args.plot.as_deref());
-    Files { inputs: &[("--data", data)], outputs: &[("--plot", plot)], kept: &[("--csv", csv)] }.check("compare")?;
+    let weights = jobs.iter().map(|job| weight(&config, job)).collect::<Result<Vec<_>>>()?;
 
-    let (name, data) = setup.load()?;
-    let device = setup.device.open()?;
-    let segments = stream::cut(&data, setup.cut())?;
-    let head = head(args, &device.describe(), &name, &data, segments.len());
-    let settings = settings(args, &device.describe(), &name, &data);
-    let bench = Bench { setup, device: &device, data: &data, segments: &segments, settings: &settings };
+    let (name, data) = read(&config)?;
+    let device = open(config.device)?;
+    let segments = config.segments(&data)?;
+    let head = head(args, &config, &device.describe(), &name, &data, segments.len())?;
+    let half_life = args.setup.half_life.or(config.model.half_life).unwrap_or(Counting::HALF_LIFE);
+    let settings = settings(args, &config, half_life, &device.describe(), &name, &data)?;
+    let bench =
+        Bench { config: &config, half_life, device: &device, data: &data, segments: &segments, settings: &settings };
     bench.check(&args.budgets.0)?;
     let (mut store, mut runs) = match csv {
         Some(path) => Store::open(path, &settings).map(|(store, runs)| (Some(store), runs))?,
@@ -82,8 +87,8 @@ fn compare(args: &Args) -> Result<(), Box<dyn std::error::Error>> {
 fn jobs(args: &Args) -> Vec<Job> {
     let mut jobs = Vec::new();
     for &budget in &args.budgets.0 {
-        for &policy in &args.policies.0 {
-            jobs.extend((0..args.seeds).map(|seed| Job::Policy { policy, budget, seed }));
+        for policy in &args.policies.0 {
+            jobs.extend((0..args.seeds).map(|seed| Job::Policy { policy: policy.clone(), budget, seed }));
         }
     }
     if args.baselines {
@@ -92,45 +97,55 @@ fn jobs(args: &Args) -> Vec<Job> {
     jobs
 }
 
-/// What a job costs, roughly: a probe is a training run of its own.
-fn weight(args: &Args, job: &Job) -> Result<Weight> {
-    let setup = &args.setup;
-    let mut probes = 0;
-    let search = match *job {
-        Job::Policy { policy, budget, seed } if setup.policy(policy)?.searches() => {
-            probes = setup.most_probes(policy);
-            let options = setup.options(budget, seed);
-            f64::from(probes) * f64::from(options.probe.steps) / f64::from(options.steps.max(1))
-        }
-        _ => 0.0,
+/// What a job costs, roughly: a probe is a training run of its own. Its options are checked on the way.
+fn weight(common: &Config, job: &Job) -> Result<Weight> {
+    let Job::Policy { policy, budget, seed } = job else {
+        return Ok(Weight { rest: 0.3, search: 0.0, probes: 0 });
     };
-    let rest = if matches!(job, Job::Policy { .. }) { 1.0 } else { 0.3 };
-    Ok(Weight { rest, search, probes })
+    let config = config_of(common, policy, *budget, *seed)?;
+    config.check()?;
+    let probes = config.policy_options()?.most_probes().unwrap_or(0);
+    let search = f64::from(probes) * f64::from(config.probe.steps) / f64::from(config.steps()?.max(1));
+    Ok(Weight { rest: 1.0, search, probes })
 }
 
 /// What stands over the table, so that it can stand alone.
-fn head(args: &Args, device: &str, name: &str, data: &Interactions, segments: usize) -> String {
+fn head(
+    args: &Args,
+    config: &Config,
+    device: &str,
+    name: &str,
+    data: &Interactions,
+    segments: usize,
+) -> Result<String> {
+    let words = Words::of(config)?;
     let (users, items) = (data.user_count(), data.item_count());
     let seeds = match args.seeds {
         1 => "seed 0".to_owned(),
         seeds => format!("seeds 0 to {}", seeds - 1),
     };
-    format!(
+    Ok(format!(
         "device   {device}\n\
          data     {name}: {} interactions, {users} users, {items} items\n\
          {}\n\
          runs     {}, {seeds}, {}, mean of segments 1 to {}",
         data.len(),
-        args.setup.headline(),
-        args.setup.sizes_text(),
-        args.setup.probes_text(),
+        words.headline(),
+        words.sizes(),
+        words.probes(),
         segments.saturating_sub(1),
-    )
+    ))
 }
 
 /// What two runs have to share to stand in one table, as `name=value; name=value`.
-fn settings(args: &Args, device: &str, name: &str, data: &Interactions) -> String {
-    let half_life = args.setup.half_life.unwrap_or(Counting::HALF_LIFE);
+fn settings(
+    args: &Args,
+    config: &Config,
+    half_life: f64,
+    device: &str,
+    name: &str,
+    data: &Interactions,
+) -> Result<String> {
     let file = name.rsplit(['/', '\\']).next().unwrap_or(name);
     let mut pairs = vec![
         ("version", env!("CARGO_PKG_VERSION").to_owned()),
@@ -141,11 +156,18 @@ fn settings(args: &Args, device: &str, name: &str, data: &Interactions) -> Strin
         ("items", data.item_count().to_string()),
         ("checksum", format!("{:016x}", checksum(data))),
     ];
-    pairs.extend(args.setup.settings());
+    pairs.extend(Words::of(config)?.settings());
     pairs.push(("decay", half_life.to_string()));
+    if args.setup.config.is_some() {
+        // A file may set more than these words say. What is above, or differs from run to run, is left out.
+        let mut rest = config_of(config, "uniform", Amount::MeanSize(1.0), 0)?;
+        rest.data = DataConfig::default();
+        rest.device = DeviceChoice::Auto;
+        pairs.push(("config", rest.to_json()?.split_whitespace().collect()));
+    }
     // A name could hold what separates settings or lines.
     let clean = |value: String| value.replace(|c: char| c == ';' || c.is_control(), ",");
-    pairs.into_iter().map(|(name, value)| format!("{name}={}", clean(value))).collect::<Vec<_>>().join("; ")
+    Ok(pairs.into_iter().map(|(name, value)| format!("{name}={}", clean(value))).collect::<Vec<_>>().join("; "))
 }
 
 /// A hash of the columns, after FNV-1a: equal for the same rows in the same order.

@@ -1,28 +1,35 @@
 //! The comparison as a plot: NDCG@20 against the bytes that the budget counts.
 
-use crate::common::{Axis, Dash, Figure, Marker, Panel, Point, Policy, Rgb, Series};
+use scall_gpu::sizing::PolicyOptions;
+
+use crate::common::{Axis, Dash, Figure, Marker, Panel, Point, Rgb, Series};
 use crate::groups::Group;
 use crate::run::Run;
 
 /// Pixels between policies at one budget, all of which hold the same.
 const ASIDE: i32 = 8;
 
-/// Paul Tol's muted scheme, told apart with any colour vision, and by the marker. One policy looks the same in every
-/// plot.
+/// Paul Tol's muted scheme, told apart with any colour vision.
+const COLORS: [Rgb; 9] = [
+    (0x33, 0x22, 0x88),
+    (0x88, 0xcc, 0xee),
+    (0x11, 0x77, 0x33),
+    (0xdd, 0xcc, 0x77),
+    (0x99, 0x99, 0x33),
+    (0x44, 0xaa, 0x99),
+    (0xaa, 0x44, 0x99),
+    (0x88, 0x22, 0x55),
+    (0xcc, 0x66, 0x77),
+];
+
+const MARKERS: [Marker; 4] = [Marker::Circle, Marker::Square, Marker::Triangle, Marker::Diamond];
+
+/// One policy looks the same in every plot: by its place among all. Where colours begin again, markers differ.
 fn look(name: &str) -> (Rgb, Marker) {
-    const LOOKS: [(Policy, Rgb, Marker); 9] = [
-        (Policy::Uniform, (0x33, 0x22, 0x88), Marker::Circle),
-        (Policy::Random, (0x88, 0xcc, 0xee), Marker::Square),
-        (Policy::Ranked, (0x11, 0x77, 0x33), Marker::Triangle),
-        (Policy::Mde, (0xdd, 0xcc, 0x77), Marker::Diamond),
-        (Policy::Magnitude, (0x99, 0x99, 0x33), Marker::Circle),
-        (Policy::Grow, (0x44, 0xaa, 0x99), Marker::Square),
-        (Policy::Bet, (0xaa, 0x44, 0x99), Marker::Triangle),
-        (Policy::Linucb, (0x88, 0x22, 0x55), Marker::Diamond),
-        (Policy::Scall, (0xcc, 0x66, 0x77), Marker::Circle),
-    ];
-    let found = LOOKS.into_iter().find(|(policy, ..)| policy.name() == name);
-    found.map_or(((0x22, 0x22, 0x22), Marker::Circle), |(_, color, marker)| (color, marker))
+    match PolicyOptions::NAMES.iter().position(|&known| known == name) {
+        Some(place) => (COLORS[place % COLORS.len()], MARKERS[place % MARKERS.len()]),
+        None => ((0x22, 0x22, 0x22), Marker::Circle),
+    }
 }
 
 /// Greys for what has no policy.

@@ -5,12 +5,11 @@ use std::time::Instant;
 use scall_gpu::device::Device;
 use scall_gpu::eval::Metrics;
 use scall_gpu::models::baselines::{Baseline, DecayedPopularity, ItemKnn, Popularity, RecentPopularity};
+use scall_gpu::run::Config;
 use scall_gpu::sizing::{Amount, Population, Uniform};
 use scall_gpu::stream::{Interactions, Segment};
 use scall_gpu::{Error, Phase, Result, Scall, SegmentReport, Summary, follow};
 use serde::{Deserialize, Serialize};
-
-use crate::common::{Policy, Setup};
 
 /// What a run was and found: a line of the CSV file. A baseline has no budget, seed, model or bytes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -51,7 +50,7 @@ pub struct Run {
 /// What sets a run apart from the others of a comparison.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Job {
-    Policy { policy: Policy, budget: Amount, seed: u64 },
+    Policy { policy: String, budget: Amount, seed: u64 },
     Baseline(Counting),
 }
 
@@ -94,7 +93,7 @@ impl Counting {
 impl Job {
     pub fn name(&self) -> String {
         match self {
-            Self::Policy { policy, .. } => policy.name(),
+            Self::Policy { policy, .. } => policy.clone(),
             Self::Baseline(counting) => counting.name().to_owned(),
         }
     }
@@ -128,9 +127,21 @@ impl Job {
     }
 }
 
+/// A run of what they have in common: by a policy, under a budget, with a seed.
+///
+/// # Errors
+/// For a policy that there is not.
+pub fn config_of(common: &Config, policy: &str, budget: Amount, seed: u64) -> Result<Config> {
+    let mut config = common.with_policy(policy)?;
+    (config.budget.amount, config.seed) = (budget, seed);
+    Ok(config)
+}
+
 /// What all runs have in common.
 pub struct Bench<'a> {
-    pub setup: &'a Setup,
+    pub config: &'a Config,
+    /// Of decayed popularity.
+    pub half_life: f64,
     pub device: &'a Device,
     pub data: &'a Interactions,
     pub segments: &'a [Segment],
@@ -152,8 +163,8 @@ impl Bench<'_> {
         }
         for &amount in budgets {
             // It checks all options, and holds nothing.
-            Scall::new(self.device, Box::new(Uniform), self.setup.options(amount, 0))?;
-            let options = self.setup.options(amount, 0);
+            let options = config_of(self.config, "uniform", amount, 0)?.scall_options()?;
+            Scall::new(self.device, Box::new(Uniform), options.clone())?;
             for segment in self.segments {
                 let end = segment.split(options.train_share)?.0.rows.end;
                 let population = Population { users: self.data.users_seen(end), items: self.data.items_seen(end) };
@@ -165,23 +176,18 @@ impl Bench<'_> {
 
     /// Runs a job; `progress` hears of the segment and what happens in it.
     pub fn run(&self, job: &Job, progress: impl FnMut(usize, Phase)) -> Result<Run> {
-        match *job {
-            Job::Policy { policy, budget, seed } => self.policy(job, policy, (budget, seed), progress),
-            Job::Baseline(counting) => self.baseline(job, counting),
+        match job {
+            Job::Policy { policy, budget, seed } => {
+                let config = config_of(self.config, policy, *budget, *seed)?;
+                self.policy(job, &config, progress)
+            }
+            Job::Baseline(counting) => self.baseline(job, *counting),
         }
     }
 
-    fn policy(
-        &self,
-        job: &Job,
-        policy: Policy,
-        (budget, seed): (Amount, u64),
-        mut progress: impl FnMut(usize, Phase),
-    ) -> Result<Run> {
-        let options = self.setup.options(budget, seed);
-        let model = options.model.name();
-        let policy = self.setup.policy(policy)?;
-        let mut scall = Scall::over(self.device, self.data.clone(), self.segments.to_vec(), policy, options)?;
+    fn policy(&self, job: &Job, config: &Config, mut progress: impl FnMut(usize, Phase)) -> Result<Run> {
+        let model = config.model_options()?.name();
+        let mut scall = config.build_on(self.device, self.data.clone())?;
         loop {
             let (t, _) = scall.progress();
             if scall.step(|phase| progress(t, phase))?.is_none() {
@@ -216,9 +222,8 @@ impl Bench<'_> {
 
     fn baseline(&self, job: &Job, counting: Counting) -> Result<Run> {
         let start = Instant::now();
-        let half_life = self.setup.half_life.unwrap_or(Counting::HALF_LIFE);
-        let train_share = self.setup.options(Amount::MeanSize(0.0), 0).train_share;
-        let followed = follow(self.data, self.segments, train_share, &mut *counting.build(half_life))?;
+        let baseline = &mut *counting.build(self.half_life);
+        let followed = follow(self.data, self.segments, self.config.train_share, baseline)?;
         let summary = followed.summary().ok_or_else(no_one_to_rank_for)?;
         Ok(self.found(job, &summary, start.elapsed().as_secs_f64()))
     }

@@ -31,8 +31,8 @@ use std::process::ExitCode;
 use bandwidth::Copier;
 use cases::{Case, Meter};
 use clap::Parser;
-use device::DeviceChoice;
 use record::Made;
+use scall_gpu::run::DeviceChoice;
 use scall_gpu::{Error, Result};
 use serde::Serialize;
 use timing::Timer;
@@ -43,7 +43,7 @@ use torch::Peer;
 #[command(allow_negative_numbers = true)]
 struct Args {
     /// A hardware GPU or else the CPU, the best GPU there is (software included), or the CPU
-    #[arg(long, value_enum, default_value = "auto")]
+    #[arg(long, value_parser = device::choices(), default_value = "auto")]
     device: DeviceChoice,
 
     /// Threads of the CPU, of no use on a GPU [default: all]
@@ -183,7 +183,7 @@ fn report(args: &Args) -> Result<()> {
         let built = rayon::ThreadPoolBuilder::new().num_threads(threads.into()).build_global();
         built.expect("the first use of the pool");
     }
-    let device = args.device.open()?;
+    let device = device::open(args.device)?;
     let wanted = |name: &str| args.only.as_ref().is_none_or(|part| name.contains(part));
     if !cases::ALL.iter().any(|family| wanted(family.name)) {
         let expected = format!("a part of one of {}", cases::ALL.map(|family| family.name).join(", "));

@@ -3,9 +3,12 @@
 use std::path::PathBuf;
 
 use clap::Parser;
-use scall_gpu::sizing::Amount;
+use clap::builder::PossibleValuesParser;
+use scall_gpu::Result;
+use scall_gpu::run::Config;
+use scall_gpu::sizing::{Amount, PolicyOptions};
 
-use crate::common::{Policy, Setup};
+use crate::common::{Setup, described, parse};
 
 /// Streams interactions through a recommender whose embeddings live in ragged tables inside a fixed budget, and prints
 /// for each segment what is held and how well it ranks.
@@ -15,18 +18,17 @@ pub struct Args {
     #[command(flatten)]
     pub setup: Setup,
 
-    /// Who gets which size
-    #[arg(long, value_enum, default_value = "ranked")]
-    pub policy: Policy,
+    /// Who gets which size [default: ranked]
+    #[arg(long, value_parser = policies())]
+    pub policy: Option<String>,
 
-    /// What both tables may hold together: mean=8 (parameters an entity), params=N, bytes=10MB
-    #[arg(long, default_value = "mean=8",
-        value_parser = |text: &str| text.parse::<Amount>().map_err(|error| error.to_string()))]
-    pub budget: Amount,
+    /// What both tables may hold together: mean=8 (parameters an entity), params=N, bytes=10MB [default: mean=8]
+    #[arg(long, value_parser = parse::<Amount>)]
+    pub budget: Option<Amount>,
 
-    /// Seed of everything that is drawn
-    #[arg(long, default_value_t = 0)]
-    pub seed: u64,
+    /// Seed of everything that is drawn [default: 0]
+    #[arg(long)]
+    pub seed: Option<u64>,
 
     /// Where to write the JSON report
     #[arg(long, value_name = "FILE")]
@@ -40,4 +42,26 @@ pub struct Args {
     /// Where to write a plot (SVG) of bytes, quality and sizes over the segments
     #[arg(long, value_name = "FILE")]
     pub plot: Option<PathBuf>,
+}
+
+/// The policies that there are in this build.
+fn policies() -> PossibleValuesParser {
+    let options: Vec<_> = PolicyOptions::NAMES.iter().filter_map(|name| PolicyOptions::from_name(name).ok()).collect();
+    described(options.iter().map(|options| (options.name(), options.summary())))
+}
+
+impl Args {
+    /// The run that the flags describe.
+    ///
+    /// # Errors
+    /// Those of [`Setup::config`], and for a policy that there is not.
+    pub fn config(&self) -> Result<Config> {
+        let mut config = self.setup.config()?;
+        if let Some(policy) = &self.policy {
+            config = config.with_policy(policy)?;
+        }
+        config.budget.amount = self.budget.unwrap_or(config.budget.amount);
+        config.seed = self.seed.unwrap_or(config.seed);
+        Ok(config)
+    }
 }

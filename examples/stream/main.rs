@@ -23,26 +23,28 @@ use std::time::Instant;
 
 use args::Args;
 use clap::Parser;
-use common::{Files, exit, print, write};
-use scall_gpu::{Result, Scall, Summary, stream};
+use common::{Files, Words, check_used, exit, open, print, read, write};
+use scall_gpu::{Result, Scall, Summary};
 
 fn main() -> ExitCode {
     exit(run(&Args::parse()))
 }
 
 fn run(args: &Args) -> Result<()> {
-    let setup = &args.setup;
-    setup.check_used(&[args.policy], false)?;
+    let config = args.config()?;
+    check_used(&args.setup, &config, std::slice::from_ref(&config.policy.name), false)?;
     let (report, plot) = (args.report.as_deref(), args.plot.as_deref());
-    let (inputs, outputs) = (&[("--data", setup.data.as_deref())], &[("--report", report), ("--plot", plot)]);
+    let inputs = &[("--config", args.setup.config.as_deref()), ("--data", config.data.path.as_deref())];
+    let outputs = &[("--report", report), ("--plot", plot)];
     Files { inputs, outputs, ..Files::default() }.check("stream")?;
-    let policy = setup.policy(args.policy)?;
-    let policy_name = args.policy.name();
-    let (name, data) = setup.load()?;
+    config.check()?;
+    let (policy, words) = (config.policy()?, Words::of(&config)?);
+    let (policy_name, budget) = (&config.policy.name, config.budget.amount);
+    let (name, data) = read(&config)?;
     let kernels = args.profile.then(profile::listen);
-    let device = setup.device.open()?;
-    let segments = stream::cut(&data, setup.cut())?;
-    let options = setup.options(args.budget, args.seed);
+    let device = open(config.device)?;
+    let segments = config.segments(&data)?;
+    let options = config.scall_options()?;
     let (steps, model_name, item_bias) = (options.steps, options.model.name(), options.model.shape().item_bias);
     let (rows, users, items) = (data.len(), data.user_count(), data.item_count());
     let (searches, segment_count) = (policy.searches(), segments.len());
@@ -50,10 +52,11 @@ fn run(args: &Args) -> Result<()> {
     let mut scall = Scall::over(&device, data, segments, policy, options)?;
     print(&format!("device   {}", device.describe()));
     print(&format!("data     {name}: {rows} interactions, {users} users, {items} items"));
-    print(&setup.headline());
-    print(&format!("policy   {policy_name}, budget {}, {}, seed {}", args.budget, setup.sizes_text(), args.seed));
+    print(&words.headline());
+    print(&format!("policy   {policy_name}, budget {budget}, {}, seed {}", words.sizes(), config.seed));
     if searches {
-        print(&format!("search   {}, at most {} a segment", setup.probes_text(), setup.most_probes(args.policy)));
+        let most = config.policy_options()?.most_probes().unwrap_or(0);
+        print(&format!("search   {}, at most {most} a segment", words.probes()));
     }
     print(&format!("\n{}", output::HEAD));
 
@@ -83,21 +86,22 @@ fn run(args: &Args) -> Result<()> {
         profile::report(kernels, scall.report(), whole);
     }
     if let Some(path) = plot {
-        let title = format!("{policy_name} sizes, budget {}, {name}", args.budget);
-        write(path, plot::figure(&title, &setup.headline(), scall.report(), &profiles).svg().as_bytes())?;
+        let title = format!("{policy_name} sizes, budget {budget}, {name}");
+        write(path, plot::figure(&title, &words.headline(), scall.report(), &profiles).svg().as_bytes())?;
     }
     if let Some(path) = report {
         let report = report::Report {
             made: record::Made::now("scall-gpu/stream/1", &device),
             data: name,
             model: model_name.to_owned(),
-            settings: setup.settings().into_iter().collect(),
-            policy: policy_name,
-            budget: args.budget.to_string(),
-            max_size: setup.max_size(),
-            min_size: setup.min_size,
+            settings: words.settings().into_iter().collect(),
+            policy: policy_name.clone(),
+            budget: budget.to_string(),
+            max_size: config.budget.max_size,
+            min_size: config.budget.min_size,
             steps,
-            seed: args.seed,
+            seed: config.seed,
+            config: report::repeatable(&config),
             segments: scall.report().iter().map(report::Segment::from).collect(),
             mean: summary.map(|s| report::Quality::new(&s.test_candidates, &s.all_candidates)),
         };

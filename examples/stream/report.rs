@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use scall_gpu::SegmentReport;
 use scall_gpu::eval::{CUTOFFS, Metrics};
+use scall_gpu::run::Config;
 use serde::Serialize;
 
 use crate::record::Made;
@@ -25,6 +26,8 @@ pub struct Report {
     pub min_size: u32,
     pub steps: u32,
     pub seed: u64,
+    /// All of that as `--config` takes it.
+    pub config: Config,
     pub segments: Vec<Segment>,
     /// The metrics averaged over t >= 1, segments without a test user left out; none before segment 1.
     pub mean: Option<Quality>,
@@ -143,6 +146,13 @@ impl From<&SegmentReport> for Segment {
             },
         }
     }
+}
+
+/// The configuration as a file can hold it: without a path that is no text.
+pub fn repeatable(config: &Config) -> Config {
+    let mut config = config.clone();
+    config.data.path = config.data.path.filter(|path| path.to_str().is_some());
+    config
 }
 
 impl Report {

@@ -41,6 +41,40 @@ impl Default for ItemBias {
 }
 
 impl ItemBias {
+    /// The names that [`from_name`](Self::from_name) takes.
+    pub const NAMES: &'static [&'static str] = &["counted", "learned", "none"];
+
+    /// By name: `counted` with the half-life that each segment chooses, `learned` again in each segment, or `none`.
+    ///
+    /// # Errors
+    /// [`Error::Argument`](crate::Error::Argument) for any other name.
+    pub fn from_name(name: &str) -> Result<Self> {
+        match name {
+            "counted" => Ok(Self::Counted { half_life: None }),
+            "learned" => Ok(Self::Learned { keep: 0.0 }),
+            "none" => Ok(Self::None),
+            _ => Err(check::unknown("ItemBias::from_name", Self::NAMES, name)),
+        }
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Counted { .. } => "counted",
+            Self::Learned { .. } => "learned",
+            Self::None => "none",
+        }
+    }
+
+    /// What it is, in a few words.
+    pub fn summary(self) -> &'static str {
+        match self {
+            Self::Counted { .. } => "What sold lately, counted.",
+            Self::Learned { .. } => "Learned like the embedding.",
+            Self::None => "Without.",
+        }
+    }
+
     /// Whether an item row begins with a bias.
     pub fn exists(self) -> bool {
         self != Self::None

@@ -1,5 +1,6 @@
 //! What training triples are drawn from, on the device.
 
+use crate::check;
 use crate::device::{Buffer, Device, Recorder};
 use crate::kernels::rank::log_triples::SampleLogTriples;
 use crate::kernels::rank::triples::SampleTriples;
@@ -19,6 +20,31 @@ pub enum Sampling {
         /// Rows before and after.
         window: u32,
     },
+}
+
+impl Sampling {
+    /// The names that [`from_name`](Self::from_name) takes.
+    pub const NAMES: &'static [&'static str] = &["log", "users"];
+
+    /// By name: `log` with a window of 5,000 rows, or `users`.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for any other name.
+    pub fn from_name(name: &str) -> Result<Self> {
+        match name {
+            "log" => Ok(Self::Log { window: 5000 }),
+            "users" => Ok(Self::Users),
+            _ => Err(check::unknown("Sampling::from_name", Self::NAMES, name)),
+        }
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Log { .. } => "log",
+            Self::Users => "users",
+        }
+    }
 }
 
 /// What to draw training triples from.

@@ -4,6 +4,7 @@
 //! segment has begun they are past, and a search may probe on them.
 
 mod bias;
+mod config;
 mod evaluation;
 mod follow;
 mod live;
@@ -24,6 +25,7 @@ use crate::table::Account;
 use crate::{Error, Result, check};
 
 use bias::BiasCounter;
+pub use config::{BudgetConfig, Config, DataConfig, DeviceChoice, ModelConfig, PolicyConfig};
 use evaluation::Evaluation;
 pub use follow::{Followed, follow};
 use options::AnyOptions;

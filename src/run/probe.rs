@@ -14,6 +14,7 @@ use crate::table::Account;
 
 /// How sizes are tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default, deny_unknown_fields))]
 pub struct ProbeOptions {
     /// Training steps (default 200: about what a segment gets, since what is good after fewer need not be good after
     /// all).

@@ -13,6 +13,7 @@ use crate::{Error, Result};
 /// reports, the
 /// test rows.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default, deny_unknown_fields))]
 pub struct EarlyStop {
     /// Part of a segment's training rows, the last of them, that is ranked for and not learned meanwhile (default 0.2).
     pub share: f64,

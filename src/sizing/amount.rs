@@ -47,6 +47,10 @@ impl FromStr for Amount {
                     "gib" => 1 << 30,
                     _ => return Err(wrong()),
                 };
+                // A whole number as it is: f64 has no place for all of them.
+                if let Ok(whole) = number.parse::<u64>() {
+                    return Ok(Self::Bytes(whole.saturating_mul(scale)));
+                }
                 let number: f64 = number.parse().map_err(|_| wrong())?;
                 Ok(Self::Bytes((number * scale as f64).floor() as u64))
             }
@@ -78,6 +82,8 @@ mod tests {
             ("bytes=10MB", Amount::Bytes(10_000_000)),
             ("bytes=1.5MiB", Amount::Bytes(1_572_864)),
             ("bytes=77", Amount::Bytes(77)),
+            ("bytes=18446744073709551615", Amount::Bytes(u64::MAX)),
+            ("bytes=9007199254740993", Amount::Bytes((1 << 53) + 1)),
         ] {
             assert_eq!(text.parse::<Amount>().unwrap(), amount);
         }

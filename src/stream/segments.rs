@@ -1,6 +1,8 @@
 //! Cuts of the stream into segments, and of segments into training, validation and test rows.
 
+use std::fmt;
 use std::ops::Range;
+use std::str::FromStr;
 
 use super::Interactions;
 use crate::check::domain;
@@ -20,6 +22,36 @@ pub enum Cut {
         /// The number they have to pass, at least 1: with 0, nearly every row of a growing stream would be a segment.
         entities: u32,
     },
+}
+
+impl FromStr for Cut {
+    type Err = Error;
+
+    /// Reads `equal=10` (that number of segments) or `new=15000` (a cut after more new users and items than that).
+    fn from_str(text: &str) -> Result<Self> {
+        let wrong = || Error::Argument {
+            op: "Cut",
+            arg: "segments",
+            expected: "equal=COUNT or new=COUNT, a count being at least 1".to_owned(),
+            got: format!("{text:?}"),
+        };
+        let (kind, count) = text.split_once('=').ok_or_else(wrong)?;
+        match (kind, count.parse::<u32>()) {
+            ("equal", Ok(segments @ 1..)) => Ok(Self::Equal { segments: segments as usize }),
+            ("new", Ok(entities @ 1..)) => Ok(Self::NewEntities { entities }),
+            _ => Err(wrong()),
+        }
+    }
+}
+
+/// `equal=10` or `new=15000`, as [`FromStr`] reads it.
+impl fmt::Display for Cut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Equal { segments } => write!(f, "equal={segments}"),
+            Self::NewEntities { entities } => write!(f, "new={entities}"),
+        }
+    }
 }
 
 /// Consecutive rows of the stream.
@@ -144,6 +176,21 @@ mod tests {
 
     fn ends(data: &Interactions, how: Cut) -> Vec<usize> {
         cut(data, how).unwrap().iter().map(|segment| segment.rows.end).collect()
+    }
+
+    #[test]
+    fn cuts_are_read() {
+        for (text, how) in
+            [("equal=10", Cut::Equal { segments: 10 }), ("new=15000", Cut::NewEntities { entities: 15_000 })]
+        {
+            assert_eq!((text.parse::<Cut>().unwrap(), how.to_string().as_str()), (how, text));
+        }
+        for text in ["", "10", "equal=", "equal=0", "new=-1", "new=4294967296", "rows=3"] {
+            assert_eq!(
+                text.parse::<Cut>().unwrap_err().to_string(),
+                format!("Cut: `segments` must be equal=COUNT or new=COUNT, a count being at least 1, got {text:?}")
+            );
+        }
     }
 
     #[test]

@@ -48,7 +48,7 @@ fn a_flag_without_a_use_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let data = write(dir.path(), "x.csv", purchases().as_bytes());
     for (args, parts) in [
-        (&["--policy", "uniform", "--alpha", "2"][..], &["--alpha", "ranked and random", "uniform"][..]),
+        (&["--policy", "uniform", "--alpha", "2"][..], &["--alpha", "ranked", "uniform"][..]),
         (&["--policy", "mde", "--user-share", "0.5"], &["--user-share", "mde"]),
         (&["--policy", "bet", "--distribution", "pareto"], &["--distribution", "bet"]),
         (&["--policy", "ranked", "--probes", "5"], &["--probes", "ranked"]),

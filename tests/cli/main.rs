@@ -1,6 +1,7 @@
 //! The examples as a person meets them.
 
 mod compare;
+mod config;
 #[path = "../common/examples.rs"]
 mod examples;
 mod files;

@@ -1,7 +1,10 @@
 //! Learning rates that move over the steps of a segment.
 
-use crate::Result;
+use std::fmt;
+use std::str::FromStr;
+
 use crate::check;
+use crate::{Error, Result};
 
 /// How a learning rate moves over the steps of a segment. It begins again with the next.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -43,6 +46,7 @@ impl RateSchedule {
         }
     }
 
+    /// That its numbers are within their domain, for a rule that starts at a rate.
     pub(super) fn check(&self, op: &'static str, start: f32) -> Result<()> {
         let Self::Falling { factor, every, least } = *self else { return Ok(()) };
         check::domain(op, "rate.least", least, least.is_finite() && least >= 0.0, "finite and not negative")?;
@@ -50,5 +54,76 @@ impl RateSchedule {
         check::domain(op, "rate.least", least, least <= start, &falls)?;
         check::domain(op, "rate.factor", factor, factor > 0.0 && factor <= 1.0, "above 0 and at most 1")?;
         check::domain(op, "rate.every", every, every > 0, "at least 1")
+    }
+}
+
+/// `constant`, or `falling:factor=0.95,every=200,least=0.001`, as [`FromStr`] reads it.
+impl fmt::Display for RateSchedule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Constant => f.write_str("constant"),
+            // `{:?}` is the shortest text that gives the same number back.
+            Self::Falling { factor, every, least } => {
+                write!(f, "falling:factor={factor:?},every={every},least={least:?}")
+            }
+        }
+    }
+}
+
+/// Reads `constant`, or `falling` and after a colon those numbers that are not SCALL's: `falling:least=0.0001`.
+///
+/// # Errors
+/// [`Error::Argument`] for a name or a number that there is not, and for one that cannot be read.
+impl FromStr for RateSchedule {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let wrong = || Error::Argument {
+            op: "RateSchedule",
+            arg: "rate",
+            expected: "constant, or falling:factor=NUMBER,every=STEPS,least=NUMBER".to_owned(),
+            got: format!("{text:?}"),
+        };
+        let (name, numbers) = text.split_once(':').map_or((text, None), |(name, numbers)| (name, Some(numbers)));
+        match (name, numbers) {
+            ("constant", None) => return Ok(Self::Constant),
+            ("falling", _) => {}
+            _ => return Err(wrong()),
+        }
+        let mut rate = Self::SCALL;
+        let Self::Falling { factor, every, least } = &mut rate else { return Err(wrong()) };
+        for part in numbers.iter().flat_map(|numbers| numbers.split(',')) {
+            let (name, value) = part.split_once('=').ok_or_else(wrong)?;
+            match name {
+                "factor" => *factor = value.parse().map_err(|_| wrong())?,
+                "every" => *every = value.parse().map_err(|_| wrong())?,
+                "least" => *least = value.parse().map_err(|_| wrong())?,
+                _ => return Err(wrong()),
+            }
+        }
+        Ok(rate)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn schedules_are_read() {
+        let falling = RateSchedule::Falling { factor: 0.5, every: 10, least: 1e-4 };
+        for (text, rate) in [
+            ("constant", RateSchedule::Constant),
+            ("falling", RateSchedule::SCALL),
+            ("falling:factor=0.5,every=10,least=0.0001", falling),
+            ("falling:every=200", RateSchedule::SCALL),
+        ] {
+            assert_eq!(text.parse::<RateSchedule>().unwrap(), rate, "{text}");
+            assert_eq!(rate.to_string().parse::<RateSchedule>().unwrap(), rate, "{rate}");
+        }
+        for text in ["", "rising", "constant:every=1", "falling:", "falling:every=1.5", "falling:start=1"] {
+            let error = text.parse::<RateSchedule>().unwrap_err().to_string();
+            assert!(error.starts_with("RateSchedule: `rate` must be constant, or falling") && error.contains(text));
+        }
     }
 }

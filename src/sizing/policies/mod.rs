@@ -159,6 +159,17 @@ impl Default for PolicyOptions {
 }
 
 impl PolicyOptions {
+    /// The names of the policies of this build that have an option.
+    ///
+    /// ```
+    /// use scall_gpu::sizing::{CommonOption, PolicyOptions};
+    /// assert_eq!(PolicyOptions::with(CommonOption::Alpha(1.0)), ["random", "ranked"]);
+    /// ```
+    pub fn with(option: CommonOption) -> Vec<&'static str> {
+        let has = |name: &&str| Self::from_name(name).is_ok_and(|mut options| options.set(option));
+        Self::NAMES.iter().copied().filter(has).collect()
+    }
+
     fn unknown(op: &'static str, name: &str) -> Error {
         let without = match name {
             "scall" => " (this build leaves the feature `search` out)",

@@ -1,0 +1,131 @@
+//! What is printed of a run's configuration.
+
+use scall_gpu::kernels::table::optimizer::Optimizer;
+use scall_gpu::models::{ItemBias, ModelOptions, RateSchedule, Sampling, TrainingOptions};
+use scall_gpu::run::Config;
+use scall_gpu::sizing::FrequencyRanked;
+use scall_gpu::{Replay, Result};
+
+/// A run's configuration, and the model that follows from it.
+pub struct Words<'a> {
+    config: &'a Config,
+    model: ModelOptions,
+    steps: u32,
+}
+
+impl<'a> Words<'a> {
+    /// # Errors
+    /// For a model that there is not.
+    pub fn of(config: &'a Config) -> Result<Self> {
+        Ok(Self { config, model: config.model_options()?, steps: config.steps()? })
+    }
+
+    /// All that is in force apart from device, data, policy, budget and seed, as (name, value).
+    pub fn settings(&self) -> Vec<(&'static str, String)> {
+        let (config, training) = (self.config, self.model.training());
+        let counts = match (config.budget.count_optimizer, config.budget.ignore_metadata) {
+            (false, false) => "values and directory",
+            (false, true) => "values",
+            (true, false) => "values, directory and optimizer",
+            (true, true) => "values and optimizer",
+        };
+        vec![
+            ("model", self.model.name().to_owned()),
+            ("steps", self.steps()),
+            ("batch", training.batch.to_string()),
+            ("l2", training.l2.to_string()),
+            ("sampling", sampling(training.sampling)),
+            ("rate", rate(training)),
+            ("bias", bias(training.item_bias)),
+            ("replay", self.replay()),
+            ("segments", config.data.segments.to_string()),
+            ("sizes", format!("{} to {}", config.budget.min_size, config.budget.max_size)),
+            ("counted", counts.to_owned()),
+            ("profile", self.profile()),
+            ("probes", config.policy.probes.map_or("by policy".to_owned(), |probes| probes.to_string())),
+            ("probe", self.probes()),
+            ("constants", if config.policy.published { "the paper's" } else { "ours" }.to_owned()),
+        ]
+    }
+
+    /// What a table stands under: the model and how it learns.
+    pub fn headline(&self) -> String {
+        let training = self.model.training();
+        let paper = if self.config.policy.published { ", the paper's constants" } else { "" };
+        format!(
+            "model    {}: {} steps a segment of {} triples, {}, l2 {}\n         \
+             bias {}, sampling {}, replay {}, segments {}{paper}",
+            self.model.name(),
+            self.steps(),
+            training.batch,
+            rate(training),
+            training.l2,
+            bias(training.item_bias),
+            sampling(training.sampling),
+            self.replay(),
+            self.config.data.segments,
+        )
+    }
+
+    /// The bounds of a row's size, for a table's head.
+    pub fn sizes(&self) -> String {
+        format!("sizes {} to {}", self.config.budget.min_size, self.config.budget.max_size)
+    }
+
+    /// What a probe is.
+    pub fn probes(&self) -> String {
+        let probe = self.config.probe;
+        format!("probes of {} steps from {} rows", probe.steps, if probe.warm { "old" } else { "new" })
+    }
+
+    fn steps(&self) -> String {
+        let most = if self.config.early_stop.is_some() { "at most " } else { "" };
+        format!("{most}{}", self.steps)
+    }
+
+    fn replay(&self) -> String {
+        match self.config.replay {
+            Replay::Sample { share } => format!("{share} of a segment"),
+            Replay::All => "all".into(),
+        }
+    }
+
+    fn profile(&self) -> String {
+        let policy = &self.config.policy;
+        let distribution = policy.distribution.unwrap_or_default();
+        let [usual, _] = FrequencyRanked { distribution, ..FrequencyRanked::default() }.alphas();
+        let alpha = policy.alpha.unwrap_or(usual);
+        let share = policy.user_share.map_or("by entities".to_owned(), |share| share.to_string());
+        format!("{distribution} with alpha {alpha}, user share {share}")
+    }
+}
+
+fn rate(training: &TrainingOptions) -> String {
+    let optimizer = training.rule.optimizer;
+    let start = optimizer.learning_rate();
+    let words = match optimizer {
+        Optimizer::Adagrad { epsilon, .. } => format!("Adagrad at {start} (epsilon {epsilon})"),
+        Optimizer::Adam { .. } => format!("Adam at {start}"),
+        other => other.to_string(),
+    };
+    match training.rate {
+        RateSchedule::Falling { least, .. } => format!("{words} falling to {least}"),
+        _ => words,
+    }
+}
+
+fn bias(bias: ItemBias) -> String {
+    match bias {
+        ItemBias::Counted { half_life: Some(half_life) } => format!("counted with half-life {half_life}"),
+        ItemBias::Counted { half_life: None } => "counted".into(),
+        ItemBias::Learned { keep } => format!("learned, {keep} kept"),
+        _ => "none".into(),
+    }
+}
+
+fn sampling(sampling: Sampling) -> String {
+    match sampling {
+        Sampling::Log { window } => format!("log with window {window}"),
+        _ => "users".into(),
+    }
+}
