@@ -98,7 +98,7 @@ pub(crate) fn unknown(op: &'static str, names: &[&str], name: &str) -> Error {
     unreadable(op, "name", format!("one of {}", names.join(", ")), name)
 }
 
-/// The error for text that is not what was expected, as which it shows the text in quotes.
+/// The error for text that cannot be read as what was expected; it shows that text in quotes.
 pub(crate) fn unreadable(op: &'static str, arg: &'static str, expected: impl Into<String>, text: &str) -> Error {
     Error::Argument { op, arg, expected: expected.into(), got: format!("{text:?}") }
 }
