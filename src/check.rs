@@ -20,11 +20,16 @@ pub(crate) fn at_least(op: &'static str, arg: &'static str, got: usize, expected
 
 /// Indices are u32: `requested` elements must be addressable.
 pub(crate) fn indexable(op: &'static str, arg: &'static str, requested: u64) -> Result<()> {
+    below_2_32(op, arg, "32-bit index", requested)
+}
+
+/// `requested` must be a u32; `limit` says what holds it.
+pub(crate) fn below_2_32(op: &'static str, arg: &'static str, limit: &'static str, requested: u64) -> Result<()> {
     let allowed = u64::from(u32::MAX);
     if requested <= allowed {
         return Ok(());
     }
-    Err(Error::Limit { op, arg, limit: "32-bit index", allowed, requested })
+    Err(Error::Limit { op, arg, limit, allowed, requested })
 }
 
 /// `arg` must have `rows` rows of `width` values.
@@ -48,11 +53,9 @@ pub(crate) fn named<T: Copy>(
     name: impl Fn(T) -> &'static str,
     text: &str,
 ) -> Result<T> {
-    all.iter().copied().find(|&one| name(one) == text).ok_or_else(|| Error::Argument {
-        op,
-        arg,
-        expected: format!("one of {}", all.iter().map(|&one| name(one)).collect::<Vec<_>>().join(", ")),
-        got: format!("{text:?}"),
+    all.iter().copied().find(|&one| name(one) == text).ok_or_else(|| {
+        let names: Vec<_> = all.iter().map(|&one| name(one)).collect();
+        unreadable(op, arg, format!("one of {}", names.join(", ")), text)
     })
 }
 
@@ -92,7 +95,12 @@ pub(crate) fn domain(
 
 /// The error for a name that is none of these.
 pub(crate) fn unknown(op: &'static str, names: &[&str], name: &str) -> Error {
-    Error::Argument { op, arg: "name", expected: format!("one of {}", names.join(", ")), got: format!("{name:?}") }
+    unreadable(op, "name", format!("one of {}", names.join(", ")), name)
+}
+
+/// The error for text that cannot be read as what was expected; it shows that text in quotes.
+pub(crate) fn unreadable(op: &'static str, arg: &'static str, expected: impl Into<String>, text: &str) -> Error {
+    Error::Argument { op, arg, expected: expected.into(), got: format!("{text:?}") }
 }
 
 /// The number of rows that an offsets buffer of `n + 1` elements describes.

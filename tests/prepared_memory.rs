@@ -23,16 +23,15 @@ fn a_recording_allocates_nothing() {
     let words = |words: &[u32]| Buffer::from_slice(&device, words).unwrap();
     let (users, items, touched_offsets, touched) = (words(&[0]), words(&[0]), words(&[0, 1]), words(&[0]));
     let mut triples = words(&[0; 3]);
-    let (window, step, seed, batch) = (1, 0, 0, 1);
     let sample = SampleLogTriples {
         users: &users,
         items: &items,
         touched_offsets: &touched_offsets,
         touched: &touched,
-        window,
-        step,
-        seed,
-        batch,
+        window: 1,
+        step: 0,
+        seed: 0,
+        batch: 1,
         triples: &mut triples,
     };
     let mut prepared = sample.prepare(gpu).unwrap();

@@ -49,12 +49,8 @@ impl ItemBias {
     /// # Errors
     /// [`Error::Argument`](crate::Error::Argument) for any other name.
     pub fn from_name(name: &str) -> Result<Self> {
-        match name {
-            "counted" => Ok(Self::Counted { half_life: None }),
-            "learned" => Ok(Self::Learned { keep: 0.0 }),
-            "none" => Ok(Self::None),
-            _ => Err(check::unknown("ItemBias::from_name", Self::NAMES, name)),
-        }
+        let all = [Self::Counted { half_life: None }, Self::Learned { keep: 0.0 }, Self::None];
+        check::named("ItemBias::from_name", "name", &all, Self::name, name)
     }
 
     /// Its name.

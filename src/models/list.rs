@@ -3,10 +3,11 @@
 use super::{
     BprMf, BprMfOptions, Embeddings, Fism, FismOptions, LightGcn, LightGcnOptions, Recommender, TrainingOptions,
 };
+use crate::Result;
+use crate::check;
 use crate::device::Device;
 use crate::sizing::Shape;
 use crate::table::Account;
-use crate::{Error, Result};
 
 /// Makes [`ModelOptions`] of the list below. A model's options have a `Default`, a field `training`, and a method
 /// `check` of what else they hold; a model has a `new` and a `with_embeddings`.
@@ -30,12 +31,7 @@ macro_rules! models {
             pub fn from_name(name: &str) -> Result<Self> {
                 match name {
                     $($name => Ok(Self::$variant($options::default())),)+
-                    _ => Err(Error::Argument {
-                        op: "ModelOptions::from_name",
-                        arg: "name",
-                        expected: format!("one of {}", Self::NAMES.join(", ")),
-                        got: format!("{name:?}"),
-                    }),
+                    _ => Err(check::unknown("ModelOptions::from_name", Self::NAMES, name)),
                 }
             }
 

@@ -31,11 +31,7 @@ impl Sampling {
     /// # Errors
     /// [`Error::Argument`] for any other name.
     pub fn from_name(name: &str) -> Result<Self> {
-        match name {
-            "log" => Ok(Self::Log { window: 5000 }),
-            "users" => Ok(Self::Users),
-            _ => Err(check::unknown("Sampling::from_name", Self::NAMES, name)),
-        }
+        check::named("Sampling::from_name", "name", &[Self::Log { window: 5000 }, Self::Users], Self::name, name)
     }
 
     /// Its name.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::{Error, Result};
+use crate::{Error, Result, check};
 
 /// The size of a budget.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -21,12 +21,8 @@ impl FromStr for Amount {
 
     /// Reads `mean=8`, `params=100000`, or `bytes=10MB` (B, kB, MB, GB by 1000; KiB, MiB, GiB by 1024).
     fn from_str(text: &str) -> Result<Self> {
-        let wrong = || Error::Argument {
-            op: "Amount",
-            arg: "budget",
-            expected: "mean=NUMBER, params=COUNT or bytes=SIZE such as 10MB or 512KiB".to_owned(),
-            got: format!("{text:?}"),
-        };
+        let expected = "mean=NUMBER, params=COUNT or bytes=SIZE such as 10MB or 512KiB";
+        let wrong = || check::unreadable("Amount", "budget", expected, text);
         let (kind, value) = text.split_once('=').ok_or_else(wrong)?;
         match kind {
             "mean" => match value.parse::<f64>() {

@@ -2,7 +2,7 @@
 
 use crate::device::Device;
 use crate::table::RaggedTable;
-use crate::{Error, Result};
+use crate::{Error, Result, check};
 
 /// What a policy decides on.
 #[derive(Clone, Copy, Debug)]
@@ -49,27 +49,12 @@ impl SizingContext<'_> {
         let (users, items) = (self.users.len() as u64, self.items.len() as u64);
         let (d_min, d_max) = (u64::from(self.d_min), u64::from(self.d_max));
         let total = self.total()?;
-        if !(0.0..=1.0).contains(&user_share) {
-            return Err(Error::Argument {
-                op: "SizingContext::split",
-                arg: "user_share",
-                expected: "from 0 to 1".to_owned(),
-                got: user_share.to_string(),
-            });
-        }
+        let op = "SizingContext::split";
+        check::domain(op, "user_share", user_share, (0.0..=1.0).contains(&user_share), "from 0 to 1")?;
         let least = (users * d_min).max(total.saturating_sub(items * d_max));
         let most = (users * d_max).min(total - items * d_min);
         let user_dims = ((user_share * total as f64).round() as u64).clamp(least, most);
-        let requested = user_dims.max(total - user_dims);
-        if requested > u64::from(u32::MAX) {
-            return Err(Error::Limit {
-                op: "SizingContext::split",
-                arg: "dims",
-                limit: "32-bit sum of one side",
-                allowed: u32::MAX.into(),
-                requested,
-            });
-        }
+        check::below_2_32(op, "dims", "32-bit sum of one side", user_dims.max(total - user_dims))?;
         Ok((user_dims, total - user_dims))
     }
 

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use super::{Sizes, SizingContext};
 use crate::kernels::sizing::apportion::{Allotment, apportion};
 use crate::table::RaggedTable;
-use crate::{Error, Result};
+use crate::{Result, check};
 
 /// Sizes in proportion to the weights of all rows, users first, within the bounds and exactly the dims there are: one
 /// scale for both sides, so the weights also say what each side gets. A row never gets less than one of smaller weight;
@@ -19,16 +19,7 @@ use crate::{Error, Result};
 /// weight that is negative or not finite.
 pub(super) fn weighted(context: &SizingContext<'_>, weights: &[f32]) -> Result<Sizes> {
     let total = context.total()?;
-    let requested = total.max(weights.len() as u64);
-    if requested > u64::from(u32::MAX) {
-        return Err(Error::Limit {
-            op: "sizing/weighted",
-            arg: "dims",
-            limit: "32-bit sum of both sides",
-            allowed: u32::MAX.into(),
-            requested,
-        });
-    }
+    check::below_2_32("sizing/weighted", "dims", "32-bit sum of both sides", total.max(weights.len() as u64))?;
     let mut order: Vec<u32> = (0..weights.len() as u32).collect();
     let weight = |row: &u32| weights[*row as usize];
     order.par_sort_unstable_by(|a, b| weight(b).total_cmp(&weight(a)).then(a.cmp(b)));

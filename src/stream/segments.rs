@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::str::FromStr;
 
 use super::Interactions;
-use crate::check::domain;
+use crate::check::{domain, unreadable};
 use crate::{Error, Result};
 
 /// Where the stream is cut.
@@ -29,12 +29,8 @@ impl FromStr for Cut {
 
     /// Reads `equal=10` (that number of segments) or `new=15000` (a cut after more new users and items than that).
     fn from_str(text: &str) -> Result<Self> {
-        let wrong = || Error::Argument {
-            op: "Cut",
-            arg: "segments",
-            expected: "equal=COUNT or new=COUNT, a count being at least 1".to_owned(),
-            got: format!("{text:?}"),
-        };
+        let expected = "equal=COUNT or new=COUNT, a count being at least 1";
+        let wrong = || unreadable("Cut", "segments", expected, text);
         let (kind, count) = text.split_once('=').ok_or_else(wrong)?;
         match (kind, count.parse::<u32>()) {
             ("equal", Ok(segments @ 1..)) => Ok(Self::Equal { segments: segments as usize }),
@@ -133,14 +129,7 @@ impl Segment {
     ///
     /// Source: `docs/method.md` section 2.
     pub fn split(&self, share: f64) -> Result<(Segment, Segment)> {
-        if !(0.0..=1.0).contains(&share) {
-            return Err(Error::Argument {
-                op: "stream/split",
-                arg: "share",
-                expected: "from 0 to 1".into(),
-                got: share.to_string(),
-            });
-        }
+        domain("stream/split", "share", share, (0.0..=1.0).contains(&share), "from 0 to 1")?;
         let Range { start, end } = self.rows;
         let middle = start + (self.rows.len() as f64 * share).round() as usize;
         Ok((Segment { rows: start..middle }, Segment { rows: middle..end }))

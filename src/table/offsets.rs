@@ -1,6 +1,6 @@
 //! Where each row begins.
 
-use crate::{Error, Result};
+use crate::{Error, Result, check};
 
 /// Validated row offsets: they begin at 0, never fall, and end at the arena's length.
 ///
@@ -22,15 +22,7 @@ impl Offsets {
     /// [`Error::Limit`] when the sizes add up to 2^32 values or more: offsets are u32.
     pub fn from_sizes(sizes: &[u32]) -> Result<Self> {
         let total: u64 = sizes.iter().map(|&size| u64::from(size)).sum();
-        if total > u64::from(u32::MAX) {
-            return Err(Error::Limit {
-                op: "Offsets::from_sizes",
-                arg: "sizes",
-                limit: "32-bit offset",
-                allowed: u32::MAX.into(),
-                requested: total,
-            });
-        }
+        check::below_2_32("Offsets::from_sizes", "sizes", "32-bit offset", total)?;
         let mut offsets = Vec::with_capacity(sizes.len() + 1);
         offsets.push(0);
         let mut end = 0;

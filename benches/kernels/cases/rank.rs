@@ -43,14 +43,21 @@ impl Log {
     }
 }
 
-/// Measures draws of a batch, each of another step; `read_bytes` are those that a triple reads.
-fn draws(
+/// Draws of triples from a log.
+struct Draws<'a> {
+    kernel: &'static str,
+    log: &'a Log,
+    /// What a triple reads.
+    read_bytes: u64,
+}
+
+/// Measures draws of a batch, each of another step, and checks the last.
+fn measure_draws(
     device: &Device,
     meter: &mut dyn Meter,
-    log: &Log,
-    read_bytes: u64,
+    Draws { kernel, log, read_bytes }: Draws<'_>,
     draw: impl Fn(u32, &mut Buffer<u32>) -> Result<()>,
-) -> Result<Vec<u32>> {
+) -> Result<()> {
     let mut triples = Buffer::zeroed(device, 3 * BATCH as usize)?;
     let mut step = 0;
     let run = &mut || {
@@ -60,7 +67,8 @@ fn draws(
     run()?;
     let name = format!("{BATCH} triples of {} rows", log.users.len());
     meter.measure(Case::new(name, u64::from(BATCH) * (12 + read_bytes)), run, None)?;
-    triples.read()
+    log.check(kernel, &triples.read()?);
+    Ok(())
 }
 
 pub fn log_triples(device: &Device, meter: &mut dyn Meter, rows: usize) -> Result<()> {
@@ -68,7 +76,8 @@ pub fn log_triples(device: &Device, meter: &mut dyn Meter, rows: usize) -> Resul
     let (users, items) = (upload(device, &log.users)?, upload(device, &log.items)?);
     let (touched_offsets, touched) = (upload(device, log.history.offsets())?, upload(device, log.history.items())?);
     // Two rows of the log, two offsets.
-    let triples = draws(device, meter, &log, 8 + 12, |step, triples| {
+    let draws = Draws { kernel: "rank/log_triples", log: &log, read_bytes: 8 + 12 };
+    measure_draws(device, meter, draws, |step, triples| {
         let sample = SampleLogTriples {
             users: &users,
             items: &items,
@@ -81,9 +90,7 @@ pub fn log_triples(device: &Device, meter: &mut dyn Meter, rows: usize) -> Resul
             triples,
         };
         finish(device, sample)
-    })?;
-    log.check("rank/log_triples", &triples);
-    Ok(())
+    })
 }
 
 pub fn triples(device: &Device, meter: &mut dyn Meter, rows: usize) -> Result<()> {
@@ -100,7 +107,8 @@ pub fn triples(device: &Device, meter: &mut dyn Meter, rows: usize) -> Result<()
     let [users, offsets, positives, items] = [&users, &offsets, log.history.items(), &items];
     let (users, offsets) = (upload(device, users)?, upload(device, offsets)?);
     let (positives, items) = (upload(device, positives)?, upload(device, items)?);
-    let triples = draws(device, meter, &log, 16 + 12, |step, triples| {
+    let draws = Draws { kernel: "rank/triples", log: &log, read_bytes: 16 + 12 };
+    measure_draws(device, meter, draws, |step, triples| {
         let sample = SampleTriples {
             users: &users,
             positive_offsets: &offsets,
@@ -114,9 +122,7 @@ pub fn triples(device: &Device, meter: &mut dyn Meter, rows: usize) -> Result<()
             triples,
         };
         finish(device, sample)
-    })?;
-    log.check("rank/triples", &triples);
-    Ok(())
+    })
 }
 
 pub fn bpr(device: &Device, meter: &mut dyn Meter, rows: usize) -> Result<()> {

@@ -130,11 +130,8 @@ impl Kernel for Apportion<'_> {
         check::indexable(Self::NAME, "weights", end)?;
         check::at_least(Self::NAME, "weights", self.weights.len(), end)?;
         self.allotment.check(self.sizes.len() as u64)?;
-        if self.sizes.as_wgpu().is_some() {
-            let needed = Self::workspace_len(self.sizes.len() as u32) as u64;
-            check::workspace(Self::NAME, self.workspace.len(), needed)?;
-        }
-        Ok(())
+        let needed = if self.sizes.as_wgpu().is_some() { Self::workspace_len(self.sizes.len() as u32) } else { 0 };
+        check::workspace(Self::NAME, self.workspace.len(), needed as u64)
     }
 
     fn dispatch(self, gpu: &Gpu, list: &mut Dispatches) -> Result<()> {

@@ -63,11 +63,8 @@ impl Kernel for Rank<'_> {
     fn check(&self) -> Result<()> {
         check::indexable(Self::NAME, "frequencies", self.frequencies.len() as u64)?;
         check::len(Self::NAME, "order", self.order.len(), self.frequencies.len() as u64)?;
-        if self.order.as_wgpu().is_some() {
-            let needed = Self::workspace_len(self.order.len() as u32) as u64;
-            check::workspace(Self::NAME, self.workspace.len(), needed)?;
-        }
-        Ok(())
+        let needed = if self.order.as_wgpu().is_some() { Self::workspace_len(self.order.len() as u32) } else { 0 };
+        check::workspace(Self::NAME, self.workspace.len(), needed as u64)
     }
 
     fn dispatch(self, gpu: &Gpu, list: &mut Dispatches) -> Result<()> {

@@ -8,5 +8,7 @@ pub mod optimizer;
 pub mod reset;
 
 pub mod store;
+#[cfg(test)]
+mod testing;
 pub mod update;
 pub mod update_all;

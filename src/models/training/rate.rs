@@ -78,12 +78,8 @@ impl FromStr for RateSchedule {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let wrong = || Error::Argument {
-            op: "RateSchedule",
-            arg: "rate",
-            expected: "constant, or falling:factor=NUMBER,every=STEPS,least=NUMBER".to_owned(),
-            got: format!("{text:?}"),
-        };
+        let expected = "constant, or falling:factor=NUMBER,every=STEPS,least=NUMBER";
+        let wrong = || check::unreadable("RateSchedule", "rate", expected, text);
         let (name, numbers) = text.split_once(':').map_or((text, None), |(name, numbers)| (name, Some(numbers)));
         match (name, numbers) {
             ("constant", None) => return Ok(Self::Constant),

@@ -13,7 +13,7 @@ mod scall;
 mod uniform;
 
 use super::SizePolicy;
-use crate::{Error, Result};
+use crate::{Error, Result, check};
 
 pub use bet::{Bet, BetOptions};
 pub use grow_only::{GrowOnly, GrowOnlyOptions};
@@ -176,7 +176,7 @@ impl PolicyOptions {
             _ => "",
         };
         let expected = format!("one of {}{without}", Self::NAMES.join(", "));
-        Error::Argument { op, arg: "name", expected, got: format!("{name:?}") }
+        check::unreadable(op, "name", expected, name)
     }
 }
 

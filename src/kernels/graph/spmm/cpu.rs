@@ -181,25 +181,19 @@ impl<V: Codec> Product<'_, V> {
             }
         };
         let mut first = 0;
-        while self.dims - first >= 64 {
-            self.tile::<64>(x, columns, values, first, out);
-            first += 64;
-        }
-        while self.dims - first >= 32 {
-            self.tile::<32>(x, columns, values, first, out);
-            first += 32;
-        }
-        while self.dims - first >= 8 {
-            self.tile::<8>(x, columns, values, first, out);
-            first += 8;
-        }
-        while self.dims - first >= 4 {
-            self.tile::<4>(x, columns, values, first, out);
-            first += 4;
-        }
-        while first < self.dims {
-            self.tile::<1>(x, columns, values, first, out);
-            first += 1;
+        self.tiles::<64>(x, columns, values, &mut first, out);
+        self.tiles::<32>(x, columns, values, &mut first, out);
+        self.tiles::<8>(x, columns, values, &mut first, out);
+        self.tiles::<4>(x, columns, values, &mut first, out);
+        self.tiles::<1>(x, columns, values, &mut first, out);
+    }
+
+    /// Tiles of `W` elements from `first` on, as many as still fit; `first` is then where the rest begins.
+    #[inline(always)]
+    fn tiles<const W: usize>(&self, x: &[f32], columns: &[u32], values: &[f32], first: &mut usize, out: &mut [f32]) {
+        while self.dims - *first >= W {
+            self.tile::<W>(x, columns, values, *first, out);
+            *first += W;
         }
     }
 

@@ -5,6 +5,7 @@ use crate::device::{Device, Kernel};
 use crate::kernels::table::optimizer::oracle::{
     self, ADAGRAD, ADAM, ADAM_W, NESTEROV, ROW_WISE, ROW_WISE_ADAM, SGD, Snapshot, clipped,
 };
+use crate::kernels::table::testing::{self, HALF, Stepper};
 use crate::rows::{Format, Layout};
 use crate::testing::{
     LAYOUTS, assert_close, assert_rejects, assert_same, devices, gpu, layouts, offsets_of, poisoned, rows_of, signed,
@@ -13,85 +14,51 @@ use crate::testing::{
 
 mod non_finite;
 
-struct Case {
-    sizes: Vec<u32>,
+/// Ids, a row of gradients each.
+struct Batch {
     ids: Vec<u32>,
-    dims: u32,
-    rule: UpdateRule,
-    step: u32,
-    seed: u64,
-    layout: Layout,
-    /// Gradients by their number in place of those that there would be.
-    faults: Vec<(usize, f32)>,
 }
 
-const HALF: Layout = Layout { format: Format::F16, aligned: false, page_bytes: None };
+type Case = testing::Case<Batch>;
 
 impl Case {
     fn new(sizes: &[u32], ids: Vec<u32>, dims: u32, rule: impl Into<UpdateRule>) -> Self {
-        let layout = Layout::default();
-        let faults = Vec::new();
-        Self { sizes: sizes.to_vec(), ids, dims, rule: rule.into(), step: 3, seed: 1 << 40 | 5, layout, faults }
+        Self::of(Batch { ids }, sizes, dims, rule)
+    }
+}
+
+impl Stepper for Batch {
+    fn gradient_rows(case: &Case) -> usize {
+        case.stepper.ids.len()
     }
 
-    fn before(&self) -> Snapshot {
-        Snapshot::before(&self.sizes, self.layout.format, self.rule)
-    }
-
-    fn rows(&self, device: &Device) -> Rows {
-        self.before().rows(device, &self.sizes, self.layout, self.rule)
-    }
-
-    fn gradients(&self) -> Vec<f32> {
-        let mut gradients = signed(self.ids.len() * self.dims as usize, 3);
-        self.faults.iter().for_each(|&(number, fault)| gradients[number] = fault);
-        gradients
-    }
-
-    fn what(&self) -> String {
-        format!("{:?}, {:?}, {} sizes, {} ids", self.rule, self.layout, self.sizes.len(), self.ids.len())
-    }
-
-    fn run(&self, device: &Device) -> Snapshot {
-        self.run_from(&self.before(), device, None)
-    }
-
-    fn run_from(&self, before: &Snapshot, device: &Device, counter: Option<&mut Buffer<u32>>) -> Snapshot {
-        let gradients = self.gradients();
-        let mut rows = before.rows(device, &self.sizes, self.layout, self.rule);
-        let directories = oracle::directories(&rows);
-        let ids = upload(device, &self.ids);
-        let gradients_buffer = upload(device, &gradients);
-        let count = self.ids.len() as u32;
-        let mut workspace = poisoned(device, Update::workspace_len(count, self.dims));
+    fn step(case: &Case, device: &Device, rows: &mut Rows, gradients: &Buffer<f32>, counter: Option<&mut Buffer<u32>>) {
+        let ids = upload(device, &case.stepper.ids);
+        let count = ids.len() as u32;
         Update {
-            rows: &mut rows,
+            rows,
             ids: &ids,
             first: 0,
             count,
-            gradients: (&gradients_buffer).into(),
-            dims: self.dims,
-            rule: self.rule,
-            step: self.step,
-            seed: self.seed,
-            workspace: &mut workspace,
+            gradients: gradients.into(),
+            dims: case.dims,
+            rule: case.rule,
+            step: case.step,
+            seed: case.seed,
+            workspace: &mut poisoned(device, Update::workspace_len(count, case.dims)),
             counter,
         }
         .run(device)
         .unwrap();
-        assert_same("gradients", &gradients_buffer.read().unwrap(), &gradients);
-        assert_same("ids", &ids.read().unwrap(), &self.ids);
-        assert_same("directories", &oracle::directories(&rows), &directories);
-        Snapshot::of(&self.what(), &rows)
+        assert_same("ids", &ids.read().unwrap(), &case.stepper.ids);
     }
 
-    /// Compares with f64 sums; untouched values must be equal bit for bit.
-    fn check(&self, device: &Device) {
-        let (gradients, dims) = (self.gradients(), self.dims as usize);
+    fn sums(case: &Case, gradients: &[f32]) -> Vec<oracle::Gradient> {
+        let (sizes, dims) = (&case.sizes, case.dims as usize);
         let mut sums: Vec<_> =
-            self.sizes.iter().map(|_| oracle::Gradient { sums: Vec::new(), errors: Vec::new() }).collect();
-        for (b, &id) in self.ids.iter().enumerate().filter(|(_, id)| (**id as usize) < self.sizes.len()) {
-            let width = dims.min(self.sizes[id as usize] as usize);
+            sizes.iter().map(|_| oracle::Gradient { sums: Vec::new(), errors: Vec::new() }).collect();
+        for (b, &id) in case.stepper.ids.iter().enumerate().filter(|(_, id)| (**id as usize) < sizes.len()) {
+            let width = dims.min(sizes[id as usize] as usize);
             let row = &mut sums[id as usize];
             row.sums.resize(width, 0.0);
             row.errors.resize(width, 0.0);
@@ -102,13 +69,7 @@ impl Case {
                 row.errors[j] += 16.0 * f64::from(f32::EPSILON) * g.abs();
             }
         }
-        let before = self.before();
-        let mut counter = upload(device, &[7u32]);
-        let after = self.run_from(&before, device, Some(&mut counter));
-        let rule = (self.rule, self.step, self.layout.format);
-        let what = self.what();
-        let count = oracle::check(&what, rule, &offsets_of(&self.sizes), &sums, (&before, &after));
-        assert_same(&format!("{what}, counter"), &counter.read().unwrap(), &[7 + count]);
+        sums
     }
 }
 
@@ -128,7 +89,7 @@ impl BagCase {
     }
 
     fn check(&self, device: &Device) {
-        let Case { sizes, ids, dims, rule, step, seed, layout, faults } = &self.case;
+        let Case { stepper: Batch { ids }, sizes, dims, rule, step, seed, layout, faults } = &self.case;
         let (dims, count) = (*dims as usize, ids.len());
         let bags = self.bags();
         let mut gradients = signed(self.lengths.len() * dims, 3);

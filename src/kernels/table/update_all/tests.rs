@@ -4,90 +4,41 @@ use crate::kernels::table::optimizer::Optimizer;
 use crate::kernels::table::optimizer::oracle::{
     self, ADAGRAD, ADAM, ADAM_W, ROW_WISE, ROW_WISE_ADAM, SGD, Snapshot, clipped,
 };
+use crate::kernels::table::testing::{self, HALF, Stepper};
 use crate::rows::{Format, Layout};
-use crate::testing::{
-    assert_rejects, assert_same, devices, gpu, layouts, offsets_of, poisoned, rows_of, signed, upload,
-};
+use crate::testing::{assert_rejects, assert_same, devices, gpu, layouts, poisoned, rows_of, signed, upload};
 
 mod non_finite;
 
-struct Case {
-    sizes: Vec<u32>,
-    dims: u32,
-    rule: UpdateRule,
-    step: u32,
-    layout: Layout,
-    /// Gradients by their number in place of those that there would be.
-    faults: Vec<(usize, f32)>,
-}
+/// A row of gradients for each row.
+struct EveryRow;
 
-const HALF: Layout = Layout { format: Format::F16, aligned: false, page_bytes: None };
+type Case = testing::Case<EveryRow>;
 
 impl Case {
     fn new(sizes: &[u32], dims: u32, rule: impl Into<UpdateRule>) -> Self {
-        let (layout, faults) = Default::default();
-        Self { sizes: sizes.to_vec(), dims, rule: rule.into(), step: 3, layout, faults }
+        Self::of(EveryRow, sizes, dims, rule)
+    }
+}
+
+impl Stepper for EveryRow {
+    fn gradient_rows(case: &Case) -> usize {
+        case.sizes.len()
     }
 
-    fn before(&self) -> Snapshot {
-        Snapshot::before(&self.sizes, self.layout.format, self.rule)
+    fn step(case: &Case, device: &Device, rows: &mut Rows, gradients: &Buffer<f32>, counter: Option<&mut Buffer<u32>>) {
+        let &Case { dims, rule, step, seed, .. } = case;
+        UpdateAll { rows, gradients, dims, rule, step, seed, counter }.run(device).unwrap();
     }
 
-    fn rows(&self, device: &Device) -> Rows {
-        self.before().rows(device, &self.sizes, self.layout, self.rule)
-    }
-
-    fn gradients(&self) -> Vec<f32> {
-        let mut gradients = signed(self.sizes.len() * self.dims as usize, 3);
-        self.faults.iter().for_each(|&(number, fault)| gradients[number] = fault);
-        gradients
-    }
-
-    fn what(&self) -> String {
-        format!("{:?}, {:?}, {} sizes, {} dims", self.rule, self.layout, self.sizes.len(), self.dims)
-    }
-
-    fn run(&self, device: &Device) -> Snapshot {
-        self.run_from(&self.before(), device, None)
-    }
-
-    fn run_from(&self, before: &Snapshot, device: &Device, counter: Option<&mut Buffer<u32>>) -> Snapshot {
-        let gradients = self.gradients();
-        let mut rows = before.rows(device, &self.sizes, self.layout, self.rule);
-        let directories = oracle::directories(&rows);
-        let gradients_buffer = upload(device, &gradients);
-        UpdateAll {
-            rows: &mut rows,
-            gradients: &gradients_buffer,
-            dims: self.dims,
-            rule: self.rule,
-            step: self.step,
-            seed: 1 << 40 | 5,
-            counter,
-        }
-        .run(device)
-        .unwrap();
-        assert_same("gradients", &gradients_buffer.read().unwrap(), &gradients);
-        assert_same("directories", &oracle::directories(&rows), &directories);
-        Snapshot::of(&self.what(), &rows)
-    }
-
-    fn check(&self, device: &Device) {
-        let (gradients, dims) = (self.gradients(), self.dims as usize);
-        let rows: Vec<_> = (0..self.sizes.len())
-            .map(|row| {
-                let width = dims.min(self.sizes[row] as usize);
-                let sums = gradients[row * dims..][..width].iter().map(|&g| f64::from(g)).collect();
-                oracle::Gradient { sums, errors: vec![0.0; width] }
-            })
-            .collect();
-        let before = self.before();
-        let mut counter = upload(device, &[7u32]);
-        let after = self.run_from(&before, device, Some(&mut counter));
-        let rule = (self.rule, self.step, self.layout.format);
-        let what = self.what();
-        let count = oracle::check(&what, rule, &offsets_of(&self.sizes), &rows, (&before, &after));
-        assert_same(&format!("{what}, counter"), &counter.read().unwrap(), &[7 + count]);
+    fn sums(case: &Case, gradients: &[f32]) -> Vec<oracle::Gradient> {
+        let dims = case.dims as usize;
+        let sums_of = |(row, &size): (usize, &u32)| {
+            let width = dims.min(size as usize);
+            let sums = gradients[row * dims..][..width].iter().map(|&g| f64::from(g)).collect();
+            oracle::Gradient { sums, errors: vec![0.0; width] }
+        };
+        case.sizes.iter().enumerate().map(sums_of).collect()
     }
 }
 
