@@ -56,9 +56,17 @@ impl Graph {
     }
 }
 
+/// The mean of the rows and of what each of a number of steps over the graph makes of them.
+#[derive(Clone, Copy)]
+pub(super) struct Mean<'a> {
+    pub graph: &'a Graph,
+    /// Steps over the graph.
+    pub layers: u32,
+}
+
 /// Three dense copies of the rows: a running sum of layers, the last layer and the next.
 #[derive(Debug)]
-pub(in crate::models) struct Layers {
+pub(super) struct Layers {
     pub users: Side,
     pub items: Side,
     /// Width of a propagated row.
@@ -68,7 +76,7 @@ pub(in crate::models) struct Layers {
 
 /// The dense rows of users or of items: `[rows, first + dims]`.
 #[derive(Debug)]
-pub(in crate::models) struct Side {
+pub(super) struct Side {
     /// Leading elements that are not propagated: an item's bias.
     first: u32,
     /// Width of a row, `first + dims`.
@@ -177,22 +185,17 @@ impl Layers {
     }
 
     /// Leaves the outputs in `sum`: the mean of `E^0..E^layers`, and the biases as they are.
-    pub fn record_outputs(
-        &mut self,
-        commands: &mut Commands,
-        (graph, layers): (&Graph, u32),
-        tables: &Embeddings,
-    ) -> Result<()> {
+    pub fn record_outputs(&mut self, commands: &mut Commands, mean: Mean<'_>, tables: &Embeddings) -> Result<()> {
         self.users.record_rows(commands, tables.users())?;
         self.items.record_rows(commands, tables.items())?;
-        self.record_mean(commands, (graph, layers), Some(tables))
+        self.record_mean(commands, mean, Some(tables))
     }
 
     /// Turns the gradient of the outputs, in `layer`, into that of the first layer, in `sum`. The mean of powers of a
     /// symmetric matrix is symmetric, so this is the way forward once more.
-    pub fn record_gradients(&mut self, commands: &mut Commands, (graph, layers): (&Graph, u32)) -> Result<()> {
+    pub fn record_gradients(&mut self, commands: &mut Commands, mean: Mean<'_>) -> Result<()> {
         self.record_first_gradients(commands)?;
-        self.record_mean(commands, (graph, layers), None)
+        self.record_mean(commands, mean, None)
     }
 
     /// Adds `weights_r * E^0_r` to the propagated part of every user's row of `sum`.
@@ -253,13 +256,9 @@ impl Layers {
 
     /// `sum` holds the first layer and gets the mean of all; the first product reads the ragged rows where there are
     /// any, else `layer`.
-    fn record_mean(
-        &mut self,
-        commands: &mut Commands,
-        (graph, layers): (&Graph, u32),
-        mut ragged: Option<&Embeddings>,
-    ) -> Result<()> {
+    fn record_mean(&mut self, commands: &mut Commands, mean: Mean<'_>, mut ragged: Option<&Embeddings>) -> Result<()> {
         let Self { users, items, dims, workspace } = self;
+        let Mean { graph, layers } = mean;
         for layer in 1..=layers {
             let scale = if layer == layers { 1.0 / (layers + 1) as f32 } else { 1.0 };
             let mut product = |edges: &Edges, from: &Side, table: Option<&RaggedTable>, to: &mut Side| {

@@ -1,7 +1,7 @@
 //! LightGCN on ragged rows: rows propagated over the graph of users and items, trained with BPR.
 
 use super::Normalisation;
-use super::layers::{Graph, Layers};
+use super::layers::{Graph, Layers, Mean};
 use super::model::GraphModel;
 use super::propagation::{Propagation, PropagationSteps};
 use crate::Result;
@@ -127,11 +127,11 @@ impl PropagationSteps for MeanOfLayers {
         layers: &mut Layers,
         rows: &Embeddings,
     ) -> Result<()> {
-        layers.record_outputs(commands, (graph, self.layers), rows)
+        layers.record_outputs(commands, Mean { graph, layers: self.layers }, rows)
     }
 
     fn record_gradients(&self, commands: &mut Commands, graph: &Graph, layers: &mut Layers) -> Result<()> {
-        layers.record_gradients(commands, (graph, self.layers))
+        layers.record_gradients(commands, Mean { graph, layers: self.layers })
     }
 
     fn items<'a>(layers: &'a Layers, _: &'a Embeddings) -> &'a Rows {
