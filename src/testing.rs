@@ -76,7 +76,7 @@ pub(crate) fn upload<T: Element>(device: &Device, values: &[T]) -> Buffer<T> {
 }
 
 /// Three of f32 and of f16, and one of every other format.
-const LAYOUTS: usize = 4 + Format::ALL.len();
+pub(crate) const LAYOUTS: usize = 4 + Format::ALL.len();
 
 /// Layouts that every kernel on rows is tested in: f32 and f16 packed in one page, packed in the smallest pages that
 /// take rows of `widest`, and aligned in such pages; then every other format in such pages.

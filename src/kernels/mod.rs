@@ -40,6 +40,10 @@ pub(crate) const MAX_TRIPS: u32 = 16_384;
 /// Output elements that a task of a CPU twin writes: about an L1 cache.
 pub(crate) const TASK_ELEMENTS: usize = 8 * 1024;
 
+/// Output elements up to which the caller's thread writes all of them. To wake other threads, and to wait for them,
+/// takes some 15 microseconds; a thread writes this many elements in about twice that time.
+pub(crate) const HAND_OVER: usize = 128 * 1024;
+
 /// What implements [`Kernel`](crate::device::Kernel): nothing else can.
 macro_rules! operators {
     ($($operator:ty),* $(,)?) => { $(impl Operator for $operator {})* };

@@ -88,7 +88,7 @@ fn names_are_read_back() {
         assert_eq!(format.name().parse::<Format>().unwrap(), format);
     }
     let text = "f64".parse::<Format>().unwrap_err().to_string();
-    assert_eq!(text, "Format: `format` must be f32, f16, bf16, got \"f64\"");
+    assert_eq!(text, "Format: `format` must be one of f32, f16, bf16, got \"f64\"");
 }
 
 /// Compared with the conversions of the crate `half`.

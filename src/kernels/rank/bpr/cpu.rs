@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use super::{BiasUse, Bpr, UserRows};
 use crate::Result;
 use crate::device::Kernel;
-use crate::kernels::TASK_ELEMENTS;
+use crate::kernels::{HAND_OVER, TASK_ELEMENTS};
 use crate::rows::{Codec, HostRows};
 
 impl Bpr<'_> {
@@ -44,7 +44,12 @@ impl Bpr<'_> {
         }
         blocks.push(rest);
         let (arch, tables) = (Arch::new(), &tables);
-        blocks.into_par_iter().for_each(|block| arch.dispatch(Fill { block, tables, batch }));
+        let fill = |block| arch.dispatch(Fill { block, tables, batch });
+        if batch * (user_dims + 2 * item_dims) <= HAND_OVER {
+            blocks.into_iter().for_each(fill);
+        } else {
+            blocks.into_par_iter().for_each(fill);
+        }
         Ok(())
     }
 }

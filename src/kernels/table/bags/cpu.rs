@@ -9,9 +9,9 @@ use super::{LookupBags, Pooling};
 use crate::Result;
 use crate::check;
 use crate::device::Kernel;
-use crate::kernels::TASK_ELEMENTS;
 use crate::kernels::row_sums::{ROWS_AT_ONCE, add_rows};
 use crate::kernels::table::lookup::Output;
+use crate::kernels::{HAND_OVER, TASK_ELEMENTS};
 use crate::rows::{Codec, Format, HostRows, prefetch_slice};
 
 impl<T: Output> LookupBags<'_, T> {
@@ -37,6 +37,12 @@ impl<T: Output> LookupBags<'_, T> {
         let count = (TASK_ELEMENTS / dims).max(1);
         let (arch, size, pooling) = (Arch::new(), count * dims, self.pooling);
         let task = |part, out, winners| Task { table: &table, first: part * count, pooling, dims, out, winners };
+        // What is read counts here: a bag may be long.
+        let read = (table.bags[table.bags.len() - 1] - table.bags[0]) as usize * dims;
+        if read.max(used) <= HAND_OVER {
+            arch.dispatch(task(0, out, winners));
+            return Ok(());
+        }
         let outputs = out.par_chunks_mut(size);
         match winners {
             Some(winners) => {

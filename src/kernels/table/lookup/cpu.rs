@@ -6,7 +6,7 @@ use super::{Lookup, LookupPacked, LookupSizes, Output};
 use crate::Result;
 use crate::check;
 use crate::device::Kernel;
-use crate::kernels::TASK_ELEMENTS;
+use crate::kernels::{HAND_OVER, TASK_ELEMENTS};
 use crate::rows::{Codec, HostRows};
 
 impl<T: Output> Lookup<'_, T> {
@@ -19,13 +19,18 @@ impl<T: Output> Lookup<'_, T> {
         if dims == 0 {
             return Ok(());
         }
-        let task = (TASK_ELEMENTS / dims).max(1);
-        out.par_chunks_mut(task * dims).zip(ids.par_chunks(task)).for_each(|(out, ids)| {
+        let fill = |(out, ids): (&mut [T], &[u32])| {
             for (k, (out, &id)) in out.chunks_exact_mut(dims).zip(ids).enumerate() {
                 rows.prefetch(ids, k, dims);
                 put(rows.row(id), out);
             }
-        });
+        };
+        if out.len() <= HAND_OVER {
+            fill((out, ids));
+        } else {
+            let task = (TASK_ELEMENTS / dims).max(1);
+            out.par_chunks_mut(task * dims).zip(ids.par_chunks(task)).for_each(fill);
+        }
         Ok(())
     }
 }
@@ -63,8 +68,9 @@ impl<T: Output> LookupPacked<'_, T> {
         let widest = out_offsets.windows(2).map(|stretch| stretch[1] - stretch[0]).max().unwrap_or(0);
         let known = widest <= self.widest;
         check::domain(op, "widest", self.widest, known, &format!("at least {widest}"))?;
-        let task = (TASK_ELEMENTS / self.widest.max(1) as usize).max(1);
         let (begin, end) = (out_offsets[0] as usize, out_offsets[ids.len()] as usize);
+        let small = end - begin <= HAND_OVER;
+        let task = if small { ids.len() } else { (TASK_ELEMENTS / self.widest.max(1) as usize).max(1) };
         pack(&rows, Packed { ids, ends: &out_offsets[1..], begin, task }, &mut out[begin..end]);
         Ok(())
     }

@@ -7,7 +7,8 @@ use crate::kernels::table::optimizer::oracle::{
 };
 use crate::rows::{Format, Layout};
 use crate::testing::{
-    assert_close, assert_rejects, assert_same, devices, gpu, layouts, offsets_of, poisoned, rows_of, signed, upload,
+    LAYOUTS, assert_close, assert_rejects, assert_same, devices, gpu, layouts, offsets_of, poisoned, rows_of, signed,
+    upload,
 };
 
 mod non_finite;
@@ -379,18 +380,23 @@ fn parity_in_layouts(device: &Device) {
             Case { layout, ..Case::new(&[5, 3, 20_000, 7, 2, 9, 4], spread(40, 7), 3, rule) }.check(device);
         }
     }
-    // Those that do most come last there.
-    for rule in oracle::rules().into_iter().rev() {
-        for layout in &layouts(300)[1..] {
+    // Those that do most come last there. A GPU builds a pipeline for each pair of rule and layout, on which a software
+    // one spends half a second, so it takes a third of them.
+    for (number, rule) in oracle::rules().into_iter().rev().enumerate() {
+        let taken = |layouts: [Layout; LAYOUTS]| {
+            let all = device.as_gpu().is_none();
+            (1..).zip(layouts.into_iter().skip(1)).filter(move |(i, _)| all || (i + number) % 3 == 0).map(|(_, l)| l)
+        };
+        for layout in taken(layouts(300)) {
             let sizes = [5, 300, 2, 9, 1, 4, 3, 0, 16, 7, 290];
-            let case = Case { layout: *layout, ..Case::new(&sizes, ids.clone(), 300, rule) };
+            let case = Case { layout, ..Case::new(&sizes, ids.clone(), 300, rule) };
             assert!(layout.page_bytes.is_none() || case.rows(&Device::cpu()).pages().len() > 1);
             case.check(device);
         }
         // Gradients of an odd width narrower than rows: the other half of its last word stays.
-        for layout in &layouts(16)[1..] {
+        for layout in taken(layouts(16)) {
             let sizes = [3, 0, 16, 1, 7, 16, 2, 11];
-            let case = Case { layout: *layout, ..Case::new(&sizes, spread(40, 8), 3, rule) };
+            let case = Case { layout, ..Case::new(&sizes, spread(40, 8), 3, rule) };
             assert!(layout.page_bytes.is_none() || case.rows(&Device::cpu()).pages().len() > 1);
             case.check(device);
         }

@@ -22,16 +22,17 @@ fn faults(fault: f32, dims: usize) -> Vec<(usize, f32)> {
 
 fn parity(device: &Device) {
     let (sizes, ids) = batch();
-    for rule in faulty_rules() {
+    for (number, rule) in (0..).zip(faulty_rules()) {
         for fault in FAULTS {
-            for layout in faulty_layouts(fault) {
+            for layout in faulty_layouts(device, number, fault) {
                 let case = Case::new(&sizes, ids.clone(), 16, rule);
                 Case { faults: faults(fault, 16), layout, ..case }.check(device);
             }
         }
         // Infinities that cancel each other, and rows of more than a lane sums at once.
         let faults = vec![(3 * 300 + 6, f32::INFINITY), (4 * 300 + 6, f32::NEG_INFINITY), (7 * 300 + 299, f32::NAN)];
-        for layout in [Layout::default(), HALF] {
+        let few = device.as_gpu().is_some() && number % 3 > 0;
+        for layout in [Layout::default(), HALF].into_iter().take(if few { 0 } else { 2 }) {
             let case = Case::new(&[1, 5, 16, 290, 300, 2], vec![0, 1, 2, 3, 3, 5, 9, 4], 300, rule);
             Case { faults: faults.clone(), layout, ..case }.check(device);
         }

@@ -13,14 +13,15 @@ fn faults(fault: f32) -> Vec<(usize, f32)> {
 
 fn parity(device: &Device) {
     let sizes = [3, 0, 16, 1, 7, 7, 2, 16, 8, 9, 16];
-    for rule in faulty_rules() {
+    for (number, rule) in (0..).zip(faulty_rules()) {
         for fault in FAULTS {
-            for layout in faulty_layouts(fault) {
+            for layout in faulty_layouts(device, number, fault) {
                 Case { faults: faults(fault), layout, ..Case::new(&sizes, 16, rule) }.check(device);
             }
         }
         // Rows of more than a lane sums at once.
-        for layout in [Layout::default(), HALF] {
+        let few = device.as_gpu().is_some() && number % 3 > 0;
+        for layout in [Layout::default(), HALF].into_iter().take(if few { 0 } else { 2 }) {
             let faults = vec![(300 + 289, f32::INFINITY), (2 * 300 + 5, f32::NAN), (4 * 300, f32::NEG_INFINITY)];
             Case { faults, layout, ..Case::new(&[300, 290, 5, 300, 1], 300, rule) }.check(device);
         }
