@@ -18,6 +18,7 @@ pub use builder::ModelBuilder;
 pub use embeddings::{Embeddings, EmbeddingsOptions, ItemBias, Resized, Snapshot};
 pub use graph::{
     Bipartite, Fism, FismOptions, GraphModel, History, LightGcn, LightGcnOptions, MeanOfLayers, Normalisation,
+    Propagation,
 };
 pub use list::ModelOptions;
 pub use mf::{BprMf, BprMfOptions};

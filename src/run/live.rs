@@ -2,8 +2,8 @@
 
 use std::sync::OnceLock;
 
-use super::probe::rows;
-use super::{Scall, frame};
+use super::scall::Scall;
+use super::segment::{frame, rows};
 use crate::Result;
 use crate::models::{RankRequest, rank};
 use crate::sizing::{Population, SizePolicy, SizingContext, Uniform};

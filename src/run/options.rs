@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::{EarlyStop, ProbeOptions};
 use crate::kernels::rank::top_k::MAX_DIMS;
 use crate::models::{ModelBuilder, ModelOptions};
 use crate::sizing::Budget;
@@ -107,4 +106,67 @@ pub enum Replay {
     },
     /// All.
     All,
+}
+
+/// How sizes are tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default, deny_unknown_fields))]
+pub struct ProbeOptions {
+    /// Training steps (default 200: about what a segment gets, since what is good after fewer need not be good after
+    /// all).
+    pub steps: u32,
+    /// Whether a probe starts from the rows as they were when the segment began, like the recommender that it stands
+    /// for, or from those that a model begins with, as the paper has it (default: true).
+    pub warm: bool,
+    /// Probes that run side by side where a policy asks for several that do not depend on each other (default 2): one
+    /// keeps the device busy while another lays out its rows or waits for its lists. Each holds a copy of both tables.
+    /// What they find does not depend on it. 0 counts as 1; there are never more than rayon has threads.
+    pub at_once: usize,
+}
+
+impl Default for ProbeOptions {
+    fn default() -> Self {
+        Self { steps: 200, warm: true, at_once: 2 }
+    }
+}
+
+/// Ends training early and keeps the best values (`docs/method.md` section 5).
+///
+/// Source: SCALL, its training. *Ours:* quality is that on the last training rows; the published code stops by, and
+/// reports, the
+/// test rows.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default, deny_unknown_fields))]
+pub struct EarlyStop {
+    /// Part of a segment's training rows, the last of them, that is ranked for and not learned meanwhile (default 0.2).
+    pub share: f64,
+    /// Steps between evaluations (default 200).
+    pub every: u32,
+    /// So many evaluations in a row without a better quality end training (default 3),
+    pub patience: u32,
+    /// unless the loss fell by at least this part since the evaluation before (default 0.05).
+    pub loss_fall: f32,
+}
+
+impl Default for EarlyStop {
+    fn default() -> Self {
+        Self { share: 0.2, every: 200, patience: 3, loss_fall: 0.05 }
+    }
+}
+
+impl EarlyStop {
+    /// That all numbers are within their domain.
+    fn check(&self) -> Result<()> {
+        let wrong = |arg, expected: &str, got: String| {
+            Err(Error::Argument { op: "Scall::new", arg, expected: expected.into(), got })
+        };
+        let Self { share, every, patience, loss_fall } = *self;
+        match () {
+            () if !(0.0..1.0).contains(&share) => wrong("early_stop.share", "from 0 to below 1", share.to_string()),
+            () if every == 0 => wrong("early_stop.every", "at least 1", every.to_string()),
+            () if patience == 0 => wrong("early_stop.patience", "at least 1", patience.to_string()),
+            () if !loss_fall.is_finite() => wrong("early_stop.loss_fall", "finite", loss_fall.to_string()),
+            () => Ok(()),
+        }
+    }
 }

@@ -2,72 +2,15 @@
 
 use rayon::prelude::*;
 
-use super::Phase;
-use super::evaluation::Evaluation;
 use super::options::AnyOptions;
+use super::report::Phase;
+use super::segment::{LastSegment, rows};
 use crate::Result;
 use crate::device::Device;
 use crate::models::{ItemBias, Recommender, TrainingData};
-use crate::sizing::{Budget, CurrentRows, Outcome, Probe, Sizes, SizingContext, mean_row};
+use crate::sizing::{Budget, Outcome, Probe, Sizes, SizingContext, mean_row};
 use crate::stream::UserItems;
 use crate::table::Account;
-
-/// How sizes are tried.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default, deny_unknown_fields))]
-pub struct ProbeOptions {
-    /// Training steps (default 200: about what a segment gets, since what is good after fewer need not be good after
-    /// all).
-    pub steps: u32,
-    /// Whether a probe starts from the rows as they were when the segment began, like the recommender that it stands
-    /// for, or from those that a model begins with, as the paper has it (default: true).
-    pub warm: bool,
-    /// Probes that run side by side where a policy asks for several that do not depend on each other (default 2): one
-    /// keeps the device busy while another lays out its rows or waits for its lists. Each holds a copy of both tables.
-    /// What they find does not depend on it. 0 counts as 1; there are never more than rayon has threads.
-    pub at_once: usize,
-}
-
-impl Default for ProbeOptions {
-    fn default() -> Self {
-        Self { steps: 200, warm: true, at_once: 2 }
-    }
-}
-
-/// A segment that has ended, kept for the search.
-pub(super) struct LastSegment {
-    pub segment: usize,
-    pub frequencies: [Vec<u32>; 2],
-    pub dims: u64,
-    pub sizes: Sizes,
-    /// The (user, item) rows it was trained on.
-    pub rows: Vec<(u32, u32)>,
-    /// The biases that were counted for it, where biases are counted.
-    pub biases: Option<Vec<f32>>,
-    pub evaluation: Evaluation,
-    /// The recommender before it was resized for the segment.
-    pub before: Box<dyn Recommender>,
-}
-
-impl LastSegment {
-    /// The context that the segment was sized in.
-    pub fn context<'a>(&'a self, frame: SizingContext<'a>) -> SizingContext<'a> {
-        SizingContext {
-            segment: self.segment,
-            users: &self.frequencies[0],
-            items: &self.frequencies[1],
-            dims: self.dims,
-            rows: Some(rows(&*self.before)),
-            ..frame
-        }
-    }
-}
-
-/// The tables of a recommender, as a sizing policy sees them.
-pub(super) fn rows(model: &dyn Recommender) -> CurrentRows<'_> {
-    let tables = model.embeddings();
-    CurrentRows { users: tables.users(), items: tables.items(), item_bias: tables.item_bias() }
-}
 
 /// What happens to the biases when a segment begins.
 fn set_biases(model: &mut dyn Recommender, bias: ItemBias, counted: Option<&[f32]>) -> Result<()> {

@@ -2,9 +2,10 @@
 
 mod reports;
 
-use super::probe::LastSegment;
-use super::step::Begun;
-use super::{Evaluation, Scall, ScallOptions};
+use super::evaluation::Evaluation;
+use super::options::ScallOptions;
+use super::scall::Scall;
+use super::segment::{Begun, LastSegment};
 use crate::Result;
 use crate::device::Device;
 use crate::file::State;

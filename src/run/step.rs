@@ -4,12 +4,13 @@ use std::sync::OnceLock;
 use std::time::Instant;
 
 use super::evaluation::Evaluation;
-use super::options::AnyOptions;
-use super::probe::{LastSegment, Setup, Trial, rows};
-use super::{Phase, Replay, Scall, Seconds, SegmentReport};
+use super::options::Replay;
+use super::probe::{Setup, Trial};
+use super::report::{Phase, Seconds, SegmentReport};
+use super::scall::Scall;
+use super::segment::{Begun, LastSegment, frame, rows};
 use crate::Result;
-use crate::device::Device;
-use crate::models::{ItemBias, Recommender, Resized};
+use crate::models::{ItemBias, Resized};
 use crate::rng::{Philox, Purpose};
 use crate::sizing::{Population, SizePolicy, Sizes, SizingContext, Uniform};
 use crate::stream::{Segment, replay};
@@ -17,17 +18,6 @@ use crate::table::Account;
 
 /// SCALL's part of earlier rows, which frequencies are counted over even when training takes all.
 const REPLAY_SHARE: f64 = 0.2;
-
-/// What is done of a segment that has not come to its end: a step that is repeated does not do it again.
-#[derive(Default)]
-pub(super) struct Begun {
-    /// Probes that the policy made, once its search is over.
-    pub probes: Option<u32>,
-    /// The recommender as it was before the segment, for a policy that searches.
-    pub before: Option<Box<dyn Recommender>>,
-    /// Whether learned biases have faded.
-    pub faded: bool,
-}
 
 impl Scall {
     /// Takes the next segment through search, sizes, resize, training and evaluation: the next of those given, else the
@@ -51,12 +41,12 @@ impl Scall {
             return Ok(None);
         };
         self.served = OnceLock::new();
-        let (mut clock, mut seconds) = (Clock::start(), Seconds::default());
+        let mut timer = Timer::start();
         self.search(&mut progress)?;
-        seconds.search = clock.lap();
+        timer.seconds.search = timer.lap();
 
         let (policy, bias, capacity) = (self.policy.save()?, self.bias.clone(), self.account.capacity_bytes());
-        match self.learn(segment, (clock, seconds), &mut progress) {
+        match self.learn(segment, timer, &mut progress) {
             Ok(report) => Ok(Some(report)),
             Err(error) => {
                 self.bias = bias;
@@ -79,12 +69,7 @@ impl Scall {
     }
 
     /// Sizes, moves, trains and evaluates.
-    fn learn(
-        &mut self,
-        segment: Segment,
-        (mut clock, mut seconds): (Clock, Seconds),
-        progress: &mut dyn FnMut(Phase),
-    ) -> Result<SegmentReport> {
+    fn learn(&mut self, segment: Segment, mut timer: Timer, progress: &mut dyn FnMut(Phase)) -> Result<SegmentReport> {
         let t = self.reports.len();
         let (train, test) = segment.split(self.options.train_share)?;
         let sampled = self.sampled_rows(t, &segment, &train);
@@ -109,7 +94,7 @@ impl Scall {
         let policy: &mut dyn SizePolicy = if t == 0 { &mut Uniform } else { &mut *self.policy };
         let sizes = policy.decide(&context)?;
         sizes.check_decision(policy, &context)?;
-        seconds.size = clock.lap();
+        timer.seconds.size = timer.lap();
 
         progress(Phase::Resize);
         if self.policy.searches() && self.begun.before.is_none() {
@@ -125,17 +110,17 @@ impl Scall {
         if let Some(bias) = &mut self.bias {
             bias.validate(&self.data, &train, &self.history, self.learned)?;
         }
-        seconds.resize = clock.lap();
+        timer.seconds.resize = timer.lap();
 
         progress(Phase::Train { done: 0, steps: self.options.steps });
         let trained = self.train(&train, &sampled, population, progress)?;
-        seconds.train = clock.lap();
+        timer.seconds.train = timer.lap();
 
         progress(Phase::Evaluate);
         let evaluation = Evaluation::new(&self.data, &test, train.rows.end, &self.history)?;
         let test_candidates = evaluation.among_test_items(&mut *self.model, &self.history)?;
         let all_candidates = evaluation.among_all_items(&mut *self.model, &self.history)?;
-        seconds.evaluate = clock.lap();
+        timer.seconds.evaluate = timer.lap();
 
         let Begun { probes, before, .. } = std::mem::take(&mut self.begun);
         let tables = self.model.embeddings();
@@ -158,7 +143,7 @@ impl Scall {
             loss: trained.loss,
             test_candidates,
             all_candidates,
-            seconds,
+            seconds: timer.seconds,
         };
         self.last = before.map(|before| LastSegment {
             segment: t,
@@ -235,33 +220,21 @@ impl Scall {
     }
 }
 
-/// A sizing context that only knows what never changes.
-pub(super) fn frame<'a>(device: &'a Device, options: &AnyOptions) -> SizingContext<'a> {
-    SizingContext {
-        device,
-        segment: 0,
-        seed: options.seed,
-        users: &[],
-        items: &[],
-        dims: 0,
-        d_min: options.budget.d_min,
-        d_max: options.budget.d_max,
-        rows: None,
-    }
+/// Times one phase after another.
+struct Timer {
+    since: Instant,
+    seconds: Seconds,
 }
 
-/// Times one phase after another.
-struct Clock(Instant);
-
-impl Clock {
+impl Timer {
     fn start() -> Self {
-        Self(Instant::now())
+        Self { since: Instant::now(), seconds: Seconds::default() }
     }
 
+    /// Seconds since the phase before.
     fn lap(&mut self) -> f64 {
-        let seconds = self.0.elapsed().as_secs_f64();
-        self.0 = Instant::now();
-        seconds
+        let before = std::mem::replace(&mut self.since, Instant::now());
+        (self.since - before).as_secs_f64()
     }
 }
 

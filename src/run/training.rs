@@ -1,51 +1,13 @@
-//! Training on a segment: for so many steps, or until what is held out is ranked no better.
+//! Training on a segment: for a number of steps, or until what is held out is ranked no better.
 
 use super::evaluation::Evaluation;
-use super::{Phase, Replay, Scall};
+use super::options::{EarlyStop, Replay};
+use super::report::Phase;
+use super::scall::Scall;
+use crate::Result;
 use crate::models::TrainingData;
 use crate::sizing::Population;
 use crate::stream::Segment;
-use crate::{Error, Result};
-
-/// Ends training early and keeps the best values (`docs/method.md` section 5).
-///
-/// Source: SCALL, its training. *Ours:* quality is that on the last training rows; the published code stops by, and
-/// reports, the
-/// test rows.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default, deny_unknown_fields))]
-pub struct EarlyStop {
-    /// Part of a segment's training rows, the last of them, that is ranked for and not learned meanwhile (default 0.2).
-    pub share: f64,
-    /// Steps between evaluations (default 200).
-    pub every: u32,
-    /// So many evaluations in a row without a better quality end training (default 3),
-    pub patience: u32,
-    /// unless the loss fell by at least this part since the evaluation before (default 0.05).
-    pub loss_fall: f32,
-}
-
-impl Default for EarlyStop {
-    fn default() -> Self {
-        Self { share: 0.2, every: 200, patience: 3, loss_fall: 0.05 }
-    }
-}
-
-impl EarlyStop {
-    pub(super) fn check(&self) -> Result<()> {
-        let wrong = |arg, expected: &str, got: String| {
-            Err(Error::Argument { op: "Scall::new", arg, expected: expected.into(), got })
-        };
-        let Self { share, every, patience, loss_fall } = *self;
-        match () {
-            () if !(0.0..1.0).contains(&share) => wrong("early_stop.share", "from 0 to below 1", share.to_string()),
-            () if every == 0 => wrong("early_stop.every", "at least 1", every.to_string()),
-            () if patience == 0 => wrong("early_stop.patience", "at least 1", patience.to_string()),
-            () if !loss_fall.is_finite() => wrong("early_stop.loss_fall", "finite", loss_fall.to_string()),
-            () => Ok(()),
-        }
-    }
-}
 
 /// What was learned, and how.
 pub(super) struct Trained {
@@ -82,7 +44,7 @@ impl Scall {
         Ok(Trained { loss, steps, snapshot_bytes, ..laid_out })
     }
 
-    /// Loss at the end and steps taken; none, and nothing learned, where nobody can be ranked for.
+    /// Loss at the end and steps taken; none, and nothing learned, where there is no user to rank for.
     fn train_until_best(
         &mut self,
         stop: EarlyStop,

@@ -87,49 +87,56 @@ impl<'a> Region<'a> {
     }
 }
 
-/// Records the scan of `count` words, with `items` of them a thread.
-pub(crate) fn record_scan(
-    gpu: &Gpu,
-    list: &mut Dispatches,
-    values: Region<'_>,
-    workspace: Region<'_>,
-    (count, inclusive, items): (u32, bool, u32),
-) -> Result<()> {
-    let tile = 256 * items;
-    // Of each level: how many words, and where they stand.
-    let mut levels = vec![(count, values)];
-    let mut end = workspace.base;
-    while levels[levels.len() - 1].0 > tile {
-        let tiles = levels[levels.len() - 1].0.div_ceil(tile);
-        levels.push((tiles, workspace.at(end)));
-        end += tiles;
-    }
-    let mut launch = |entry, level: usize| {
-        let (count, values) = levels[level];
-        let carry = levels.get(level + 1);
-        let sums = carry.map_or(workspace, |(_, region)| *region);
-        Launch {
-            shader: &SHADER,
-            entry,
-            codecs: &[],
-            constants: &[("items", f64::from(items))],
-            params: Params {
-                count,
-                values_base: values.base,
-                sums_base: sums.base,
-                inclusive: u32::from(inclusive && level == 0),
-                carry: u32::from(carry.is_some()),
-            }
-            .words(),
-            bindings: &[values.binding(), sums.binding()],
-            groups: u64::from(count.div_ceil(tile)),
+/// A scan of words that lie anywhere in a buffer.
+pub(crate) struct RegionScan<'a> {
+    pub values: Region<'a>,
+    pub workspace: Region<'a>,
+    /// Words that are scanned.
+    pub count: u32,
+    pub inclusive: bool,
+    /// Words a thread.
+    pub items: u32,
+}
+
+impl RegionScan<'_> {
+    pub fn record(self, gpu: &Gpu, list: &mut Dispatches) -> Result<()> {
+        let Self { values, workspace, count, inclusive, items } = self;
+        let tile = 256 * items;
+        // Of each level: how many words, and where they stand.
+        let mut levels = vec![(count, values)];
+        let mut end = workspace.base;
+        while levels[levels.len() - 1].0 > tile {
+            let tiles = levels[levels.len() - 1].0.div_ceil(tile);
+            levels.push((tiles, workspace.at(end)));
+            end += tiles;
         }
-        .record(gpu, list)
-    };
-    for level in 0..levels.len() - 1 {
-        launch("reduce_tiles", level)?;
+        let mut launch = |entry, level: usize| {
+            let (count, values) = levels[level];
+            let carry = levels.get(level + 1);
+            let sums = carry.map_or(workspace, |(_, region)| *region);
+            Launch {
+                shader: &SHADER,
+                entry,
+                codecs: &[],
+                constants: &[("items", f64::from(items))],
+                params: Params {
+                    count,
+                    values_base: values.base,
+                    sums_base: sums.base,
+                    inclusive: u32::from(inclusive && level == 0),
+                    carry: u32::from(carry.is_some()),
+                }
+                .words(),
+                bindings: &[values.binding(), sums.binding()],
+                groups: u64::from(count.div_ceil(tile)),
+            }
+            .record(gpu, list)
+        };
+        for level in 0..levels.len() - 1 {
+            launch("reduce_tiles", level)?;
+        }
+        (0..levels.len()).rev().try_for_each(|level| launch("scan_tiles", level))
     }
-    (0..levels.len()).rev().try_for_each(|level| launch("scan_tiles", level))
 }
 
 fn workspace_len(count: u32, items: u32) -> usize {
@@ -156,7 +163,8 @@ impl Kernel for Scan<'_> {
 
     fn dispatch(self, gpu: &Gpu, list: &mut Dispatches) -> Result<()> {
         let (values, workspace) = (Region::new("values", self.values), Region::new("workspace", self.workspace));
-        record_scan(gpu, list, values, workspace, (self.count, self.inclusive, ITEMS))
+        let Self { count, inclusive, .. } = self;
+        RegionScan { values, workspace, count, inclusive, items: ITEMS }.record(gpu, list)
     }
 
     fn twin(self) -> Result<()> {
@@ -200,7 +208,7 @@ mod tests {
                 let mut encoder = gpu.device().create_command_encoder(&Default::default());
                 let (values, workspace) = (Region::new("values", &values), Region::new("workspace", &workspace));
                 Pass::new(gpu, &mut encoder.begin_compute_pass(&Default::default()))
-                    .record(|list| record_scan(gpu, list, values, workspace, (count, inclusive, items)))
+                    .record(|list| RegionScan { values, workspace, count, inclusive, items }.record(gpu, list))
                     .unwrap();
                 gpu.queue().submit([encoder.finish()]);
             }

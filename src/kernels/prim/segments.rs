@@ -13,7 +13,7 @@
 
 use rayon::prelude::*;
 
-use super::scan::{self, Region, Scan, record_scan};
+use super::scan::{self, Region, RegionScan, Scan};
 use crate::Result;
 use crate::check;
 use crate::device::{Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params, reads, writes};
@@ -101,8 +101,9 @@ impl Kernel for Runs<'_> {
             .record(gpu, list)
         };
         launch(list, "mark_runs", &[self.keys.binding("keys"), workspace.binding("workspace")])?;
-        let region = |base| Region::new("workspace", workspace).at(base);
-        record_scan(gpu, list, region(0), region(count), (count, true, scan::ITEMS))?;
+        let words = Region::new("workspace", workspace);
+        let scan = RegionScan { values: words, workspace: words.at(count), count, inclusive: true, items: scan::ITEMS };
+        scan.record(gpu, list)?;
         let buffers = [
             self.keys.binding("keys"),
             workspace.binding("workspace"),

@@ -3,17 +3,17 @@
 use std::sync::Arc;
 
 use super::Normalisation;
-use super::model::{GraphModel, Propagation, build};
-use super::propagation::{Graph, Layers};
+use super::layers::{Graph, Layers};
+use super::model::GraphModel;
+use super::propagation::{Propagation, PropagationSteps};
 use crate::Result;
 use crate::check;
-use crate::device::{Buffer, Commands, Device};
+use crate::device::{Buffer, Commands};
 use crate::kernels::rank::bpr::UserRows;
 use crate::kernels::table::update::Optimizer;
 use crate::models::{Embeddings, Sampling, TrainingOptions};
 use crate::rows::Rows;
 use crate::stream::UserItems;
-use crate::table::Account;
 
 /// How [`Fism`] learns. The defaults were chosen on the last training rows of each segment of MovieTweetings 100K and
 /// of the UCI Online Retail purchases, one set for both.
@@ -106,42 +106,28 @@ pub struct History {
     weights: Arc<Vec<f32>>,
 }
 
-impl Fism {
-    /// A model without rows. Both tables draw from `account`.
-    ///
-    /// # Errors
-    /// [`Error::Argument`](crate::Error::Argument) for options outside their domain;
-    /// [`Error::OverBudget`](crate::Error::OverBudget) for an account with no room at all.
-    pub fn new(device: &Device, options: FismOptions, account: &Account) -> Result<Self> {
-        let op = "Fism::new";
-        Self::of(op, options, options.training.embeddings(op, device, account)?)
-    }
-
-    /// A model of tables that exist already, such as [loaded](Embeddings::from_tables) ones: it ranks as they are, and
-    /// learns on. Until it is [prepared](crate::models::Recommender::prepare) it knows no history. From here on they
-    /// move by the rule of the options; what their optimizer remembers stays, and new rows begin as the tables' own
-    /// options say.
-    ///
-    /// # Errors
-    /// [`Error::Argument`](crate::Error::Argument) for options outside their domain, and for tables that differ from
-    /// what these ask for: in their optimizer, in how values lie in memory, in whether items have a bias.
-    pub fn with_embeddings(options: FismOptions, embeddings: Embeddings) -> Result<Self> {
-        Self::of("Fism::with_embeddings", options, embeddings)
-    }
-
-    fn of(op: &'static str, options: FismOptions, embeddings: Embeddings) -> Result<Self> {
-        options.check(op)?;
-        let FismOptions { training, exponent } = options;
-        build(op, (training, History { exponent, weights: Arc::default() }), embeddings)
-    }
-}
-
 impl Propagation for History {
-    const LOSS_READS_ITEMS: bool = true;
+    type Options = FismOptions;
+
+    const NEW: &'static str = "Fism::new";
+    const WITH_EMBEDDINGS: &'static str = "Fism::with_embeddings";
+
+    fn training(options: &FismOptions) -> &TrainingOptions {
+        &options.training
+    }
+
+    fn new(op: &'static str, options: &FismOptions) -> Result<Self> {
+        options.check(op)?;
+        Ok(Self { exponent: options.exponent, weights: Arc::default() })
+    }
 
     fn normalisation(&self) -> Normalisation {
         Normalisation::User { exponent: self.exponent }
     }
+}
+
+impl PropagationSteps for History {
+    const LOSS_READS_ITEMS: bool = true;
 
     fn learn_history(&mut self, history: &UserItems) {
         let normalisation = self.normalisation();

@@ -1,16 +1,16 @@
 //! LightGCN on ragged rows: rows propagated over the graph of users and items, trained with BPR.
 
 use super::Normalisation;
-use super::model::{GraphModel, Propagation, build};
-use super::propagation::{Graph, Layers};
+use super::layers::{Graph, Layers, Mean};
+use super::model::GraphModel;
+use super::propagation::{Propagation, PropagationSteps};
 use crate::Result;
 use crate::check;
-use crate::device::{Buffer, Commands, Device};
+use crate::device::{Buffer, Commands};
 use crate::kernels::rank::bpr::UserRows;
 use crate::kernels::table::update::Optimizer;
 use crate::models::{Embeddings, RateSchedule, TrainingOptions};
 use crate::rows::Rows;
-use crate::table::Account;
 
 /// How [`LightGcn`] learns.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -97,42 +97,28 @@ pub struct MeanOfLayers {
     layers: u32,
 }
 
-impl LightGcn {
-    /// A model without rows. Both tables draw from `account`.
-    ///
-    /// # Errors
-    /// [`Error::Argument`](crate::Error::Argument) for options outside their domain;
-    /// [`Error::OverBudget`](crate::Error::OverBudget) for an account with no room at all.
-    pub fn new(device: &Device, options: LightGcnOptions, account: &Account) -> Result<Self> {
-        let op = "LightGcn::new";
-        Self::of(op, options, options.training.embeddings(op, device, account)?)
-    }
-
-    /// A model of tables that exist already, such as [loaded](Embeddings::from_tables) ones: it ranks as they are, and
-    /// learns on. Until it is [prepared](crate::models::Recommender::prepare) it knows no history. From here on they
-    /// move by the rule of the options; what their optimizer remembers stays, and new rows begin as the tables' own
-    /// options say.
-    ///
-    /// # Errors
-    /// [`Error::Argument`](crate::Error::Argument) for options outside their domain, and for tables that differ from
-    /// what these ask for: in their optimizer, in how values lie in memory, in whether items have a bias.
-    pub fn with_embeddings(options: LightGcnOptions, embeddings: Embeddings) -> Result<Self> {
-        Self::of("LightGcn::with_embeddings", options, embeddings)
-    }
-
-    fn of(op: &'static str, options: LightGcnOptions, embeddings: Embeddings) -> Result<Self> {
-        options.check(op)?;
-        let LightGcnOptions { training, layers } = options;
-        build(op, (training, MeanOfLayers { layers }), embeddings)
-    }
-}
-
 impl Propagation for MeanOfLayers {
-    const LOSS_READS_ITEMS: bool = false;
+    type Options = LightGcnOptions;
+
+    const NEW: &'static str = "LightGcn::new";
+    const WITH_EMBEDDINGS: &'static str = "LightGcn::with_embeddings";
+
+    fn training(options: &LightGcnOptions) -> &TrainingOptions {
+        &options.training
+    }
+
+    fn new(op: &'static str, options: &LightGcnOptions) -> Result<Self> {
+        options.check(op)?;
+        Ok(Self { layers: options.layers })
+    }
 
     fn normalisation(&self) -> Normalisation {
         Normalisation::Symmetric
     }
+}
+
+impl PropagationSteps for MeanOfLayers {
+    const LOSS_READS_ITEMS: bool = false;
 
     fn record_outputs(
         &self,
@@ -141,11 +127,11 @@ impl Propagation for MeanOfLayers {
         layers: &mut Layers,
         rows: &Embeddings,
     ) -> Result<()> {
-        layers.record_outputs(commands, (graph, self.layers), rows)
+        layers.record_outputs(commands, Mean { graph, layers: self.layers }, rows)
     }
 
     fn record_gradients(&self, commands: &mut Commands, graph: &Graph, layers: &mut Layers) -> Result<()> {
-        layers.record_gradients(commands, (graph, self.layers))
+        layers.record_gradients(commands, Mean { graph, layers: self.layers })
     }
 
     fn items<'a>(layers: &'a Layers, _: &'a Embeddings) -> &'a Rows {

@@ -2,9 +2,11 @@
 
 mod bipartite;
 mod fism;
+mod layers;
 mod light_gcn;
 mod model;
 mod propagation;
+mod step;
 #[cfg(test)]
 mod testing;
 
@@ -12,3 +14,4 @@ pub use bipartite::{Bipartite, Normalisation};
 pub use fism::{Fism, FismOptions, History};
 pub use light_gcn::{LightGcn, LightGcnOptions, MeanOfLayers};
 pub use model::GraphModel;
+pub use propagation::Propagation;

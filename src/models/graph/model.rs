@@ -1,20 +1,17 @@
-//! What all models on the graph share: its layout on the device, dense rows, a step of training, ranking.
+//! What all models on the graph share: how they are made, their dense rows, training, ranking.
 
-use std::fmt::Debug;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
-use super::Normalisation;
-use super::propagation::{Graph, Layers};
+use super::layers::{Graph, Layers};
+use super::propagation::{Propagation, PropagationSteps};
+use super::step::{Scratch, Step};
 use crate::Result;
-use crate::device::{Buffer, Commands};
+use crate::device::Device;
 use crate::file::State;
-use crate::kernels::rank::bpr::{Bpr, UserRows};
-use crate::models::training::{Batch, Clock, Scatter, Trainer, run_steps};
+use crate::models::training::{Trainer, run_steps};
 use crate::models::{
-    DEFAULT_WORKING_BYTES, Embeddings, ItemBias, RankCandidates, RankRequest, Rankings, Recommender, TablesMut,
-    TrainingData, TrainingOptions, TrainingSet,
+    DEFAULT_WORKING_BYTES, Embeddings, ItemBias, RankCandidates, RankRequest, Rankings, Recommender, TrainingData,
 };
-use crate::rows::Rows;
 use crate::stream::UserItems;
 use crate::table::Account;
 
@@ -42,57 +39,39 @@ struct Dense {
     outputs: bool,
 }
 
-/// The way from the rows to the outputs, and back.
-pub(super) trait Propagation: Clone + Debug + Send + Sync + 'static {
-    /// Whether the loss reads the rows of items themselves, and so decays them too. Else they are decayed as those of
-    /// users are: by their occurrences in the batch, for `l2` weighs rows, not outputs.
-    const LOSS_READS_ITEMS: bool;
-
-    /// What an edge weighs.
-    fn normalisation(&self) -> Normalisation;
-
-    /// Takes in the history that the graph is made of.
-    fn learn_history(&mut self, history: &UserItems) {
-        let _ = history;
-    }
-
-    /// A weight for each user that the loss needs; none by default.
-    fn user_weights(&self, users: u32) -> Vec<f32> {
-        let _ = users;
-        Vec::new()
-    }
-
-    /// Leaves the outputs in `sum` of the layers.
-    fn record_outputs(
-        &self,
-        commands: &mut Commands,
-        graph: &Graph,
-        layers: &mut Layers,
-        rows: &Embeddings,
-    ) -> Result<()>;
-
-    /// Turns the gradients of the outputs, in `layer`, into those of the rows, in `sum`.
-    fn record_gradients(&self, commands: &mut Commands, graph: &Graph, layers: &mut Layers) -> Result<()>;
-
-    /// What the outputs of users are scored against.
-    fn items<'a>(layers: &'a Layers, rows: &'a Embeddings) -> &'a Rows;
-
-    /// The users of the loss.
-    fn users<'a>(layers: &'a Layers, weights: &'a Buffer<f32>) -> UserRows<'a>;
-}
-
 /// Steps recorded into one submission: each is heavy, and a driver's watchdog wants to see an end.
 const STEPS_A_SUBMISSION: u32 = 8;
 
-/// A model of these tables, which knows no history yet; errors name `op`.
-pub(super) fn build<P: Propagation>(
-    op: &'static str,
-    (options, propagation): (TrainingOptions, P),
-    mut embeddings: Embeddings,
-) -> Result<GraphModel<P>> {
-    let trainer = Trainer::new(op, options, &mut embeddings)?;
-    let graph = Graph::new(embeddings.device(), &UserItems::new(0, [])?, 0, propagation.normalisation())?;
-    Ok(GraphModel { embeddings, trainer, graph: Arc::new(graph), dense: RwLock::default(), propagation })
+impl<P: Propagation> GraphModel<P> {
+    /// A model without rows. Both tables draw from `account`.
+    ///
+    /// # Errors
+    /// [`Error::Argument`](crate::Error::Argument) for options outside their domain;
+    /// [`Error::OverBudget`](crate::Error::OverBudget) for an account with no room at all.
+    pub fn new(device: &Device, options: P::Options, account: &Account) -> Result<Self> {
+        let op = P::NEW;
+        let embeddings = P::training(&options).embeddings(op, device, account)?;
+        Self::of(op, options, embeddings)
+    }
+
+    /// A model of tables that exist already, such as [loaded](Embeddings::from_tables) ones: it ranks as they are, and
+    /// learns on. Until it is [prepared](Recommender::prepare) it knows no history. From here on they move by the rule
+    /// of the options; what their optimizer remembers stays, and new rows begin as the tables' own options say.
+    ///
+    /// # Errors
+    /// [`Error::Argument`](crate::Error::Argument) for options outside their domain, and for tables that differ from
+    /// what these ask for: in their optimizer, in how values lie in memory, in whether items have a bias.
+    pub fn with_embeddings(options: P::Options, embeddings: Embeddings) -> Result<Self> {
+        Self::of(P::WITH_EMBEDDINGS, options, embeddings)
+    }
+
+    /// The same; errors name `op`.
+    fn of(op: &'static str, options: P::Options, mut embeddings: Embeddings) -> Result<Self> {
+        let propagation = P::new(op, &options)?;
+        let trainer = Trainer::new(op, *P::training(&options), &mut embeddings)?;
+        let graph = Graph::new(embeddings.device(), &UserItems::new(0, [])?, 0, propagation.normalisation())?;
+        Ok(Self { embeddings, trainer, graph: Arc::new(graph), dense: RwLock::default(), propagation })
+    }
 }
 
 impl<P> GraphModel<P> {
@@ -113,7 +92,7 @@ impl<P> GraphModel<P> {
 }
 
 /// The dense rows of a model with the outputs of the rows as they are. They stay so as long as the model is shared.
-fn outputs<P: Propagation>(model: &GraphModel<P>) -> Result<RwLockReadGuard<'_, Dense>> {
+fn outputs<P: PropagationSteps>(model: &GraphModel<P>) -> Result<RwLockReadGuard<'_, Dense>> {
     let dense = model.read_dense();
     if dense.outputs {
         return Ok(dense);
@@ -146,108 +125,7 @@ struct Parts<'a, P> {
     outputs: &'a mut bool,
 }
 
-/// All that a step reads and writes.
-pub(super) struct Step<'a, P> {
-    pub options: &'a TrainingOptions,
-    pub propagation: &'a P,
-    pub set: &'a TrainingSet,
-    pub clock: &'a mut Clock,
-    pub graph: &'a Graph,
-    pub layers: &'a mut Layers,
-    pub tables: &'a mut Embeddings,
-    pub scratch: &'a mut Scratch,
-}
-
-impl<P: Propagation> Step<'_, P> {
-    pub fn record(&mut self, commands: &mut Commands) -> Result<()> {
-        let Self { options, propagation, set, clock, graph, layers, tables, scratch } = self;
-        let &TrainingOptions { batch, l2, item_bias, .. } = *options;
-        let Scratch { batch: own, ones, weights } = scratch;
-        clock.record_triples(commands, (set, options), &mut own.triples)?;
-        propagation.record_outputs(commands, graph, layers, tables)?;
-        let [user_dims, item_dims] = own.dims;
-        commands.run(Bpr {
-            triples: &own.triples,
-            users: P::users(layers, weights),
-            items: P::items(layers, tables),
-            item_bias: item_bias.in_training(),
-            l2: if P::LOSS_READS_ITEMS { l2 } else { 0.0 },
-            l2_bias: 0.0,
-            user_dims,
-            item_dims,
-            loss: &mut own.loss,
-            user_gradients: &mut own.user_gradients,
-            item_gradients: &mut own.item_gradients,
-            workspace: &mut own.workspace,
-        })?;
-        let decay = 2.0 * l2 / batch as f32;
-        let (triples, workspace) = (&own.triples, &mut own.workspace);
-        let ([user_ones, item_ones], [user_counter, item_counter]) = (ones, &mut own.counters);
-        let (decays_users, decays_items) = (decay > 0.0, decay > 0.0 && !P::LOSS_READS_ITEMS);
-        for (side, first, count, gradients, ones, decays, counter) in [
-            (&mut layers.users, 0, batch, &own.user_gradients, user_ones, decays_users, user_counter),
-            (&mut layers.items, batch, 2 * batch, &own.item_gradients, item_ones, decays_items, item_counter),
-        ] {
-            commands.clear(side.layer.dense_mut())?;
-            let (rows, dims) = (&mut side.layer, side.width);
-            let sum = Scatter { rows, ids: triples, first, count, gradients, dims, factor: 1.0 };
-            sum.record(commands, workspace, counter)?;
-            if decays {
-                commands.clear(side.weights.dense_mut())?;
-                let (rows, gradients) = (&mut side.weights, ones);
-                let sum = Scatter { rows, ids: triples, first, count, gradients, dims: 1, factor: decay };
-                sum.record(commands, workspace, counter)?;
-            }
-        }
-        propagation.record_gradients(commands, graph, layers)?;
-        if decays_users {
-            layers.record_user_decay(commands, tables)?;
-        }
-        if decays_items {
-            layers.record_item_decay(commands, tables)?;
-        }
-        clock.set_rate(options, tables)?;
-        let TablesMut { users, items } = tables.tables_mut();
-        for (mut table, side) in [(users, &layers.users), (items, &layers.items)] {
-            table.record_update_all(commands, side.sum.as_dense(), side.width)?;
-        }
-        clock.tick();
-        Ok(())
-    }
-}
-
-/// Buffers of a batch, what counts the occurrences of users and of items in it, and weights of users.
-pub(super) struct Scratch {
-    pub batch: Batch,
-    ones: [Buffer<f32>; 2],
-    weights: Buffer<f32>,
-}
-
-impl Scratch {
-    pub fn new<P: Propagation>(
-        options: &TrainingOptions,
-        propagation: &P,
-        layers: &Layers,
-        tables: &Embeddings,
-    ) -> Result<Self> {
-        let (device, batch) = (tables.device(), options.batch);
-        let ones = |count: u32| Buffer::from_vec(device, vec![1.0; count as usize]);
-        let weights = Buffer::from_vec(device, propagation.user_weights(tables.users().rows()))?;
-        let rows = (P::users(layers, &weights), P::items(layers, tables));
-        Ok(Self {
-            batch: Batch::new(device, batch, [layers.users.width, layers.items.width], rows)?,
-            ones: [ones(batch)?, ones(if P::LOSS_READS_ITEMS { 0 } else { 2 * batch })?],
-            weights,
-        })
-    }
-
-    fn bytes(&self) -> u64 {
-        let ones = self.ones.iter().map(Buffer::size_bytes).sum::<u64>();
-        self.batch.bytes() + ones + self.weights.size_bytes()
-    }
-}
-
-impl<P: Propagation> Recommender for GraphModel<P> {
+impl<P: PropagationSteps> Recommender for GraphModel<P> {
     fn embeddings(&self) -> &Embeddings {
         &self.embeddings
     }

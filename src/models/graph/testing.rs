@@ -1,7 +1,9 @@
 //! One step of a model on the graph, looked at before the optimizer moves anything.
 
-use super::model::{GraphModel, Propagation, Scratch, Step};
-use super::propagation::Layers;
+use super::layers::Layers;
+use super::model::GraphModel;
+use super::propagation::PropagationSteps;
+use super::step::{Scratch, Step};
 use crate::models::testing::triples;
 use crate::models::training::Trainer;
 
@@ -19,7 +21,7 @@ pub(super) struct Observed {
 }
 
 /// Takes the next step of a prepared model.
-pub(super) fn observe_step<P: Propagation>(model: &mut GraphModel<P>) -> Observed {
+pub(super) fn observe_step<P: PropagationSteps>(model: &mut GraphModel<P>) -> Observed {
     let GraphModel { propagation, trainer, embeddings: tables, graph, .. } = model;
     let device = tables.device().clone();
     let mut layers = Layers::new(graph, tables).unwrap();
@@ -42,7 +44,7 @@ pub(super) fn observe_step<P: Propagation>(model: &mut GraphModel<P>) -> Observe
 }
 
 /// Width of the rows that a model propagates.
-pub(super) fn width_of<P: Propagation>(model: &GraphModel<P>) -> usize {
+pub(super) fn width_of<P>(model: &GraphModel<P>) -> usize {
     Layers::new(&model.graph, &model.embeddings).unwrap().dims() as usize
 }
 

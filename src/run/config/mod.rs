@@ -3,6 +3,7 @@
 mod build;
 mod check;
 mod defaults;
+mod device;
 mod model;
 #[cfg(feature = "serde")]
 mod serial;
@@ -18,7 +19,7 @@ use crate::rows::Format;
 use crate::sizing::{Amount, Distribution};
 use crate::stream::{Columns, Cut};
 
-pub use build::DeviceChoice;
+pub use device::DeviceChoice;
 
 /// All that a run over a recorded stream is made of: data, budget, policy, model, and how the loop goes.
 ///

@@ -4,7 +4,7 @@ use crate::Result;
 use crate::eval::{CUTOFFS, Metrics};
 use crate::file::State;
 use crate::models::Resized;
-use crate::run::{Seconds, SegmentReport};
+use crate::run::report::{Seconds, SegmentReport};
 use crate::sizing::{Action, Distribution};
 use crate::table::MemoryReport;
 

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::*;
+use crate::device::Device;
 use crate::file::State;
-use crate::models::{Embeddings, ModelOptions, RankRequest, Rankings, TrainingData};
+use crate::models::{Embeddings, ModelOptions, RankRequest, Rankings, Recommender, TrainingData};
 use crate::sizing::{Amount, Bet, BetOptions, Budget, FrequencyRanked};
 use crate::{Error, ProbeOptions, ScallOptions};
 

@@ -154,7 +154,7 @@ impl<'a, V: Codec> RowsMut<'a, V> {
             #[inline(always)]
             |weights| {
                 left_out = if constants.clips || constants.clamps || constants.decay != Decay::None {
-                    step_adjusted(constants, weights, state, run, (adjusted, per_word::<V>() as usize))
+                    step_adjusted(constants, weights, state, run, adjusted, per_word::<V>() as usize)
                 } else {
                     step_along(constants, weights, state, run, per_word::<V>() as usize, |w| w)
                 }
@@ -186,7 +186,8 @@ fn step_adjusted(
     weights: &mut [f32],
     state: RowState<'_>,
     run: Run<'_>,
-    (adjusted, per_word): (&mut Vec<f32>, usize),
+    adjusted: &mut Vec<f32>,
+    per_word: usize,
 ) -> u32 {
     let Run { row, gradient, lanes } = run;
     let &Constants { weight_decay, max_norm, .. } = constants;

@@ -1,4 +1,5 @@
 use super::*;
+use crate::device::Device;
 use crate::models::graph::testing::{observe_step, width_of};
 use crate::models::testing::{
     LEARNED, Rows, World, assert_bears_nothing_to_learn, assert_finds_tastes, assert_is_gradient, assert_near,
@@ -6,6 +7,7 @@ use crate::models::testing::{
 };
 use crate::models::{ItemBias, RankRequest, Rankings, Recommender, TrainingData};
 use crate::rows::{Format, Layout};
+use crate::table::Account;
 use crate::testing::{assert_same, devices, layouts};
 
 const COUNTED: ItemBias = ItemBias::Counted { half_life: None };

@@ -1,0 +1,111 @@
+//! A step of training of a model on the graph, and what it has for scratch.
+
+use super::layers::{Graph, Layers};
+use super::propagation::PropagationSteps;
+use crate::Result;
+use crate::device::{Buffer, Commands};
+use crate::kernels::rank::bpr::Bpr;
+use crate::models::training::{Batch, Clock, Scatter};
+use crate::models::{Embeddings, TablesMut, TrainingOptions, TrainingSet};
+
+/// All that a step reads and writes.
+pub(super) struct Step<'a, P> {
+    pub options: &'a TrainingOptions,
+    pub propagation: &'a P,
+    pub set: &'a TrainingSet,
+    pub clock: &'a mut Clock,
+    pub graph: &'a Graph,
+    pub layers: &'a mut Layers,
+    pub tables: &'a mut Embeddings,
+    pub scratch: &'a mut Scratch,
+}
+
+impl<P: PropagationSteps> Step<'_, P> {
+    pub fn record(&mut self, commands: &mut Commands) -> Result<()> {
+        let Self { options, propagation, set, clock, graph, layers, tables, scratch } = self;
+        let &TrainingOptions { batch, l2, item_bias, .. } = *options;
+        let Scratch { batch: own, ones, weights } = scratch;
+        clock.record_triples(commands, (set, options), &mut own.triples)?;
+        propagation.record_outputs(commands, graph, layers, tables)?;
+        let [user_dims, item_dims] = own.dims;
+        commands.run(Bpr {
+            triples: &own.triples,
+            users: P::users(layers, weights),
+            items: P::items(layers, tables),
+            item_bias: item_bias.in_training(),
+            l2: if P::LOSS_READS_ITEMS { l2 } else { 0.0 },
+            l2_bias: 0.0,
+            user_dims,
+            item_dims,
+            loss: &mut own.loss,
+            user_gradients: &mut own.user_gradients,
+            item_gradients: &mut own.item_gradients,
+            workspace: &mut own.workspace,
+        })?;
+        let decay = 2.0 * l2 / batch as f32;
+        let (triples, workspace) = (&own.triples, &mut own.workspace);
+        let ([user_ones, item_ones], [user_counter, item_counter]) = (ones, &mut own.counters);
+        let (decays_users, decays_items) = (decay > 0.0, decay > 0.0 && !P::LOSS_READS_ITEMS);
+        for (side, first, count, gradients, ones, decays, counter) in [
+            (&mut layers.users, 0, batch, &own.user_gradients, user_ones, decays_users, user_counter),
+            (&mut layers.items, batch, 2 * batch, &own.item_gradients, item_ones, decays_items, item_counter),
+        ] {
+            commands.clear(side.layer.dense_mut())?;
+            let (rows, dims) = (&mut side.layer, side.width);
+            let sum = Scatter { rows, ids: triples, first, count, gradients, dims, factor: 1.0 };
+            sum.record(commands, workspace, counter)?;
+            if decays {
+                commands.clear(side.weights.dense_mut())?;
+                let (rows, gradients) = (&mut side.weights, ones);
+                let sum = Scatter { rows, ids: triples, first, count, gradients, dims: 1, factor: decay };
+                sum.record(commands, workspace, counter)?;
+            }
+        }
+        propagation.record_gradients(commands, graph, layers)?;
+        if decays_users {
+            layers.record_user_decay(commands, tables)?;
+        }
+        if decays_items {
+            layers.record_item_decay(commands, tables)?;
+        }
+        clock.set_rate(options, tables)?;
+        let TablesMut { users, items } = tables.tables_mut();
+        for (mut table, side) in [(users, &layers.users), (items, &layers.items)] {
+            table.record_update_all(commands, side.sum.as_dense(), side.width)?;
+        }
+        clock.tick();
+        Ok(())
+    }
+}
+
+/// Buffers of a batch, what counts the occurrences of users and of items in it, and weights of users.
+pub(super) struct Scratch {
+    pub batch: Batch,
+    ones: [Buffer<f32>; 2],
+    weights: Buffer<f32>,
+}
+
+impl Scratch {
+    pub fn new<P: PropagationSteps>(
+        options: &TrainingOptions,
+        propagation: &P,
+        layers: &Layers,
+        tables: &Embeddings,
+    ) -> Result<Self> {
+        let (device, batch) = (tables.device(), options.batch);
+        let ones = |count: u32| Buffer::from_vec(device, vec![1.0; count as usize]);
+        let weights = Buffer::from_vec(device, propagation.user_weights(tables.users().rows()))?;
+        let rows = (P::users(layers, &weights), P::items(layers, tables));
+        Ok(Self {
+            batch: Batch::new(device, batch, [layers.users.width, layers.items.width], rows)?,
+            ones: [ones(batch)?, ones(if P::LOSS_READS_ITEMS { 0 } else { 2 * batch })?],
+            weights,
+        })
+    }
+
+    /// Bytes held on the device.
+    pub fn bytes(&self) -> u64 {
+        let ones = self.ones.iter().map(Buffer::size_bytes).sum::<u64>();
+        self.batch.bytes() + ones + self.weights.size_bytes()
+    }
+}
