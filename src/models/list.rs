@@ -27,7 +27,7 @@ macro_rules! models {
             /// The model of a name with its defaults.
             ///
             /// # Errors
-            /// [`Error::Argument`] for a name that no model has.
+            /// [`Error::Argument`](crate::Error::Argument) for a name that no model has.
             pub fn from_name(name: &str) -> Result<Self> {
                 match name {
                     $($name => Ok(Self::$variant($options::default())),)+
@@ -73,7 +73,7 @@ macro_rules! models {
             /// A recommender without rows.
             ///
             /// # Errors
-            /// [`Error::Argument`] for options outside their domain.
+            /// [`Error::Argument`](crate::Error::Argument) for options outside their domain.
             pub fn build(&self, device: &Device, account: &Account) -> Result<Box<dyn Recommender>> {
                 match *self {
                     $(Self::$variant(options) => Ok(Box::new($variant::new(device, options, account)?)),)+
@@ -84,7 +84,7 @@ macro_rules! models {
             /// [`BprMf::with_embeddings`].
             ///
             /// # Errors
-            /// [`Error::Argument`] for options outside their domain, and for tables that differ from what these ask
+            /// [`Error::Argument`](crate::Error::Argument) for options outside their domain, and for tables that differ from what these ask
             /// for.
             pub fn with_embeddings(&self, embeddings: Embeddings) -> Result<Box<dyn Recommender>> {
                 match *self {
@@ -131,7 +131,7 @@ impl ModelOptions {
     /// That all numbers are within their domain, before anything is built.
     ///
     /// # Errors
-    /// [`Error::Argument`] for the first that is not.
+    /// [`Error::Argument`](crate::Error::Argument) for the first that is not.
     pub fn check(&self) -> Result<()> {
         self.check_for("ModelOptions::check")
     }
