@@ -84,8 +84,8 @@ macro_rules! models {
             /// [`BprMf::with_embeddings`].
             ///
             /// # Errors
-            /// [`Error::Argument`](crate::Error::Argument) for options outside their domain, and for tables that differ from what these ask
-            /// for.
+            /// [`Error::Argument`](crate::Error::Argument) for options outside their domain, and for tables that differ
+            /// from what these ask for.
             pub fn with_embeddings(&self, embeddings: Embeddings) -> Result<Box<dyn Recommender>> {
                 match *self {
                     $(Self::$variant(options) => Ok(Box::new($variant::with_embeddings(options, embeddings)?)),)+
