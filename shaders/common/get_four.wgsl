@@ -1,5 +1,5 @@
-// Those of four numbers of a buffer that are wanted, and 0 for the others: `//import common/get_four.wgsl as gradients
-// of f32`, in one line.
+// Those of four numbers of a buffer that are wanted, and 0 for the others: imported as
+// `common/get_four.wgsl as gradients of f32`.
 fn LIST_four(at: vec4<u32>, those: vec4<bool>) -> vec4<NUMBER> {
     var values = vec4<NUMBER>();
     if those.x {
