@@ -13,26 +13,6 @@ use crate::stream::{Interactions, Segment, UserItems};
 use crate::table::Account;
 use crate::{Error, Result, check};
 
-/// That the loop can take this recommender, which was built to draw from `account`, through this stream.
-fn check_model(model: &dyn Recommender, account: &Account, data: &Interactions) -> Result<()> {
-    let (op, tables) = ("Scall::new", model.embeddings());
-    let drawn = [tables.users(), tables.items()].map(|table| table.account().is_same(account));
-    check::domain(op, "model", "another account", drawn == [true; 2], "one that draws from the account it is given")?;
-    let bias = model.item_bias();
-    bias.check(op)?;
-    let expected = format!("one whose `item_bias`, {bias:?}, is that of its embeddings");
-    let held = if tables.item_bias() { "a bias" } else { "none" };
-    check::domain(op, "model", held, bias.exists() == tables.item_bias(), &expected)?;
-    for (arg, table, known) in
-        [("model.users", tables.users(), data.user_count()), ("model.items", tables.items(), data.item_count())]
-    {
-        if table.rows() > known {
-            return Err(Error::Shape { op, arg, expected: known.into(), got: table.rows().into() });
-        }
-    }
-    Ok(())
-}
-
 /// A recommender that follows a stream inside a budget.
 ///
 /// A recorded stream is followed with [`over`](Self::over) and [`step`](Self::step), segment by segment. A live one
@@ -166,4 +146,24 @@ impl Scall {
     pub fn report(&self) -> &[SegmentReport] {
         &self.reports
     }
+}
+
+/// That the loop can take this recommender, which was built to draw from `account`, through this stream.
+fn check_model(model: &dyn Recommender, account: &Account, data: &Interactions) -> Result<()> {
+    let (op, tables) = ("Scall::new", model.embeddings());
+    let drawn = [tables.users(), tables.items()].map(|table| table.account().is_same(account));
+    check::domain(op, "model", "another account", drawn == [true; 2], "one that draws from the account it is given")?;
+    let bias = model.item_bias();
+    bias.check(op)?;
+    let expected = format!("one whose `item_bias`, {bias:?}, is that of its embeddings");
+    let held = if tables.item_bias() { "a bias" } else { "none" };
+    check::domain(op, "model", held, bias.exists() == tables.item_bias(), &expected)?;
+    for (arg, table, known) in
+        [("model.users", tables.users(), data.user_count()), ("model.items", tables.items(), data.item_count())]
+    {
+        if table.rows() > known {
+            return Err(Error::Shape { op, arg, expected: known.into(), got: table.rows().into() });
+        }
+    }
+    Ok(())
 }
