@@ -174,7 +174,7 @@ impl Config {
     /// Those of [`check`](Self::check), of [`open_device`](Self::open_device), and of [`segments`](Self::segments).
     pub fn build(&self, data: Interactions) -> Result<Scall> {
         self.check()?;
-        self.build_on(&self.open_device()?, data)
+        self.build_checked(&self.open_device()?, data)
     }
 
     /// The same on a device that the caller has.
@@ -183,6 +183,10 @@ impl Config {
     /// Those of [`check`](Self::check) and of [`segments`](Self::segments).
     pub fn build_on(&self, device: &Device, data: Interactions) -> Result<Scall> {
         self.check()?;
+        self.build_checked(device, data)
+    }
+
+    fn build_checked(&self, device: &Device, data: Interactions) -> Result<Scall> {
         let segments = self.segments(&data)?;
         Scall::over(device, data, segments, self.policy()?, self.scall_options()?)
     }

@@ -1,10 +1,7 @@
 //! The device by name.
 
-use std::fmt;
-use std::str::FromStr;
-
 use crate::device::{Device, GpuOptions};
-use crate::{Error, Result, check};
+use crate::{Result, check};
 
 /// Where to run, by name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,7 +31,7 @@ impl DeviceChoice {
     /// The device.
     ///
     /// # Errors
-    /// [`Error::NoGpu`] where a GPU is asked for and there is none.
+    /// [`Error::NoGpu`](crate::Error::NoGpu) where a GPU is asked for and there is none.
     pub fn open(self) -> Result<Device> {
         match self {
             Self::Auto => Ok(Device::auto()),
@@ -44,20 +41,4 @@ impl DeviceChoice {
     }
 }
 
-/// Its name, as [`FromStr`] reads it.
-impl fmt::Display for DeviceChoice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for DeviceChoice {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        Self::ALL.iter().copied().find(|choice| choice.name() == text).ok_or_else(|| {
-            let names: Vec<&str> = Self::ALL.iter().map(|choice| choice.name()).collect();
-            check::unknown("DeviceChoice", &names, text)
-        })
-    }
-}
+check::by_name!(DeviceChoice, "DeviceChoice", "name");
