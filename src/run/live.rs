@@ -10,25 +10,23 @@ use crate::sizing::{Population, SizePolicy, SizingContext, Uniform};
 
 impl Scall {
     /// Adds rows of (user, item, unix seconds) to the end of the stream. Once the first segment is done, users and
-    /// items that are
-    /// new get a row at once, of the size that the last decision gives them; the others make room for them.
+    /// items that are new get a row at once, of the size that the last decision gives them; the others make room for
+    /// them.
     ///
     /// Rows count in the order in which they come. A time may lie up to
-    /// [`late_seconds`](super::ScallOptions::late_seconds) before the
-    /// latest one so far, since rows of several producers come a little out of order.
+    /// [`late_seconds`](super::ScallOptions::late_seconds) before the latest one so far, since rows of several
+    /// producers come a little out of order.
     ///
     /// # Errors
     /// [`Error::Argument`](crate::Error::Argument) with the first row that is wrong: a time further back than that or
-    /// outside the years 1970
-    /// to 9999, an id that a file could not have ([`Interactions::append`](crate::stream::Interactions::append)). No
-    /// row is added then.
+    /// outside the years 1970 to 9999, an id that a file could not have
+    /// ([`Interactions::append`](crate::stream::Interactions::append)). No row is added then.
     /// [`Error::Infeasible`](crate::Error::Infeasible) when the budget has no room for the newcomers: the rows are
     /// added, no table has changed.
     ///
     /// # Cost
     /// Without newcomers, that of keeping the rows. Newcomers resize both tables: give rows in batches. Counted biases
-    /// follow with the
-    /// next [`recommend`](Self::recommend), which then goes through the last rows once.
+    /// follow with the next [`recommend`](Self::recommend), which then goes through the last rows once.
     pub fn observe<U: AsRef<str>, I: AsRef<str>>(
         &mut self,
         interactions: impl IntoIterator<Item = (U, I, i64)>,
@@ -87,8 +85,7 @@ impl Scall {
     ///
     /// # Errors
     /// [`Error::Limit`](crate::Error::Limit) or [`Error::Argument`](crate::Error::Argument) for a `k` outside 1 to
-    /// [`MAX_K`](crate::kernels::rank::top_k::MAX_K); what the
-    /// device reports.
+    /// [`MAX_K`](crate::kernels::rank::top_k::MAX_K); what the device reports.
     pub fn recommend(&self, user: &str, k: u32) -> Result<Vec<&str>> {
         let tables = self.model.embeddings();
         let candidates: Vec<u32> = (0..tables.items().rows()).collect();

@@ -25,8 +25,7 @@ pub struct ScallOptions<M = ModelOptions> {
     /// Earlier rows that are trained on again (default: all of them; drawing is free and taste lasts).
     pub replay: Replay,
     /// How many seconds a row that is observed may lie before the latest one (default 3,600: what queues and clocks of
-    /// several producers
-    /// are behind each other, and less than a log of yesterday that is fed in by mistake).
+    /// several producers differ by, and less than a log of yesterday that is fed in by mistake).
     pub late_seconds: u32,
     /// Seed of everything that is drawn (default 0).
     pub seed: u64,
@@ -133,8 +132,7 @@ impl Default for ProbeOptions {
 /// Ends training early and keeps the best values (`docs/method.md` section 5).
 ///
 /// Source: SCALL, its training. *Ours:* quality is that on the last training rows; the published code stops by, and
-/// reports, the
-/// test rows.
+/// reports, the test rows.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default, deny_unknown_fields))]
 pub struct EarlyStop {
@@ -142,7 +140,7 @@ pub struct EarlyStop {
     pub share: f64,
     /// Steps between evaluations (default 200).
     pub every: u32,
-    /// So many evaluations in a row without a better quality end training (default 3),
+    /// This many evaluations in a row without a better quality end training (default 3),
     pub patience: u32,
     /// unless the loss fell by at least this part since the evaluation before (default 0.05).
     pub loss_fall: f32,

@@ -34,13 +34,11 @@ const ENTRIES: [&str; 12] = [
 
 impl Scall {
     /// All that the loop has seen, learned and decided, but for its options: what [`restore`](Self::restore) takes.
-    /// Streams of random numbers
-    /// are among it: each is a function of the seed and of how far the loop is.
+    /// Streams of random numbers are among it: each is a function of the seed and of how far the loop is.
     ///
     /// # Cost
     /// All of it is on the host then: the stream, both tables with their optimizer state, and for a policy that
-    /// searches their copy from before
-    /// the last segment.
+    /// searches their copy from before the last segment.
     ///
     /// # Errors
     /// What the device and the policy report.
@@ -104,13 +102,12 @@ impl Scall {
     }
 
     /// A loop that goes on where the one was whose [`state`](Self::state) that is: with the same bits, given the same
-    /// options and a policy
-    /// of the same options, on the same device. The policy's own state is taken from there too.
+    /// options and a policy of the same options, on the same device. The policy's own state is taken from there too.
     ///
     /// # Errors
     /// [`Error::BadState`](crate::Error::BadState) for a state of something else, of another model, policy or seed, or
-    /// one that has been
-    /// damaged; [`Error::Argument`](crate::Error::Argument) for options outside their domain; what the device reports.
+    /// one that has been damaged; [`Error::Argument`](crate::Error::Argument) for options outside their domain; what
+    /// the device reports.
     pub fn restore<M: ModelBuilder + 'static>(
         device: &Device,
         mut policy: Box<dyn SizePolicy>,

@@ -21,8 +21,7 @@ const REPLAY_SHARE: f64 = 0.2;
 
 impl Scall {
     /// Takes the next segment through search, sizes, resize, training and evaluation: the next of those given, else the
-    /// rows
-    /// observed since the last. Gives `None` when there are no rows.
+    /// rows observed since the last. Gives `None` when there are no rows.
     ///
     /// # Errors
     /// [`Error::Infeasible`](crate::Error::Infeasible) when the budget has no room for the entities;
@@ -30,12 +29,9 @@ impl Scall {
     /// [`Error::Diverged`](crate::Error::Diverged) when training leaves the finite numbers; what the device reports.
     ///
     /// The segment is not done then, and the next call repeats it. The policy is as it was, but that a search which has
-    /// come to its end is not
-    /// repeated. Until rows move, everything else is as it was too. Rows that have moved stay where they are and keep
-    /// what they have learned,
-    /// and a repeated step trains on from there; values that are not finite any more come back only with a state that
-    /// was
-    /// [kept](Self::state).
+    /// come to its end is not repeated. Until rows move, everything else is as it was too. Rows that have moved stay
+    /// where they are and keep what they have learned, and a repeated step trains on from there; values that are not
+    /// finite any more come back only with a state that was [kept](Self::state).
     pub fn step(&mut self, mut progress: impl FnMut(Phase)) -> Result<Option<SegmentReport>> {
         let Some(segment) = self.next_segment() else {
             return Ok(None);

@@ -27,7 +27,7 @@ enum Fault {
     Learned,
     /// It gives one list too few.
     ListTooFew,
-    /// It comes with rows of users that nobody knows.
+    /// It comes with rows of users that the stream does not know.
     Rows,
 }
 

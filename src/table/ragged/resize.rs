@@ -54,7 +54,7 @@ impl RaggedTable {
         self.account.counted_bytes(directory.bytes(self.rows.layout(), self.rows.state_size()))
     }
 
-    /// Adds rows of the given sizes behind the last.
+    /// Adds rows of the given sizes after the last.
     ///
     /// # Errors
     /// Those of [`resize`](Self::resize).
@@ -133,7 +133,7 @@ impl RaggedTable {
         let reserved = old.max(new);
         self.account.exchange(old, reserved)?;
         let moved = self.move_rows(plan.to(), allocate);
-        // After a failure amid the pages it is neither, and may be more than both by the page where old and new ones
+        // After a failure between two pages it is neither, and may be more than both by the page where old and new ones
         // meet.
         self.account.settle(reserved, self.used_bytes());
         moved
