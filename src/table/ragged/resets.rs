@@ -7,7 +7,7 @@ use crate::kernels::table::migrate::Fill;
 use crate::kernels::table::reset::Reset;
 
 impl RaggedTable {
-    /// Begins rows again, in place: values are drawn as in a new table, optimizer state is zero. For rows that pass from
+    /// Resets rows in place: values are drawn as in a new table, optimizer state is zero. For rows that pass from
     /// one entity to another, see [`RowMap`](crate::table::RowMap); sizes, other rows and the count of steps stay.
     ///
     /// The draw is by (seed, row, dim), so a row begins with the same values each time, and with those that it would
