@@ -35,13 +35,23 @@ pub struct Args {
     pub report: Option<PathBuf>,
 
     /// Print where the time went, by phase and by kernel (on a GPU by its own timestamps; probes side by side count in
-    /// full each)
-    #[arg(long)]
-    pub profile: bool,
+    /// full each), and what a GPU was asked in each phase. `counts` leaves out the kernels, whose timestamps take time
+    /// of their own
+    #[arg(long, value_name = "WHAT", num_args = 0..=1, require_equals = true, default_missing_value = "times")]
+    pub profile: Option<Profile>,
 
     /// Where to write a plot (SVG) of bytes, quality and sizes over the segments
     #[arg(long, value_name = "FILE")]
     pub plot: Option<PathBuf>,
+}
+
+/// What a profile has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Profile {
+    /// Phases and kernels
+    Times,
+    /// Phases alone
+    Counts,
 }
 
 /// The policies that there are in this build.

@@ -41,8 +41,8 @@ fn run(args: &Args) -> Result<()> {
     let (policy, words) = (config.policy()?, Words::of(&config)?);
     let (policy_name, budget) = (&config.policy.name, config.budget.amount);
     let (name, data) = read(&config)?;
-    let kernels = args.profile.then(profile::listen);
     let device = open(config.device)?;
+    let listener = args.profile.map(|what| profile::Listener::new(&device, what));
     let segments = config.segments(&data)?;
     let options = config.scall_options()?;
     let (steps, model_name, item_bias) = (options.steps, options.model.name(), options.model.shape().item_bias);
@@ -64,7 +64,12 @@ fn run(args: &Args) -> Result<()> {
     let (mut profiles, start) = (Vec::new(), Instant::now());
     loop {
         let (t, _) = scall.progress();
-        let Some(report) = scall.step(|phase| progress.show(t, steps, phase))? else { break };
+        let hear = |phase| {
+            progress.show(t, steps, phase);
+            listener.iter().for_each(|listener| listener.hear(phase));
+        };
+        let Some(report) = scall.step(hear)? else { break };
+        listener.iter().for_each(profile::Listener::segment_ends);
         progress.line(&output::row(&report));
         if args.plot.is_some() {
             profiles.push(plot::Profile::of(&scall, item_bias));
@@ -82,8 +87,8 @@ fn run(args: &Args) -> Result<()> {
         ));
     }
     print(&output::most_held(scall.report()));
-    if let Some(kernels) = &kernels {
-        profile::report(kernels, scall.report(), whole);
+    if let Some(listener) = &listener {
+        listener.report(scall.report(), whole);
     }
     if let Some(path) = plot {
         let title = format!("{policy_name} sizes, budget {budget}, {name}");

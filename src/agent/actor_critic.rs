@@ -1,6 +1,7 @@
 //! The soft actor-critic.
 
 use burn::tensor::Tensor;
+use rayon::prelude::*;
 
 use super::adam::{AdamStep, Trained};
 use super::networks::{self, Mlp, Widths, tensor, values};
@@ -40,8 +41,8 @@ pub struct Losses {
 ///    starts them from weights of their own).
 ///
 /// # Numerics
-/// f32 on one CPU thread. The seed decides every bit on one machine; between kinds of CPUs the sums of products may
-/// differ in rounding.
+/// f32 on the CPU, the two critics side by side on rayon's current thread pool. The seed decides every bit on one
+/// machine, whatever the number of threads; between kinds of CPUs the sums of products may differ in rounding.
 ///
 /// # Cost
 /// A learning step reads and writes the parameters of five networks, of which three have two moments: with the paper's
@@ -180,14 +181,17 @@ impl Agent {
             steps: self.learned,
         };
         let target = self.target(&batch, &mut rng);
-        let mut critics = [0.0; 2];
-        for (critic, loss) in self.critics.iter_mut().zip(&mut critics) {
+        let step = |critic: &mut Trained| {
             let tracked = critic.net.tracked();
             let distance = tracked.value(states.clone(), actions.clone()) - target.clone();
             let mean = distance.square().mean();
-            *loss = finite(mean.clone().into_scalar(), self.learned)?;
+            let loss = finite(mean.clone().into_scalar(), critic_step.steps)?;
             critic.step(tracked, mean, critic_step);
-        }
+            Ok(loss)
+        };
+        let [first, second] = &mut self.critics;
+        let (first, second) = rayon::join(|| step(first), || step(second));
+        let critics = [first?, second?];
 
         let tracked = self.actor.net.tracked();
         let noise = networks::noise(count.min(self.replay.len()), &mut rng);
@@ -200,9 +204,8 @@ impl Agent {
             AdamStep { learning_rate: options.actor_rate, max_norm: Some(options.actor_max_norm), ..critic_step };
         self.actor.step(tracked, mean, actor_step);
 
-        for (target, critic) in self.targets.iter_mut().zip(&self.critics) {
-            target.blend(&critic.net, options.target_rate);
-        }
+        let pairs = self.targets.par_iter_mut().zip(&self.critics);
+        pairs.for_each(|(target, critic)| target.blend(&critic.net, options.target_rate));
         self.learned += 1;
         Ok(Losses { critics, actor, log_prob })
     }
@@ -263,7 +266,8 @@ impl std::fmt::Debug for Agent {
 
 /// The lower of two critics' values: [batch, 1].
 fn lower(critics: &[&Mlp; 2], states: Tensor<2>, actions: Tensor<2>) -> Tensor<2> {
-    let [a, b] = critics.map(|critic| critic.value(states.clone(), actions.clone()));
+    let value = |critic: &Mlp| critic.value(states.clone(), actions.clone());
+    let (a, b) = rayon::join(|| value(critics[0]), || value(critics[1]));
     a.min_pair(b)
 }
 

@@ -4,7 +4,9 @@ use std::f32::consts::TAU;
 
 use burn::tensor::activation::relu;
 use burn::tensor::{DType, Device, Tensor, TensorData};
+use pulp::{Arch, NullaryFnOnce};
 use rand::Rng;
+use rayon::prelude::*;
 
 use super::ACTIONS;
 use crate::rng::{NORMAL_FRACTION_BITS, NORMAL_TABLE, Philox, normal_fixed};
@@ -41,6 +43,9 @@ pub(super) fn edit(param: &mut Tensor<2>, edit: impl FnOnce(&mut [f32])) {
     edit(&mut values);
     *param = tensor(values, shape);
 }
+
+/// Parameters that one task moves: each by arithmetic of its own, so their number decides no bit.
+pub(super) const AT_ONCE: usize = 1 << 14;
 
 /// inputs -> hidden -> hidden -> outputs, with ReLU between.
 #[derive(Clone)]
@@ -119,8 +124,29 @@ impl Mlp {
     pub fn blend(&mut self, other: &Self, tau: f32) {
         for (param, other) in self.params.iter_mut().zip(&other.params) {
             let other = values(other);
-            edit(param, |param| param.iter_mut().zip(other).for_each(|(to, from)| *to += tau * (from - *to)));
+            edit(param, |param| {
+                param.par_chunks_mut(AT_ONCE).zip(other.par_chunks(AT_ONCE)).for_each(|(to, from)| {
+                    Arch::new().dispatch(Blend { to, from, tau });
+                });
+            });
         }
+    }
+}
+
+/// Some parameters on their way to others, in a loop compiled for the widest vectors.
+struct Blend<'a> {
+    to: &'a mut [f32],
+    from: &'a [f32],
+    tau: f32,
+}
+
+impl NullaryFnOnce for Blend<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Self { to, from, tau } = self;
+        to.iter_mut().zip(from).for_each(|(to, from)| *to += tau * (from - *to));
     }
 }
 

@@ -1,9 +1,11 @@
 //! A list of launches, copies and clears that is submitted as one.
 
+use super::bind_groups::BindGroups;
 use super::buffer::{Buffer, check_words};
 use super::element::{Element, bytes_of};
 use super::gpu::Gpu;
 use super::place::Device;
+use super::readback::{ReadFuture, Readback};
 use super::timing::Timeline;
 use crate::{Error, Result};
 
@@ -18,6 +20,7 @@ struct Recording {
     /// Made by the first launch.
     encoder: Option<wgpu::CommandEncoder>,
     timeline: Option<Timeline>,
+    groups: Option<BindGroups>,
 }
 
 impl Device {
@@ -28,11 +31,25 @@ impl Device {
             pass: None,
             encoder: None,
             timeline: Timeline::start(gpu),
+            groups: None,
         }))
     }
 }
 
 impl Commands {
+    /// The same, which takes its bind groups from these and leaves new ones there.
+    pub(crate) fn with_groups(mut self, groups: &BindGroups) -> Self {
+        if let Some(recording) = &mut self.0 {
+            recording.groups = Some(groups.clone());
+        }
+        self
+    }
+
+    /// The bind groups that it was given.
+    pub(super) fn groups(&self) -> Option<BindGroups> {
+        self.0.as_ref().and_then(|recording| recording.groups.clone())
+    }
+
     /// The GPU that the launches are for, if it is one.
     pub(super) fn gpu(&self) -> Option<&Gpu> {
         self.0.as_ref().map(|recording| &recording.gpu)
@@ -69,6 +86,7 @@ impl Commands {
                 }
                 let bytes = bytes_of::<T>(len).next_multiple_of(4);
                 if bytes > 0 {
+                    recording.gpu.counters().copies.add(1);
                     let encoder = recording.encoder_between_passes()?;
                     let (from, to) = (source.offset(), target.offset());
                     encoder.copy_buffer_to_buffer(source.buffer(), from, target.buffer(), to, bytes);
@@ -89,6 +107,7 @@ impl Commands {
             Some(recording) => {
                 let target = to.on(&recording.gpu, op, "to")?;
                 target.check_usage(op, "to", wgpu::BufferUsages::COPY_DST)?;
+                recording.gpu.counters().clears.add(1);
                 let encoder = recording.encoder_between_passes()?;
                 encoder.clear_buffer(target.buffer(), target.offset(), Some(target.size()));
             }
@@ -96,17 +115,35 @@ impl Commands {
         Ok(())
     }
 
+    /// Reads a buffer as it is after all that was launched before: at once on the CPU; on a GPU once it is submitted.
+    pub(crate) fn read<T: Element>(&mut self, from: &Buffer<T>) -> Result<Reading<T>> {
+        let op = "Commands::read";
+        match &mut self.0 {
+            None => Ok(Reading(ReadFuture::Ready(Some(Ok(from.host(op, "from")?.to_vec()))))),
+            Some(recording) => {
+                let source = from.on(&recording.gpu, op, "from")?;
+                let readback = Readback::record(op, source, from.len(), recording.encoder_between_passes()?)?;
+                Ok(Reading(readback.into()))
+            }
+        }
+    }
+
     /// Submits everything launched; does not wait.
     ///
     /// # Errors
     /// [`Error::DeviceLost`] or [`Error::Gpu`] when the GPU has reported either.
     pub fn submit(self) -> Result<()> {
-        let Some(Recording { gpu, pass, encoder, timeline }) = self.0 else {
-            return Ok(());
+        self.submit_one().map(drop)
+    }
+
+    /// The same; says which submission it is, if there is one.
+    pub(crate) fn submit_one(self) -> Result<Option<wgpu::SubmissionIndex>> {
+        let Some(Recording { gpu, pass, encoder, timeline, .. }) = self.0 else {
+            return Ok(None);
         };
         drop(pass);
         let Some(mut encoder) = encoder else {
-            return gpu.check();
+            return gpu.check().map(|()| None);
         };
         if let Some(timeline) = timeline {
             gpu.guarded(|| {
@@ -114,7 +151,17 @@ impl Commands {
                 Ok(())
             })?;
         }
-        gpu.submit(encoder)
+        gpu.submit(encoder).map(Some)
+    }
+}
+
+/// What a buffer holds when its commands come to it.
+pub(crate) struct Reading<T>(ReadFuture<T>);
+
+impl<T: Element> Reading<T> {
+    /// Blocks until the elements are there. Their commands have to be submitted.
+    pub fn wait(self) -> Result<Vec<T>> {
+        self.0.wait()
     }
 }
 

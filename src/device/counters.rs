@@ -1,12 +1,12 @@
 //! What a GPU was asked to do, counted: costs that can be asserted, where a duration cannot.
 
-use std::ops::Sub;
+use std::ops::{Add, Sub};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 macro_rules! counts {
     ($($(#[$meta:meta])* $name:ident),* $(,)?) => {
         /// What a [`Gpu`](super::Gpu) was asked to do since it was started. The difference of two says what was done in
-        /// between.
+        /// between; differences can be added up.
         ///
         /// ```
         /// use scall_gpu::device::{Buffer, Device, Kernel};
@@ -37,6 +37,14 @@ macro_rules! counts {
             }
         }
 
+        impl Add for GpuCounts {
+            type Output = Self;
+
+            fn add(self, more: Self) -> Self {
+                Self { $($name: self.$name.wrapping_add(more.$name)),* }
+            }
+        }
+
         /// The counters of a GPU.
         #[derive(Default)]
         pub(super) struct Counters {
@@ -56,6 +64,10 @@ counts! {
     dispatches,
     /// Compute passes opened in commands of ours.
     passes,
+    /// Copies from buffer to buffer in commands of ours. Each ends a pass.
+    copies,
+    /// Buffers set to zero in commands of ours. Each ends a pass.
+    clears,
     /// Submissions.
     submissions,
     /// Times that a thread of the caller's was blocked until submitted work was done.

@@ -4,6 +4,7 @@
 //! kernel in one buffer, each at a dynamic offset. That buffer is born with its contents, as a write of the queue would
 //! come before everything that is recorded and not yet submitted.
 
+use super::bind_groups::{BindGroups, Made, Owned};
 use super::gpu::Gpu;
 use super::pipeline::{Key, Pipeline};
 use super::shader::{Field, MAX_PARAMS_BYTES};
@@ -13,7 +14,7 @@ use crate::Result;
 #[derive(Clone, Copy)]
 pub(super) struct Bound<'a> {
     pub buffer: &'a wgpu::Buffer,
-    offset: u64,
+    pub offset: u64,
     size: Option<wgpu::BufferSize>,
 }
 
@@ -28,6 +29,17 @@ impl<'a> Bound<'a> {
     pub fn overlaps(&self, other: &Self) -> bool {
         let end = |of: &Self| of.size.map_or(of.buffer.size(), |size| of.offset + size.get());
         self.offset < end(other) && other.offset < end(self)
+    }
+
+    /// The same, to be kept.
+    pub fn owned(&self) -> Owned {
+        (self.buffer.clone(), self.offset, self.size)
+    }
+
+    /// Whether they are the parts that were kept.
+    pub fn are(parts: &[Self], kept: &[Owned]) -> bool {
+        let is = |(part, kept): (&Self, &Owned)| *part.buffer == kept.0 && (part.offset, part.size) == (kept.1, kept.2);
+        parts.len() == kept.len() && parts.iter().zip(kept).all(is)
     }
 
     fn entry(self, binding: u32) -> wgpu::BindGroupEntry<'a> {
@@ -56,6 +68,8 @@ pub struct Dispatches {
     stride: Option<u32>,
     /// Only the pipelines are wanted.
     keys: Option<Vec<Key>>,
+    /// The bind groups of the call that it is a part of.
+    groups: Option<BindGroups>,
 }
 
 struct Dispatch {
@@ -65,20 +79,21 @@ struct Dispatch {
     words: [usize; 2],
     groups: (u32, u32),
     /// What is bound, for the bind group that comes with the uniforms.
-    kept: Vec<(u32, wgpu::Buffer, u64, Option<wgpu::BufferSize>)>,
+    kept: Vec<(u32, Owned)>,
     group: Option<wgpu::BindGroup>,
 }
 
 impl Dispatches {
-    pub(super) fn new(kernel: &'static str, gpu: &Gpu) -> Self {
+    /// Where parameters are immediates, bind groups are taken from `groups` if there are some.
+    pub(super) fn new(kernel: &'static str, gpu: &Gpu, groups: Option<BindGroups>) -> Self {
         let alignment = gpu.limits().min_uniform_buffer_offset_alignment;
         let stride = (!gpu.has_immediates()).then(|| MAX_PARAMS_BYTES.next_multiple_of(alignment));
-        Self { kernel, list: Vec::new(), words: Vec::new(), stride, keys: None }
+        Self { kernel, list: Vec::new(), words: Vec::new(), stride, keys: None, groups }
     }
 
     /// A list that notes which pipelines its dispatches need, and no more.
     pub(super) fn of_pipelines(kernel: &'static str) -> Self {
-        Self { kernel, list: Vec::new(), words: Vec::new(), stride: None, keys: Some(Vec::new()) }
+        Self { kernel, list: Vec::new(), words: Vec::new(), stride: None, keys: Some(Vec::new()), groups: None }
     }
 
     pub(super) fn keys(self) -> Vec<Key> {
@@ -91,18 +106,26 @@ impl Dispatches {
             keys.push(key);
             return;
         }
-        let pipeline = gpu.pipeline(&key);
         let begin = self.words.len();
         self.words.extend_from_slice(params);
-        let bound = key.entry.bindings.iter().map(|(binding, _)| *binding).zip(buffers);
-        let (mut kept, mut group) = (Vec::new(), None);
+        let words = [begin, self.words.len()];
+        let bindings = key.entry.bindings.iter().map(|(binding, _)| *binding);
         if self.stride.is_some() {
-            kept.extend(bound.map(|(binding, of)| (binding, of.buffer.clone(), of.offset, of.size)));
-        } else {
-            let entries: Vec<_> = bound.map(|(binding, of)| of.entry(binding)).collect();
-            group = Some(gpu.bind_group(key.shader.name, &pipeline.layout, &entries));
+            let kept = bindings.zip(buffers.iter().map(Bound::owned)).collect();
+            self.list.push(Dispatch { pipeline: gpu.pipeline(&key), key, words, groups, kept, group: None });
+            return;
         }
-        self.list.push(Dispatch { key, pipeline, words: [begin, self.words.len()], groups, kept, group });
+        let make = || {
+            let pipeline = gpu.pipeline(&key);
+            let entries: Vec<_> = bindings.zip(buffers).map(|(binding, of)| of.entry(binding)).collect();
+            let group = gpu.bind_group(key.shader.name, &pipeline.layout, &entries);
+            Made { pipeline, group }
+        };
+        let Made { pipeline, group } = match &self.groups {
+            Some(groups) => groups.get(&key, buffers, make),
+            None => make(),
+        };
+        self.list.push(Dispatch { key, pipeline, words, groups, kept: Vec::new(), group: Some(group) });
     }
 
     /// Makes the uniforms, where the device needs some.
@@ -161,9 +184,9 @@ impl Dispatches {
         for Dispatch { key, pipeline, words: [begin, end], kept, group, .. } in &mut self.list {
             let size = wgpu::BufferSize::new(4 * (*end - *begin) as u64);
             let params = Bound { buffer: uniforms, offset: 0, size }.entry(0);
-            let kept = kept
-                .iter()
-                .map(|(binding, buffer, offset, size)| Bound { buffer, offset: *offset, size: *size }.entry(*binding));
+            let kept = kept.iter().map(|(binding, (buffer, offset, size))| {
+                Bound { buffer, offset: *offset, size: *size }.entry(*binding)
+            });
             let entries: Vec<_> = [params].into_iter().chain(kept).collect();
             *group = Some(gpu.bind_group(key.shader.name, &pipeline.layout, &entries));
         }

@@ -296,14 +296,12 @@ impl Gpu {
     }
 
     /// Finishes an encoder and submits it.
-    pub(super) fn submit(&self, encoder: wgpu::CommandEncoder) -> Result<()> {
+    pub(super) fn submit(&self, encoder: wgpu::CommandEncoder) -> Result<wgpu::SubmissionIndex> {
         self.check()?;
         self.counters().submissions.add(1);
-        self.guarded(|| {
-            self.queue().submit([encoder.finish()]);
-            Ok(())
-        })?;
-        self.check_alive()
+        let submitted = self.guarded(|| Ok(self.queue().submit([encoder.finish()])))?;
+        self.check_alive()?;
+        Ok(submitted)
     }
 
     /// Runs the callbacks of what is done, and frees what is dropped. What else was reported is left to the next check.
@@ -318,8 +316,13 @@ impl Gpu {
 
     /// Blocks until all submitted work is done.
     pub(crate) fn wait(&self) -> Result<()> {
+        self.wait_for(None)
+    }
+
+    /// Blocks until a submission is done, and all before it; or all there are.
+    pub(crate) fn wait_for(&self, submission_index: Option<wgpu::SubmissionIndex>) -> Result<()> {
         self.counters().waits.add(1);
-        self.inner.faults.poll(wgpu::PollType::wait_indefinitely())?;
+        self.inner.faults.poll(wgpu::PollType::Wait { submission_index, timeout: None })?;
         self.check_alive()
     }
 }

@@ -1,5 +1,6 @@
 //! What every operator implements, and what records one.
 
+use super::bind_groups::BindGroups;
 use super::commands::Commands;
 use super::dispatches::Dispatches;
 use super::gpu::Gpu;
@@ -55,7 +56,7 @@ pub trait Kernel: Sized + sealed::Operator {
     /// Those of [`check`](Kernel::check) and [`dispatch`](Kernel::dispatch).
     fn prepare(self, gpu: &Gpu) -> Result<Prepared> {
         let changes = self.changes();
-        Prepared::new(gpu, listed(self, gpu)?, changes)
+        Prepared::new(gpu, listed(self, gpu, None)?, changes)
     }
 
     /// How the parameters of the dispatches follow a change of a prepared kernel.
@@ -141,7 +142,7 @@ impl<'a, 'p> Pass<'a, 'p> {
 
 impl Recorder for Pass<'_, '_> {
     fn run<K: Kernel>(&mut self, kernel: K) -> Result<()> {
-        let mut list = listed(kernel, self.gpu)?;
+        let mut list = listed(kernel, self.gpu, None)?;
         list.finish(self.gpu)?;
         // What a lost device gives is invalid, and would be an error of the caller's encoder.
         self.gpu.check_alive()?;
@@ -176,7 +177,7 @@ impl Commands {
                 timed(K::NAME, || kernel.twin())
             }
             Some(gpu) => {
-                let mut list = listed(kernel, &gpu)?;
+                let mut list = listed(kernel, &gpu, self.groups())?;
                 list.finish(&gpu)?;
                 list.record(&gpu, self.pass(K::NAME)?, 0);
                 Ok(())
@@ -204,15 +205,14 @@ impl Recorder for Commands {
     }
 }
 
-/// The dispatches of a kernel whose arguments are sound.
-fn listed<K: Kernel>(kernel: K, gpu: &Gpu) -> Result<Dispatches> {
+/// The dispatches of a kernel whose arguments are sound, with bind groups that are kept or its own.
+fn listed<K: Kernel>(kernel: K, gpu: &Gpu, groups: Option<BindGroups>) -> Result<Dispatches> {
     kernel.check()?;
-    list(K::NAME, gpu, |list| kernel.dispatch(gpu, list))
+    list(Dispatches::new(K::NAME, gpu, groups), gpu, |list| kernel.dispatch(gpu, list))
 }
 
-/// The dispatches that a function lists.
-fn list(kernel: &'static str, gpu: &Gpu, dispatch: impl FnOnce(&mut Dispatches) -> Result<()>) -> Result<Dispatches> {
-    let mut list = Dispatches::new(kernel, gpu);
+/// A list with the dispatches that a function adds.
+fn list(mut list: Dispatches, gpu: &Gpu, dispatch: impl FnOnce(&mut Dispatches) -> Result<()>) -> Result<Dispatches> {
     gpu.guarded(|| dispatch(&mut list))?;
     Ok(list)
 }
@@ -221,7 +221,7 @@ fn list(kernel: &'static str, gpu: &Gpu, dispatch: impl FnOnce(&mut Dispatches) 
 impl Pass<'_, '_> {
     /// What kernels have in common, by itself.
     pub(crate) fn record(&mut self, dispatch: impl FnOnce(&mut Dispatches) -> Result<()>) -> Result<()> {
-        let mut list = list("test", self.gpu, dispatch)?;
+        let mut list = list(Dispatches::new("test", self.gpu, None), self.gpu, dispatch)?;
         list.finish(self.gpu)?;
         list.record(self.gpu, self.pass, 0);
         Ok(())

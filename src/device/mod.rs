@@ -4,6 +4,7 @@
 //! in mid-run. A [`Buffer`] lives on one device; [`Commands`] collects kernel launches for it.
 
 mod adapter;
+mod bind_groups;
 mod buffer;
 mod commands;
 mod counters;
@@ -25,8 +26,10 @@ mod waiter;
 mod warm_up;
 
 pub use adapter::GpuOptions;
+pub(crate) use bind_groups::BindGroups;
 pub use buffer::Buffer;
 pub use commands::Commands;
+pub(crate) use commands::Reading;
 pub use counters::GpuCounts;
 pub use dispatches::Dispatches;
 pub use element::Element;

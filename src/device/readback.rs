@@ -61,6 +61,10 @@ impl<T: Element> Readback<T> {
 
     /// Blocks until the copy, which is submitted, is there.
     pub fn wait(self) -> Result<Vec<T>> {
+        // An earlier wait may have found it.
+        if let Some(outcome) = self.mapped.within(Duration::ZERO) {
+            return self.finish(outcome);
+        }
         loop {
             self.gpu.wait()?;
             // Another thread's poll may still be running the callback.
@@ -86,6 +90,16 @@ pub(super) enum ReadFuture<T> {
 impl<T> From<Readback<T>> for ReadFuture<T> {
     fn from(readback: Readback<T>) -> Self {
         Self::Pending { readback, is_watched: false }
+    }
+}
+
+impl<T: Element> ReadFuture<T> {
+    /// Blocks until the elements are there.
+    pub fn wait(self) -> Result<Vec<T>> {
+        match self {
+            Self::Ready(value) => value.expect("a future polled after its end"),
+            Self::Pending { readback, .. } => readback.wait(),
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Matrix factorisation trained with BPR, on ragged rows.
 
-use super::training::{Batch, Clock, Trainer, run_steps};
+use super::training::{Batch, Clock, Steps, Trainer, run_steps};
 use super::{
     DEFAULT_WORKING_BYTES, Embeddings, ItemBias, RankCandidates, RankRequest, Rankings, Recommender, TablesMut,
     TrainingData, TrainingOptions, TrainingSet,
@@ -84,9 +84,6 @@ pub struct BprMf {
     embeddings: Embeddings,
 }
 
-/// Steps recorded into one submission: enough to hide its cost, few enough for progress to be seen.
-const STEPS_A_SUBMISSION: u32 = 16;
-
 impl BprMf {
     /// A model without rows. Both tables draw from `account`.
     ///
@@ -126,7 +123,7 @@ struct Step<'a> {
     scratch: &'a mut Batch,
 }
 
-impl Step<'_> {
+impl Steps for Step<'_> {
     fn record(&mut self, commands: &mut Commands) -> Result<()> {
         let Self { options, l2_bias, set, clock, tables, scratch } = self;
         let &TrainingOptions { batch, l2, item_bias, .. } = *options;
@@ -157,6 +154,19 @@ impl Step<'_> {
         items.record_update(commands, occurrences, workspace)?;
         clock.tick();
         Ok(())
+    }
+
+    /// Rows and their state are read twice and written, and so are gradients; occurrences are sorted.
+    fn bytes(&self) -> u64 {
+        8 * self.scratch.bytes()
+    }
+
+    fn batch(&self) -> &Batch {
+        self.scratch
+    }
+
+    fn tables(&mut self) -> &mut Embeddings {
+        self.tables
     }
 }
 
@@ -199,8 +209,7 @@ impl Recommender for BprMf {
         let mut scratch = Batch::new(&device, options.batch, [user_dims, item_dims], rows)?;
         *scratch_bytes = scratch.bytes();
         let mut step = Step { options, l2_bias: *l2_bias, set, clock, tables, scratch: &mut scratch };
-        run_steps(&device, (steps, STEPS_A_SUBMISSION), progress, |commands| step.record(commands))?;
-        scratch.mean_loss(steps, tables)
+        run_steps(&device, steps, progress, &mut step)
     }
 
     fn rank(&self, request: RankRequest<'_>) -> Result<Rankings> {

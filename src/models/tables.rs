@@ -3,7 +3,7 @@
 use std::ops::Deref;
 
 use crate::Result;
-use crate::device::{Buffer, Recorder};
+use crate::device::{Buffer, Reading, Recorder};
 use crate::table::{Occurrences, PreparedRows, RaggedTable};
 
 /// Both tables, to be trained ([`Embeddings::tables_mut`](super::Embeddings::tables_mut)).
@@ -30,9 +30,9 @@ impl<'a> TableMut<'a> {
         Self { table }
     }
 
-    /// As [`RaggedTable::take_count`].
-    pub(super) fn take_count(&mut self) -> Result<u32> {
-        self.table.take_count()
+    /// As [`RaggedTable::counted`].
+    pub(super) fn counted(&mut self, reading: Option<Reading<u32>>) -> Result<u32> {
+        self.table.counted(reading)
     }
 }
 

@@ -59,7 +59,7 @@ pub struct Family {
 
 /// All kernels, and whole training steps.
 #[rustfmt::skip]
-pub const ALL: [Family; 20] = [
+pub const ALL: [Family; 22] = [
     Family { name: "table/lookup", run: table::lookup },
     Family { name: "table/bags", run: table::bags },
     Family { name: "table/update", run: table::update },
@@ -79,7 +79,9 @@ pub const ALL: [Family; 20] = [
     Family { name: "prim/segments", run: prim::segments },
     Family { name: "step/table", run: steps::table },
     Family { name: "step/bpr_mf", run: steps::bpr_mf },
+    Family { name: "step/fism", run: steps::fism },
     Family { name: "step/light_gcn", run: steps::light_gcn },
+    Family { name: "step/agent", run: steps::agent },
 ];
 
 fn upload<T: Element>(device: &Device, values: &[T]) -> Result<Buffer<T>> {

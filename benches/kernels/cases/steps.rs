@@ -1,11 +1,13 @@
 //! Whole training steps, on made-up input of a size: kernels one behind the other, as a model runs them.
 
 use scall_gpu::Result;
+use scall_gpu::agent::{Agent, AgentOptions, StateLayout, Transition};
 use scall_gpu::device::{Buffer, Device};
 use scall_gpu::kernels::table::lookup::Lookup;
 use scall_gpu::kernels::table::update::Optimizer;
 use scall_gpu::models::{
-    BprMf, BprMfOptions, ItemBias, LightGcn, LightGcnOptions, Recommender, Sampling, TrainingData, TrainingOptions,
+    BprMf, BprMfOptions, Fism, FismOptions, ItemBias, LightGcn, LightGcnOptions, Recommender, Sampling, TrainingData,
+    TrainingOptions,
 };
 use scall_gpu::sizing::Sizes;
 use scall_gpu::stream::UserItems;
@@ -116,6 +118,21 @@ pub fn bpr_mf(device: &Device, meter: &mut dyn Meter, entities: usize) -> Result
     interactions.measure(&mut model, meter, case, |rows| vec![width; rows])
 }
 
+/// FISM: histories pooled, triples, gradients, scattered back, rows stepped.
+pub fn fism(device: &Device, meter: &mut dyn Meter, size: usize) -> Result<()> {
+    let (entities, count, width) = (size / 4, size, 64u32);
+    let interactions = Interactions::new(entities, count)?;
+    let options = FismOptions::default();
+    let batch = options.training.batch;
+    let mut model = Fism::new(device, options, &Account::unlimited())?;
+    let interactions_kept = interactions.history.len() as u64;
+    // There and back: a row for each interaction and for each entity. A batch's rows and gradients; rows and state.
+    let bytes = 4 * u64::from(width) * (2 * (interactions_kept + entities as u64) + 9 * u64::from(batch));
+    let bytes = bytes + 24 * 16 * entities as u64;
+    let name = format!("{entities} entities, {interactions_kept} interactions, width {width}, batch {batch}");
+    interactions.measure(&mut model, meter, Case::new(name, bytes), |rows| sizes(rows, 16.0, width))
+}
+
 /// LightGCN: rows propagated, triples, gradients, propagated back, every row stepped by Adam.
 pub fn light_gcn(device: &Device, meter: &mut dyn Meter, size: usize) -> Result<()> {
     let (entities, count, width) = (size * 6 / 10, size * 2, 128u32);
@@ -130,4 +147,25 @@ pub fn light_gcn(device: &Device, meter: &mut dyn Meter, size: usize) -> Result<
     let bytes = products + 4 * u64::from(width) * 6 * u64::from(BATCH) + 28 * 16 * entities as u64;
     let name = format!("{entities} nodes, {nonzeros} non-zeros, {layers} layers of {width}");
     interactions.measure(&mut model, meter, Case::new(name, bytes), |rows| sizes(rows, 16.0, width))
+}
+
+/// A learning step of the agent that chooses sizes, which runs on the CPU whatever the device; it has one size.
+pub fn agent(device: &Device, meter: &mut dyn Meter, _: usize) -> Result<()> {
+    if device.as_gpu().is_some() {
+        return Ok(());
+    }
+    let options = AgentOptions::default();
+    let state_len = StateLayout { d_max: 64, ..StateLayout::default() }.len();
+    let mut agent = Agent::new(state_len, options)?;
+    for k in 0..4 * options.batch {
+        let state = |shift: usize| (0..state_len).map(|j| ((j + k + shift) % 17) as f32 / 17.0).collect();
+        let action = agent.act(&vec![0.5; state_len])?.action;
+        agent.remember(Transition { state: state(0), action, reward: action[0], next_state: state(1) })?;
+    }
+    let (hidden, inputs) = (options.hidden as u64, state_len as u64);
+    let network = 4 * (inputs * hidden + hidden * hidden);
+    // Forward five times and back three; two critics and the actor move with their moments, and two critics blend.
+    let bytes = network * (2 * 2 + 1 + 3 * 3 + 3 * 7 + 2 * 3);
+    let name = format!("states of {state_len}, layers of {hidden}, batch {}", options.batch);
+    meter.measure(Case::new(name, bytes), &mut || agent.learn().map(drop), None)
 }

@@ -129,6 +129,10 @@ impl Propagation for History {
 impl PropagationSteps for History {
     const LOSS_READS_ITEMS: bool = true;
 
+    fn layers(&self) -> u32 {
+        1
+    }
+
     fn learn_history(&mut self, history: &UserItems) {
         let normalisation = self.normalisation();
         let weight = |taken: usize| if taken == 0 { 0.0 } else { normalisation.weight(taken as u32, 0) };

@@ -120,6 +120,10 @@ impl Propagation for MeanOfLayers {
 impl PropagationSteps for MeanOfLayers {
     const LOSS_READS_ITEMS: bool = false;
 
+    fn layers(&self) -> u32 {
+        self.layers
+    }
+
     fn record_outputs(
         &self,
         commands: &mut Commands,

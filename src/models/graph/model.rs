@@ -39,9 +39,6 @@ struct Dense {
     outputs: bool,
 }
 
-/// Steps recorded into one submission: each is heavy, and a driver's watchdog wants to see an end.
-const STEPS_A_SUBMISSION: u32 = 8;
-
 impl<P: Propagation> GraphModel<P> {
     /// A model without rows. Both tables draw from `account`.
     ///
@@ -182,8 +179,7 @@ impl<P: PropagationSteps> Recommender for GraphModel<P> {
         *scratch_bytes = scratch.bytes();
         let device = tables.device().clone();
         let mut step = Step { options, propagation, set, clock, graph, layers, tables, scratch: &mut scratch };
-        run_steps(&device, (steps, STEPS_A_SUBMISSION), progress, |commands| step.record(commands))?;
-        scratch.batch.mean_loss(steps, tables)
+        run_steps(&device, steps, progress, &mut step)
     }
 
     fn rank(&self, request: RankRequest<'_>) -> Result<Rankings> {

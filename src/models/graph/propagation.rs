@@ -39,6 +39,9 @@ pub(super) trait PropagationSteps: Propagation + Clone + Debug + Send + Sync + '
     /// users are: by their occurrences in the batch, for `l2` weighs rows, not outputs.
     const LOSS_READS_ITEMS: bool;
 
+    /// How often rows go over the graph, from users to items and from items to users.
+    fn layers(&self) -> u32;
+
     /// Takes in the history that the graph is made of.
     fn learn_history(&mut self, history: &UserItems) {
         let _ = history;

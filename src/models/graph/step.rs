@@ -5,7 +5,7 @@ use super::propagation::PropagationSteps;
 use crate::Result;
 use crate::device::{Buffer, Commands};
 use crate::kernels::rank::bpr::Bpr;
-use crate::models::training::{Batch, Clock, Scatter};
+use crate::models::training::{Batch, Clock, Scatter, Steps};
 use crate::models::{Embeddings, TablesMut, TrainingOptions, TrainingSet};
 
 /// All that a step reads and writes.
@@ -20,8 +20,8 @@ pub(super) struct Step<'a, P> {
     pub scratch: &'a mut Scratch,
 }
 
-impl<P: PropagationSteps> Step<'_, P> {
-    pub fn record(&mut self, commands: &mut Commands) -> Result<()> {
+impl<P: PropagationSteps> Steps for Step<'_, P> {
+    fn record(&mut self, commands: &mut Commands) -> Result<()> {
         let Self { options, propagation, set, clock, graph, layers, tables, scratch } = self;
         let &TrainingOptions { batch, l2, item_bias, .. } = *options;
         let Scratch { batch: own, ones, weights } = scratch;
@@ -75,6 +75,21 @@ impl<P: PropagationSteps> Step<'_, P> {
         }
         clock.tick();
         Ok(())
+    }
+
+    /// There and back, each layer reads a row for each edge and passes over the dense rows.
+    fn bytes(&self) -> u64 {
+        let Self { graph, layers, scratch, .. } = self;
+        let layer = graph.bytes() / 8 * 4 * u64::from(layers.dims()) + layers.bytes();
+        8 * scratch.bytes() + 2 * u64::from(self.propagation.layers()) * layer
+    }
+
+    fn batch(&self) -> &Batch {
+        &self.scratch.batch
+    }
+
+    fn tables(&mut self) -> &mut Embeddings {
+        self.tables
     }
 }
 

@@ -5,7 +5,7 @@ use super::model::GraphModel;
 use super::propagation::PropagationSteps;
 use super::step::{Scratch, Step};
 use crate::models::testing::triples;
-use crate::models::training::Trainer;
+use crate::models::training::{Steps, Trainer};
 
 /// Outputs, loss and gradients of one step.
 pub(super) struct Observed {

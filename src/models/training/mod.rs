@@ -2,6 +2,7 @@
 
 mod batch;
 mod rate;
+mod steps;
 
 use super::{Embeddings, EmbeddingsOptions, ItemBias, Sampling, TablesMut, TrainingData, TrainingSet};
 use crate::Result;
@@ -12,8 +13,9 @@ use crate::kernels::table::update::UpdateRule;
 use crate::rows::Layout;
 use crate::table::Account;
 
-pub(super) use batch::{Batch, MAX_BATCH, Scatter, run_steps};
+pub(super) use batch::{Batch, MAX_BATCH, Scatter};
 pub use rate::RateSchedule;
+pub(super) use steps::{Steps, run_steps};
 
 /// How a model learns, as far as all models have it in common.
 ///

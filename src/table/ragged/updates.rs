@@ -3,7 +3,7 @@
 use super::RaggedTable;
 use super::lookups::run;
 use crate::check;
-use crate::device::{Buffer, Device, Recorder};
+use crate::device::{Buffer, Commands, Device, Reading, Recorder};
 use crate::kernels::table::optimizer::{NonFinite, UpdateRule};
 use crate::kernels::table::update::{Gradients, Update};
 use crate::kernels::table::update_all::UpdateAll;
@@ -215,8 +215,21 @@ impl RaggedTable {
     /// How many dims had gradients or steps that were not finite, whatever becomes of them; the count begins at 0
     /// again.
     pub(crate) fn take_count(&mut self) -> Result<u32> {
-        let Some(counter) = &mut self.counter else { return Ok(0) };
-        let count = counter.read()?[0];
+        let mut commands = self.device().commands();
+        let reading = self.record_count(&mut commands)?;
+        commands.submit()?;
+        self.counted(reading)
+    }
+
+    /// Reads that count with the caller's commands; nothing where no update was recorded.
+    pub(crate) fn record_count(&self, commands: &mut Commands) -> Result<Option<Reading<u32>>> {
+        self.counter.as_ref().map(|counter| commands.read(counter)).transpose()
+    }
+
+    /// The count that was read; it begins at 0 again.
+    pub(crate) fn counted(&mut self, reading: Option<Reading<u32>>) -> Result<u32> {
+        let (Some(reading), Some(counter)) = (reading, &mut self.counter) else { return Ok(0) };
+        let count = reading.wait()?[0];
         if count > 0 {
             counter.write(&[0])?;
         }
