@@ -15,6 +15,7 @@ struct Params {
     fresh: u32,     // 1: the lists begin empty
 }
 
+override ragged: u32 = 0u;             // 1: candidates have positions of their own
 override fours: u32 = 4u;              // queries of a block, in fours: 4, or 2 where lists are long
 override columns: u32 = 256u / fours;  // candidates of a tile, in fours
 override depth: u32 = 2u * fours;      // dims of a slice
@@ -36,6 +37,7 @@ const NEXT = vec4<u32>(0u, 1u, 2u, 3u);
 @group(0) @binding(6) var<storage, read_write> best_positions: array<u32>;
 @group(0) @binding(7) var<storage, read> segment_scores: array<f32>;
 @group(0) @binding(8) var<storage, read> segment_positions: array<u32>;
+@group(0) @binding(9) var<storage, read> ragged_candidates: array<u32>;  // of each candidate its position and its width
 
 // By dim, then in fours. A row of candidates has one element more, so that neighbouring dims lie in different banks.
 var<workgroup> candidate_slice: array<vec4<f32>, 520>;
@@ -67,6 +69,14 @@ fn keys_at(i: vec4<u32>) -> vec4<u32> {
 
 fn positions_at(i: vec4<u32>) -> vec4<u32> {
     return vec4<u32>(positions[i.x], positions[i.y], positions[i.z], positions[i.w]);
+}
+
+// In the whole list. Past the end it is any.
+fn position_of(candidate: u32) -> u32 {
+    if ragged == 1u {
+        return params.base + ragged_candidates[2u * min(candidate, params.last - 1u)];
+    }
+    return params.base + candidate;
 }
 
 fn is_excluded(query: u32, position: u32) -> bool {
@@ -260,7 +270,7 @@ fn scores(block: u32, tile: u32, thread: u32) -> mat4x4<f32> {
 
 // One bit for each query whose list the candidate would enter.
 fn passing_one(score: vec4<f32>, candidate: u32, bar: vec4<u32>, bar_position: vec4<u32>) -> u32 {
-    let passes = better(key_of(score), vec4<u32>(params.base + candidate), bar, bar_position);
+    let passes = better(key_of(score), vec4<u32>(position_of(candidate)), bar, bar_position);
     let bits = select(vec4<u32>(0u), vec4<u32>(1u, 2u, 4u, 8u), passes);
     return select(0u, bits.x | bits.y | bits.z | bits.w, candidate < params.last);
 }
@@ -304,14 +314,14 @@ fn score(
         var waiting = passing(sums, query, candidate);
         for (var left = waiting; left != 0u; left &= left - 1u) {
             let bit = firstTrailingBit(left);
-            if is_excluded(first_query + query + bit % 4u, params.base + candidate + bit / 4u) {
+            if is_excluded(first_query + query + bit % 4u, position_of(candidate + bit / 4u)) {
                 waiting ^= 1u << bit;
             }
         }
         loop {
             for (var left = waiting; left != 0u; left &= left - 1u) {
                 let bit = firstTrailingBit(left);
-                if enter(query + bit % 4u, key_at(sums, bit), params.base + candidate + bit / 4u) {
+                if enter(query + bit % 4u, key_at(sums, bit), position_of(candidate + bit / 4u)) {
                     waiting ^= 1u << bit;
                 }
             }

@@ -2,7 +2,7 @@
 
 use crate::check;
 use crate::device::{Buffer, Commands, Device};
-use crate::kernels::rank::top_k::TopK;
+use crate::kernels::rank::top_k::{Ragged, TopK};
 use crate::kernels::table::lookup::Lookup;
 use crate::kernels::table::store::Store;
 use crate::rows::Rows;
@@ -36,17 +36,17 @@ pub struct RankRequest<'a> {
 
 /// Ranks candidate items for users by `b_i + <e_u, e_i>` over the common dims, ties to the smaller id.
 ///
-/// Users are taken in blocks and candidates in tiles; each tile's rows are looked up and merged into the block's lists
-/// ([`TopK`]), which are read back once a block.
+/// Users are taken in blocks and candidates in tiles, the widest rows first; each tile's rows are looked up and merged
+/// into the block's lists ([`TopK`]), which are read back once a block. The order changes no list. Products with the
+/// dims that a row does not have are almost all left out.
 ///
 /// # Cost
-/// On the device: [`working_bytes`](Self::working_bytes), plus 4 bytes a candidate, plus 4 bytes for each user and each
-/// exclusion of one block; where a block has fewer than some 4,000 users, what [`TopK`] takes for each tile of a
-/// submission; with biases of
-/// their own, 10 bytes a candidate and one dispatch a tile more.
-/// On the host: 4 bytes for each place of the result, and the exclusions of one block. Candidates are looked up once
-/// for each
-/// block of users.
+/// On the device: [`working_bytes`](Self::working_bytes), plus 12 bytes a candidate, plus 8 bytes for each user and 4
+/// for each exclusion of one block; where a block has fewer than some 4,000 users, what [`TopK`] takes for each tile of
+/// a submission; with biases of their own, 10 bytes a candidate and one dispatch a tile more. The CPU packs each tile,
+/// which takes up to half of `working_bytes` more.
+/// On the host: 4 bytes for each place of the result, 8 for each user and each candidate, and the exclusions of one
+/// block. Candidates are looked up once for each block of users.
 ///
 /// # Errors
 /// An id past its table, candidates out of order, `k` or `dims` past what [`TopK`] allows, another number of biases
@@ -129,33 +129,36 @@ impl RankCandidates<'_, '_> {
         let half = self.working_bytes / (2 * size_of::<f32>());
         let tile = (half / stride.max(1)).clamp(1, self.request.candidates.len().max(1));
         let block = (half / (dims + 2 * k).max(1)).clamp(1, self.request.users.len().max(1));
-        let tiles =
-            self.request.candidates.chunks(tile).map(|ids| padded(device, ids, tile)).collect::<Result<Vec<_>>>()?;
+        let order = self.by_width(self.items, self.request.candidates, u32::from(self.item_bias));
+        let tiles = order.chunks(tile).map(|some| Tile::new(device, self, some, tile)).collect::<Result<Vec<_>>>()?;
         let mut candidates = Candidates::new(device, self, tile, stride as u32)?;
         let mut queries = Buffer::zeroed(device, block * dims)?;
         let mut best_scores = Buffer::zeroed(device, block * k)?;
         let mut best_positions = Buffer::zeroed(device, block * k)?;
-        let mut items = Vec::with_capacity(self.request.users.len() * k);
-        for users in self.request.users.chunks(block) {
-            let (excluded_offsets, excluded) = self.excluded_positions(users);
+        let mut items = vec![u32::MAX; self.request.users.len() * k];
+        for places in self.by_width(self.users, self.request.users, 0).chunks(block) {
+            let users: Vec<u32> = places.iter().map(|place| self.request.users[place.at as usize]).collect();
+            let (excluded_offsets, excluded) = self.excluded_positions(&users);
             let excluded_offsets = Buffer::from_slice(device, &excluded_offsets)?;
             let excluded = Buffer::from_slice(device, &excluded)?;
-            let ids = padded(device, users, block)?;
+            let ids = padded(device, &users, block)?;
+            let query_widths = Buffer::from_vec(device, places.iter().map(|place| place.width).collect())?;
             let mut commands = device.commands();
             commands.run(Lookup { rows: self.users, ids: &ids, dims: self.dims, out: &mut queries })?;
-            for (i, ids) in tiles.iter().enumerate() {
+            for (i, tile) in tiles.iter().enumerate() {
                 if i > 0 && i % SUBMISSION_TILES == 0 {
                     std::mem::replace(&mut commands, device.commands()).submit()?;
                 }
-                candidates.record(&mut commands, (self.items, ids, stride as u32), i)?;
+                candidates.record(&mut commands, (self.items, stride as u32), tile)?;
                 commands.run(TopK {
                     queries: &queries,
                     query_count: users.len() as u32,
                     candidates: candidates.dense(),
-                    candidate_count: tile.min(self.request.candidates.len() - i * tile) as u32,
-                    candidate_base: (i * tile) as u32,
+                    candidate_count: tile.count,
+                    candidate_base: 0,
                     dims: self.dims,
                     item_bias: self.item_bias,
+                    ragged: Some(Ragged { query_widths: &query_widths, candidates: &tile.places }),
                     excluded_offsets: &excluded_offsets,
                     excluded: &excluded,
                     k: self.request.k,
@@ -166,9 +169,12 @@ impl RankCandidates<'_, '_> {
             }
             commands.submit()?;
             let id = |position: u32| self.request.candidates.get(position as usize).copied().unwrap_or(u32::MAX);
-            match tiles.is_empty() {
-                true => items.resize(items.len() + users.len() * k, u32::MAX),
-                false => items.extend(best_positions.read()?[..users.len() * k].iter().map(|p| id(*p))),
+            if !tiles.is_empty() {
+                let best = best_positions.read()?;
+                for (place, best) in places.iter().zip(best.chunks_exact(k)) {
+                    let list = &mut items[place.at as usize * k..][..k];
+                    list.iter_mut().zip(best).for_each(|(item, position)| *item = id(*position));
+                }
             }
         }
         Ok(Rankings { k, items })
@@ -201,6 +207,17 @@ impl RankCandidates<'_, '_> {
         }
     }
 
+    /// The rows of these ids, widest first, those of one width as they come. Widths are those that are multiplied.
+    fn by_width(&self, rows: &Rows, ids: &[u32], bias: u32) -> Vec<Place> {
+        let width = |id: u32| match id < rows.len() {
+            true => rows.size(id).saturating_sub(bias).min(self.dims),
+            false => 0,
+        };
+        let mut order: Vec<Place> = (0..).zip(ids).map(|(at, &id)| Place { at, width: width(id) }).collect();
+        order.sort_by_key(|place| std::cmp::Reverse(place.width));
+        order
+    }
+
     /// Offsets and ascending positions in the candidate list of what the users' lists leave out.
     fn excluded_positions(&self, users: &[u32]) -> (Vec<u32>, Vec<u32>) {
         let (mut offsets, mut positions) = (vec![0], Vec::new());
@@ -216,6 +233,42 @@ impl RankCandidates<'_, '_> {
     }
 }
 
+/// A row to be ranked for, or to be ranked.
+#[derive(Clone, Copy)]
+struct Place {
+    /// Its position in the request.
+    at: u32,
+    width: u32,
+}
+
+/// Candidates that are looked up together.
+struct Tile {
+    count: u32,
+    /// Their ids, filled up.
+    ids: Buffer<u32>,
+    /// Position and width of each.
+    places: Buffer<u32>,
+    /// Those of the request, filled up, where it has some.
+    biases: Option<Buffer<f32>>,
+}
+
+impl Tile {
+    fn new(device: &Device, of: &RankCandidates<'_, '_>, places: &[Place], len: usize) -> Result<Self> {
+        let ids: Vec<u32> = places.iter().map(|place| of.request.candidates[place.at as usize]).collect();
+        let biases = of.request.item_biases.filter(|_| of.item_bias).map(|biases| {
+            let mut biases: Vec<f32> = ids.iter().map(|&id| biases[id as usize]).collect();
+            biases.resize(len, 0.0);
+            Buffer::from_vec(device, biases)
+        });
+        Ok(Self {
+            count: places.len() as u32,
+            ids: padded(device, &ids, len)?,
+            places: Buffer::from_vec(device, places.iter().flat_map(|place| [place.at, place.width]).collect())?,
+            biases: biases.transpose()?,
+        })
+    }
+}
+
 /// The dense rows of a tile of candidates.
 enum Candidates {
     /// As they are in the table.
@@ -225,40 +278,28 @@ enum Candidates {
         rows: Rows,
         /// `0..tile`.
         places: Buffer<u32>,
-        /// Those of each tile.
-        biases: Vec<Buffer<f32>>,
     },
 }
 
 impl Candidates {
     fn new(device: &Device, of: &RankCandidates<'_, '_>, tile: usize, stride: u32) -> Result<Self> {
-        let Some(biases) = of.request.item_biases.filter(|_| of.item_bias) else {
-            return Ok(Self::Rows(Buffer::zeroed(device, tile * stride as usize)?));
-        };
-        let of_tile = |ids: &[u32]| {
-            let mut biases: Vec<f32> = ids.iter().map(|&id| biases[id as usize]).collect();
-            biases.resize(tile, 0.0);
-            Buffer::from_vec(device, biases)
-        };
-        Ok(Self::Biased {
-            rows: Rows::dense(device, tile as u32, stride)?,
-            places: Buffer::from_vec(device, (0..tile as u32).collect())?,
-            biases: of.request.candidates.chunks(tile).map(of_tile).collect::<Result<_>>()?,
+        Ok(match of.request.item_biases.filter(|_| of.item_bias) {
+            None => Self::Rows(Buffer::zeroed(device, tile * stride as usize)?),
+            Some(_) => Self::Biased {
+                rows: Rows::dense(device, tile as u32, stride)?,
+                places: Buffer::from_vec(device, (0..tile as u32).collect())?,
+            },
         })
     }
 
     /// Looks a tile up.
-    fn record(
-        &mut self,
-        commands: &mut Commands,
-        (from, ids, stride): (&Rows, &Buffer<u32>, u32),
-        tile: usize,
-    ) -> Result<()> {
+    fn record(&mut self, commands: &mut Commands, (from, stride): (&Rows, u32), tile: &Tile) -> Result<()> {
         match self {
-            Self::Rows(out) => commands.run(Lookup { rows: from, ids, dims: stride, out }),
-            Self::Biased { rows, places, biases } => {
-                commands.run(Lookup { rows: from, ids, dims: stride, out: rows.dense_mut() })?;
-                commands.run(Store { rows, ids: places, values: &biases[tile], dims: 1 })
+            Self::Rows(out) => commands.run(Lookup { rows: from, ids: &tile.ids, dims: stride, out }),
+            Self::Biased { rows, places } => {
+                commands.run(Lookup { rows: from, ids: &tile.ids, dims: stride, out: rows.dense_mut() })?;
+                let values = tile.biases.as_ref().expect("a tile of a request with biases");
+                commands.run(Store { rows, ids: places, values, dims: 1 })
             }
         }
     }
