@@ -320,6 +320,7 @@ mod tests {
         let top_k = all.iter().find(|text| text.name == "rank/top_k").unwrap();
         let constants = top_k.constants.iter().map(|of| (of.name.as_str(), of.default, of.derived));
         let want = [
+            ("ragged", 0.0, false),
             ("fours", 4.0, false),
             ("columns", 64.0, true),
             ("depth", 8.0, true),

@@ -351,6 +351,7 @@ fn top_k(device: &Device, digests: &mut Digests) {
                     candidate_base: base,
                     dims,
                     item_bias,
+                    ragged: None,
                     excluded_offsets: &offsets,
                     excluded: &excluded,
                     k,

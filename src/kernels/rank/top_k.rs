@@ -10,13 +10,19 @@
 //! `candidate_base + c`. A place that no candidate fills has position u32::MAX and score -inf. A NaN score is never
 //! listed; -inf is, after all others. A zero score is stored as +0.
 //!
+//! Rows of different sizes, padded with zeros, say by [`Ragged`] how wide each is, and each candidate's position. Rows
+//! in the order of their width, widest first, then multiply few zeros ([`MultiplyAdds`]), and the lists are the same.
+//!
 //! # Numerics
 //! The bias comes first, then the products in order (possibly fused). Scores that are exact in f32 give the same
-//! positions on both devices; others agree within `eps * (D + 2) * (sum of the terms' sizes)`.
+//! positions on both devices; others agree within `eps * (D + 2) * (sum of the terms' sizes)`. With widths, no finite
+//! score changes a bit: what is not multiplied is a zero. But an infinity in one row beyond the width of another gives
+//! NaN where it is multiplied by that zero and nothing where it is not, as the widths of neighbouring rows have it.
 //!
 //! # Cost
 //! A workgroup takes 16 queries (8 for k past 40) through the candidates, 256 (512) at a time, so the candidates are
-//! read `U / 16` times. One dispatch for every few thousand candidates. Fewer than some 4,000 queries would not fill a
+//! read `U / 16` times. With widths it goes through the dims that both its widest query and the tile's widest candidate
+//! have. One dispatch for every few thousand candidates. Fewer than some 4,000 queries would not fill a
 //! large GPU. Up to 64 parts of the candidates then get lists of their own, at most 4 MB in addition to the arguments,
 //! and a second dispatch joins them.
 //!
@@ -35,6 +41,7 @@
 //!     candidate_base: 0,
 //!     dims: 2,
 //!     item_bias: false,
+//!     ragged: None,
 //!     excluded_offsets: &Buffer::from_slice(&device, &[0, 1, 1])?, // the first query leaves out the third candidate
 //!     excluded: &Buffer::from_slice(&device, &[2])?,
 //!     k: 2,
@@ -49,6 +56,9 @@
 //! ```
 
 mod cpu;
+mod work;
+
+pub use work::MultiplyAdds;
 
 use crate::check;
 use crate::device::{Binding, Buffer, Device, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params, reads, writes};
@@ -60,7 +70,7 @@ pub(crate) static SHADER: Shader = Shader {
     source: include_str!("../../../shaders/rank/top_k.wgsl"),
     params: Params::FIELDS,
     entries: &[
-        Entry::of("score", &[reads(1), reads(2), reads(3), reads(4), writes(5), writes(6)]),
+        Entry::of("score", &[reads(1), reads(2), reads(3), reads(4), writes(5), writes(6), reads(9), reads(10)]),
         Entry::of("join", &[writes(5), writes(6), reads(7), reads(8)]),
     ],
 };
@@ -125,6 +135,52 @@ impl Block {
     }
 }
 
+/// How wide the rows of a tile are, which are padded with zeros, and where its candidates stand in the whole list.
+///
+/// The width of a row is how many of its `D` values count, the bias not among them; one past `D` counts as `D`. The
+/// values behind it have to be zero. The order of queries and of candidates is free; what a block of them multiplies is
+/// as wide as the widest in it ([`MultiplyAdds`]).
+///
+/// # Example
+/// ```
+/// use scall_gpu::device::{Buffer, Device, Kernel};
+/// use scall_gpu::kernels::rank::top_k::{Ragged, TopK};
+/// # fn main() -> scall_gpu::Result<()> {
+/// let device = Device::cpu();
+/// let (mut scores, mut positions) = (Buffer::zeroed(&device, 2)?, Buffer::zeroed(&device, 2)?);
+/// TopK {
+///     queries: &Buffer::from_slice(&device, &[1.0, 1.0])?,
+///     query_count: 1,
+///     candidates: &Buffer::from_slice(&device, &[2.0, 3.0, 4.0, 0.0])?, // the second is [4.0]
+///     candidate_count: 2,
+///     candidate_base: 10,
+///     dims: 2,
+///     item_bias: false,
+///     ragged: Some(Ragged {
+///         query_widths: &Buffer::from_slice(&device, &[2])?,
+///         candidates: &Buffer::from_slice(&device, &[7, 2, 3, 1])?, // at 17 with two values, at 13 with one
+///     }),
+///     excluded_offsets: &Buffer::zeroed(&device, 2)?,
+///     excluded: &Buffer::zeroed(&device, 0)?,
+///     k: 2,
+///     fresh: true,
+///     best_scores: &mut scores,
+///     best_positions: &mut positions,
+/// }
+/// .run(&device)?;
+/// assert_eq!(positions.read()?, [17, 13]);
+/// assert_eq!(scores.read()?, [5.0, 4.0]);
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Ragged<'a> {
+    /// At least `U` widths.
+    pub query_widths: &'a Buffer<u32>,
+    /// At least `[M, 2]`: of each candidate its position, counted from `candidate_base`, and its width. Positions are
+    /// distinct, and below u32::MAX with the base.
+    pub candidates: &'a Buffer<u32>,
+}
+
 /// Merges a tile of candidates into each query's list. See the [module](self).
 #[derive(Debug)]
 pub struct TopK<'a> {
@@ -142,6 +198,9 @@ pub struct TopK<'a> {
     pub dims: u32,
     /// True: the first value of a candidate is its bias.
     pub item_bias: bool,
+    /// How wide rows are that differ, and where candidates stand. None: all of `D` values, candidate c at
+    /// `candidate_base + c`.
+    pub ragged: Option<Ragged<'a>>,
     /// At least `U + 1` offsets into `excluded`, monotone, the last at most its length.
     pub excluded_offsets: &'a Buffer<u32>,
     /// POSITIONS in the whole list that a query's list leaves out, ascending for each query.
@@ -188,6 +247,12 @@ impl Kernel for TopK<'_> {
         check::indexable(op, "candidate_base", u64::from(self.candidate_base) + u64::from(self.candidate_count))?;
         check::at_least(op, "queries", self.queries.len(), queries)?;
         check::at_least(op, "candidates", self.candidates.len(), candidates)?;
+        if let Some(ragged) = self.ragged {
+            check::at_least(op, "ragged.query_widths", ragged.query_widths.len(), self.query_count.into())?;
+            let places = 2 * u64::from(self.candidate_count);
+            check::indexable(op, "ragged.candidates", places)?;
+            check::at_least(op, "ragged.candidates", ragged.candidates.len(), places)?;
+        }
         check::at_least(op, "excluded_offsets", self.excluded_offsets.len(), u64::from(self.query_count) + 1)?;
         check::at_least(op, "best_scores", self.best_scores.len(), best)?;
         check::at_least(op, "best_positions", self.best_positions.len(), best)
@@ -209,15 +274,20 @@ impl Kernel for TopK<'_> {
         let of_segments = || [scores.binding("segment_scores"), positions.binding("segment_positions")];
         let best = || [self.best_scores.binding("best_scores"), self.best_positions.binding("best_positions")];
         let constants = &[("fours", f64::from(block.fours))];
+        let scoring = &[("fours", f64::from(block.fours)), ("ragged", f64::from(u32::from(self.ragged.is_some())))];
+        let offsets = || self.excluded_offsets.binding("excluded_offsets");
         let score = |[scores, positions]: [Binding<'_>; 2], params, groups, list: &mut Dispatches| {
             let bindings = &[
                 self.queries.binding("queries"),
                 self.candidates.binding("candidates"),
-                self.excluded_offsets.binding("excluded_offsets"),
+                offsets(),
                 self.excluded.binding("excluded"),
                 scores,
                 positions,
+                self.ragged.map_or(offsets().shared(), |ragged| ragged.candidates.binding("ragged.candidates")),
+                self.ragged.map_or(offsets().shared(), |ragged| ragged.query_widths.binding("ragged.query_widths")),
             ];
+            let constants = scoring;
             Launch { shader: &SHADER, entry: "score", codecs: &[], constants, params, bindings, groups }
                 .record(gpu, list)
         };
@@ -259,6 +329,13 @@ impl Kernel for TopK<'_> {
             candidate_base: self.candidate_base,
             dims: self.dims as usize,
             bias: usize::from(self.item_bias),
+            ragged: match self.ragged {
+                None => None,
+                Some(Ragged { query_widths, candidates }) => Some(cpu::HostRagged {
+                    query_widths: query_widths.host(op, "ragged.query_widths")?,
+                    candidates: candidates.host(op, "ragged.candidates")?.as_chunks().0,
+                }),
+            },
             excluded_offsets: self.excluded_offsets.host(op, "excluded_offsets")?,
             excluded: self.excluded.host(op, "excluded")?,
             k: self.k as usize,
@@ -268,8 +345,7 @@ impl Kernel for TopK<'_> {
         let len = self.query_count as usize * self.k as usize;
         let scores = &mut self.best_scores.host_mut(op, "best_scores")?[..len];
         let positions = &mut self.best_positions.host_mut(op, "best_positions")?[..len];
-        tile.merge(scores, positions);
-        Ok(())
+        tile.merge(scores, positions)
     }
 }
 

@@ -1,19 +1,26 @@
-//! The CPU twin: products in blocks of registers, and a sorted list for each query. Few candidates pass the score of
-//! the list's last entry.
+//! The CPU twin: candidates packed once in panels that are as deep as their widest, products in blocks of registers,
+//! and a sorted list for each query. Few candidates pass the score of the list's last entry, so scores are compared
+//! with it where they are, and almost never stored.
 
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
+use crate::Result;
+use crate::device::{Buffer, Device};
+
 /// Queries and vectors of candidates in a block of registers: 12 sums and their factors fill the 16 registers of AVX2,
 /// and hide the latency of additions.
-const QUERIES: usize = 6;
+pub(super) const QUERIES: usize = 6;
 const VECTORS: usize = 2;
 
-/// The most queries of a task: packing a panel of candidates then costs little compared with the products.
+/// The most queries of a task: a panel that is read from memory then serves many.
 const TASK_QUERIES: usize = 42 * QUERIES;
 
 /// The most query values of a task: about half of an L2 cache.
 const TASK_VALUES: usize = 64 * 1024;
+
+/// Panels that are packed together at least: less would not be worth a task.
+const TASK_PANELS: usize = 16;
 
 pub(super) struct Tile<'a> {
     pub queries: &'a [f32],
@@ -22,16 +29,26 @@ pub(super) struct Tile<'a> {
     pub candidate_base: u32,
     pub dims: usize,
     pub bias: usize,
+    pub ragged: Option<HostRagged<'a>>,
     pub excluded_offsets: &'a [u32],
     pub excluded: &'a [u32],
     pub k: usize,
     pub fresh: bool,
 }
 
+/// [`Ragged`](super::Ragged) on the host.
+#[derive(Clone, Copy)]
+pub(super) struct HostRagged<'a> {
+    pub query_widths: &'a [u32],
+    /// Position and width of each candidate.
+    pub candidates: &'a [[u32; 2]],
+}
+
 impl Tile<'_> {
-    pub(super) fn merge(&self, scores: &mut [f32], positions: &mut [u32]) {
+    pub(super) fn merge(&self, scores: &mut [f32], positions: &mut [u32]) -> Result<()> {
         let count = scores.len() / self.k;
-        // Large blocks share the packing of the candidates; small ones keep all threads busy.
+        let panels = Panels::new(self)?;
+        // Large blocks read a panel less often; small ones keep all threads busy.
         let fair = count.div_ceil(4 * rayon::current_num_threads()).next_multiple_of(QUERIES);
         let block = (TASK_VALUES / self.dims.max(1)).next_multiple_of(QUERIES).min(TASK_QUERIES).min(fair).max(QUERIES);
         scores.par_chunks_mut(block * self.k).zip(positions.par_chunks_mut(block * self.k)).enumerate().for_each(
@@ -42,7 +59,7 @@ impl Tile<'_> {
                     .enumerate()
                     .map(|(i, (scores, positions))| self.list(task * block + i, scores, positions))
                     .collect();
-                self.offer_all(task * block, &mut lists);
+                self.offer_all(task * block, &panels, &mut lists);
                 for ((list, scores), positions) in
                     lists.iter().zip(scores.chunks_mut(self.k)).zip(positions.chunks_mut(self.k))
                 {
@@ -52,6 +69,7 @@ impl Tile<'_> {
                 }
             },
         );
+        Ok(())
     }
 
     fn list(&self, query: usize, scores: &[f32], positions: &[u32]) -> List<'_> {
@@ -61,42 +79,131 @@ impl Tile<'_> {
             scores.iter().zip(positions).map(|(score, position)| entry_of(*score, *position)).collect()
         };
         let excluded = self.excluded_offsets[query] as usize..self.excluded_offsets[query + 1] as usize;
-        List { bar: score_of(entries[self.k - 1]), entries, excluded: &self.excluded[excluded] }
+        List { entries, excluded: &self.excluded[excluded] }
+    }
+
+    fn query(&self, query: usize) -> &[f32] {
+        let width = self.ragged.map_or(self.dims, |of| (of.query_widths[query] as usize).min(self.dims));
+        &self.queries[query * self.dims..][..width]
+    }
+
+    /// Its bias and its values.
+    fn candidate(&self, candidate: usize) -> (f32, &[f32]) {
+        let stride = self.dims + self.bias;
+        let (bias, values) = self.candidates[candidate * stride..][..stride].split_at(self.bias);
+        let width = self.ragged.map_or(self.dims, |of| (of.candidates[candidate][1] as usize).min(self.dims));
+        (bias.first().copied().unwrap_or(0.0), &values[..width])
+    }
+
+    fn position(&self, candidate: usize) -> u32 {
+        self.candidate_base.wrapping_add(self.ragged.map_or(candidate as u32, |of| of.candidates[candidate][0]))
     }
 
     /// Offers every candidate to the lists of neighbouring queries.
-    fn offer_all(&self, first_query: usize, lists: &mut [List<'_>]) {
+    fn offer_all(&self, first_query: usize, panels: &Panels, lists: &mut [List<'_>]) {
         let arch = Arch::new();
-        let (dims, stride, width) = (self.dims, self.dims + self.bias, arch.dispatch(Width));
-        // Transposed to [group of queries][dim][query], and [dim][candidate]. Elements past the end stay zero.
-        let mut queries = vec![0.0f32; lists.len().div_ceil(QUERIES) * dims * QUERIES];
-        for i in 0..lists.len() {
-            let query = &self.queries[(first_query + i) * dims..][..dims];
-            let packed = queries[i / QUERIES * dims * QUERIES..].chunks_exact_mut(QUERIES);
-            packed.zip(query).for_each(|(packed, value)| packed[i % QUERIES] = *value);
-        }
-        let (mut panel, mut biases) = (vec![0.0f32; dims * width], vec![0.0f32; width]);
-        let mut scores = vec![0.0f32; QUERIES * width];
-        for first in (0..self.candidate_count).step_by(width) {
-            let count = (self.candidate_count - first).min(width);
-            for (c, bias) in biases.iter_mut().enumerate().take(count) {
-                let candidate = &self.candidates[(first + c) * stride..][..stride];
-                *bias = if self.bias == 1 { candidate[0] } else { 0.0 };
-                let packed = panel.chunks_exact_mut(width).zip(&candidate[self.bias..]);
-                packed.for_each(|(packed, value)| packed[c] = *value);
-            }
-            let base = self.candidate_base + first as u32;
-            for (group, lists) in lists.chunks_mut(QUERIES).enumerate() {
-                let queries = &queries[group * dims * QUERIES..][..dims * QUERIES];
-                arch.dispatch(Products { queries, panel: &panel, biases: &biases, scores: &mut scores });
-                for (list, scores) in lists.iter_mut().zip(scores.chunks_exact(width)) {
-                    // False for NaN. One test for all of them: almost always none passes.
-                    if scores.iter().fold(false, |any, score| any | (*score >= list.bar)) {
-                        scores[..count].iter().zip(base..).for_each(|(score, position)| list.offer(*score, position));
+        let queries: Vec<&[f32]> = (0..lists.len()).map(|i| self.query(first_query + i)).collect();
+        let mut groups = Groups::new(&queries, lists);
+        let mut scores = vec![0.0f32; panels.width];
+        for panel in 0..panels.count() {
+            let first = panel * panels.width;
+            let offer = |list: &mut List<'_>, bar: &mut f32, scores: &[f32]| {
+                for (c, score) in scores.iter().enumerate().take(self.candidate_count - first) {
+                    if !is_below(*score, *bar) {
+                        list.offer(*score, self.position(first + c));
+                        *bar = list.bar();
                     }
                 }
-            }
+            };
+            let (values, biases) = panels.panel(panel);
+            arch.dispatch(Products { groups: &mut groups, lists, values, biases, scores: &mut scores, offer });
         }
+    }
+}
+
+/// The tile's candidates, side by side.
+struct Panels {
+    /// Candidates of a panel.
+    width: usize,
+    /// By panel, then [dim][candidate], as deep as the widest of the panel. Places past a row's end are zero.
+    values: Buffer<f32>,
+    /// Where the values of a panel begin, and where the last ends.
+    begins: Vec<usize>,
+    biases: Buffer<f32>,
+}
+
+impl Panels {
+    fn new(tile: &Tile<'_>) -> Result<Self> {
+        let width = Arch::new().dispatch(Width);
+        let candidates: Vec<usize> = (0..tile.candidate_count).collect();
+        let depths = candidates.chunks(width).map(|some| widest(some.iter().map(|&c| tile.candidate(c).1.len())));
+        let begins: Vec<usize> = std::iter::once(0)
+            .chain(depths.scan(0, |end, depth| {
+                *end += depth * width;
+                Some(*end)
+            }))
+            .collect();
+        // Such buffers begin with a cache line: no vector straddles two.
+        let (device, count) = (Device::cpu(), begins.len() - 1);
+        let mut values = Buffer::<f32>::zeroed(&device, begins[count])?;
+        let mut biases = Buffer::<f32>::zeroed(&device, count * width)?;
+        let mut rest = values.host_mut("rank/top_k", "panels")?;
+        let mut panels = Vec::with_capacity(count);
+        for ends in begins.windows(2) {
+            let (panel, behind) = rest.split_at_mut(ends[1] - ends[0]);
+            panels.push(panel);
+            rest = behind;
+        }
+        let biases_of = biases.host_mut("rank/top_k", "biases")?.par_chunks_mut(width);
+        let all = panels.into_par_iter().zip(biases_of).zip(candidates.par_chunks(width));
+        all.with_min_len(TASK_PANELS).for_each(|((panel, biases), candidates)| {
+            for (lane, &c) in candidates.iter().enumerate() {
+                let (bias, row) = tile.candidate(c);
+                biases[lane] = bias;
+                panel.chunks_exact_mut(width).zip(row).for_each(|(packed, value)| packed[lane] = *value);
+            }
+        });
+        Ok(Self { width, values, begins, biases })
+    }
+
+    fn count(&self) -> usize {
+        self.begins.len() - 1
+    }
+
+    /// Values and biases.
+    fn panel(&self, panel: usize) -> (&[f32], &[f32]) {
+        let (values, biases) = (self.values.as_slice(), self.biases.as_slice());
+        let values = &values.expect("on the host")[self.begins[panel]..self.begins[panel + 1]];
+        (values, &biases.expect("on the host")[panel * self.width..][..self.width])
+    }
+}
+
+pub(super) fn widest(widths: impl Iterator<Item = usize>) -> usize {
+    widths.max().unwrap_or(0)
+}
+
+/// Queries in sixes.
+struct Groups {
+    /// By six, then [dim][query], as deep as the widest of the six. Places past a row's end are zero.
+    values: Vec<[f32; QUERIES]>,
+    /// How deep each of them is, and what a score has to reach.
+    sixes: Vec<(usize, [f32; QUERIES])>,
+}
+
+impl Groups {
+    fn new(queries: &[&[f32]], lists: &[List<'_>]) -> Self {
+        let (mut values, mut sixes) = (Vec::new(), Vec::new());
+        for (rows, lists) in queries.chunks(QUERIES).zip(lists.chunks(QUERIES)) {
+            let (begin, depth) = (values.len(), widest(rows.iter().map(|row| row.len())));
+            values.resize(begin + depth, [0.0; QUERIES]);
+            for (q, row) in rows.iter().enumerate() {
+                values[begin..].iter_mut().zip(*row).for_each(|(packed, value)| packed[q] = *value);
+            }
+            // Nothing enters where the last six has no query.
+            let bars = std::array::from_fn(|q| lists.get(q).map_or(f32::INFINITY, List::bar));
+            sixes.push((depth, bars));
+        }
+        Self { values, sixes }
     }
 }
 
@@ -112,40 +219,65 @@ impl WithSimd for Width {
     }
 }
 
-/// `scores[q, c] = biases[c] + sum over j of queries[j, q] * panel[j, c]`, in the order of the dims. Products are not
-/// fused with the sums, so the width of the vectors changes no bit.
-struct Products<'a> {
-    queries: &'a [f32],
-    panel: &'a [f32],
+/// `scores[q, c] = biases[c] + sum over j of queries[j, q] * panel[j, c]` for each six, in the order of the dims, up to
+/// the end of whichever is less deep. Products are not fused with the sums, so the width of the vectors changes no bit.
+/// Where a score is not below its bar, those of its query are offered.
+struct Products<'a, 'l, F> {
+    groups: &'a mut Groups,
+    lists: &'a mut [List<'l>],
+    values: &'a [f32],
     biases: &'a [f32],
     scores: &'a mut [f32],
+    offer: F,
 }
 
-impl WithSimd for Products<'_> {
+impl<'l, F: Fn(&mut List<'l>, &mut f32, &[f32])> WithSimd for Products<'_, 'l, F> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let panel = S::as_simd_f32s(self.panel).0.as_chunks::<VECTORS>().0;
-        let biases = S::as_simd_f32s(self.biases).0.as_chunks::<VECTORS>().0;
-        let mut sums = [biases[0]; QUERIES];
-        for (queries, candidates) in self.queries.as_chunks::<QUERIES>().0.iter().zip(panel) {
-            for q in 0..QUERIES {
-                let query = simd.splat_f32s(queries[q]);
-                for v in 0..VECTORS {
-                    sums[q][v] = simd.add_f32s(sums[q][v], simd.mul_f32s(query, candidates[v]));
+        let panel = S::as_simd_f32s(self.values).0.as_chunks::<VECTORS>().0;
+        let biases = S::as_simd_f32s(self.biases).0.as_chunks::<VECTORS>().0[0];
+        let mut queries = &self.groups.values[..];
+        for ((depth, bars), lists) in self.groups.sixes.iter_mut().zip(self.lists.chunks_mut(QUERIES)) {
+            let (six, behind) = queries.split_at(*depth);
+            queries = behind;
+            let mut sums = [biases; QUERIES];
+            for (queries, candidates) in six.iter().zip(panel) {
+                for q in 0..QUERIES {
+                    let query = simd.splat_f32s(queries[q]);
+                    for v in 0..VECTORS {
+                        sums[q][v] = simd.add_f32s(sums[q][v], simd.mul_f32s(query, candidates[v]));
+                    }
+                }
+            }
+            // Almost always all are below.
+            let is_below = |q: usize, bar: f32| {
+                let bar = simd.splat_f32s(bar);
+                simd.and_m32s(simd.less_than_f32s(sums[q][0], bar), simd.less_than_f32s(sums[q][1], bar))
+            };
+            let any_passes = |below: S::m32s| simd.first_true_m32s(simd.not_m32s(below)) < S::F32_LANES;
+            let below = (1..QUERIES).fold(is_below(0, bars[0]), |all, q| simd.and_m32s(all, is_below(q, bars[q])));
+            if any_passes(below) {
+                for ((q, list), bar) in lists.iter_mut().enumerate().zip(bars) {
+                    if any_passes(is_below(q, *bar)) {
+                        S::as_mut_simd_f32s(self.scores).0.copy_from_slice(&sums[q]);
+                        (self.offer)(list, bar, self.scores);
+                    }
                 }
             }
         }
-        S::as_mut_simd_f32s(self.scores).0.as_chunks_mut::<VECTORS>().0.copy_from_slice(&sums);
     }
+}
+
+/// False for NaN, which is in no order: a bar may be one where a caller's list has it.
+fn is_below(score: f32, bar: f32) -> bool {
+    score < bar
 }
 
 struct List<'a> {
     /// Best first. Each entry is score and position in one number, see [`entry_of`].
     entries: Vec<u64>,
-    /// Score of the last entry.
-    bar: f32,
     excluded: &'a [u32],
 }
 
@@ -159,7 +291,11 @@ impl List<'_> {
         let at = self.entries.partition_point(|better| *better > entry);
         self.entries.copy_within(at..last, at + 1);
         self.entries[at] = entry;
-        self.bar = score_of(self.entries[last]);
+    }
+
+    /// Score of the last entry.
+    fn bar(&self) -> f32 {
+        score_of(self.entries[self.entries.len() - 1])
     }
 }
 

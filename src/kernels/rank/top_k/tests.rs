@@ -1,3 +1,5 @@
+mod ragged;
+
 use super::*;
 use crate::device::Device;
 use crate::testing::{assert_close, assert_rejects, assert_same, devices, gpu, poisoned, signed, upload};
@@ -10,6 +12,15 @@ struct Case {
     item_bias: bool,
     excluded: Vec<Vec<u32>>,
     k: u32,
+    ragged: Option<Widths>,
+}
+
+/// Values behind a row's width are zero.
+struct Widths {
+    queries: Vec<u32>,
+    candidates: Vec<u32>,
+    /// The positions of the candidates as they come.
+    order: Vec<u32>,
 }
 
 impl Case {
@@ -33,7 +44,24 @@ impl Case {
             item_bias,
             excluded: (0..users).map(excluded).collect(),
             k,
+            ragged: None,
         }
+    }
+
+    /// Widths of all kinds, one after the other.
+    fn ragged(mut self) -> Self {
+        let width = |i: usize| [17, 0, 16, 1, 15, 3, 40][i * i % 7].min(self.dims as u32);
+        let [queries, candidates] = self.counts.map(|count| (0..count).map(width).collect::<Vec<u32>>());
+        let (stride, bias) = (self.stride(), usize::from(self.item_bias));
+        for (u, &width) in queries.iter().enumerate() {
+            self.queries[u * self.dims..(u + 1) * self.dims][width as usize..].fill(0.0);
+        }
+        for (c, &width) in candidates.iter().enumerate() {
+            self.candidates[c * stride..(c + 1) * stride][bias + width as usize..].fill(0.0);
+        }
+        let order = (0..self.counts[1] as u32).collect();
+        self.ragged = Some(Widths { queries, candidates, order });
+        self
     }
 
     fn stride(&self) -> usize {
@@ -59,16 +87,27 @@ impl Case {
         }
         let mut commands = device.commands();
         for (i, [start, end]) in tiles.into_iter().enumerate() {
-            let candidates = upload(device, &self.candidates[start * self.stride()..end * self.stride()]);
+            let positions = match &self.ragged {
+                None => (start as u32..end as u32).collect(),
+                Some(of) => of.order[start..end].to_vec(),
+            };
+            let rows = positions.iter().flat_map(|p| &self.candidates[*p as usize * self.stride()..][..self.stride()]);
+            let candidates = upload(device, &rows.copied().collect::<Vec<f32>>());
+            let base = positions.iter().copied().min().unwrap_or(start as u32);
+            let ragged = self.ragged.as_ref().map(|of| {
+                let places: Vec<u32> = positions.iter().flat_map(|p| [p - base, of.candidates[*p as usize]]).collect();
+                (upload(device, &of.queries), upload(device, &places))
+            });
             commands
                 .run(TopK {
                     queries: &queries,
                     query_count: users as u32,
                     candidates: &candidates,
                     candidate_count: (end - start) as u32,
-                    candidate_base: start as u32,
+                    candidate_base: base,
                     dims: self.dims as u32,
                     item_bias: self.item_bias,
+                    ragged: ragged.as_ref().map(|(query_widths, candidates)| Ragged { query_widths, candidates }),
                     excluded_offsets: &excluded_offsets,
                     excluded: &excluded,
                     k: self.k,
@@ -132,6 +171,12 @@ fn parity(device: &Device) {
             case.check(device, ends, false);
             case.check(device, ends, true);
         }
+    }
+    for (dims, item_bias, k) in [(40, false, 20), (16, true, 100), (0, true, 1)] {
+        let mut case = Case::new([20, 700], dims, item_bias, k).ragged();
+        case.check(device, &[300, 301], false);
+        case.ragged.as_mut().unwrap().order.reverse();
+        case.check(device, &[300, 301], true);
     }
     // Scores that rise with the position: every candidate enters and every round is sorted.
     let mut rising = Case::new([2, 3000], 1, false, 100);
@@ -212,12 +257,21 @@ fn mutants_are_rejected() {
             ("size == vec4<u32>(0u)", "size == vec4<u32>(1u)"),
             ("step > 0u; step /= 2u", "step > 1u; step /= 2u"),
             ("var i = list + params.k; i < list + count", "var i = list + params.k; i + 1u < list + count"),
-            ("if j < params.dims {", "if j + 1u < params.dims {"),
-            ("slice(block, tile, start + depth, thread)", "slice(block, tile, start, thread)"),
+            ("if j < dims {", "if j + 1u < dims {"),
+            ("slice(block, tile, start + depth, dims, thread)", "slice(block, tile, start, dims, thread)"),
+            ("min(wide, tile_dims(tile, thread))", "min(wide, max(tile_dims(tile, thread), 1u) - 1u)"),
+            (
+                "return min(widest_of_all(query_widths[query], thread), ",
+                "return min(query_widths[block * 4u * fours], ",
+            ),
+            ("max(first, second)", "min(first, second)"),
             ("candidate < params.last)", "candidate <= params.last)"),
             ("if params.fresh == 0u {", "if params.fresh == 1u {"),
-            ("bit % 4u, params.base + candidate", "bit % 4u, candidate"),
-            ("key_at(sums, bit), params.base + candidate", "key_at(sums, bit), candidate"),
+            ("bit % 4u, position_of(candidate", "bit % 4u, (candidate"),
+            ("key_at(sums, bit), position_of(candidate", "key_at(sums, bit), (candidate"),
+            ("vec4<u32>(position_of(candidate))", "vec4<u32>(params.base + candidate)"),
+            ("return params.base + ragged", "return ragged"),
+            ("return params.base + candidate", "return candidate"),
             ("waiting &= passing(sums, query, candidate);", "waiting = 0u;"),
             ("params.first + segment * params.span", "params.first"),
             ("min(first + params.span, params.last)", "params.last"),
@@ -242,6 +296,7 @@ fn bad_arguments_are_errors() {
             candidate_base: base,
             dims,
             item_bias: false,
+            ragged: None,
             excluded_offsets: &offsets,
             excluded: &none,
             k,
@@ -259,6 +314,31 @@ fn bad_arguments_are_errors() {
     assert!(matches!(run(1, 1, 2, 0), Err(Error::Shape { arg: "excluded_offsets", expected: 3, got: 2, .. })));
     assert!(matches!(run(1, 10_000, 1, 0), Err(Error::Limit { arg: "dims", .. })));
     assert!(matches!(run(1, 1, 1, u32::MAX), Err(Error::Limit { arg: "candidate_base", .. })));
+    let short = |widths: usize, places: usize| {
+        let (mut best_scores, mut best_positions) = (poisoned(&device, 2), poisoned(&device, 2));
+        let [widths, places] = [widths, places].map(|len| upload(&device, &vec![9u32; len]));
+        TopK {
+            queries: &values,
+            query_count: 1,
+            candidates: &values,
+            candidate_count: 2,
+            candidate_base: u32::MAX - 2,
+            dims: 1,
+            item_bias: false,
+            ragged: Some(Ragged { query_widths: &widths, candidates: &places }),
+            excluded_offsets: &offsets,
+            excluded: &none,
+            k: 2,
+            fresh: true,
+            best_scores: &mut best_scores,
+            best_positions: &mut best_positions,
+        }
+        .run(&device)
+    };
+    // A width past the dims counts as the dims, a position past the last is any.
+    assert!(short(1, 4).is_ok());
+    assert!(matches!(short(0, 4), Err(Error::Shape { arg: "ragged.query_widths", expected: 1, got: 0, .. })));
+    assert!(matches!(short(1, 3), Err(Error::Shape { arg: "ragged.candidates", expected: 4, got: 3, .. })));
 }
 
 #[test]
@@ -284,6 +364,7 @@ fn one_buffer_under_two_names_is_an_error() {
             candidate_base: 0,
             dims: 1,
             item_bias: false,
+            ragged: None,
             excluded_offsets: &none,
             excluded: &none,
             k: 1,
