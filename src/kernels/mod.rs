@@ -32,6 +32,7 @@ pub(crate) mod elementary;
 mod portability;
 pub(crate) mod row_sums;
 pub(crate) mod variants;
+pub(crate) mod vectors;
 
 /// Loop trips that one invocation may make in all. Mesa's lavapipe silently ends every loop at 65,535 trips in total
 /// (`LP_MAX_TGSI_LOOP_ITERATIONS`); a quarter of that leaves room for the code around the counted loop.

@@ -14,6 +14,9 @@ pub(crate) const VALUES_AHEAD: usize = 8;
 /// Bytes from which on requesting memory ahead pays: several times what a core's own caches hold.
 pub(crate) const BEYOND_CACHES: u64 = 8 << 20;
 
+/// Bytes that a core has for itself: what fits needs no requests.
+const CORES_CACHES: u64 = 1 << 20;
+
 /// Requests all cache lines of a slice from memory.
 #[inline(always)]
 pub(crate) fn prefetch_slice<T>(slice: &[T]) {
@@ -33,7 +36,7 @@ pub(crate) struct HostRows<'a, V> {
     /// By itself, since most tables have no other page.
     first: HostPage<'a, V>,
     others: Vec<HostPage<'a, V>>,
-    beyond_caches: bool,
+    bytes: u64,
 }
 
 impl<'a, V: Codec> HostRows<'a, V> {
@@ -45,23 +48,35 @@ impl<'a, V: Codec> HostRows<'a, V> {
         };
         let pages = &rows.pages;
         let none = Place { first: 0, rows: 0, blocks: 0, shift: 0, alignment: 1 };
-        let beyond_caches = pages.iter().map(|page| page.values.size_bytes()).sum::<u64>() >= BEYOND_CACHES;
+        let bytes = pages.iter().map(|page| page.values.size_bytes()).sum();
         let mut pages = pages.iter().map(host);
         let nowhere = HostPage { directory: HostDirectory::new(none, &[]), values: &[] };
         let first = pages.next().transpose()?.unwrap_or(nowhere);
-        Ok(Self { first, others: pages.collect::<Result<_>>()?, beyond_caches })
+        Ok(Self { first, others: pages.collect::<Result<_>>()?, bytes })
+    }
+
+    /// Whether they are more than a core has caches for by itself.
+    pub fn are_beyond_a_core(&self) -> bool {
+        self.bytes > CORES_CACHES
     }
 
     /// The row's values. An id in no page is an empty row.
     #[inline(always)]
     pub fn row(&self, id: u32) -> &'a [V] {
+        let (values, len) = self.row_and_more(id);
+        &values[..len]
+    }
+
+    /// The values of the page from the row on, and how many of them are the row's.
+    #[inline(always)]
+    pub fn row_and_more(&self, id: u32) -> (&'a [V], usize) {
         let page = self.page(id);
         match id.wrapping_sub(page.directory.first) {
             row if row < page.directory.rows => {
                 let (start, end) = page.directory.span(row);
-                &page.values[start..end]
+                (&page.values[start..], end - start)
             }
-            _ => &[],
+            _ => (&[], 0),
         }
     }
 
@@ -70,7 +85,7 @@ impl<'a, V: Codec> HostRows<'a, V> {
     /// of them may miss all caches.
     #[inline(always)]
     pub fn prefetch(&self, ids: &[u32], k: usize, dims: usize) {
-        if self.beyond_caches {
+        if self.bytes >= BEYOND_CACHES {
             self.prefetch_from(ids, k, dims);
         }
     }

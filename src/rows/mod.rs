@@ -37,7 +37,7 @@ mod place;
 mod state;
 mod transfer;
 
-pub(crate) use codec::{Codec, Noise, Stored, per_word, with_codec};
+pub(crate) use codec::{Codec, Noise, Stored, WIDEST_VECTOR, per_word, with_codec};
 pub use codec::{Format, Values};
 pub use directory::Directory;
 pub(crate) use host::{BEYOND_CACHES, HostRows, VALUES_AHEAD, prefetch_slice};

@@ -31,6 +31,7 @@ use rayon::prelude::*;
 use crate::Result;
 use crate::check;
 use crate::device::{Buffer, Dispatches, Element, Entry, Gpu, Kernel, Launch, Shader, params, reads, writes};
+use crate::kernels::HAND_OVER;
 
 pub(crate) static SHADER: Shader = Shader {
     name: "prim/reduce",
@@ -84,15 +85,6 @@ mod sealed {
 /// The shader's `operation`: 0 sum, 1 min, 2 max of u32; 3 sum of f32.
 fn code<T: Reducible>(operator: Operator) -> u32 {
     if T::FLOAT { 3 } else { operator as u32 }
-}
-
-fn combine(code: u32, a: u32, b: u32) -> u32 {
-    match code {
-        1 => a.min(b),
-        2 => a.max(b),
-        3 => (f32::from_bits(a) + f32::from_bits(b)).to_bits(),
-        _ => a.wrapping_add(b),
-    }
 }
 
 fn tiles_of(count: u32) -> u32 {
@@ -168,25 +160,42 @@ impl<T: Reducible> Kernel for Reduce<'_, T> {
     }
 }
 
-/// One level of the GPU's tree: each thread adds 16 elements in order, then the threads of a tile add up by halves.
+/// One level of the GPU's tree, a word for each tile.
 fn reduce_tiles(code: u32, words: &[u32]) -> Vec<u32> {
-    let neutral = if code == 1 { u32::MAX } else { 0 };
+    // The operator is chosen once, and not for every word.
+    match code {
+        0 => tiles_by(words, 0, u32::wrapping_add),
+        1 => tiles_by(words, u32::MAX, u32::min),
+        2 => tiles_by(words, 0, u32::max),
+        _ => tiles_by(words, 0, |a, b| (f32::from_bits(a) + f32::from_bits(b)).to_bits()),
+    }
+}
+
+fn tiles_by(words: &[u32], neutral: u32, combine: impl Fn(u32, u32) -> u32 + Sync) -> Vec<u32> {
+    // Each thread combines its items in order, then the threads of a tile combine by halves.
     let tile = |words: &[u32]| {
         let mut partial = [neutral; 256];
-        for (value, items) in partial.iter_mut().zip(words.chunks(ITEMS as usize)) {
-            *value = items.iter().fold(neutral, |a, &b| combine(code, a, b));
+        let (items, rest) = words.as_chunks::<{ ITEMS as usize }>();
+        for (value, items) in partial.iter_mut().zip(items) {
+            *value = items.iter().fold(neutral, |a, &b| combine(a, b));
+        }
+        if !rest.is_empty() {
+            partial[items.len()] = rest.iter().fold(neutral, |a, &b| combine(a, b));
         }
         for half in [128, 64, 32, 16, 8, 4, 2, 1] {
-            for i in 0..half {
-                partial[i] = combine(code, partial[i], partial[i + half]);
-            }
+            let (low, high) = partial[..2 * half].split_at_mut(half);
+            low.iter_mut().zip(high).for_each(|(low, high)| *low = combine(*low, *high));
         }
         partial[0]
     };
+    let tile_len = (256 * ITEMS) as usize;
     if words.is_empty() {
-        return vec![neutral];
+        vec![neutral]
+    } else if words.len() <= HAND_OVER {
+        words.chunks(tile_len).map(tile).collect()
+    } else {
+        words.par_chunks(tile_len).map(tile).collect()
     }
-    words.par_chunks(256 * ITEMS as usize).map(tile).collect()
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use super::scan::{self, Region, RegionScan, Scan};
 use crate::Result;
 use crate::check;
 use crate::device::{Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params, reads, writes};
-use crate::kernels::MAX_TRIPS;
+use crate::kernels::{HAND_OVER, MAX_TRIPS};
 
 pub(crate) static SHADER: Shader = Shader {
     name: "prim/segments",
@@ -117,18 +117,62 @@ impl Kernel for Runs<'_> {
         let keys = self.keys.host(Self::NAME, "keys")?;
         let runs = self.runs.host_mut(Self::NAME, "runs")?;
         let starts = self.starts.host_mut(Self::NAME, "starts")?;
-        let mut total = 0;
-        for (i, key) in keys.iter().enumerate() {
-            if i == 0 || *key != keys[i - 1] {
-                starts[total] = i as u32;
-                total += 1;
-                runs[total] = *key;
-            }
-        }
+        let total = find_runs(keys, (&mut runs[1..], starts));
         runs[0] = total as u32;
         starts[total] = keys.len() as u32;
         Ok(())
     }
+}
+
+/// Writes key and start of each run, and returns their number.
+fn find_runs(keys: &[u32], (runs, starts): (&mut [u32], &mut [u32])) -> usize {
+    if keys.len() <= HAND_OVER {
+        return put_runs(keys, 0, (runs, starts));
+    }
+    // Parts side by side, once it is known where the runs of each go.
+    let length = keys.len().div_ceil(rayon::current_num_threads()).max(HAND_OVER / 2);
+    let is_new = |i: usize| i == 0 || keys[i] != keys[i - 1];
+    let begins: Vec<usize> = (0..keys.len()).step_by(length).collect();
+    let counts: Vec<usize> = begins
+        .par_iter()
+        .map(|&begin| {
+            let part = &keys[begin..keys.len().min(begin + length)];
+            usize::from(is_new(begin)) + part.windows(2).filter(|pair| pair[0] != pair[1]).count()
+        })
+        .collect();
+    let (mut runs, mut starts) = (runs, starts);
+    let mut parts = Vec::with_capacity(begins.len());
+    for (&begin, &count) in begins.iter().zip(&counts) {
+        let (own, behind) = runs.split_at_mut(count);
+        let (own_starts, starts_behind) = starts.split_at_mut(count);
+        parts.push((begin, own, own_starts));
+        (runs, starts) = (behind, starts_behind);
+    }
+    parts.into_par_iter().for_each(|(begin, runs, starts)| {
+        put_runs(&keys[..keys.len().min(begin + length)], begin, (runs, starts));
+    });
+    counts.iter().sum()
+}
+
+/// The same for the runs that begin at `begin` or behind it. Every key is written, and the next takes its place unless
+/// it begins a run: no branch depends on the keys.
+fn put_runs(keys: &[u32], begin: usize, (runs, starts): (&mut [u32], &mut [u32])) -> usize {
+    let Some(&first) = keys.get(begin) else { return 0 };
+    let mut before = if begin == 0 { !first } else { keys[begin - 1] };
+    let mut total = 0usize;
+    for (i, &key) in (begin as u32..).zip(&keys[begin..]) {
+        // Past the last run there is no room, and nothing begins.
+        if let Some(start) = starts.get_mut(total) {
+            *start = i;
+        }
+        total += usize::from(key != before);
+        before = key;
+        // The first keys of a part may be of a run that begins before it.
+        if let Some(run) = runs.get_mut(total.wrapping_sub(1)) {
+            *run = key;
+        }
+    }
+    total
 }
 
 /// Sums over segments. See the [module](self).
@@ -201,14 +245,67 @@ impl Kernel for SegmentedSum<'_> {
         let known = longest <= self.longest;
         check::domain(Self::NAME, "longest", self.longest, known, &format!("at least {longest}"))?;
         let lanes = lanes(values.len(), sums.len() as u32);
-        sums.par_iter_mut().with_min_len(1024).enumerate().for_each(|(s, sum)| {
-            let segment = &values[offsets[s] as usize..offsets[s + 1] as usize];
-            let mut windows = segment.chunks((lanes * MAX_TRIPS) as usize);
-            let sum_of = |window| sum_by_lanes(window, None, lanes, |value| *value);
-            *sum = windows.next().map_or(0.0, sum_of);
-            windows.for_each(|window| *sum += sum_of(window));
-        });
+        let task = if values.len() + sums.len() <= HAND_OVER { sums.len().max(1) } else { SEGMENTS };
+        let sum = |(number, sums): (usize, &mut [f32])| {
+            let offsets = &offsets[number * task..];
+            let short = (lanes * MAX_TRIPS) as usize;
+            match lanes {
+                1 => sum_segments::<1>(values, offsets, short, sums),
+                2 => sum_segments::<2>(values, offsets, short, sums),
+                4 => sum_segments::<4>(values, offsets, short, sums),
+                8 => sum_segments::<8>(values, offsets, short, sums),
+                16 => sum_segments::<16>(values, offsets, short, sums),
+                _ => {
+                    for (sum, ends) in sums.iter_mut().zip(offsets.windows(2)) {
+                        *sum = sum_in_windows(&values[ends[0] as usize..ends[1] as usize], lanes);
+                    }
+                }
+            }
+        };
+        if sums.len() <= task {
+            sum((0, sums));
+        } else {
+            sums.par_chunks_mut(task).enumerate().for_each(sum);
+        }
         Ok(())
+    }
+}
+
+/// Segments that a thread sums.
+const SEGMENTS: usize = 1024;
+
+/// The sum of a segment of any length.
+fn sum_in_windows(segment: &[f32], lanes: u32) -> f32 {
+    let mut windows = segment.chunks((lanes * MAX_TRIPS) as usize);
+    let sum_of = |window| sum_by_lanes(window, None, lanes, |value| *value);
+    let mut sum = windows.next().map_or(0.0, sum_of);
+    windows.for_each(|window| sum += sum_of(window));
+    sum
+}
+
+/// The same for segments of which most are `short`. The last stride of a segment is loaded whole, and what is behind
+/// the segment is left out: no branch depends on its length.
+fn sum_segments<const LANES: usize>(values: &[f32], offsets: &[u32], short: usize, out: &mut [f32]) {
+    for (out, ends) in out.iter_mut().zip(offsets.windows(2)) {
+        let (begin, end) = (ends[0] as usize, ends[1] as usize);
+        if end - begin > short {
+            *out = sum_in_windows(&values[begin..end], LANES as u32);
+            continue;
+        }
+        let mut sums = [0.0f32; LANES];
+        let (strides, rest) = values[begin..end].as_chunks::<LANES>();
+        for stride in strides {
+            sums.iter_mut().zip(stride).for_each(|(sum, value)| *sum += value);
+        }
+        if let Some(last) = values[end - rest.len()..].first_chunk::<LANES>() {
+            for i in 0..LANES {
+                let sum = sums[i] + last[i];
+                sums[i] = if i < rest.len() { sum } else { sums[i] };
+            }
+        } else {
+            sums.iter_mut().zip(rest).for_each(|(sum, value)| *sum += value);
+        }
+        *out = by_halves(sums);
     }
 }
 
@@ -237,6 +334,11 @@ fn sum_by<const LANES: usize, T>(values: &[T], last: Option<&T>, term: impl Fn(&
         sums.iter_mut().zip(stride).for_each(|(sum, value)| *sum += term(value));
     }
     sums.iter_mut().zip(rest.iter().chain(last)).for_each(|(sum, value)| *sum += term(value));
+    by_halves(sums)
+}
+
+#[inline(always)]
+fn by_halves<const LANES: usize>(mut sums: [f32; LANES]) -> f32 {
     let mut half = LANES / 2;
     while half > 0 {
         for i in 0..half {

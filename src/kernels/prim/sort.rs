@@ -279,6 +279,9 @@ const DIGIT: u32 = 10;
 /// Pairs that a thread sorts without help.
 const TASK_PAIRS: usize = 4 * 1024;
 
+/// Pairs that the caller's thread sorts, with the counts of all digits on its stack.
+const FEW_PAIRS: usize = TASK_PAIRS;
+
 /// Sorts the pairs that `pair` gives for the places of two slices of one length, and returns the slice that holds the
 /// result. Threads share each pass: every thread moves its part of the pairs to places of its own.
 pub(crate) fn sort_pairs(
@@ -299,6 +302,9 @@ pub(crate) fn sort_pairs(
 
 /// One pass, by the digit of `width` bits from bit `shift` on.
 fn move_by_digit(pair: impl Fn(usize) -> Pair + Sync, to: &mut [Pair], (shift, width): (u32, u32)) {
+    if to.len() <= FEW_PAIRS {
+        return move_few_by_digit(pair, to, (shift, width));
+    }
     let digits = 1usize << width;
     let digit = |key: u32| (key >> shift) as usize & (digits - 1);
     let parts = (to.len() / TASK_PAIRS).clamp(1, rayon::current_num_threads());
@@ -323,6 +329,26 @@ fn move_by_digit(pair: impl Fn(usize) -> Pair + Sync, to: &mut [Pair], (shift, w
             *places[digit(pair[0])].next().expect("as many places as were counted") = pair;
         }
     });
+}
+
+/// The same on the caller's thread.
+fn move_few_by_digit(pair: impl Fn(usize) -> Pair, to: &mut [Pair], (shift, width): (u32, u32)) {
+    let mut counts = [0u32; 1 << DIGIT];
+    let digits = 1usize << width;
+    let counts = &mut counts[..digits];
+    let digit = |key: u32| (key >> shift) as usize & (digits - 1);
+    (0..to.len()).for_each(|i| counts[digit(pair(i)[0])] += 1);
+    // From here on where the next pair of a digit goes.
+    let mut place = 0;
+    for count in &mut *counts {
+        (*count, place) = (place, place + *count);
+    }
+    for i in 0..to.len() {
+        let pair = pair(i);
+        let place = &mut counts[digit(pair[0])];
+        to[*place as usize] = pair;
+        *place += 1;
+    }
 }
 
 #[cfg(test)]

@@ -109,6 +109,12 @@ pub trait Output: Element + sealed::Sealed {
 
     #[doc(hidden)]
     fn convert<V: Codec>(from: &[V], to: &mut [Self]);
+
+    /// The elements themselves, where they are f32.
+    #[doc(hidden)]
+    fn as_f32_mut(_: &mut [Self]) -> Option<&mut [f32]> {
+        None
+    }
 }
 
 impl Output for f32 {
@@ -117,6 +123,11 @@ impl Output for f32 {
     #[inline(always)]
     fn convert<V: Codec>(from: &[V], to: &mut [Self]) {
         V::to_f32(from, to);
+    }
+
+    #[inline(always)]
+    fn as_f32_mut(elements: &mut [Self]) -> Option<&mut [f32]> {
+        Some(elements)
     }
 }
 

@@ -34,6 +34,7 @@ use crate::rng;
 use crate::rows::Rows;
 
 mod constants;
+mod deferred;
 mod formulas;
 mod list;
 mod non_finite;

@@ -30,13 +30,14 @@
 
 use std::ops::Range;
 
-use pulp::{Arch, NullaryFnOnce};
+use pulp::{Arch, Simd, WithSimd};
 
 use crate::Result;
 use crate::check;
 use crate::device::{Access, Buffer, Changes, Dispatches, Entry, Gpu, Kernel, Shader, params, reads, writes};
 use crate::kernels::table::optimizer::{Constants, Counter, RowsMut, Run, StepParams, UpdateRule};
 use crate::kernels::table::update::lanes_of;
+use crate::kernels::vectors::copy_whole;
 use crate::rows::{Codec, PageLaunch, PageParams, Rows, with_codec};
 
 pub(crate) static SHADER: Shader = Shader {
@@ -171,20 +172,26 @@ struct Part<'a, 'b, V> {
     range: Range<u32>,
 }
 
-impl<V: Codec> NullaryFnOnce for Part<'_, '_, V> {
+impl<V: Codec> WithSimd for Part<'_, '_, V> {
     type Output = u32;
 
     #[inline(always)]
-    fn call(self) -> u32 {
+    fn with_simd<S: Simd>(self, simd: S) -> u32 {
         let Self { all, mut rows, range } = self;
         let mut left_out = 0u32;
+        let defers = rows.may_defer(&all.constants);
         for row in range {
             let begin = row as usize * all.dims as usize;
-            let gradient = &all.gradients[begin..begin + rows.size(row).min(all.dims) as usize];
-            let run = Run { row, gradient, lanes: all.lanes };
-            left_out = left_out.wrapping_add(rows.step(&all.constants, run));
+            let width = rows.size(row).min(all.dims) as usize;
+            let gradient = &all.gradients[begin..];
+            left_out = left_out.wrapping_add(if defers {
+                copy_whole(simd, gradient, width, rows.defer(row, width));
+                rows.step_deferred(simd, &all.constants, false)
+            } else {
+                rows.step(simd, &all.constants, Run { row, gradient, width, lanes: all.lanes })
+            });
         }
-        left_out
+        left_out.wrapping_add(rows.step_deferred(simd, &all.constants, true))
     }
 }
 

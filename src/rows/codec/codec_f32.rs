@@ -38,7 +38,7 @@ impl Codec for f32 {
     }
 
     #[inline(always)]
-    fn in_f32(row: &mut [Self], _: &mut Vec<f32>, _: Noise, change: impl FnOnce(&mut [f32])) {
+    fn in_f32((row, _): (&mut [Self], usize), _: &mut Vec<f32>, _: Noise, change: impl FnOnce(&mut [f32])) {
         change(row);
     }
 }

@@ -101,14 +101,25 @@ pub trait Codec: Stored {
         scratch
     }
 
-    /// Changes a row in f32, in `scratch` where it is stored as something else, and then rounds it by the noise.
+    /// Changes a row of `width` values in f32, in `scratch` where it is stored as something else, and then rounds it by
+    /// the noise. More may lie behind the row, and behind what is changed: `change` has to leave it as it is.
     #[inline(always)]
-    fn in_f32(row: &mut [Self], scratch: &mut Vec<f32>, noise: Noise, change: impl FnOnce(&mut [f32])) {
-        Self::widen(row, scratch);
+    fn in_f32(
+        (row, width): (&mut [Self], usize),
+        scratch: &mut Vec<f32>,
+        noise: Noise,
+        change: impl FnOnce(&mut [f32]),
+    ) {
+        Self::widen(&row[..width], scratch);
+        scratch.resize(width.next_multiple_of(WIDEST_VECTOR), 0.0);
         change(scratch);
-        noise.round(scratch, row);
+        noise.round(scratch, &mut row[..width]);
     }
 }
+
+/// The most f32 in a vector of any processor that the crate is compiled for: so much longer than a row, a slice has the
+/// row in whole vectors.
+pub(crate) const WIDEST_VECTOR: usize = 16;
 
 /// Values of a 32-bit word.
 pub(crate) const fn per_word<V: Codec>() -> u32 {

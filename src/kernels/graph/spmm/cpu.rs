@@ -2,14 +2,15 @@
 
 use std::ops::Range;
 
-use pulp::{Arch, NullaryFnOnce};
+use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::{Operand, Spmm, chunk};
 use crate::Result;
 use crate::check;
 use crate::device::Kernel;
-use crate::rows::{Codec, HostRows};
+use crate::kernels::row_sums::Ahead;
+use crate::rows::{Codec, Format, HostRows};
 
 impl Spmm<'_> {
     pub(super) fn twin_of<V: Codec>(self) -> Result<()> {
@@ -65,12 +66,14 @@ struct Task<'a, V> {
     total: &'a mut [f32],
 }
 
-impl<V: Codec> NullaryFnOnce for Task<'_, V> {
+impl<V: Codec> WithSimd for Task<'_, V> {
     type Output = ();
 
     #[inline(always)]
-    fn call(self) {
+    fn with_simd<S: Simd>(self, simd: S) {
         let Self { product, rows, y, total } = self;
+        let [begin, end] = [rows.start, rows.end].map(|row| product.row_offsets[row] as usize);
+        let mut ahead = product.ahead(begin..end);
         // For a long row; a task of short rows does not need it.
         let mut partials = Vec::new();
         let width = product.y_first + product.dims;
@@ -79,7 +82,7 @@ impl<V: Codec> NullaryFnOnce for Task<'_, V> {
             let y = &mut y[product.y_first..];
             let range = product.row_offsets[row] as usize..product.row_offsets[row + 1] as usize;
             if range.len() <= product.chunk() {
-                product.sum(range, y);
+                product.sum(simd, range, (&mut ahead, y));
             } else {
                 product.long_row(range, y, &mut partials);
             }
@@ -99,12 +102,13 @@ struct Sum<'a, V> {
     out: &'a mut [f32],
 }
 
-impl<V: Codec> NullaryFnOnce for Sum<'_, V> {
+impl<V: Codec> WithSimd for Sum<'_, V> {
     type Output = ();
 
     #[inline(always)]
-    fn call(self) {
-        self.product.sum(self.range, self.out);
+    fn with_simd<S: Simd>(self, simd: S) {
+        let mut ahead = self.product.ahead(self.range.clone());
+        self.product.sum(simd, self.range, (&mut ahead, self.out));
     }
 }
 
@@ -160,15 +164,30 @@ impl<V: Codec> Product<'_, V> {
         }
     }
 
+    /// Of ragged rows of f32: those of some non-zeros, found before they are added.
+    #[inline(always)]
+    fn ahead(&self, range: Range<usize>) -> Option<Ahead<'_, '_, V>> {
+        match &self.x {
+            HostOperand::Ragged(rows) if V::FORMAT == Format::F32 => {
+                let dims = self.x_first..self.x_first + self.dims;
+                Some(Ahead::new(rows, (self.columns, Some(self.values)), dims, range))
+            }
+            _ => None,
+        }
+    }
+
     /// The non-zeros of `range` in order; `out` is written over.
     #[inline(always)]
-    fn sum(&self, range: Range<usize>, out: &mut [f32]) {
+    fn sum<S: Simd>(&self, simd: S, range: Range<usize>, (ahead, out): (&mut Option<Ahead<'_, '_, V>>, &mut [f32])) {
         let first = range.start;
         let (columns, values) = (&self.columns[range.clone()], &self.values[range.clone()]);
         let x = match &self.x {
             HostOperand::Dense(x) => x,
             HostOperand::Ragged(rows) => {
                 out.fill(0.0);
+                if let Some(ahead) = ahead {
+                    return ahead.add(simd, range, &mut out[..self.dims]);
+                }
                 let mut scratch = Vec::new();
                 for (k, (&column, value)) in columns.iter().zip(values).enumerate() {
                     rows.prefetch(self.columns, first + k, self.x_first + self.dims);

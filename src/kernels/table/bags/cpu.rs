@@ -9,10 +9,10 @@ use super::{LookupBags, Pooling};
 use crate::Result;
 use crate::check;
 use crate::device::Kernel;
-use crate::kernels::row_sums::{ROWS_AT_ONCE, add_rows};
+use crate::kernels::row_sums::Ahead;
 use crate::kernels::table::lookup::Output;
 use crate::kernels::{HAND_OVER, TASK_ELEMENTS};
-use crate::rows::{Codec, Format, HostRows, prefetch_slice};
+use crate::rows::{Codec, Format, HostRows};
 
 impl<T: Output> LookupBags<'_, T> {
     pub(super) fn twin_of<V: Codec>(self, count: usize) -> Result<()> {
@@ -82,62 +82,29 @@ impl<V: Codec, T: Output> WithSimd for Task<'_, V, T> {
         let Self { table, first, pooling, dims, out, mut winners } = self;
         let (mut pooled, mut scratch) = (vec![0.0; dims], Vec::new());
         let bags = &table.bags[first..];
-        let mut ahead = Ahead::new(table, bags[0] as usize..bags[out.len() / dims] as usize);
+        let numbers = bags[0] as usize..bags[out.len() / dims] as usize;
+        let mut ahead = Ahead::new(&table.rows, (table.ids, table.weights), 0..dims, numbers);
         for (k, out) in out.chunks_exact_mut(dims).enumerate() {
             let bag = bags[k] as usize..bags[k + 1] as usize;
-            match pooling {
-                Pooling::Sum => table.sum(simd, bag, &mut pooled, (&mut ahead, &mut scratch)),
-                Pooling::Mean => {
-                    let length = bag.len().max(1) as f32;
-                    table.sum(simd, bag, &mut pooled, (&mut ahead, &mut scratch));
-                    pooled.iter_mut().for_each(|sum| *sum /= length);
-                }
-                Pooling::Max => {
-                    let own = winners.as_deref_mut().map(|winners| &mut winners[k * dims..(k + 1) * dims]);
-                    table.max(bag, &mut pooled, (own, &mut scratch));
-                }
+            if pooling == Pooling::Max {
+                let own = winners.as_deref_mut().map(|winners| &mut winners[k * dims..(k + 1) * dims]);
+                table.max(bag, &mut pooled, (own, &mut scratch));
+                T::convert(&pooled, out);
+                continue;
             }
-            T::convert(&pooled, out);
+            // Where the output is f32 already, sums are made in place.
+            let in_place = T::as_f32_mut(out);
+            let is_in_place = in_place.is_some();
+            let sums = in_place.unwrap_or(&mut pooled);
+            let length = bag.len().max(1) as f32;
+            table.sum(simd, bag, sums, (&mut ahead, &mut scratch));
+            if pooling == Pooling::Mean {
+                sums.iter_mut().for_each(|sum| *sum /= length);
+            }
+            if !is_in_place {
+                T::convert(&pooled, out);
+            }
         }
-    }
-}
-
-/// Rows of values of f32 that are found before they are added, so that memory can be asked for them in between.
-struct Ahead<'a, V> {
-    table: &'a Bags<'a, V>,
-    /// With their weights; the one of id number i is at i modulo the length.
-    found: [(&'a [f32], f32); 2 * ROWS_AT_ONCE],
-    /// Numbers of the ids whose rows are yet to be found.
-    next: Range<usize>,
-}
-
-impl<'a, V: Codec> Ahead<'a, V> {
-    fn new(table: &'a Bags<'a, V>, ids: Range<usize>) -> Self {
-        Self { table, found: [(&[], 0.0); 2 * ROWS_AT_ONCE], next: ids }
-    }
-
-    /// The rows of the first of some ids, up to a multiple of [`ROWS_AT_ONCE`].
-    #[inline(always)]
-    fn rows(&mut self, ids: Range<usize>, dims: usize) -> &[(&'a [f32], f32)] {
-        let block = ids.start / ROWS_AT_ONCE;
-        while self.next.start / ROWS_AT_ONCE < block + 2 && !self.next.is_empty() {
-            self.find(dims);
-        }
-        let end = ids.end.min((block + 1) * ROWS_AT_ONCE);
-        &self.found[ids.start % self.found.len()..][..end - ids.start]
-    }
-
-    /// Finds the rows of ids up to a multiple of [`ROWS_AT_ONCE`].
-    #[inline(always)]
-    fn find(&mut self, dims: usize) {
-        let Bags { rows, ids, weights, .. } = self.table;
-        let end = self.next.end.min((self.next.start / ROWS_AT_ONCE + 1) * ROWS_AT_ONCE);
-        for i in self.next.start..end {
-            let row = V::as_f32(rows.row(ids[i])).unwrap_or_default();
-            prefetch_slice(&row[..row.len().min(dims)]);
-            self.found[i % (2 * ROWS_AT_ONCE)] = (row, weights.map_or(1.0, |weights| weights[i]));
-        }
-        self.next.start = end;
     }
 }
 
@@ -148,7 +115,7 @@ impl<V: Codec> Bags<'_, V> {
         simd: S,
         bag: Range<usize>,
         sums: &mut [f32],
-        (ahead, scratch): (&mut Ahead<'_, V>, &mut Vec<f32>),
+        (ahead, scratch): (&mut Ahead<'_, '_, V>, &mut Vec<f32>),
     ) {
         sums.fill(0.0);
         let dims = sums.len();
@@ -161,12 +128,7 @@ impl<V: Codec> Bags<'_, V> {
             }
             return;
         }
-        let mut left = bag;
-        while !left.is_empty() {
-            let rows = ahead.rows(left.clone(), dims);
-            add_rows(simd, rows, sums);
-            left.start += rows.len();
-        }
+        ahead.add(simd, bag, sums);
     }
 
     fn max(&self, bag: Range<usize>, best: &mut [f32], (mut winners, scratch): (Option<&mut [u32]>, &mut Vec<f32>)) {

@@ -4,9 +4,10 @@
 //! A formula reads constants under the names of [`Constants`]. The recipes say which of an optimizer's constants these
 //! are.
 
-use std::ops::Range;
+use pulp::Simd;
 
 use super::constants::{Constants, Formula};
+use crate::kernels::vectors::{Floats, any, first, places};
 
 /// What a row's own number becomes, from the mean of its gradient's squares.
 #[inline(always)]
@@ -20,106 +21,185 @@ pub(super) fn row_number(constants: &Constants, number: f32, mean_square: f32) -
 /// Steps the values of a row, and their state. `kept` gives a weight before the step is subtracted, `row` is the row's
 /// own number after the step. Returns the number of dims that were left out, since they would not be finite.
 #[inline(always)]
-pub(super) fn step_values(constants: &Constants, values: Values<'_>, kept: impl Fn(f32) -> f32, row: f32) -> u32 {
-    let &Constants { learning_rate: rate, epsilon, beta1, beta2, correction, .. } = constants;
+pub(super) fn step_values<S: Simd>(
+    simd: S,
+    constants: &Constants,
+    values: Values<'_>,
+    kept: impl Fn(Floats<S>) -> Floats<S>,
+    row: f32,
+) -> u32 {
+    let rate = Floats::splat(simd, constants.learning_rate);
+    let epsilon = Floats::splat(simd, constants.epsilon);
+    let (beta1, beta2) = (Floats::splat(simd, constants.beta1), Floats::splat(simd, constants.beta2));
+    let (new1, new2) = (Floats::splat(simd, 1.0 - constants.beta1), Floats::splat(simd, 1.0 - constants.beta2));
+    let correction = Floats::splat(simd, constants.correction);
     match constants.formula {
-        Formula::Sgd => values.each(|w, g| [kept(w) - rate * g]),
-        Formula::Momentum => values.each_with_state(|w, g, v| {
-            let v = beta1 * v + g;
-            [kept(w) - rate * v, v]
-        }),
-        Formula::Nesterov => values.each_with_state(|w, g, v| {
-            let v = beta1 * v + g;
-            [kept(w) - rate * (g + beta1 * v), v]
-        }),
-        Formula::Adagrad => values.each_with_state(|w, g, sum| {
-            let sum = sum + g * g;
-            [kept(w) - rate * g / (sum.sqrt() + epsilon), sum]
-        }),
-        Formula::Adam => values.each_with_states(|w, g, m, v| {
-            let m = beta1 * m + (1.0 - beta1) * g;
-            let v = beta2 * v + (1.0 - beta2) * (g * g);
-            [kept(w) - rate * m / ((v * correction).sqrt() + epsilon), m, v]
-        }),
-        Formula::RmsProp => values.each_with_state(|w, g, v| {
-            let v = beta2 * v + (1.0 - beta2) * (g * g);
-            [kept(w) - rate * g / (v.sqrt() + epsilon), v]
-        }),
-        Formula::Ftrl => values.each_with_states(|w, g, z, n| {
-            let (alpha, beta, l1, l2) = (rate, epsilon, beta1, beta2);
-            let sum = n + g * g;
-            let root = sum.sqrt();
-            let z = z + g - (root - n.sqrt()) / alpha * kept(w);
-            let shrunk = (l1.copysign(z) - z) / ((beta + root) / alpha + l2);
-            [if z.abs() <= l1 { 0.0 } else { shrunk }, z, sum]
-        }),
+        Formula::Sgd => values.each(
+            simd,
+            #[inline(always)]
+            |w, g, []| (kept(w) - rate * g, []),
+        ),
+        Formula::Momentum => values.each(
+            simd,
+            #[inline(always)]
+            |w, g, [v]| {
+                let v = beta1 * v + g;
+                (kept(w) - rate * v, [v])
+            },
+        ),
+        Formula::Nesterov => values.each(
+            simd,
+            #[inline(always)]
+            |w, g, [v]| {
+                let v = beta1 * v + g;
+                (kept(w) - rate * (g + beta1 * v), [v])
+            },
+        ),
+        Formula::Adagrad => values.each(
+            simd,
+            #[inline(always)]
+            |w, g, [sum]| {
+                let sum = sum + g * g;
+                (kept(w) - rate * g / (sum.sqrt() + epsilon), [sum])
+            },
+        ),
+        Formula::Adam => values.each(
+            simd,
+            #[inline(always)]
+            |w, g, [m, v]| {
+                let m = beta1 * m + new1 * g;
+                let v = beta2 * v + new2 * (g * g);
+                (kept(w) - rate * m / ((v * correction).sqrt() + epsilon), [m, v])
+            },
+        ),
+        Formula::RmsProp => values.each(
+            simd,
+            #[inline(always)]
+            |w, g, [v]| {
+                let v = beta2 * v + new2 * (g * g);
+                (kept(w) - rate * g / (v.sqrt() + epsilon), [v])
+            },
+        ),
+        Formula::Ftrl => values.each(
+            simd,
+            #[inline(always)]
+            |w, g, [z, n]| {
+                let (alpha, beta, l1, l2) = (rate, epsilon, beta1, beta2);
+                let sum = n + g * g;
+                let root = sum.sqrt();
+                let z = z + g - (root - n.sqrt()) / alpha * kept(w);
+                let shrunk = (l1.copysign(z) - z) / ((beta + root) / alpha + l2);
+                (shrunk.unless(z.abs(), l1), [z, sum])
+            },
+        ),
         Formula::RowWiseAdagrad | Formula::RowWiseRmsProp => {
-            let root = row.sqrt() + epsilon;
-            values.each(|w, g| [kept(w) - rate * g / root])
+            let root = Floats::splat(simd, row.sqrt() + constants.epsilon);
+            values.each(
+                simd,
+                #[inline(always)]
+                |w, g, []| (kept(w) - rate * g / root, []),
+            )
         }
         Formula::RowWiseAdam => {
-            let root = (row * correction).sqrt() + epsilon;
-            values.each_with_state(|w, g, m| {
-                let m = beta1 * m + (1.0 - beta1) * g;
-                [kept(w) - rate * m / root, m]
-            })
+            let root = Floats::splat(simd, (row * constants.correction).sqrt() + constants.epsilon);
+            values.each(
+                simd,
+                #[inline(always)]
+                |w, g, [m]| {
+                    let m = beta1 * m + new1 * g;
+                    (kept(w) - rate * m / root, [m])
+                },
+            )
         }
     }
 }
 
-/// The values of a row that have a gradient, and where their numbers of state lie.
+/// The values of a row that have a gradient, `width` of them, and their numbers of state. Every slice begins with the
+/// row's and may go on: rows are stepped in whole vectors where it does, and what is behind the row stays as it is.
 pub(super) struct Values<'a> {
     pub weights: &'a mut [f32],
     pub gradient: &'a [f32],
     pub state: [&'a mut [f32]; 2],
-    pub own: Range<usize>,
+    pub width: usize,
 }
 
 impl Values<'_> {
     #[inline(always)]
-    fn each(self, step: impl Fn(f32, f32) -> [f32; 1]) -> u32 {
+    fn each<S: Simd, const N: usize>(self, simd: S, step: impl Step<S, N>) -> u32 {
+        let Self { weights, gradient, mut state, width } = self;
+        let state = state.first_chunk_mut::<N>().expect("at most two numbers of state");
         let mut left_out = 0;
-        for (w, &g) in self.weights.iter_mut().zip(self.gradient) {
-            let after = step(*w, g);
-            left_out += put([w], after);
+        let whole = width.next_multiple_of(S::F32_LANES);
+        if weights.len().min(gradient.len()) >= whole && state.iter().all(|state| state.len() >= whole) {
+            let weights = S::as_mut_simd_f32s(&mut weights[..whole]).0;
+            let gradient = S::as_simd_f32s(&gradient[..whole]).0;
+            let state = state.each_mut().map(|state| &mut S::as_mut_simd_f32s(&mut state[..whole]).0[..weights.len()]);
+            for i in 0..weights.len() {
+                let mut states = [gradient[i]; N];
+                for n in 0..N {
+                    states[n] = state[n][i];
+                }
+                let within = first(simd, width - i * S::F32_LANES);
+                left_out += put(simd, &step, gradient[i], (&mut weights[i], &mut states), within);
+                for n in 0..N {
+                    state[n][i] = states[n];
+                }
+            }
+            return left_out;
         }
-        left_out
-    }
-
-    #[inline(always)]
-    fn each_with_state(self, step: impl Fn(f32, f32, f32) -> [f32; 2]) -> u32 {
-        let [state, _] = self.state;
-        let mut left_out = 0;
-        for ((w, s), &g) in self.weights.iter_mut().zip(&mut state[self.own]).zip(self.gradient) {
-            let after = step(*w, g, *s);
-            left_out += put([w, s], after);
-        }
-        left_out
-    }
-
-    #[inline(always)]
-    fn each_with_states(self, step: impl Fn(f32, f32, f32, f32) -> [f32; 3]) -> u32 {
-        let [first, second] = self.state;
-        let states = first[self.own.clone()].iter_mut().zip(&mut second[self.own]);
-        let mut left_out = 0;
-        for ((w, (a, b)), &g) in self.weights.iter_mut().zip(states).zip(self.gradient) {
-            let after = step(*w, g, *a, *b);
-            left_out += put([w, a, b], after);
+        for at in (0..width).step_by(S::F32_LANES) {
+            let part = at..width.min(at + S::F32_LANES);
+            let mut weight = simd.partial_load_f32s(&weights[part.clone()]);
+            let gradient = simd.partial_load_f32s(&gradient[part.clone()]);
+            let mut states = [gradient; N];
+            for n in 0..N {
+                states[n] = simd.partial_load_f32s(&state[n][part.clone()]);
+            }
+            left_out += put(simd, &step, gradient, (&mut weight, &mut states), first(simd, part.len()));
+            simd.partial_store_f32s(&mut weights[part.clone()], weight);
+            for n in 0..N {
+                simd.partial_store_f32s(&mut state[n][part.clone()], states[n]);
+            }
         }
         left_out
     }
 }
 
-/// Writes the numbers of a value where all of them are finite. Otherwise all stay, and the value counts as left out.
-/// Bits are chosen by a mask: with a choice between floats a loop over this does not become one of vectors.
+/// What a step makes of weights, their gradient and their numbers of state. Its closures are always inlined: elsewhere
+/// than in a loop that is compiled for vectors every operator on them would be a call.
+trait Step<S: Simd, const N: usize>: Fn(Floats<S>, Floats<S>, [Floats<S>; N]) -> (Floats<S>, [Floats<S>; N]) {}
+
+impl<S: Simd, const N: usize, F> Step<S, N> for F where
+    F: Fn(Floats<S>, Floats<S>, [Floats<S>; N]) -> (Floats<S>, [Floats<S>; N])
+{
+}
+
+/// Writes the dims within a mask whose numbers are all finite. The others stay, and those within the mask count as left
+/// out.
 #[inline(always)]
-fn put<const N: usize>(numbers: [&mut f32; N], after: [f32; N]) -> u32 {
-    let finite = after.iter().fold(true, |all, number| all & number.is_finite());
-    let mask = u32::from(finite).wrapping_neg();
-    for (number, after) in numbers.into_iter().zip(after) {
-        *number = f32::from_bits(after.to_bits() & mask | number.to_bits() & !mask);
+fn put<S: Simd, const N: usize>(
+    simd: S,
+    step: &impl Step<S, N>,
+    gradient: S::f32s,
+    (weight, state): (&mut S::f32s, &mut [S::f32s; N]),
+    within: S::m32s,
+) -> u32 {
+    let mut before = [Floats::splat(simd, 0.0); N];
+    for n in 0..N {
+        before[n].numbers = state[n];
     }
-    u32::from(!finite)
+    let (stepped, after) = step(Floats { simd, numbers: *weight }, Floats { simd, numbers: gradient }, before);
+    let mut finite = stepped.finite();
+    for n in 0..N {
+        finite = simd.and_m32s(finite, after[n].finite());
+    }
+    let written = simd.and_m32s(within, finite);
+    *weight = simd.select_f32s(written, stepped.numbers, *weight);
+    for n in 0..N {
+        state[n] = simd.select_f32s(written, after[n].numbers, state[n]);
+    }
+    let left_out = simd.and_m32s(within, simd.not_m32s(finite));
+    if any(simd, left_out) { places(simd, left_out) } else { 0 }
 }
 
 /// The definition in f64, and by how much f32 may miss it.

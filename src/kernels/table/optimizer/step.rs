@@ -2,12 +2,16 @@
 
 use std::ops::Range;
 
+use pulp::{Simd, WithSimd};
+
 use super::constants::{Constants, Decay};
+use super::deferred::{Deferred, Stretch};
 use super::formulas::{Values, row_number, step_values};
 use super::non_finite::clamped;
 use crate::Result;
 use crate::device::Buffer;
 use crate::kernels::prim::segments::sum_by_lanes;
+use crate::kernels::vectors::{Floats, whole_vectors};
 use crate::rows::{Codec, HostDirectory, Noise, Rows, per_word, prefetch_slice};
 
 /// The word on the host that counts what is not finite, where there is one.
@@ -42,20 +46,17 @@ pub(in crate::kernels::table) struct RowsMut<'a, V> {
     weights: Vec<f32>,
     /// The same as they were stored.
     stored: Vec<V>,
+    deferred: Deferred,
 }
 
-/// A row by its id, the gradient of its first dims, and how many lanes share it on a GPU.
+/// A row by its id, the gradient of its first dims, `width` of them, and how many lanes share it on a GPU. The gradient
+/// may go on behind them, so that whole vectors can be loaded.
+#[derive(Clone, Copy)]
 pub(in crate::kernels::table) struct Run<'a> {
     pub row: u32,
     pub gradient: &'a [f32],
+    pub width: usize,
     pub lanes: u32,
-}
-
-/// The state of a row: that of its values, and where its own number is.
-struct RowState<'s> {
-    numbers: [&'s mut [f32]; 2],
-    values: Range<usize>,
-    row: usize,
 }
 
 impl<'a, V: Codec> RowsMut<'a, V> {
@@ -70,8 +71,8 @@ impl<'a, V: Codec> RowsMut<'a, V> {
                 for (slice, buffer) in state.iter_mut().zip(buffers) {
                     *slice = buffer.host_mut(op, "state")?;
                 }
-                let (adjusted, weights, stored) = Default::default();
-                Ok(Self { directory, first: 0, base: 0, values, state, per_value, adjusted, weights, stored })
+                let (adjusted, weights, stored, deferred) = Default::default();
+                Ok(Self { directory, first: 0, base: 0, values, state, per_value, adjusted, weights, stored, deferred })
             })
             .collect()
     }
@@ -106,11 +107,11 @@ impl<'a, V: Codec> RowsMut<'a, V> {
         let [a, b] = self.state;
         let ((a_low, a_high), (b_low, b_high)) = (cut(0, a), cut(1, b));
         let (low, high) = self.values.split_at_mut(values);
-        let (adjusted, weights, stored) = Default::default();
+        let (adjusted, weights, stored, deferred) = Default::default();
         let (directory, state) = (self.directory, [a_high, b_high]);
         (
             Self { values: low, state: [a_low, b_low], ..self },
-            Self { directory, first: row, base, values: high, state, per_value, adjusted, weights, stored },
+            Self { directory, first: row, base, values: high, state, per_value, adjusted, weights, stored, deferred },
         )
     }
 
@@ -131,16 +132,62 @@ impl<'a, V: Codec> RowsMut<'a, V> {
         }
     }
 
+    /// Whether rows may be [deferred](Self::defer): each value's step is its own, and the gradient is as it came.
+    pub fn may_defer(&self, constants: &Constants) -> bool {
+        let adjusts = constants.clamps || constants.decay != Decay::None;
+        per_word::<V>() == 1 && !constants.by_row() && !adjusts
+    }
+
+    /// Room for the gradient of the first `width` dims of a row, in whole vectors, whose step waits for those of rows
+    /// behind it. Rows come in the order of their ids.
+    #[inline(always)]
+    pub fn defer(&mut self, id: u32, width: usize) -> &mut [f32] {
+        let begin = self.directory.span(id - self.directory.first).0 - self.base;
+        self.deferred.add(begin, width)
+    }
+
+    /// Steps the rows that wait, once there are enough of them or in any case. Returns what [`step`](Self::step) does.
+    #[inline(always)]
+    pub fn step_deferred<S: Simd>(&mut self, simd: S, constants: &Constants, in_any_case: bool) -> u32 {
+        if !self.deferred.is_full() && !in_any_case {
+            return 0;
+        }
+        let Self { values, state: [a, b], deferred, weights: scratch, .. } = self;
+        let noise = Noise { key: constants.key, row: 0, step: constants.step };
+        let (stretches, gradients) = deferred.take();
+        let mut left_out = 0;
+        for Stretch { begin, at, len } in stretches {
+            let gradient = &gradients[at..];
+            V::in_f32(
+                (&mut values[begin..], len),
+                scratch,
+                noise,
+                #[inline(always)]
+                |weights| {
+                    let state = [&mut **a, &mut **b].map(|numbers| numbers.get_mut(begin..).unwrap_or_default());
+                    let values = Values { weights, gradient, state, width: len };
+                    left_out += step_values(
+                        simd,
+                        constants,
+                        values,
+                        #[inline(always)]
+                        |w| w,
+                        0.0,
+                    );
+                },
+            );
+        }
+        left_out
+    }
+
     /// One step of a row along the gradient of its first dims. Returns the number of dims whose step was left out, or
     /// whose gradient was replaced, since it was not finite.
     #[inline(always)]
-    pub fn step(&mut self, constants: &Constants, run: Run<'_>) -> u32 {
+    pub fn step<S: Simd>(&mut self, simd: S, constants: &Constants, run: Run<'_>) -> u32 {
         let row = run.row - self.directory.first;
         let begin = self.directory.span(row).0 - self.base;
-        let own = begin..begin + run.gradient.len();
+        let own = begin..begin + run.width;
         let Self { values, state, adjusted, weights, stored, .. } = self;
-        let numbers = state.each_mut().map(|numbers| &mut **numbers);
-        let state = RowState { numbers, values: own.clone(), row: (row - self.first) as usize };
         let noise = Noise { key: constants.key, row: run.row, step: constants.step };
         if per_word::<V>() > 1 {
             stored.clear();
@@ -148,15 +195,23 @@ impl<'a, V: Codec> RowsMut<'a, V> {
         }
         let mut left_out = 0;
         V::in_f32(
-            &mut values[own.clone()],
+            (&mut values[begin..], run.width),
             weights,
             noise,
             #[inline(always)]
             |weights| {
+                let [a, b] = state;
+                let state = [&mut **a, &mut **b];
+                let (row, per_word) = ((row - self.first) as usize, per_word::<V>() as usize);
+                let of_row = RowStep { constants, weights, state, begin, row, run, per_word };
                 left_out = if constants.clips || constants.clamps || constants.decay != Decay::None {
-                    step_adjusted(constants, weights, state, run, adjusted, per_word::<V>() as usize)
+                    step_adjusted(simd, Adjusted { of_row, gradient: adjusted })
                 } else {
-                    step_along(constants, weights, state, run, per_word::<V>() as usize, |w| w)
+                    of_row.along(
+                        simd,
+                        #[inline(always)]
+                        |w| w,
+                    )
                 }
             },
         );
@@ -181,72 +236,99 @@ fn restore<V: Codec>(values: &mut [V], stored: &[V], weights: &[f32]) {
 
 /// By itself, so that the plain step stays short.
 #[inline(never)]
-fn step_adjusted(
-    constants: &Constants,
-    weights: &mut [f32],
-    state: RowState<'_>,
-    run: Run<'_>,
-    adjusted: &mut Vec<f32>,
-    per_word: usize,
-) -> u32 {
-    let Run { row, gradient, lanes } = run;
-    let &Constants { weight_decay, max_norm, .. } = constants;
-    adjusted.clear();
-    adjusted.extend_from_slice(gradient);
-    let mut replaced = 0;
-    if constants.clamps {
-        for g in &mut *adjusted {
-            let before = g.to_bits();
-            *g = clamped(*g);
-            replaced += u32::from(g.to_bits() != before);
-        }
-    }
-    if constants.clips {
-        let norm = sum_of_squares(adjusted, lanes, per_word).sqrt();
-        if !norm.is_finite() {
-            return replaced + gradient.len() as u32;
-        }
-        if norm > max_norm {
-            let factor = max_norm / norm;
-            adjusted.iter_mut().for_each(|g| *g *= factor);
-        }
-    }
-    if constants.decay == Decay::OfGradients {
-        adjusted.iter_mut().zip(&*weights).for_each(|(g, w)| *g += weight_decay * *w);
-    }
-    let run = Run { row, gradient: adjusted, lanes };
-    let left_out = if constants.decay == Decay::OfWeights {
-        step_along(constants, weights, state, run, per_word, |w| w - weight_decay * w)
-    } else {
-        step_along(constants, weights, state, run, per_word, |w| w)
-    };
-    replaced + left_out
+fn step_adjusted<S: Simd>(simd: S, adjusted: Adjusted<'_, '_>) -> u32 {
+    simd.vectorize(adjusted)
 }
 
-/// `kept` is what a weight is before the step takes from it.
-#[inline(always)]
-fn step_along(
-    constants: &Constants,
-    weights: &mut [f32],
-    state: RowState<'_>,
-    run: Run<'_>,
-    per_word: usize,
-    kept: impl Fn(f32) -> f32,
-) -> u32 {
-    let Run { gradient, lanes, .. } = run;
-    let RowState { numbers: state, values: own, row } = state;
-    let mut number = 0.0;
-    // A row without a gradient keeps its number.
-    if constants.state.per_row > 0 && !gradient.is_empty() {
-        let mean_square = sum_of_squares(gradient, lanes, per_word) / gradient.len() as f32;
-        let own_number = &mut state[constants.state.per_value as usize][row];
-        number = row_number(constants, *own_number, mean_square);
-        if !number.is_finite() {
-            return gradient.len() as u32;
+/// A step along a gradient that is not as it came, and room for that gradient.
+struct Adjusted<'a, 's> {
+    of_row: RowStep<'a, 's>,
+    gradient: &'s mut Vec<f32>,
+}
+
+impl WithSimd for Adjusted<'_, '_> {
+    type Output = u32;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> u32 {
+        let Self { of_row, gradient: adjusted } = self;
+        let RowStep { constants, run: Run { gradient, width, lanes, .. }, per_word, .. } = of_row;
+        let &Constants { weight_decay, max_norm, .. } = constants;
+        adjusted.clear();
+        adjusted.extend_from_slice(&gradient[..width]);
+        let mut replaced = 0;
+        if constants.clamps {
+            for g in &mut *adjusted {
+                let before = g.to_bits();
+                *g = clamped(*g);
+                replaced += u32::from(g.to_bits() != before);
+            }
         }
-        *own_number = number;
+        if constants.clips {
+            let norm = sum_of_squares(adjusted, lanes, per_word).sqrt();
+            if !norm.is_finite() {
+                return replaced + width as u32;
+            }
+            if norm > max_norm {
+                let factor = max_norm / norm;
+                adjusted.iter_mut().for_each(|g| *g *= factor);
+            }
+        }
+        if constants.decay == Decay::OfGradients {
+            adjusted.iter_mut().zip(&*of_row.weights).for_each(|(g, w)| *g += weight_decay * *w);
+        }
+        whole_vectors(adjusted);
+        let run = Run { gradient: adjusted, ..of_row.run };
+        let of_row = RowStep { run, ..of_row };
+        let left_out = if constants.decay == Decay::OfWeights {
+            let weight_decay = Floats::splat(simd, weight_decay);
+            of_row.along(
+                simd,
+                #[inline(always)]
+                |w| w - weight_decay * w,
+            )
+        } else {
+            of_row.along(
+                simd,
+                #[inline(always)]
+                |w| w,
+            )
+        };
+        replaced + left_out
     }
-    step_values(constants, Values { weights, gradient, state, own }, kept, number)
+}
+
+/// A step of a row whose values are `weights`, with what is behind them. Its state begins at `begin`, and its own
+/// number is number `row` of its kind.
+struct RowStep<'a, 's> {
+    constants: &'a Constants,
+    weights: &'s mut [f32],
+    state: [&'s mut [f32]; 2],
+    begin: usize,
+    row: usize,
+    run: Run<'a>,
+    per_word: usize,
+}
+
+impl RowStep<'_, '_> {
+    /// `kept` is what a weight is before the step takes from it.
+    #[inline(always)]
+    fn along<S: Simd>(self, simd: S, kept: impl Fn(Floats<S>) -> Floats<S>) -> u32 {
+        let Self { constants, weights, state, begin, row, run: Run { gradient, width, lanes, .. }, per_word } = self;
+        let mut number = 0.0;
+        // A row without a gradient keeps its number.
+        if constants.state.per_row > 0 && width > 0 {
+            let mean_square = sum_of_squares(&gradient[..width], lanes, per_word) / width as f32;
+            let own_number = &mut state[constants.state.per_value as usize][row];
+            number = row_number(constants, *own_number, mean_square);
+            if !number.is_finite() {
+                return width as u32;
+            }
+            *own_number = number;
+        }
+        let state = state.map(|numbers| numbers.get_mut(begin..).unwrap_or_default());
+        step_values(simd, constants, Values { weights, gradient, state, width }, kept, number)
+    }
 }
 
 /// In the GPU's order: a stride of `lanes` words to each, then a tree.

@@ -15,7 +15,8 @@ fn step_row(
 ) -> (Vec<f32>, Vec<Vec<f32>>) {
     fn step<V: Codec>(rows: &mut Rows, constants: &Constants, gradient: &[f32]) {
         let [page] = &mut RowsMut::<V>::pages("test", rows).unwrap()[..] else { panic!("one page") };
-        page.step(constants, Run { row: 0, gradient, lanes: 1 });
+        let run = Run { row: 0, gradient, width: gradient.len(), lanes: 1 };
+        page.step(pulp::Scalar::new(), constants, run);
     }
     let state = state.iter().map(|state| state.to_vec()).collect();
     let before = Snapshot { arena: weights.to_vec(), state };

@@ -10,11 +10,13 @@ use super::{BagGradients, LONG_LANES, Update, chunk, lanes_of};
 use crate::Result;
 use crate::check;
 use crate::device::Kernel;
+use crate::kernels::HAND_OVER;
 use crate::kernels::prim::sort::{Pair, bits_below, sort_pairs};
-use crate::kernels::row_sums::{ROWS_AT_ONCE, add_rows};
+use crate::kernels::row_sums::{Addend, ROWS_AT_ONCE, add_rows};
 use crate::kernels::table::bags::Pooling;
 use crate::kernels::table::optimizer::{Constants, Counter, RowsMut, Run};
-use crate::rows::{BEYOND_CACHES, Codec, VALUES_AHEAD, prefetch_slice};
+use crate::kernels::vectors::copy_whole;
+use crate::rows::{BEYOND_CACHES, Codec, VALUES_AHEAD, WIDEST_VECTOR, prefetch_slice};
 
 pub(super) fn update<V: Codec>(of: Update<'_>, used: usize) -> Result<()> {
     let op = <Update<'_> as Kernel>::NAME;
@@ -111,11 +113,17 @@ impl<'a> Scale<'a> {
 }
 
 impl Source<'_> {
-    /// The first dims of an occurrence's gradient, before it is scaled.
+    /// An occurrence's gradient before it is scaled, and those behind it.
     #[inline(always)]
-    fn gradient(&self, &[_, occurrence]: &Pair, [dims, width]: [usize; 2]) -> &[f32] {
+    fn from_gradient(&self, &[_, occurrence]: &Pair, dims: usize) -> &[f32] {
         let number = self.bag_of.map_or(occurrence, |bag_of| bag_of[occurrence as usize]);
-        &self.gradients[number as usize * dims..][..width]
+        &self.gradients[number as usize * dims..]
+    }
+
+    /// Its first dims.
+    #[inline(always)]
+    fn gradient(&self, pair: &Pair, [dims, width]: [usize; 2]) -> &[f32] {
+        &self.from_gradient(pair, dims)[..width]
     }
 
     #[inline(always)]
@@ -123,15 +131,14 @@ impl Source<'_> {
         if let Scale::By(factors) = self.scale { factors[occurrence as usize] } else { 1.0 }
     }
 
-    /// Writes the sum of these occurrences' gradients, at least one, in their order.
+    /// Writes the sum of these occurrences' gradients in their order, in whole vectors: `sum` is longer than its first
+    /// dims that are needed.
     #[inline(always)]
     fn sum<S: Simd>(&self, simd: S, occurrences: &[Pair], dims: usize, sum: &mut [f32]) {
-        let [first, others @ ..] = occurrences else { return };
-        let shape = [dims, sum.len()];
         if let Scale::Won(winners) = self.scale {
             sum.fill(0.0);
             for pair in occurrences {
-                let gradient = self.gradient(pair, shape);
+                let gradient = self.from_gradient(pair, dims);
                 let begin = self.bag_of.map_or(pair[1], |bag_of| bag_of[pair[1] as usize]) as usize * dims;
                 for ((sum, g), &winner) in sum.iter_mut().zip(gradient).zip(&winners[begin..]) {
                     *sum += if winner == pair[1] { *g } else { 0.0 };
@@ -139,22 +146,25 @@ impl Source<'_> {
             }
             return;
         }
-        let factor = self.factor(first);
-        for (sum, g) in sum.iter_mut().zip(self.gradient(first, shape)) {
-            *sum = factor * g;
-        }
-        let mut left = others;
+        // To which any number, a -0 too, is added as it is.
+        sum.fill(-0.0);
+        let mut left = occurrences;
         while !left.is_empty() {
             let (part, behind) = left.split_at(left.len().min(ROWS_AT_ONCE));
-            let mut rows = [(&[][..], 0.0); ROWS_AT_ONCE];
+            let mut rows = [Addend::default(); ROWS_AT_ONCE];
             for (row, pair) in rows.iter_mut().zip(part) {
-                *row = (self.gradient(pair, shape), self.factor(pair));
+                let values = self.from_gradient(pair, dims);
+                *row = Addend { values, len: sum.len().min(values.len()), factor: self.factor(pair) };
             }
             // Of a long run: rows of gradients lie anywhere.
             for pair in behind.iter().take(ROWS_AT_ONCE) {
-                prefetch_slice(self.gradient(pair, shape));
+                prefetch_slice(self.gradient(pair, [dims, sum.len().min(dims)]));
             }
-            add_rows(simd, &rows[..part.len()], sum);
+            if let Scale::One = self.scale {
+                add_rows::<S, false>(simd, &rows[..part.len()], sum);
+            } else {
+                add_rows::<S, true>(simd, &rows[..part.len()], sum);
+            }
             left = behind;
         }
     }
@@ -220,8 +230,12 @@ impl Batch<'_> {
     /// Gives the number of dims that were not finite.
     fn step<V: Codec>(&self, pages: Vec<RowsMut<'_, V>>) -> u32 {
         let all = self.occurrences;
-        // Cut between rows into tasks of about equal length; rows ascend, so their values split at the same places.
-        let length = all.len().div_ceil(4 * rayon::current_num_threads()).max(256);
+        // Cut between rows into tasks of about equal length; rows ascend, so their values split at the same places. Few
+        // stay on the caller's thread.
+        let length = match all.len() * self.dims {
+            0..=HAND_OVER => all.len(),
+            _ => all.len().div_ceil(4 * rayon::current_num_threads()).max(256),
+        };
         let mut tasks = Vec::new();
         let mut position = 0;
         for mut left in pages {
@@ -237,15 +251,20 @@ impl Batch<'_> {
             }
         }
         let arch = Arch::new();
+        let room = || vec![0.0; self.dims.next_multiple_of(WIDEST_VECTOR)];
+        if tasks.len() == 1 {
+            return tasks.into_iter().map(|task| arch.dispatch(Step { batch: self, task, sum: &mut room() })).sum();
+        }
         tasks
             .into_par_iter()
-            .map_init(|| vec![0.0; self.dims], |sum, task| arch.dispatch(Step { batch: self, task, sum }))
+            .map_init(room, |sum, task| arch.dispatch(Step { batch: self, task, sum }))
             .reduce(|| 0, u32::wrapping_add)
     }
 
     #[inline(always)]
     fn step_rows<S: Simd, V: Codec>(&self, simd: S, Task { range, mut rows }: Task<'_, V>, sum: &mut [f32]) -> u32 {
         let mut left_out = 0u32;
+        let defers = rows.may_defer(&self.constants);
         let mut at = range.start;
         while at < range.end {
             let row = self.occurrences[at][0];
@@ -256,20 +275,30 @@ impl Batch<'_> {
                 let ahead = at + VALUES_AHEAD;
                 self.prefetch(&rows, ahead..(ahead + length.min(MOST_AHEAD)).min(range.end));
             }
-            let gradient = match &self.source {
-                Source { scale: Scale::One, .. } if length == 1 => {
-                    self.source.gradient(&self.occurrences[at], [self.dims, width])
+            let is_one = length == 1 && matches!(self.source.scale, Scale::One);
+            if defers {
+                let room = rows.defer(row, width);
+                if is_one {
+                    copy_whole(simd, self.source.from_gradient(&self.occurrences[at], self.dims), width, room);
+                } else {
+                    self.sum(simd, run.clone(), room);
                 }
-                _ => {
-                    self.sum(simd, run.clone(), &mut sum[..width]);
-                    &sum[..width]
-                }
+                left_out = left_out.wrapping_add(rows.step_deferred(simd, &self.constants, false));
+                at = run.end;
+                continue;
+            }
+            let gradient = if is_one {
+                self.source.from_gradient(&self.occurrences[at], self.dims)
+            } else {
+                self.sum(simd, run.clone(), &mut sum[..width.next_multiple_of(WIDEST_VECTOR)]);
+                &*sum
             };
             let lanes = if length <= self.chunk { self.short_lanes } else { LONG_LANES };
-            left_out = left_out.wrapping_add(rows.step(&self.constants, Run { row, gradient, lanes }));
+            let run_of = Run { row, gradient, width, lanes };
+            left_out = left_out.wrapping_add(rows.step(simd, &self.constants, run_of));
             at = run.end;
         }
-        left_out
+        left_out.wrapping_add(rows.step_deferred(simd, &self.constants, true))
     }
 
     /// Asks memory for the rows and the gradients of these occurrences.
