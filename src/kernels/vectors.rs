@@ -62,6 +62,19 @@ impl<S: Simd> Floats<S> {
         Self { numbers: self.simd.transmute_f32s_u32s(bits), ..self }
     }
 
+    /// With the other signs.
+    #[inline(always)]
+    pub fn negated(self) -> Self {
+        let bits = self.simd.xor_u32s(self.bits(), self.simd.splat_u32s(SIGN));
+        Self { numbers: self.simd.transmute_f32s_u32s(bits), ..self }
+    }
+
+    /// Others where a mask holds.
+    #[inline(always)]
+    pub fn where_in(self, mask: S::m32s, others: Self) -> Self {
+        Self { numbers: self.simd.select_f32s(mask, others.numbers, self.numbers), ..self }
+    }
+
     /// Zero where another is at most a limit.
     #[inline(always)]
     pub fn unless(self, other: Self, limit: Self) -> Self {
@@ -153,6 +166,7 @@ mod tests {
             check("product", x * y, &|a, b| a * b);
             check("quotient", x / y, &|a, b| a / b);
             check("magnitude", x.abs(), &|a, _| a.abs());
+            check("negation", x.negated(), &|a, _| -a);
             check("root", x.abs().sqrt(), &|a, _| a.abs().sqrt());
             check("sign", x.copysign(y), &|a, b| a.copysign(b));
             check("limit", x.unless(x.abs(), y.abs()), &|a, b| if a.abs() <= b.abs() { 0.0 } else { a });

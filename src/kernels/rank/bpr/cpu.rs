@@ -1,17 +1,20 @@
-//! The CPU twin: blocks of triples in parallel, each filled in loops compiled for the widest vectors.
+//! The CPU twin: blocks of triples in parallel, each row in whole vectors, the widest that the CPU has.
 
-use pulp::{Arch, NullaryFnOnce};
+use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::{BiasUse, Bpr, UserRows};
 use crate::Result;
 use crate::device::Kernel;
+use crate::kernels::vectors::{Floats, first, whole_vectors};
 use crate::kernels::{HAND_OVER, TASK_ELEMENTS};
 use crate::rows::{Codec, HostRows};
 
 impl Bpr<'_> {
     pub(super) fn twin_of<U: Codec, I: Codec>(self) -> Result<()> {
         let op = <Self as Kernel>::NAME;
+        let batch = self.loss.len();
+        let scale = 1.0 / batch as f32;
         let tables = Tables {
             triples: self.triples.host(op, "triples")?,
             users: match self.users {
@@ -22,14 +25,16 @@ impl Bpr<'_> {
             },
             items: HostRows::<I>::new(op, "items", self.items)?,
             rows: [self.users.rows(), self.items.len()],
-            dims: [self.user_dims as usize, self.item_dims as usize],
-            bias: usize::from(self.item_bias != BiasUse::None),
-            learned: self.item_bias == BiasUse::Learned,
-            decay: [2.0 * self.l2, 2.0 * self.l2_bias],
+            formula: Formula {
+                dims: [self.user_dims as usize, self.item_dims as usize],
+                bias: usize::from(self.item_bias != BiasUse::None),
+                learned: self.item_bias == BiasUse::Learned,
+                scale,
+                decay: [2.0 * self.l2 * scale, 2.0 * self.l2_bias * scale],
+            },
         };
         let loss = self.loss.host_mut(op, "loss")?;
-        let batch = loss.len();
-        let [user_dims, item_dims] = tables.dims;
+        let dims @ [user_dims, item_dims] = tables.formula.dims;
         let (positives, negatives) =
             self.item_gradients.host_mut(op, "item_gradients")?.split_at_mut(batch * item_dims);
         let mut rest =
@@ -38,13 +43,13 @@ impl Bpr<'_> {
         let task = (TASK_ELEMENTS / (user_dims + 2 * item_dims).max(1)).clamp(1, 1024);
         let mut blocks = Vec::with_capacity(batch.div_ceil(task));
         while rest.loss.len() > task {
-            let (block, tail) = rest.split(task, tables.dims);
+            let (block, tail) = rest.split(task, dims);
             blocks.push(block);
             rest = tail;
         }
         blocks.push(rest);
         let (arch, tables) = (Arch::new(), &tables);
-        let fill = |block| arch.dispatch(Fill { block, tables, batch });
+        let fill = |block: Block<'_>| block.fill(tables, batch, arch);
         if batch * (user_dims + 2 * item_dims) <= HAND_OVER {
             blocks.into_iter().for_each(fill);
         } else {
@@ -60,9 +65,20 @@ struct Tables<'a, U, I> {
     items: HostRows<'a, I>,
     /// Of users and of items.
     rows: [u32; 2],
+    formula: Formula,
+}
+
+/// What is the same for all triples.
+#[derive(Clone, Copy)]
+struct Formula {
+    /// Widths of the gradients of users and of items.
     dims: [usize; 2],
+    /// How many values of an item's row are a bias.
     bias: usize,
     learned: bool,
+    /// Of each triple's part in the mean.
+    scale: f32,
+    /// Twice the weights of squared embeddings and biases, times the scale.
     decay: [f32; 2],
 }
 
@@ -81,21 +97,8 @@ struct Block<'a> {
     negatives: &'a mut [f32],
 }
 
-/// A block, filled in loops compiled for the widest vectors.
-struct Fill<'a, 'b, U, I> {
-    block: Block<'a>,
-    tables: &'a Tables<'b, U, I>,
-    batch: usize,
-}
-
-impl<U: Codec, I: Codec> NullaryFnOnce for Fill<'_, '_, U, I> {
-    type Output = ();
-
-    #[inline(always)]
-    fn call(self) {
-        self.block.fill(self.tables, self.batch);
-    }
-}
+/// How many triples are found before they are computed: so many, that memory answers for one while others are found.
+const FOUND_AT_ONCE: usize = 16;
 
 impl Block<'_> {
     fn split(self, count: usize, [user_dims, item_dims]: [usize; 2]) -> (Self, Self) {
@@ -113,36 +116,64 @@ impl Block<'_> {
         (Self { first: self.first, loss, users, positives, negatives }, tail)
     }
 
-    #[inline(always)]
-    fn fill<U: Codec, I: Codec>(self, tables: &Tables<'_, U, I>, batch: usize) {
-        let [user_dims, item_dims] = tables.dims;
+    /// Finds rows by the formats of their tables, and computes with them whatever these are.
+    fn fill<U: Codec, I: Codec>(self, tables: &Tables<'_, U, I>, batch: usize, arch: Arch) {
         let ids = [0, 1, 2].map(|block| &tables.triples[block * batch + self.first..][..self.loss.len()]);
-        let scale = 1.0 / batch as f32;
-        let mut scratch = Scratch::default();
-        for (k, loss) in self.loss.iter_mut().enumerate() {
-            tables.prefetch(ids, k);
-            let gradients = [
-                &mut self.users[k * user_dims..][..user_dims],
-                &mut self.positives[k * item_dims..][..item_dims],
-                &mut self.negatives[k * item_dims..][..item_dims],
-            ];
-            *loss = tables.triple(ids.map(|ids| ids[k]), scale, gradients, &mut scratch);
+        let begin = self.first;
+        let mut scratch: [[Vec<f32>; 3]; FOUND_AT_ONCE] = Default::default();
+        let mut rest = self;
+        while !rest.loss.is_empty() {
+            let count = rest.loss.len().min(FOUND_AT_ONCE);
+            let (block, tail) = rest.split(count, tables.formula.dims);
+            let mut found = [None; FOUND_AT_ONCE];
+            let found = &mut found[..block.loss.len()];
+            for (k, (found, scratch)) in found.iter_mut().zip(&mut scratch).enumerate() {
+                let k = block.first - begin + k;
+                tables.prefetch(ids, k);
+                *found = tables.find(ids.map(|ids| ids[k]), scratch);
+            }
+            arch.dispatch(Fill { block, found, formula: tables.formula });
+            rest = tail;
         }
     }
 }
 
-/// Rows in f32, and what is computed from them.
-#[derive(Default)]
-struct Scratch {
-    rows: [Vec<f32>; 3],
-    difference: Vec<f32>,
-    without: Vec<f32>,
+/// Neighbouring triples, to be computed.
+struct Fill<'a, 'b> {
+    block: Block<'a>,
+    /// None where there is no such user or item.
+    found: &'b [Option<Triple<'b>>],
+    formula: Formula,
+}
+
+impl WithSimd for Fill<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { block: Block { loss, users, positives, negatives, .. }, found, formula } = self;
+        let [user_dims, item_dims] = formula.dims;
+        for (k, (loss, found)) in loss.iter_mut().zip(found).enumerate() {
+            let gradients = [
+                &mut users[k * user_dims..][..user_dims],
+                &mut positives[k * item_dims..][..item_dims],
+                &mut negatives[k * item_dims..][..item_dims],
+            ];
+            *loss = match found {
+                Some(triple) => triple.learn(simd, formula, gradients),
+                None => {
+                    gradients.into_iter().for_each(|gradient| gradient.fill(0.0));
+                    0.0
+                }
+            };
+        }
+    }
 }
 
 impl<U: Codec, I: Codec> Tables<'_, U, I> {
     #[inline(always)]
     fn prefetch(&self, [users, positives, negatives]: [&[u32]; 3], k: usize) {
-        let [user_dims, item_dims] = self.dims;
+        let [user_dims, item_dims] = self.formula.dims;
         if let HostUsers::Ragged(rows) = &self.users {
             rows.prefetch(users, k, user_dims);
         }
@@ -150,113 +181,210 @@ impl<U: Codec, I: Codec> Tables<'_, U, I> {
         self.items.prefetch(negatives, k, item_dims);
     }
 
-    /// Writes the gradients of a triple, and returns its loss.
+    /// The rows of a triple, those that are not f32 widened into `scratch`.
     #[inline(always)]
-    fn triple(&self, [u, p, n]: [u32; 3], scale: f32, mut gradients: [&mut [f32]; 3], scratch: &mut Scratch) -> f32 {
+    fn find<'s>(&self, [u, p, n]: [u32; 3], scratch: &'s mut [Vec<f32>; 3]) -> Option<Triple<'s>>
+    where
+        Self: 's,
+    {
         let [users, items] = self.rows;
         if u >= users || p >= items || n >= items {
-            gradients.into_iter().for_each(|gradient| gradient.fill(0.0));
-            return 0.0;
+            return None;
         }
-        let ([user_dims, item_dims], Scratch { rows, difference, without }) = (self.dims, scratch);
-        let [user_scratch, item_scratch @ ..] = rows;
+        let Formula { dims: [user_dims, item_dims], bias, .. } = self.formula;
+        let [user_scratch, of_p, of_n] = scratch;
         let (user, weight) = match &self.users {
-            HostUsers::Ragged(rows) => (cut(U::widen(rows.row(u), user_scratch), user_dims), None),
+            HostUsers::Ragged(rows) => (Row::of(rows, u, user_dims, user_scratch), None),
             HostUsers::History(values, weights) => {
-                (&values[u as usize * user_dims..][..user_dims], Some(weights[u as usize]))
+                let values = &values[u as usize * user_dims..];
+                (Row { values, len: user_dims }, Some(weights[u as usize]))
             }
         };
-        let [first, second] = item_scratch;
         let [positive, negative] =
-            [(p, first), (n, second)].map(|(id, scratch)| cut(I::widen(self.items.row(id), scratch), item_dims));
-        for (gradient, row) in gradients.iter_mut().zip([user, positive, negative]) {
-            gradient[row.len()..].fill(0.0);
-        }
-        let [of_user, of_positive, of_negative] = gradients;
-        let [positive, negative] = [positive, negative].map(|row| row.split_at(self.bias.min(row.len())));
-        let bias = |row: (&[f32], &[f32])| row.0.first().copied().filter(|_| self.learned).unwrap_or(0.0);
-        let biases = bias(positive) - bias(negative);
-        let [decay, decay_bias] = self.decay.map(|decay| decay * scale);
-        let of_user = &mut of_user[..user.len()];
-        let of_items = [(of_positive, positive, -1.0), (of_negative, negative, 1.0)].map(|(gradient, row, sign)| {
-            let (of_bias, rest) = gradient.split_at_mut(row.0.len());
-            (of_bias, &mut rest[..row.1.len()], row, sign)
-        });
+            [(p, of_p), (n, of_n)].map(|(id, scratch)| Row::of(&self.items, id, item_dims, scratch).split(bias));
+        let biases = [positive.0, negative.0];
+        Some(Triple { user, weight, positive: positive.1, negative: negative.1, biases })
+    }
+}
 
-        let embeddings = [positive.1, negative.1];
-        // The user without the positive.
-        let (user_decay, without) = match weight {
-            None => (decay, user),
-            Some(weight) => {
-                without.clear();
-                without.extend_from_slice(user);
-                without.iter_mut().zip(positive.1).for_each(|(v, p)| *v -= weight * *p);
-                (0.0, &without[..])
+/// A row, and what lies behind it where it does not end its page.
+#[derive(Clone, Copy)]
+struct Row<'a> {
+    values: &'a [f32],
+    len: usize,
+}
+
+impl<'a> Row<'a> {
+    /// The first dims of the row of an id.
+    #[inline(always)]
+    fn of<V: Codec>(rows: &HostRows<'a, V>, id: u32, dims: usize, scratch: &'a mut Vec<f32>) -> Self {
+        let (values, len) = rows.row_and_more(id);
+        let len = len.min(dims);
+        match V::as_f32(values) {
+            Some(values) => Self { values, len },
+            None => {
+                V::widen(&values[..len], scratch);
+                whole_vectors(scratch);
+                Self { values: scratch, len }
             }
+        }
+    }
+
+    /// The bias, if rows begin with one and there is room for it, and what comes after it.
+    #[inline(always)]
+    fn split(self, bias: usize) -> (Option<f32>, Self) {
+        if bias == 0 || self.len == 0 {
+            return (None, self);
+        }
+        (Some(self.values[0]), Self { values: &self.values[1..], len: self.len - 1 })
+    }
+
+    /// The dims from `at` on, and where there are any.
+    #[inline(always)]
+    fn load<S: Simd>(self, simd: S, at: usize) -> (Floats<S>, S::m32s) {
+        let there = first(simd, self.len.saturating_sub(at));
+        let numbers = match self.values.get(at..at + S::F32_LANES) {
+            Some(whole) => S::as_simd_f32s(whole).0[0],
+            None => simd.partial_load_f32s(self.values.get(at..).unwrap_or_default()),
         };
-        let difference = difference_of(embeddings, user.len(), difference);
-        let x = dot(without, difference) + biases;
+        (Floats { simd, numbers: simd.select_f32s(there, numbers, simd.splat_f32s(0.0)) }, there)
+    }
+}
+
+/// The rows of a triple.
+#[derive(Clone, Copy)]
+struct Triple<'a> {
+    user: Row<'a>,
+    /// Of the positive's row within the user's, which is left out then.
+    weight: Option<f32>,
+    /// Without its bias.
+    positive: Row<'a>,
+    /// Without its bias.
+    negative: Row<'a>,
+    /// Of the positive and of the negative, where they have one.
+    biases: [Option<f32>; 2],
+}
+
+/// Which item of a triple.
+#[derive(Clone, Copy)]
+enum Own {
+    Positive,
+    Negative,
+}
+
+/// A vector of dims of each.
+struct Dims<S: Simd> {
+    user: Floats<S>,
+    in_user: S::m32s,
+    /// The user without the positive.
+    without: Floats<S>,
+    /// Positive minus negative; a dim that a row lacks counts as zero.
+    difference: Floats<S>,
+}
+
+impl Triple<'_> {
+    /// Writes the gradients, and returns the loss.
+    #[inline(always)]
+    fn learn<S: Simd>(&self, simd: S, formula: Formula, gradients: [&mut [f32]; 3]) -> f32 {
+        let Formula { scale, bias, learned, decay: [decay, decay_bias], .. } = formula;
+        let [p, n] = self.biases.map(|of| of.filter(|_| learned));
+        let x = self.score(simd) + (p.unwrap_or(0.0) - n.unwrap_or(0.0));
         let e = (-x.abs()).exp();
         let pull = if x >= 0.0 { e } else { 1.0 } / (1.0 + e) * scale;
 
-        for ((g, u), d) in of_user.iter_mut().zip(user).zip(difference) {
-            *g = user_decay * u - pull * d;
-        }
-        for (of_bias, gradient, (bias, embedding), sign) in of_items {
-            let pull = sign * pull;
-            let of_learned = |b: &f32| if self.learned { decay_bias * b + pull } else { 0.0 };
-            of_bias.iter_mut().zip(bias).for_each(|(g, b)| *g = of_learned(b));
-            let common = gradient.len().min(without.len());
-            let (gradient, beyond) = gradient.split_at_mut(common);
-            for ((g, e), u) in gradient.iter_mut().zip(embedding).zip(without) {
-                *g = decay * e + pull * u;
-            }
-            beyond.iter_mut().zip(&embedding[common..]).for_each(|(g, e)| *g = decay * e);
-            if let Some(weight) = weight.filter(|weight| sign < 0.0 && *weight != 0.0) {
-                gradient.iter_mut().zip(difference).for_each(|(g, d)| *g += pull * -weight * d);
-            }
+        let [of_user, of_positive, of_negative] = gradients;
+        self.of_user(simd, pull, if self.weight.is_some() { 0.0 } else { decay }, of_user);
+        for (gradient, own_bias, own, pull) in
+            [(of_positive, p, Own::Positive, -pull), (of_negative, n, Own::Negative, pull)]
+        {
+            let (of_bias, of_row) = gradient.split_at_mut(bias.min(gradient.len()));
+            of_bias.fill(own_bias.map_or(0.0, |bias| decay_bias * bias + pull));
+            self.of_item(simd, own, pull, decay, of_row);
         }
         (-x).max(0.0) + e.ln_1p()
     }
-}
 
-/// The first dims of a positive minus those of a negative. Dims that a row lacks count as zero.
-#[inline(always)]
-fn difference_of<'a>([positive, negative]: [&[f32]; 2], dims: usize, out: &'a mut Vec<f32>) -> &'a [f32] {
-    out.resize(dims, 0.0);
-    let [of_positive, of_negative] = [positive, negative].map(|row| row.len().min(dims));
-    let common = of_positive.min(of_negative);
-    let (both, one) = out.split_at_mut(common);
-    both.iter_mut().zip(positive).zip(negative).for_each(|((d, p), n)| *d = p - n);
-    let (one, none) = one.split_at_mut(of_positive.max(of_negative) - common);
-    match of_positive > common {
-        true => one.copy_from_slice(&positive[common..of_positive]),
-        false => one.iter_mut().zip(&negative[common..]).for_each(|(d, n)| *d = -n),
+    #[inline(always)]
+    fn dims<S: Simd>(&self, simd: S, at: usize) -> Dims<S> {
+        let (user, in_user) = self.user.load(simd, at);
+        let (positive, in_positive) = self.positive.load(simd, at);
+        let (negative, in_negative) = self.negative.load(simd, at);
+        // A difference of zeros would have another sign than a zero that is negated.
+        let alone = Floats::splat(simd, 0.0).where_in(in_negative, negative.negated());
+        let difference = alone.where_in(in_positive, positive - negative);
+        let without = match self.weight {
+            None => user,
+            Some(weight) => user.where_in(in_positive, user - Floats::splat(simd, weight) * positive),
+        };
+        Dims { user, in_user, without, difference }
     }
-    none.fill(0.0);
-    out
-}
 
-#[inline(always)]
-fn cut(row: &[f32], dims: usize) -> &[f32] {
-    &row[..row.len().min(dims)]
-}
+    /// `<e_u - w_u e_p, e_p - e_n>`, in eight partial sums.
+    #[inline(always)]
+    fn score<S: Simd>(&self, simd: S) -> f32 {
+        let mut sums = [0.0f32; 8];
+        for at in (0..self.user.len).step_by(S::F32_LANES) {
+            let Dims { in_user, without, difference, .. } = self.dims(simd, at);
+            let products = Floats::splat(simd, 0.0).where_in(in_user, without * difference);
+            let products: &[f32] = bytemuck::cast_slice(std::slice::from_ref(&products.numbers));
+            // Adding zero changes no sum: these begin at +0, and so never become -0.
+            if S::F32_LANES < sums.len() {
+                sums[at % 8..].iter_mut().zip(products).for_each(|(sum, product)| *sum += product);
+            } else {
+                for eight in products.as_chunks::<8>().0 {
+                    sums.iter_mut().zip(eight).for_each(|(sum, product)| *sum += product);
+                }
+            }
+        }
+        let [s0, s1, s2, s3, s4, s5, s6, s7] = sums;
+        ((s0 + s4) + (s2 + s6)) + ((s1 + s5) + (s3 + s7))
+    }
 
-/// Inner product over the common length in eight partial sums, which the compiler turns into vectors.
-#[inline(always)]
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let common = a.len().min(b.len());
-    let (a, a_tail) = a[..common].as_chunks::<8>();
-    let (b, b_tail) = b[..common].as_chunks::<8>();
-    let mut sums = [0.0f32; 8];
-    for (a, b) in a.iter().zip(b) {
-        for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
-            *sum += a * b;
+    #[inline(always)]
+    fn of_user<S: Simd>(&self, simd: S, pull: f32, decay: f32, out: &mut [f32]) {
+        let (zero, pull, decay) = (Floats::splat(simd, 0.0), Floats::splat(simd, pull), Floats::splat(simd, decay));
+        for at in (0..out.len()).step_by(S::F32_LANES) {
+            if at >= self.user.len {
+                store(simd, zero, &mut out[at..]);
+                continue;
+            }
+            let Dims { user, in_user, difference, .. } = self.dims(simd, at);
+            store(simd, zero.where_in(in_user, decay * user - pull * difference), &mut out[at..]);
         }
     }
-    for ((sum, a), b) in sums.iter_mut().zip(a_tail).zip(b_tail) {
-        *sum += a * b;
+
+    /// `pull` has the sign of the item.
+    #[inline(always)]
+    fn of_item<S: Simd>(&self, simd: S, own: Own, pull: f32, decay: f32, out: &mut [f32]) {
+        let zero = Floats::splat(simd, 0.0);
+        let (own, weight) = match own {
+            Own::Positive => (self.positive, self.weight.filter(|weight| *weight != 0.0)),
+            Own::Negative => (self.negative, None),
+        };
+        let excluded = weight.map(|weight| pull * -weight);
+        let (pull, decay) = (Floats::splat(simd, pull), Floats::splat(simd, decay));
+        for at in (0..out.len()).step_by(S::F32_LANES) {
+            if at >= own.len {
+                store(simd, zero, &mut out[at..]);
+                continue;
+            }
+            let Dims { in_user, without, difference, .. } = self.dims(simd, at);
+            let (embedding, there) = own.load(simd, at);
+            let decayed = decay * embedding;
+            let mut gradient = decayed.where_in(in_user, decayed + pull * without);
+            if let Some(excluded) = excluded {
+                gradient = gradient.where_in(in_user, gradient + Floats::splat(simd, excluded) * difference);
+            }
+            store(simd, zero.where_in(there, gradient), &mut out[at..]);
+        }
     }
-    let [s0, s1, s2, s3, s4, s5, s6, s7] = sums;
-    ((s0 + s4) + (s2 + s6)) + ((s1 + s5) + (s3 + s7))
+}
+
+/// Writes a vector, or what there is room for.
+#[inline(always)]
+fn store<S: Simd>(simd: S, numbers: Floats<S>, out: &mut [f32]) {
+    match out.get_mut(..S::F32_LANES) {
+        Some(whole) => S::as_mut_simd_f32s(whole).0[0] = numbers.numbers,
+        None => simd.partial_store_f32s(out, numbers.numbers),
+    }
 }
