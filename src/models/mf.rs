@@ -160,6 +160,22 @@ impl Step<'_> {
     }
 }
 
+impl BprMf {
+    fn ranking<'r>(&self, request: RankRequest<'r>) -> RankCandidates<'_, 'r> {
+        let tables = &self.embeddings;
+        let (user_dims, item_dims) = tables.widths();
+        RankCandidates {
+            users: tables.users().as_rows(),
+            items: tables.items().as_rows(),
+            item_bias: tables.item_bias(),
+            // Dims beyond the shorter side's widest row meet nothing.
+            dims: user_dims.min(item_dims - u32::from(tables.item_bias())),
+            request,
+            working_bytes: DEFAULT_WORKING_BYTES,
+        }
+    }
+}
+
 impl Recommender for BprMf {
     fn embeddings(&self) -> &Embeddings {
         &self.embeddings
@@ -204,18 +220,11 @@ impl Recommender for BprMf {
     }
 
     fn rank(&self, request: RankRequest<'_>) -> Result<Rankings> {
-        let tables = &self.embeddings;
-        let (user_dims, item_dims) = tables.widths();
-        RankCandidates {
-            users: tables.users().as_rows(),
-            items: tables.items().as_rows(),
-            item_bias: tables.item_bias(),
-            // Dims beyond the shorter side's widest row meet nothing.
-            dims: user_dims.min(item_dims - u32::from(tables.item_bias())),
-            request,
-            working_bytes: DEFAULT_WORKING_BYTES,
-        }
-        .run(tables.device())
+        self.ranking(request).run(self.embeddings.device())
+    }
+
+    fn rank_both(&self, request: RankRequest<'_>, part: &[u32]) -> Result<[Rankings; 2]> {
+        self.ranking(request).run_both(self.embeddings.device(), part)
     }
 
     /// The segment's rows, and what the last training had for scratch.

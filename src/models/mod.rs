@@ -24,7 +24,7 @@ pub use list::ModelOptions;
 pub use mf::{BprMf, BprMfOptions};
 pub use ranking::{DEFAULT_WORKING_BYTES, RankCandidates, RankRequest, Rankings};
 pub use recommender::Recommender;
-pub(crate) use recommender::rank;
+pub(crate) use recommender::{rank, rank_both};
 pub use sampling::{Sampling, TrainingData, TrainingSet};
 pub use tables::{TableMut, TablesMut};
 pub use training::{RateSchedule, TrainingOptions};

@@ -1,10 +1,12 @@
 //! The best candidates of each user, in bounded memory.
 
+mod tile;
+
+use self::tile::{Candidates, Place, Tile, padded};
 use crate::check;
-use crate::device::{Buffer, Commands, Device};
+use crate::device::{Buffer, Device};
 use crate::kernels::rank::top_k::{Ragged, TopK};
 use crate::kernels::table::lookup::Lookup;
-use crate::kernels::table::store::Store;
 use crate::rows::Rows;
 use crate::{Error, Result};
 
@@ -34,7 +36,16 @@ pub struct RankRequest<'a> {
     pub item_biases: Option<&'a [f32]>,
 }
 
-/// Ranks candidate items for users by `b_i + <e_u, e_i>` over the common dims, ties to the smaller id.
+impl RankRequest<'_> {
+    /// The same request with these candidates.
+    pub(crate) fn among<T>(&self, candidates: &[u32], rank: impl FnOnce(RankRequest<'_>) -> T) -> T {
+        // A closure of its own, whose lists may be taken for as short-lived as the candidates.
+        let excluded = |user: u32| (self.excluded)(user);
+        rank(RankRequest { candidates, excluded: &excluded, ..*self })
+    }
+}
+
+/// Ranks candidate items for users, by `b_i + <e_u, e_i>` over the common dims, ties to the smaller id.
 ///
 /// Users are taken in blocks and candidates in tiles, the widest rows first; each tile's rows are looked up and merged
 /// into the block's lists ([`TopK`]), which are read back once a block. The order changes no list. Products with the
@@ -124,18 +135,54 @@ impl RankCandidates<'_, '_> {
     /// See [`RankCandidates`].
     pub fn run(&self, device: &Device) -> Result<Rankings> {
         self.check()?;
+        let mut rankings = self.run_parts(device, &[self.candidates()])?;
+        Ok(rankings.remove(0))
+    }
+
+    /// The lists among a part of the candidates, given by ids, and the lists among all: what two runs give, in every
+    /// bit, at the cost of one. The part comes first, and the other candidates enter its lists.
+    ///
+    /// # Cost
+    /// That of [`run`](Self::run). Of a user's lists, there is one more on the device.
+    ///
+    /// # Errors
+    /// See [`RankCandidates`]; a part that is out of order, or that has another id than the candidates.
+    pub fn run_both(&self, device: &Device, part: &[u32]) -> Result<[Rankings; 2]> {
+        self.check()?;
+        let mut rest = part;
+        let is_part = |id| match rest.split_first() {
+            Some((first, behind)) if *first == id => {
+                rest = behind;
+                true
+            }
+            _ => false,
+        };
+        let is_part: Vec<bool> = self.request.candidates.iter().copied().map(is_part).collect();
+        if let Some(id) = rest.first() {
+            let expected = "ids of candidates, ascending and distinct".to_owned();
+            return Err(Error::Argument { op: OP, arg: "part", expected, got: id.to_string() });
+        }
+        let (part, others) = self.candidates().into_iter().partition(|place| is_part[place.at as usize]);
+        let mut rankings = self.run_parts(device, &[part, others])?;
+        let all = rankings.remove(1);
+        Ok([rankings.remove(0), all])
+    }
+
+    /// The lists after each part of the candidates, those before included.
+    fn run_parts(&self, device: &Device, parts: &[Vec<Place>]) -> Result<Vec<Rankings>> {
         let (k, dims) = (self.request.k as usize, self.dims as usize);
         let stride = dims + usize::from(self.item_bias);
         let half = self.working_bytes / (2 * size_of::<f32>());
         let tile = (half / stride.max(1)).clamp(1, self.request.candidates.len().max(1));
-        let block = (half / (dims + 2 * k).max(1)).clamp(1, self.request.users.len().max(1));
-        let order = self.by_width(self.items, self.request.candidates, u32::from(self.item_bias));
-        let tiles = order.chunks(tile).map(|some| Tile::new(device, self, some, tile)).collect::<Result<Vec<_>>>()?;
+        let block = (half / (dims + (1 + parts.len()) * k).max(1)).clamp(1, self.request.users.len().max(1));
+        let tiles_of = |part: &Vec<Place>| part.chunks(tile).map(|some| Tile::new(device, self, some, tile)).collect();
+        let parts = parts.iter().map(tiles_of).collect::<Result<Vec<Vec<_>>>>()?;
         let mut candidates = Candidates::new(device, self, tile, stride as u32)?;
         let mut queries = Buffer::zeroed(device, block * dims)?;
         let mut best_scores = Buffer::zeroed(device, block * k)?;
-        let mut best_positions = Buffer::zeroed(device, block * k)?;
-        let mut items = vec![u32::MAX; self.request.users.len() * k];
+        let of_part = |_| Buffer::<u32>::zeroed(device, block * k);
+        let mut best_positions = parts.iter().map(of_part).collect::<Result<Vec<_>>>()?;
+        let mut items = vec![vec![u32::MAX; self.request.users.len() * k]; parts.len()];
         for places in self.by_width(self.users, self.request.users, 0).chunks(block) {
             let users: Vec<u32> = places.iter().map(|place| self.request.users[place.at as usize]).collect();
             let (excluded_offsets, excluded) = self.excluded_positions(&users);
@@ -145,39 +192,56 @@ impl RankCandidates<'_, '_> {
             let query_widths = Buffer::from_vec(device, places.iter().map(|place| place.width).collect())?;
             let mut commands = device.commands();
             commands.run(Lookup { rows: self.users, ids: &ids, dims: self.dims, out: &mut queries })?;
-            for (i, tile) in tiles.iter().enumerate() {
-                if i > 0 && i % SUBMISSION_TILES == 0 {
-                    std::mem::replace(&mut commands, device.commands()).submit()?;
+            let mut done = 0;
+            for (part, tiles) in parts.iter().enumerate() {
+                let (before, of_part) = best_positions.split_at_mut(part);
+                if let (1.., Some(before)) = (done, before.last()) {
+                    commands.copy(before, &mut of_part[0], users.len() * k)?;
                 }
-                candidates.record(&mut commands, (self.items, stride as u32), tile)?;
-                commands.run(TopK {
-                    queries: &queries,
-                    query_count: users.len() as u32,
-                    candidates: candidates.dense(),
-                    candidate_count: tile.count,
-                    candidate_base: 0,
-                    dims: self.dims,
-                    item_bias: self.item_bias,
-                    ragged: Some(Ragged { query_widths: &query_widths, candidates: &tile.places }),
-                    excluded_offsets: &excluded_offsets,
-                    excluded: &excluded,
-                    k: self.request.k,
-                    fresh: i == 0,
-                    best_scores: &mut best_scores,
-                    best_positions: &mut best_positions,
-                })?;
+                for tile in tiles {
+                    if done > 0 && done % SUBMISSION_TILES == 0 {
+                        std::mem::replace(&mut commands, device.commands()).submit()?;
+                    }
+                    candidates.record(&mut commands, (self.items, stride as u32), tile)?;
+                    commands.run(TopK {
+                        queries: &queries,
+                        query_count: users.len() as u32,
+                        candidates: candidates.dense(),
+                        candidate_count: tile.count,
+                        candidate_base: 0,
+                        dims: self.dims,
+                        item_bias: self.item_bias,
+                        ragged: Some(Ragged { query_widths: &query_widths, candidates: &tile.places }),
+                        excluded_offsets: &excluded_offsets,
+                        excluded: &excluded,
+                        k: self.request.k,
+                        fresh: done == 0,
+                        best_scores: &mut best_scores,
+                        best_positions: &mut of_part[0],
+                    })?;
+                    done += 1;
+                }
             }
             commands.submit()?;
             let id = |position: u32| self.request.candidates.get(position as usize).copied().unwrap_or(u32::MAX);
-            if !tiles.is_empty() {
-                let best = best_positions.read()?;
-                for (place, best) in places.iter().zip(best.chunks_exact(k)) {
+            let mut ranked = false;
+            for ((tiles, best), items) in parts.iter().zip(&best_positions).zip(&mut items) {
+                // Before the first tile, lists hold nothing.
+                ranked |= !tiles.is_empty();
+                if !ranked {
+                    continue;
+                }
+                for (place, best) in places.iter().zip(best.read()?.chunks_exact(k)) {
                     let list = &mut items[place.at as usize * k..][..k];
                     list.iter_mut().zip(best).for_each(|(item, position)| *item = id(*position));
                 }
             }
         }
-        Ok(Rankings { k, items })
+        Ok(items.into_iter().map(|items| Rankings { k, items }).collect())
+    }
+
+    fn candidates(&self) -> Vec<Place> {
+        self.by_width(self.items, self.request.candidates, u32::from(self.item_bias))
     }
 
     fn check(&self) -> Result<()> {
@@ -231,93 +295,6 @@ impl RankCandidates<'_, '_> {
         }
         (offsets, positions)
     }
-}
-
-/// A row to be ranked for, or to be ranked.
-#[derive(Clone, Copy)]
-struct Place {
-    /// Its position in the request.
-    at: u32,
-    width: u32,
-}
-
-/// Candidates that are looked up together.
-struct Tile {
-    count: u32,
-    /// Their ids, filled up.
-    ids: Buffer<u32>,
-    /// Position and width of each.
-    places: Buffer<u32>,
-    /// Those of the request, filled up, where it has some.
-    biases: Option<Buffer<f32>>,
-}
-
-impl Tile {
-    fn new(device: &Device, of: &RankCandidates<'_, '_>, places: &[Place], len: usize) -> Result<Self> {
-        let ids: Vec<u32> = places.iter().map(|place| of.request.candidates[place.at as usize]).collect();
-        let biases = of.request.item_biases.filter(|_| of.item_bias).map(|biases| {
-            let mut biases: Vec<f32> = ids.iter().map(|&id| biases[id as usize]).collect();
-            biases.resize(len, 0.0);
-            Buffer::from_vec(device, biases)
-        });
-        Ok(Self {
-            count: places.len() as u32,
-            ids: padded(device, &ids, len)?,
-            places: Buffer::from_vec(device, places.iter().flat_map(|place| [place.at, place.width]).collect())?,
-            biases: biases.transpose()?,
-        })
-    }
-}
-
-/// The dense rows of a tile of candidates.
-enum Candidates {
-    /// As they are in the table.
-    Rows(Buffer<f32>),
-    /// With biases from elsewhere in front.
-    Biased {
-        rows: Rows,
-        /// `0..tile`.
-        places: Buffer<u32>,
-    },
-}
-
-impl Candidates {
-    fn new(device: &Device, of: &RankCandidates<'_, '_>, tile: usize, stride: u32) -> Result<Self> {
-        Ok(match of.request.item_biases.filter(|_| of.item_bias) {
-            None => Self::Rows(Buffer::zeroed(device, tile * stride as usize)?),
-            Some(_) => Self::Biased {
-                rows: Rows::dense(device, tile as u32, stride)?,
-                places: Buffer::from_vec(device, (0..tile as u32).collect())?,
-            },
-        })
-    }
-
-    /// Looks a tile up.
-    fn record(&mut self, commands: &mut Commands, (from, stride): (&Rows, u32), tile: &Tile) -> Result<()> {
-        match self {
-            Self::Rows(out) => commands.run(Lookup { rows: from, ids: &tile.ids, dims: stride, out }),
-            Self::Biased { rows, places } => {
-                commands.run(Lookup { rows: from, ids: &tile.ids, dims: stride, out: rows.dense_mut() })?;
-                let values = tile.biases.as_ref().expect("a tile of a request with biases");
-                commands.run(Store { rows, ids: places, values, dims: 1 })
-            }
-        }
-    }
-
-    fn dense(&self) -> &Buffer<f32> {
-        match self {
-            Self::Rows(rows) => rows,
-            Self::Biased { rows, .. } => rows.as_dense(),
-        }
-    }
-}
-
-/// Ids filled up to `len` with u32::MAX, which a lookup takes for an empty row: every block and tile then fits the same
-/// buffers.
-fn padded(device: &Device, ids: &[u32], len: usize) -> Result<Buffer<u32>> {
-    let mut padded = ids.to_vec();
-    padded.resize(len, u32::MAX);
-    Buffer::from_slice(device, &padded)
 }
 
 #[cfg(test)]

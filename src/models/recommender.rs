@@ -13,7 +13,7 @@ use crate::{Error, Result};
 /// 2. [`Embeddings::resize`] gives rows their sizes.
 /// 3. The item biases are set or faded, as [`item_bias`](Self::item_bias) says.
 /// 4. [`prepare`](Self::prepare), then [`train`](Self::train), once or in parts with [`rank`](Self::rank) between them.
-/// 5. [`rank`](Self::rank) for the test rows.
+/// 5. [`rank_both`](Self::rank_both) for the test rows.
 ///
 /// Probes do the same with other sizes, outside the budget and from several threads. [`rank`](Self::rank) also gives
 /// the lists of [`Scall::recommend`](crate::Scall::recommend), at any time.
@@ -229,6 +229,17 @@ pub trait Recommender: Send + Sync {
     /// Those of [`RankCandidates`](super::RankCandidates).
     fn rank(&self, request: RankRequest<'_>) -> Result<Rankings>;
 
+    /// The lists among `part` of the request's candidates, ids that ascend, and the lists among all of them: those of
+    /// two calls of [`rank`](Self::rank), which is what this does by default. Where lists come from
+    /// [`RankCandidates`](super::RankCandidates), [`run_both`](super::RankCandidates::run_both) goes through the
+    /// candidates once.
+    ///
+    /// # Errors
+    /// Those of [`rank`](Self::rank).
+    fn rank_both(&self, request: RankRequest<'_>, part: &[u32]) -> Result<[Rankings; 2]> {
+        Ok([request.among(part, |of_part| self.rank(of_part))?, self.rank(request)?])
+    }
+
     /// Bytes of device memory that training and ranking hold besides the tables.
     fn working_bytes(&self) -> u64;
 
@@ -243,10 +254,23 @@ pub trait Recommender: Send + Sync {
 /// # Errors
 /// [`Error::Shape`] for another number of lists; those of [`Recommender::rank`].
 pub(crate) fn rank(model: &dyn Recommender, request: RankRequest<'_>) -> Result<Rankings> {
-    let rankings = model.rank(request)?;
-    let (expected, got) = (request.users.len() as u64, rankings.len() as u64);
+    one_each(request.users, "Recommender::rank", model.rank(request)?)
+}
+
+/// The same among a part of the candidates and among all.
+///
+/// # Errors
+/// [`Error::Shape`] for another number of lists; those of [`Recommender::rank_both`].
+pub(crate) fn rank_both(model: &dyn Recommender, request: RankRequest<'_>, part: &[u32]) -> Result<[Rankings; 2]> {
+    let op = "Recommender::rank_both";
+    let [of_part, all] = model.rank_both(request, part)?;
+    Ok([one_each(request.users, op, of_part)?, one_each(request.users, op, all)?])
+}
+
+fn one_each(users: &[u32], op: &'static str, rankings: Rankings) -> Result<Rankings> {
+    let (expected, got) = (users.len() as u64, rankings.len() as u64);
     if expected != got {
-        return Err(Error::Shape { op: "Recommender::rank", arg: "rankings", expected, got });
+        return Err(Error::Shape { op, arg: "rankings", expected, got });
     }
     Ok(rankings)
 }

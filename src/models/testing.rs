@@ -164,6 +164,10 @@ fn recall(model: &mut dyn Recommender, known: &UserItems, held: &UserItems) -> f
     let excluded = |user: u32| known.row(user);
     let request = RankRequest { users: &users, candidates: &candidates, excluded: &excluded, k: 20, item_biases: None };
     let rankings = model.rank(request).unwrap();
+    let part: Vec<u32> = candidates.iter().copied().filter(|id| id % 7 < 3).collect();
+    let of_part = RankRequest { candidates: &part, ..request };
+    let both = model.rank_both(request, &part).unwrap();
+    assert_eq!(both, [model.rank(of_part).unwrap(), rankings.clone()]);
     let hits: usize =
         rankings.iter().zip(&users).map(|(list, &u)| list.iter().filter(|&&i| held.contains(u, i)).count()).sum();
     hits as f64 / held.len() as f64

@@ -3,7 +3,7 @@
 use crate::Result;
 use crate::eval::{CUTOFFS, Metrics};
 use crate::models::baselines::Baseline;
-use crate::models::{RankRequest, Rankings, Recommender, rank};
+use crate::models::{RankRequest, Rankings, Recommender, rank, rank_both};
 use crate::stream::{Interactions, Segment, UserItems};
 
 /// Places of a list that count.
@@ -12,11 +12,20 @@ const LONGEST: usize = CUTOFFS[CUTOFFS.len() - 1];
 /// Whatever gives lists.
 pub(super) trait Lists {
     fn lists(&mut self, request: RankRequest<'_>) -> Result<Rankings>;
+
+    /// Among a part of the candidates, and among all.
+    fn both(&mut self, request: RankRequest<'_>, part: &[u32]) -> Result<[Rankings; 2]> {
+        Ok([request.among(part, |of_part| self.lists(of_part))?, self.lists(request)?])
+    }
 }
 
 impl Lists for dyn Recommender + '_ {
     fn lists(&mut self, request: RankRequest<'_>) -> Result<Rankings> {
         rank(self, request)
+    }
+
+    fn both(&mut self, request: RankRequest<'_>, part: &[u32]) -> Result<[Rankings; 2]> {
+        rank_both(self, request, part)
     }
 }
 
@@ -57,21 +66,24 @@ impl Evaluation {
 
     /// Quality among the items of the test part.
     pub fn among_test_items(&self, model: &mut (impl Lists + ?Sized), history: &UserItems) -> Result<Metrics> {
-        self.rank(model, history, &self.candidates)
-    }
-
-    /// Quality among all items.
-    pub fn among_all_items(&self, model: &mut (impl Lists + ?Sized), history: &UserItems) -> Result<Metrics> {
-        let everything: Vec<u32> = (0..self.items).collect();
-        self.rank(model, history, &everything)
-    }
-
-    fn rank(&self, model: &mut (impl Lists + ?Sized), history: &UserItems, candidates: &[u32]) -> Result<Metrics> {
         let excluded = |user: u32| history.row(user);
-        let k = LONGEST as u32;
-        let rankings =
-            model.lists(RankRequest { users: &self.users, candidates, excluded: &excluded, k, item_biases: None })?;
+        Ok(self.metrics(&model.lists(self.request(&self.candidates, &excluded))?))
+    }
+
+    /// Quality among the items of the test part, and among all items.
+    pub fn among_both(&self, model: &mut (impl Lists + ?Sized), history: &UserItems) -> Result<[Metrics; 2]> {
+        let everything: Vec<u32> = (0..self.items).collect();
+        let excluded = |user: u32| history.row(user);
+        let rankings = model.both(self.request(&everything, &excluded), &self.candidates)?;
+        Ok(rankings.map(|rankings| self.metrics(&rankings)))
+    }
+
+    fn request<'a>(&'a self, candidates: &'a [u32], excluded: &'a dyn Fn(u32) -> &'a [u32]) -> RankRequest<'a> {
+        RankRequest { users: &self.users, candidates, excluded, k: LONGEST as u32, item_biases: None }
+    }
+
+    fn metrics(&self, rankings: &Rankings) -> Metrics {
         let lists = rankings.iter().zip(&self.users);
-        Ok(Metrics::mean(lists.map(|(ranked, &user)| (ranked, self.relevant.row(user)))))
+        Metrics::mean(lists.map(|(ranked, &user)| (ranked, self.relevant.row(user))))
     }
 }

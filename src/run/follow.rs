@@ -49,8 +49,9 @@ pub fn follow(
         learned = end;
         baseline.learn(Past { data, segment: train.rows, history: &history })?;
         let evaluation = Evaluation::new(data, &test, end, &history)?;
-        followed.test_candidates.push(evaluation.among_test_items(baseline, &history)?);
-        followed.all_candidates.push(evaluation.among_all_items(baseline, &history)?);
+        let [test_candidates, all_candidates] = evaluation.among_both(baseline, &history)?;
+        followed.test_candidates.push(test_candidates);
+        followed.all_candidates.push(all_candidates);
     }
     Ok(followed)
 }

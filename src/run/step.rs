@@ -114,8 +114,7 @@ impl Scall {
 
         progress(Phase::Evaluate);
         let evaluation = Evaluation::new(&self.data, &test, train.rows.end, &self.history)?;
-        let test_candidates = evaluation.among_test_items(&mut *self.model, &self.history)?;
-        let all_candidates = evaluation.among_all_items(&mut *self.model, &self.history)?;
+        let [test_candidates, all_candidates] = evaluation.among_both(&mut *self.model, &self.history)?;
         timer.seconds.evaluate = timer.lap();
 
         let Begun { probes, before, .. } = std::mem::take(&mut self.begun);

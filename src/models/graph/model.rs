@@ -125,6 +125,23 @@ struct Parts<'a, P> {
     outputs: &'a mut bool,
 }
 
+/// A ranking by outputs.
+fn ranking<'a, 'r, P: PropagationSteps>(
+    model: &'a GraphModel<P>,
+    outputs: &'a Dense,
+    request: RankRequest<'r>,
+) -> RankCandidates<'a, 'r> {
+    let (tables, layers) = (&model.embeddings, outputs.layers.as_ref().expect("the layers of the outputs"));
+    RankCandidates {
+        users: &layers.users.sum,
+        items: P::items(layers, tables),
+        item_bias: tables.item_bias(),
+        dims: layers.dims(),
+        request,
+        working_bytes: DEFAULT_WORKING_BYTES,
+    }
+}
+
 impl<P: PropagationSteps> Recommender for GraphModel<P> {
     fn embeddings(&self) -> &Embeddings {
         &self.embeddings
@@ -187,17 +204,11 @@ impl<P: PropagationSteps> Recommender for GraphModel<P> {
     }
 
     fn rank(&self, request: RankRequest<'_>) -> Result<Rankings> {
-        let dense = outputs(self)?;
-        let (tables, layers) = (&self.embeddings, dense.layers.as_ref().expect("the layers of the outputs"));
-        RankCandidates {
-            users: &layers.users.sum,
-            items: P::items(layers, tables),
-            item_bias: tables.item_bias(),
-            dims: layers.dims(),
-            request,
-            working_bytes: DEFAULT_WORKING_BYTES,
-        }
-        .run(tables.device())
+        ranking(self, &*outputs(self)?, request).run(self.embeddings.device())
+    }
+
+    fn rank_both(&self, request: RankRequest<'_>, part: &[u32]) -> Result<[Rankings; 2]> {
+        ranking(self, &*outputs(self)?, request).run_both(self.embeddings.device(), part)
     }
 
     /// Graph, dense rows, the segment's rows, and what the last training had for scratch.

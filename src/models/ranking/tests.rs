@@ -4,6 +4,7 @@ use crate::rows::StateSize;
 use crate::testing::{devices, layouts, rows_of, signed};
 
 /// Ragged tables of small integers, so that every score is exact and many are tied.
+#[derive(Clone)]
 struct Model {
     users: Vec<Vec<f32>>,
     items: Vec<Vec<f32>>,
@@ -27,12 +28,32 @@ impl Model {
     }
 
     fn rank(&self, device: &Device, users: &[u32], candidates: &[u32], settings: Settings) -> Result<Rankings> {
+        self.with_rows(device, (users, candidates), settings, |ranking| ranking.run(device))
+    }
+
+    fn rank_both(
+        &self,
+        device: &Device,
+        (users, candidates): (&[u32], &[u32]),
+        part: &[u32],
+        settings: Settings,
+    ) -> Result<[Rankings; 2]> {
+        self.with_rows(device, (users, candidates), settings, |ranking| ranking.run_both(device, part))
+    }
+
+    fn with_rows<T>(
+        &self,
+        device: &Device,
+        (users, candidates): (&[u32], &[u32]),
+        settings: Settings,
+        run: impl FnOnce(RankCandidates<'_, '_>) -> T,
+    ) -> T {
         let table = |rows: &[Vec<f32>]| {
             let sizes: Vec<u32> = rows.iter().map(|row| row.len() as u32).collect();
             rows_of(device, &sizes, &rows.concat(), settings.layout, StateSize::default())
         };
         let (user_rows, item_rows) = (table(&self.users), table(&self.items));
-        RankCandidates {
+        run(RankCandidates {
             users: &user_rows,
             items: &item_rows,
             item_bias: settings.item_bias,
@@ -40,13 +61,12 @@ impl Model {
             request: RankRequest {
                 users,
                 candidates,
-                excluded: &|user| &self.excluded[user as usize],
+                excluded: &|user| self.excluded.get(user as usize).map_or(&[], |ids| &ids[..]),
                 k: settings.k,
                 item_biases: self.biases.as_deref(),
             },
             working_bytes: settings.working_bytes,
-        }
-        .run(device)
+        })
     }
 
     /// All scores in f64, sorted.
@@ -114,6 +134,40 @@ fn assert_ranks(model: &Model, device: &Device, (users, candidates): (&[u32], &[
     assert_eq!(rankings.len(), users.len());
     for (list, &user) in rankings.iter().zip(users) {
         assert_eq!(list, model.oracle(user, candidates, settings), "user {user} {settings:?}");
+    }
+}
+
+/// Values that are not exact: the same bits all the same, with ties between items of one row.
+#[test]
+fn both_lists_of_one_run_are_those_of_two() {
+    let mut model = Model::new(12, 400);
+    for (id, row) in model.users.iter_mut().chain(&mut model.items).enumerate() {
+        let len = row.len();
+        *row = signed(len, (id % 150) as u32);
+    }
+    let all: Vec<u32> = (0..400).collect();
+    let pick = |keep: fn(u32) -> bool| -> Vec<u32> { all.iter().copied().filter(|id| keep(*id)).collect() };
+    let (some, few, one) = (pick(|i| i % 11 < 4), pick(|i| i % 37 == 3), pick(|i| i == 399));
+    let users: Vec<u32> = (0..12).rev().chain([3, u32::MAX]).collect();
+    let with_biases = Model { biases: Some(signed(400, 9)), ..model.clone() };
+    for device in devices() {
+        for (model, item_bias) in [(&model, true), (&model, false), (&with_biases, true)] {
+            for (candidates, part) in
+                [(&all, &some), (&all, &one), (&all, &all), (&all, &vec![]), (&few, &few), (&vec![], &vec![])]
+            {
+                for working_bytes in [DEFAULT_WORKING_BYTES, 10_000] {
+                    let settings = Settings { item_bias, dims: 12, k: 20, working_bytes, layout: Layout::default() };
+                    let [of_part, of_all] = model.rank_both(&device, (&users, candidates), part, settings).unwrap();
+                    assert_eq!(of_part, model.rank(&device, &users, part, settings).unwrap());
+                    assert_eq!(of_all, model.rank(&device, &users, candidates, settings).unwrap());
+                }
+            }
+        }
+    }
+    let settings = Settings { item_bias: true, dims: 4, k: 5, working_bytes: 100, layout: Layout::default() };
+    for part in [&[3, 7][..], &[14, 3], &[3, 3]] {
+        let error = model.rank_both(&Device::cpu(), (&users, &some), part, settings).unwrap_err();
+        assert!(matches!(error, Error::Argument { arg: "part", .. }), "{error}");
     }
 }
 

@@ -104,18 +104,14 @@ impl Tile<'_> {
         let arch = Arch::new();
         let queries: Vec<&[f32]> = (0..lists.len()).map(|i| self.query(first_query + i)).collect();
         let mut groups = Groups::new(&queries, lists);
-        let mut scores = vec![0.0f32; QUERIES * panels.width];
+        let mut scores = vec![0.0f32; panels.width];
         for panel in 0..panels.count() {
             let first = panel * panels.width;
-            let offer = |lists: &mut [List<'_>], bars: &mut [f32; QUERIES], scores: &[f32]| {
-                let count = (self.candidate_count - first).min(panels.width);
-                for ((list, bar), scores) in lists.iter_mut().zip(bars).zip(scores.chunks_exact(panels.width)) {
-                    for (c, score) in scores[..count].iter().enumerate() {
-                        // NaN is in no order: a bar may be one where a caller's list has it.
-                        if !matches!(score.partial_cmp(bar), Some(std::cmp::Ordering::Less)) {
-                            list.offer(*score, self.position(first + c));
-                            *bar = list.bar();
-                        }
+            let offer = |list: &mut List<'_>, bar: &mut f32, scores: &[f32]| {
+                for (c, score) in scores.iter().enumerate().take(self.candidate_count - first) {
+                    if !is_below(*score, *bar) {
+                        list.offer(*score, self.position(first + c));
+                        *bar = list.bar();
                     }
                 }
             };
@@ -225,7 +221,7 @@ impl WithSimd for Width {
 
 /// `scores[q, c] = biases[c] + sum over j of queries[j, q] * panel[j, c]` for each six, in the order of the dims, up to
 /// the end of whichever is less deep. Products are not fused with the sums, so the width of the vectors changes no bit.
-/// Where a score is not below its bar, all of the six are offered.
+/// Where a score is not below its bar, those of its query are offered.
 struct Products<'a, 'l, F> {
     groups: &'a mut Groups,
     lists: &'a mut [List<'l>],
@@ -235,7 +231,7 @@ struct Products<'a, 'l, F> {
     offer: F,
 }
 
-impl<'l, F: Fn(&mut [List<'l>], &mut [f32; QUERIES], &[f32])> WithSimd for Products<'_, 'l, F> {
+impl<'l, F: Fn(&mut List<'l>, &mut f32, &[f32])> WithSimd for Products<'_, 'l, F> {
     type Output = ();
 
     #[inline(always)]
@@ -256,19 +252,27 @@ impl<'l, F: Fn(&mut [List<'l>], &mut [f32; QUERIES], &[f32])> WithSimd for Produ
                 }
             }
             // Almost always all are below.
-            let mut below = simd.less_than_f32s(sums[0][0], simd.splat_f32s(bars[0]));
-            for q in 0..QUERIES {
-                let bar = simd.splat_f32s(bars[q]);
-                for sum in sums[q] {
-                    below = simd.and_m32s(below, simd.less_than_f32s(sum, bar));
+            let is_below = |q: usize, bar: f32| {
+                let bar = simd.splat_f32s(bar);
+                simd.and_m32s(simd.less_than_f32s(sums[q][0], bar), simd.less_than_f32s(sums[q][1], bar))
+            };
+            let any_passes = |below: S::m32s| simd.first_true_m32s(simd.not_m32s(below)) < S::F32_LANES;
+            let below = (1..QUERIES).fold(is_below(0, bars[0]), |all, q| simd.and_m32s(all, is_below(q, bars[q])));
+            if any_passes(below) {
+                for ((q, list), bar) in lists.iter_mut().enumerate().zip(bars) {
+                    if any_passes(is_below(q, *bar)) {
+                        S::as_mut_simd_f32s(self.scores).0.copy_from_slice(&sums[q]);
+                        (self.offer)(list, bar, self.scores);
+                    }
                 }
-            }
-            if simd.first_true_m32s(simd.not_m32s(below)) < S::F32_LANES {
-                S::as_mut_simd_f32s(self.scores).0.as_chunks_mut::<VECTORS>().0.copy_from_slice(&sums);
-                (self.offer)(lists, bars, self.scores);
             }
         }
     }
+}
+
+/// False for NaN, which is in no order: a bar may be one where a caller's list has it.
+fn is_below(score: f32, bar: f32) -> bool {
+    score < bar
 }
 
 struct List<'a> {
