@@ -40,6 +40,8 @@ pub enum Purpose {
     Actions = 12,
     /// The rounding of values in updates: counter (row, dim / 4, step).
     Rounding = 13,
+    /// The test users that are ranked for, a substream a segment.
+    Evaluate = 14,
 }
 
 /// Ten rounds of Philox4x32: four random words for a counter and a key.

@@ -63,6 +63,7 @@ fn everything_is_said() {
         replay = 0.5
         train_share = 0.7
         late_seconds = 60
+        evaluate_users = 500
 
         [data]
         segments = "new=60"
@@ -124,6 +125,7 @@ fn everything_is_said() {
         train_share: 0.7,
         replay: Replay::Sample { share: 0.5 },
         late_seconds: 60,
+        evaluate_users: Some(500),
         seed: 9,
         ..ScallOptions::new(Budget { counts, d_min: 0, d_max: 24, ..Budget::new(Amount::Bytes(9000)) })
     };

@@ -150,6 +150,10 @@ pub struct Setup {
     /// Earlier rows that are trained on again, as a part of a segment's rows [default: all]
     #[arg(long, value_parser = parse_share)]
     pub replay: Option<f64>,
+
+    /// Test users of a segment that are ranked for, drawn by seed and segment [default: all]
+    #[arg(long, value_name = "USERS", value_parser = clap::value_parser!(u32).range(2..))]
+    pub evaluate_users: Option<u32>,
 }
 
 impl Setup {
@@ -203,6 +207,7 @@ impl Setup {
         model.keep_bias = model.keep_bias.filter(|_| model.bias == "learned");
         model.window = model.window.filter(|_| model.sampling == "log");
         set(&mut config.replay, self.replay.map(|share| Replay::Sample { share }));
+        some(&mut config.evaluate_users, &self.evaluate_users);
         if self.early_stop {
             config.early_stop.get_or_insert_default();
         }

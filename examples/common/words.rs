@@ -29,7 +29,7 @@ impl<'a> Words<'a> {
             (true, false) => "values, directory and optimizer",
             (true, true) => "values and optimizer",
         };
-        vec![
+        let mut settings = vec![
             ("model", self.model.name().to_owned()),
             ("steps", self.steps()),
             ("batch", training.batch.to_string()),
@@ -45,16 +45,19 @@ impl<'a> Words<'a> {
             ("probes", config.policy.probes.map_or("by policy".to_owned(), |probes| probes.to_string())),
             ("probe", self.probes()),
             ("constants", if config.policy.published { "the paper's" } else { "ours" }.to_owned()),
-        ]
+        ];
+        settings.extend(config.evaluate_users.map(|users| ("evaluated", format!("{users} test users"))));
+        settings
     }
 
     /// What a table stands under: the model and how it learns.
     pub fn headline(&self) -> String {
         let training = self.model.training();
         let paper = if self.config.policy.published { ", the paper's constants" } else { "" };
+        let sample = self.config.evaluate_users.map_or(String::new(), |n| format!(", ranked for {n} test users"));
         format!(
             "model    {}: {} steps a segment of {} triples, {}, l2 {}\n         \
-             bias {}, sampling {}, replay {}, segments {}{paper}",
+             bias {}, sampling {}, replay {}, segments {}{paper}{sample}",
             self.model.name(),
             self.steps(),
             training.batch,

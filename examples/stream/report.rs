@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use scall_gpu::SegmentReport;
-use scall_gpu::eval::{CUTOFFS, Metrics};
+use scall_gpu::eval::{CUTOFFS, Metrics, StandardErrors};
 use scall_gpu::run::Config;
 use serde::Serialize;
 
@@ -56,7 +56,13 @@ pub struct Segment {
     new_rows: u64,
     steps: u32,
     loss: f32,
+    /// Ranked for.
     test_users: usize,
+    /// Of whom these were drawn, and how far the metrics may lie from those of all; where not all were ranked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    drawn_of: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    standard_errors: Option<Quality>,
     #[serde(flatten)]
     quality: Quality,
     seconds: Seconds,
@@ -104,6 +110,17 @@ impl Quality {
     }
 }
 
+impl Quality {
+    fn errors(test: &StandardErrors, all: &StandardErrors) -> Self {
+        Self {
+            recall: by_cutoff(test.recall),
+            ndcg: by_cutoff(test.ndcg),
+            recall_all: by_cutoff(all.recall),
+            ndcg_all: by_cutoff(all.ndcg),
+        }
+    }
+}
+
 impl From<&SegmentReport> for Segment {
     fn from(report: &SegmentReport) -> Self {
         let seconds = report.seconds;
@@ -135,6 +152,8 @@ impl From<&SegmentReport> for Segment {
             steps: report.steps,
             loss: report.loss,
             test_users: report.test_candidates.users,
+            drawn_of: report.sampled.map(|sampled| sampled.of),
+            standard_errors: report.sampled.map(|of| Quality::errors(&of.test_candidates, &of.all_candidates)),
             quality: Quality::new(&report.test_candidates, &report.all_candidates),
             seconds: Seconds {
                 search: seconds.search,

@@ -29,6 +29,19 @@ pub struct Metrics {
     pub users: usize,
 }
 
+/// How far [`Metrics`] of a sample of users may lie from those of all users: the standard deviation of what other
+/// samples of this size would give, about `0.3 / sqrt(n)` for Recall.
+///
+/// `sqrt(v / n * (1 - n / N))`, where v is the sample's variance, with `n - 1` below, n its users and N all users. So
+/// it is 0 where the sample has all users, and also where it has fewer than two.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct StandardErrors {
+    /// Of Recall at each cutoff.
+    pub recall: [f64; 3],
+    /// Of NDCG at each cutoff.
+    pub ndcg: [f64; 3],
+}
+
 impl Metrics {
     /// The mean over users, each given as `(ranked, relevant)`: item ids best first, and the relevant ids in any order.
     /// Users without a
@@ -47,9 +60,27 @@ impl Metrics {
     /// # Cost
     /// A binary search for each place that counts; a sort of the relevant ids where they do not ascend.
     pub fn mean<'a>(users: impl IntoIterator<Item = (&'a [u32], &'a [u32])>) -> Self {
+        Self::mean_of_sample(users, 0).0
+    }
+
+    /// The [mean](Self::mean) over users that were drawn from `of` users, each of them equally likely and none twice,
+    /// and how far it may lie from the mean over all of these.
+    ///
+    /// ```
+    /// use scall_gpu::eval::Metrics;
+    /// // Two of three users: one hit and one miss.
+    /// let (metrics, errors) = Metrics::mean_of_sample([(&[7][..], &[7][..]), (&[4], &[5])], 3);
+    /// assert_eq!((metrics.recall, metrics.users), ([0.5; 3], 2));
+    /// // The variance is 1/2, over two users, of which a third is open.
+    /// assert!((errors.recall[0] - f64::sqrt(0.5 / 2.0 / 3.0)).abs() < 1e-12);
+    /// ```
+    pub fn mean_of_sample<'a>(
+        users: impl IntoIterator<Item = (&'a [u32], &'a [u32])>,
+        of: usize,
+    ) -> (Self, StandardErrors) {
         const LONGEST: usize = CUTOFFS[CUTOFFS.len() - 1];
         let discounts: [f64; LONGEST] = std::array::from_fn(|rank| 1.0 / libm::log2((rank + 2) as f64));
-        let mut sums = Self::default();
+        let (mut sums, mut squares) = (Self::default(), StandardErrors::default());
         for (ranked, relevant) in users.into_iter().filter(|(_, relevant)| !relevant.is_empty()) {
             let relevant = distinct(relevant);
             let ranked = &ranked[..ranked.len().min(LONGEST)];
@@ -60,13 +91,27 @@ impl Metrics {
             for (c, cutoff) in CUTOFFS.into_iter().enumerate() {
                 let hits = hit.iter().zip(&discounts).take(cutoff).filter(|(hit, _)| **hit);
                 let (count, gain) = hits.fold((0, 0.0), |(count, gain), (_, discount)| (count + 1, gain + discount));
-                sums.recall[c] += f64::from(count) / relevant.len() as f64;
-                sums.ndcg[c] += gain / discounts[..cutoff.min(relevant.len())].iter().sum::<f64>();
+                let recall = f64::from(count) / relevant.len() as f64;
+                let ndcg = gain / discounts[..cutoff.min(relevant.len())].iter().sum::<f64>();
+                sums.recall[c] += recall;
+                sums.ndcg[c] += ndcg;
+                squares.recall[c] += recall * recall;
+                squares.ndcg[c] += ndcg * ndcg;
             }
             sums.users += 1;
         }
         let mean = |sum: f64| sum / sums.users.max(1) as f64;
-        Self { recall: sums.recall.map(mean), ndcg: sums.ndcg.map(mean), users: sums.users }
+        let metrics = Self { recall: sums.recall.map(mean), ndcg: sums.ndcg.map(mean), users: sums.users };
+        let (n, open) = (sums.users as f64, of.saturating_sub(sums.users) as f64 / of.max(1) as f64);
+        let error = |squares: [f64; 3], means: [f64; 3]| {
+            std::array::from_fn(|c| {
+                // Sums of numbers that are all alike may end below 0.
+                let variance = ((squares[c] - n * means[c] * means[c]) / (n - 1.0).max(1.0)).max(0.0);
+                (variance / n.max(1.0) * open).sqrt()
+            })
+        };
+        let recall = error(squares.recall, metrics.recall);
+        (metrics, StandardErrors { recall, ndcg: error(squares.ndcg, metrics.ndcg) })
     }
 
     /// The quality that training and search compare: the mean of Recall@20 and NDCG@20.
@@ -135,6 +180,28 @@ mod tests {
         assert_eq!(Metrics::mean([(lists[0].0, &[4, 2, 2, 4, 4][..])]), Metrics::mean([lists[0]]));
         let nothing = Metrics::mean([(&[u32::MAX, 3][..], &[u32::MAX][..])]);
         assert_eq!((nothing.recall, nothing.ndcg), ([0.0; 3], [0.0; 3]), "an empty place is no item");
+    }
+
+    /// The error that is said is the one that samples have.
+    #[test]
+    fn samples_scatter_as_their_errors_say() {
+        let users: Vec<([u32; 2], [u32; 1])> = (0..400u32).map(|u| ([u % 3, 9], [u % 2])).collect();
+        let lists = |of: &[usize]| -> (Metrics, StandardErrors) {
+            Metrics::mean_of_sample(of.iter().map(|&u| (&users[u].0[..], &users[u].1[..])), users.len())
+        };
+        let all = lists(&(0..400).collect::<Vec<_>>());
+        assert_eq!((all.0.users, all.1), (400, StandardErrors::default()));
+        let mut rng = crate::rng::Philox::new(3, crate::rng::Purpose::User);
+        let (mut squares, mut said) = (0.0, 0.0);
+        for _ in 0..500 {
+            let (metrics, errors) = lists(&crate::stream::replay(..400, 100, &mut rng));
+            squares += (metrics.recall[1] - all.0.recall[1]).powi(2) / 500.0;
+            said += errors.recall[1] / 500.0;
+        }
+        assert!((squares.sqrt() / said - 1.0).abs() < 0.1, "{} and {said}", squares.sqrt());
+        for few in [&[][..], &[7]] {
+            assert_eq!(lists(few).1, StandardErrors::default());
+        }
     }
 
     proptest! {

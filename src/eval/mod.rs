@@ -2,4 +2,4 @@
 
 mod metrics;
 
-pub use metrics::{CUTOFFS, Metrics};
+pub use metrics::{CUTOFFS, Metrics, StandardErrors};

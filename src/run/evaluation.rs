@@ -1,10 +1,13 @@
 //! The test part of a segment, laid out to be ranked.
 
+use super::options::AnyOptions;
+use super::report::Sampled;
 use crate::Result;
-use crate::eval::{CUTOFFS, Metrics};
+use crate::eval::{CUTOFFS, Metrics, StandardErrors};
 use crate::models::baselines::Baseline;
 use crate::models::{RankRequest, Rankings, Recommender, rank, rank_both};
-use crate::stream::{Interactions, Segment, UserItems};
+use crate::rng::{Philox, Purpose};
+use crate::stream::{Interactions, Segment, UserItems, replay};
 
 /// Places of a list that count.
 const LONGEST: usize = CUTOFFS[CUTOFFS.len() - 1];
@@ -35,10 +38,20 @@ impl Lists for dyn Baseline + '_ {
     }
 }
 
+/// How well was ranked.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Quality {
+    pub test_candidates: Metrics,
+    pub all_candidates: Metrics,
+    pub sampled: Option<Sampled>,
+}
+
 /// Whom to rank what for, and what would be right (`docs/method.md` section 6).
 #[derive(Clone, Debug)]
 pub(super) struct Evaluation {
     users: Vec<u32>,
+    /// How many there are where they are a sample.
+    of: usize,
     relevant: UserItems,
     candidates: Vec<u32>,
     items: u32,
@@ -55,8 +68,18 @@ impl Evaluation {
         candidates.dedup();
         let new = pairs.filter(|&(user, item)| !history.contains(user, item));
         let relevant = UserItems::new(users, new)?;
-        let users = (0..users).filter(|&user| !relevant.row(user).is_empty()).collect();
-        Ok(Self { users, relevant, candidates, items })
+        let users: Vec<u32> = (0..users).filter(|&user| !relevant.row(user).is_empty()).collect();
+        Ok(Self { of: users.len(), users, relevant, candidates, items })
+    }
+
+    /// For as many of the users as the options say, drawn by seed and segment.
+    pub fn sampled(mut self, options: &AnyOptions, segment: usize) -> Self {
+        if let Some(most) = options.evaluate_users {
+            let mut rng = Philox::substream(options.seed, Purpose::Evaluate, segment as u32);
+            let drawn = replay(..self.users.len(), most as usize, &mut rng);
+            self.users = drawn.into_iter().map(|at| self.users[at]).collect();
+        }
+        self
     }
 
     /// Whether there is nobody to rank for.
@@ -67,23 +90,99 @@ impl Evaluation {
     /// Quality among the items of the test part.
     pub fn among_test_items(&self, model: &mut (impl Lists + ?Sized), history: &UserItems) -> Result<Metrics> {
         let excluded = |user: u32| history.row(user);
-        Ok(self.metrics(&model.lists(self.request(&self.candidates, &excluded))?))
+        Ok(self.metrics(&model.lists(self.request(&self.candidates, &excluded))?).0)
     }
 
     /// Quality among the items of the test part, and among all items.
-    pub fn among_both(&self, model: &mut (impl Lists + ?Sized), history: &UserItems) -> Result<[Metrics; 2]> {
+    pub fn among_both(&self, model: &mut (impl Lists + ?Sized), history: &UserItems) -> Result<Quality> {
         let everything: Vec<u32> = (0..self.items).collect();
         let excluded = |user: u32| history.row(user);
         let rankings = model.both(self.request(&everything, &excluded), &self.candidates)?;
-        Ok(rankings.map(|rankings| self.metrics(&rankings)))
+        let [(test_candidates, of_test), (all_candidates, of_all)] = rankings.map(|rankings| self.metrics(&rankings));
+        let sampled = (self.users.len() < self.of).then_some(Sampled {
+            of: self.of,
+            test_candidates: of_test,
+            all_candidates: of_all,
+        });
+        Ok(Quality { test_candidates, all_candidates, sampled })
     }
 
     fn request<'a>(&'a self, candidates: &'a [u32], excluded: &'a dyn Fn(u32) -> &'a [u32]) -> RankRequest<'a> {
         RankRequest { users: &self.users, candidates, excluded, k: LONGEST as u32, item_biases: None }
     }
 
-    fn metrics(&self, rankings: &Rankings) -> Metrics {
+    fn metrics(&self, rankings: &Rankings) -> (Metrics, StandardErrors) {
         let lists = rankings.iter().zip(&self.users);
-        Metrics::mean(lists.map(|(ranked, &user)| (ranked, self.relevant.row(user))))
+        Metrics::mean_of_sample(lists.map(|(ranked, &user)| (ranked, self.relevant.row(user))), self.of)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::Device;
+    use crate::run::report::SegmentReport;
+    use crate::run::{Scall, ScallOptions};
+    use crate::sizing::{Amount, Bet, BetOptions, Budget, FrequencyRanked, SizePolicy};
+
+    fn rows() -> impl Iterator<Item = (String, String, i64)> {
+        (0..900).map(|n| (format!("u{}", n * 7 % (40 + n / 40)), format!("i{}", n * n % 61), n))
+    }
+
+    fn options(evaluate_users: Option<u32>, seed: u64) -> ScallOptions {
+        let mut options = ScallOptions::new(Budget::new(Amount::MeanSize(4.0)));
+        (options.steps, options.probe.steps, options.evaluate_users, options.seed) = (3, 3, evaluate_users, seed);
+        options.model.training_mut().batch = 64;
+        options
+    }
+
+    fn reports(policy: Box<dyn SizePolicy>, evaluate_users: Option<u32>) -> Vec<SegmentReport> {
+        let data = Interactions::from_rows(rows()).unwrap();
+        let segments = crate::stream::cut(&data, crate::stream::Cut::Equal { segments: 3 }).unwrap();
+        let options = options(evaluate_users, 5);
+        let mut scall = Scall::over(&Device::cpu(), data, segments, policy, options).unwrap();
+        while scall.step(|_| {}).unwrap().is_some() {}
+        scall.report().to_vec()
+    }
+
+    /// Training does not depend on it, probes and policies have the same users, and more than there are is all.
+    #[test]
+    fn a_sample_of_users_is_drawn_and_reported() {
+        let all = reports(Box::new(FrequencyRanked::default()), None);
+        let sample = reports(Box::new(FrequencyRanked::default()), Some(9));
+        for (all, sample) in all.iter().zip(&sample) {
+            assert_eq!((all.loss, all.sampled), (sample.loss, None));
+            let sampled = sample.sampled.unwrap();
+            assert_eq!((sample.test_candidates.users, sample.all_candidates.users), (9, 9));
+            assert_eq!(sampled.of, all.test_candidates.users);
+            let (error, of_all) = (sampled.test_candidates.recall[2], all.test_candidates.recall[2]);
+            assert!(error > 0.0 && (sample.test_candidates.recall[2] - of_all).abs() < 5.0 * error);
+        }
+        let more = reports(Box::new(FrequencyRanked::default()), Some(5000));
+        for (all, more) in all.iter().zip(&more) {
+            assert_eq!((all.test_candidates, all.all_candidates), (more.test_candidates, more.all_candidates));
+            assert_eq!(more.sampled, None);
+        }
+        let searched =
+            reports(Box::new(Bet::new(BetOptions { probes: 3, draws: 2, ..BetOptions::default() })), Some(9));
+        assert!(searched.iter().all(|report| report.sampled.is_some() && report.test_candidates.users == 9));
+    }
+
+    #[test]
+    fn a_sample_goes_by_seed_and_segment_alone() {
+        let data = Interactions::from_rows(rows()).unwrap();
+        let (fit, test) = Segment { rows: 0..900 }.split(0.5).unwrap();
+        let history = UserItems::new(data.user_count(), data.pairs(fit.rows.clone())).unwrap();
+        let draw = |users: Option<u32>, seed: u64, segment: usize| {
+            let evaluation = Evaluation::new(&data, &test, fit.rows.end, &history).unwrap();
+            evaluation.sampled(&options(users, seed).any(), segment)
+        };
+        let (all, nine) = (draw(None, 1, 0), draw(Some(9), 1, 0));
+        assert!(all.users.len() > 20 && all.of == all.users.len() && nine.of == all.of);
+        assert!(nine.users.len() == 9 && nine.users.is_sorted() && nine.users.iter().all(|u| all.users.contains(u)));
+        assert_eq!(nine.users, draw(Some(9), 1, 0).users);
+        assert_ne!(nine.users, draw(Some(9), 2, 0).users);
+        assert_ne!(nine.users, draw(Some(9), 1, 1).users);
+        assert_eq!(draw(Some(u32::MAX), 1, 0).users, all.users);
     }
 }

@@ -1,6 +1,6 @@
 //! A recorded stream, followed by a ranking without embeddings.
 
-use super::evaluation::Evaluation;
+use super::evaluation::{Evaluation, Quality};
 use super::report::Summary;
 use crate::Result;
 use crate::eval::Metrics;
@@ -26,7 +26,7 @@ impl Followed {
 
 /// Takes a baseline through a recorded stream, on the same rows, relevant items and candidates as
 /// [`Scall`](super::Scall)
-/// with this `train_share` (its default is 0.8).
+/// with this `train_share` (its default is 0.8). All test users are ranked for.
 ///
 /// # Errors
 /// [`Error::Argument`](crate::Error::Argument) for a share outside 0..=1, for segments that overlap, run backwards or
@@ -49,7 +49,7 @@ pub fn follow(
         learned = end;
         baseline.learn(Past { data, segment: train.rows, history: &history })?;
         let evaluation = Evaluation::new(data, &test, end, &history)?;
-        let [test_candidates, all_candidates] = evaluation.among_both(baseline, &history)?;
+        let Quality { test_candidates, all_candidates, .. } = evaluation.among_both(baseline, &history)?;
         followed.test_candidates.push(test_candidates);
         followed.all_candidates.push(all_candidates);
     }

@@ -20,5 +20,5 @@ mod training;
 pub use config::{BudgetConfig, Config, DataConfig, DeviceChoice, ModelConfig, PolicyConfig};
 pub use follow::{Followed, follow};
 pub use options::{EarlyStop, ProbeOptions, Replay, ScallOptions};
-pub use report::{Phase, Seconds, SegmentReport, Summary};
+pub use report::{Phase, Sampled, Seconds, SegmentReport, Summary};
 pub use scall::Scall;

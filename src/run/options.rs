@@ -27,6 +27,11 @@ pub struct ScallOptions<M = ModelOptions> {
     /// How many seconds a row that is observed may lie before the latest one (default 3,600: what queues and clocks of
     /// several producers differ by, and less than a log of yesterday that is fed in by mistake).
     pub late_seconds: u32,
+    /// How many test users of a segment are ranked for, at least 2 (default: all). More than there are is all. They are
+    /// drawn by seed and segment, so all policies and all probes of a segment are judged by the same users. For large
+    /// data: with 20,000 of them a metric's standard error is about 0.002, and evaluation costs no more as users grow
+    /// in number.
+    pub evaluate_users: Option<u32>,
     /// Seed of everything that is drawn (default 0).
     pub seed: u64,
 }
@@ -46,6 +51,7 @@ impl ScallOptions {
             train_share: 0.8,
             replay: Replay::All,
             late_seconds: 3600,
+            evaluate_users: None,
             seed: 0,
         }
     }
@@ -67,8 +73,20 @@ impl<M> ScallOptions<M> {
     }
 
     fn map<N>(self, map: impl FnOnce(M) -> N) -> ScallOptions<N> {
-        let Self { budget, model, steps, early_stop, probe, train_share, replay, late_seconds, seed } = self;
-        ScallOptions { budget, model: map(model), steps, early_stop, probe, train_share, replay, late_seconds, seed }
+        let Self { budget, model, steps, early_stop, probe, train_share, replay, late_seconds, evaluate_users, seed } =
+            self;
+        ScallOptions {
+            budget,
+            model: map(model),
+            steps,
+            early_stop,
+            probe,
+            train_share,
+            replay,
+            late_seconds,
+            evaluate_users,
+            seed,
+        }
     }
 
     /// That all numbers of the loop itself are within their domain.
@@ -78,6 +96,9 @@ impl<M> ScallOptions<M> {
         share("train_share", self.train_share)?;
         if let Replay::Sample { share: part } = self.replay {
             share("replay", part)?;
+        }
+        if let Some(users) = self.evaluate_users {
+            check::domain(op, "evaluate_users", users, users >= 2, "at least 2")?;
         }
         if let Some(stop) = self.early_stop {
             stop.check()?;

@@ -1,6 +1,6 @@
 //! What the loop reports: where it is, what a segment was, and the mean of all.
 
-use crate::eval::Metrics;
+use crate::eval::{Metrics, StandardErrors};
 use crate::models::Resized;
 use crate::sizing::Action;
 use crate::table::MemoryReport;
@@ -92,8 +92,22 @@ pub struct SegmentReport {
     pub test_candidates: Metrics,
     /// Ranking among all items with a row.
     pub all_candidates: Metrics,
+    /// What ranking for a sample of the test users leaves open; none where all were ranked for.
+    pub sampled: Option<Sampled>,
     /// Where the time went.
     pub seconds: Seconds,
+}
+
+/// A sample of test users that stands for all of them
+/// ([`ScallOptions::evaluate_users`](super::ScallOptions::evaluate_users)). How many it has, [`Metrics::users`] says.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Sampled {
+    /// All test users, of whom it was drawn.
+    pub of: usize,
+    /// How far the metrics among the items of the test part may lie from those of all test users.
+    pub test_candidates: StandardErrors,
+    /// The same among all items with a row.
+    pub all_candidates: StandardErrors,
 }
 
 /// Mean quality over the segments t >= 1 that had a user to rank for (`docs/method.md` section 6).

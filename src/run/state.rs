@@ -238,7 +238,7 @@ impl Scall {
             },
             rows: self.training_rows(end, &sampled),
             biases: self.bias.as_ref().map(|bias| bias.biases(&self.data, end, items.len() as u32)),
-            evaluation: Evaluation::new(&self.data, &test, end, &self.history)?,
+            evaluation: Evaluation::new(&self.data, &test, end, &self.history)?.sampled(&self.options, t),
             frequencies: self.frequencies.clone(),
             before: self.restored_model(&before)?,
         })

@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 use std::time::Instant;
 
-use super::evaluation::Evaluation;
+use super::evaluation::{Evaluation, Quality};
 use super::options::Replay;
 use super::probe::{Setup, Trial};
 use super::report::{Phase, Seconds, SegmentReport};
@@ -113,8 +113,9 @@ impl Scall {
         timer.seconds.train = timer.lap();
 
         progress(Phase::Evaluate);
-        let evaluation = Evaluation::new(&self.data, &test, train.rows.end, &self.history)?;
-        let [test_candidates, all_candidates] = evaluation.among_both(&mut *self.model, &self.history)?;
+        let evaluation = Evaluation::new(&self.data, &test, train.rows.end, &self.history)?.sampled(&self.options, t);
+        let Quality { test_candidates, all_candidates, sampled } =
+            evaluation.among_both(&mut *self.model, &self.history)?;
         timer.seconds.evaluate = timer.lap();
 
         let Begun { probes, before, .. } = std::mem::take(&mut self.begun);
@@ -138,6 +139,7 @@ impl Scall {
             loss: trained.loss,
             test_candidates,
             all_candidates,
+            sampled,
             seconds: timer.seconds,
         };
         self.last = before.map(|before| LastSegment {

@@ -56,7 +56,8 @@ impl Scall {
         let (fit, held_out) = train.split(1.0 - stop.share)?;
         let end = fit.rows.end;
         self.lay_out(end, sampled, population)?;
-        let evaluation = Evaluation::new(&self.data, &held_out, end, &self.history)?;
+        let t = self.reports.len();
+        let evaluation = Evaluation::new(&self.data, &held_out, end, &self.history)?.sampled(&self.options, t);
         if evaluation.is_empty() || self.options.steps == 0 {
             return Ok(None);
         }

@@ -112,6 +112,7 @@ impl Config {
             train_share: self.train_share,
             replay: self.replay,
             late_seconds: self.late_seconds,
+            evaluate_users: self.evaluate_users,
             seed: self.seed,
             ..ScallOptions::new(self.budget())
         })

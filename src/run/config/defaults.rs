@@ -13,6 +13,7 @@ impl Default for Config {
             replay: Replay::All,
             train_share: 0.8,
             late_seconds: 3600,
+            evaluate_users: None,
             data: DataConfig::default(),
             budget: BudgetConfig::default(),
             policy: PolicyConfig::default(),

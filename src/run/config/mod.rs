@@ -83,6 +83,9 @@ pub struct Config {
     pub train_share: f64,
     /// How many seconds a row that is observed may lie before the latest one (default 3,600).
     pub late_seconds: u32,
+    /// How many test users of a segment are ranked for, at least 2, drawn by seed and segment (default: all).
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub evaluate_users: Option<u32>,
     /// The stream, and where it is cut.
     pub data: DataConfig,
     /// What the tables may hold.

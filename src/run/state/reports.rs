@@ -1,10 +1,10 @@
 //! Reports as columns of numbers, one entry each.
 
 use crate::Result;
-use crate::eval::{CUTOFFS, Metrics};
+use crate::eval::{CUTOFFS, Metrics, StandardErrors};
 use crate::file::State;
 use crate::models::Resized;
-use crate::run::report::{Seconds, SegmentReport};
+use crate::run::report::{Sampled, Seconds, SegmentReport};
 use crate::sizing::{Action, Distribution};
 use crate::table::MemoryReport;
 
@@ -55,6 +55,9 @@ const NUMBERS: &[Numbers] = &[
     }),
 ];
 
+/// There where a sample of users was ranked for: of how many they are, 0 for all, and the errors.
+const SAMPLED: [&str; 2] = ["sampled.of", "sampled.errors"];
+
 pub(super) fn save(reports: &[SegmentReport]) -> State {
     let mut state = State::default();
     for (name, of) in COUNTS {
@@ -63,12 +66,18 @@ pub(super) fn save(reports: &[SegmentReport]) -> State {
     for (name, of) in NUMBERS {
         state.put(*name, reports.iter().flat_map(of).collect::<Vec<f64>>());
     }
+    if reports.iter().any(|of| of.sampled.is_some()) {
+        let sampled = || reports.iter().map(|of| of.sampled.unwrap_or_default());
+        let errors = |of: Sampled| [of.test_candidates, of.all_candidates].map(|of| [of.recall, of.ndcg]);
+        state.put(SAMPLED[0], sampled().map(|sampled| sampled.of as u64).collect::<Vec<u64>>());
+        state.put(SAMPLED[1], sampled().flat_map(errors).flatten().flatten().collect::<Vec<f64>>());
+    }
     state
 }
 
 pub(super) fn restored(state: &State) -> Result<Vec<SegmentReport>> {
     let names = COUNTS.iter().map(|(name, _)| *name).chain(NUMBERS.iter().map(|(name, _)| *name));
-    state.only(&names.collect::<Vec<_>>())?;
+    state.only(&names.chain(SAMPLED).collect::<Vec<_>>())?;
     let reports = state.numbers::<u64>("users")?.len();
     (0..reports).map(|t| Row { state, reports, t }.report()).collect()
 }
@@ -113,6 +122,7 @@ impl Row<'_> {
             loss: self.numbers::<1>("loss")?[0] as f32,
             test_candidates: self.metrics(["test.recall", "test.ndcg", "test.users"])?,
             all_candidates: self.metrics(["all.recall", "all.ndcg", "all.users"])?,
+            sampled: self.sampled()?,
             seconds: Seconds { search, size, resize, train, evaluate },
         })
     }
@@ -132,6 +142,16 @@ impl Row<'_> {
         const LEN: usize = CUTOFFS.len();
         let users = self.count(users)? as usize;
         Ok(Metrics { recall: self.numbers::<LEN>(recall)?, ndcg: self.numbers::<LEN>(ndcg)?, users })
+    }
+
+    fn sampled(self) -> Result<Option<Sampled>> {
+        if !SAMPLED.iter().any(|name| self.state.has(name)) {
+            return Ok(None);
+        }
+        let (of, errors) = (self.count(SAMPLED[0])? as usize, self.numbers::<{ 4 * CUTOFFS.len() }>(SAMPLED[1])?);
+        let part = |at: usize| std::array::from_fn(|c| errors[at * CUTOFFS.len() + c]);
+        let errors = |at: usize| StandardErrors { recall: part(at), ndcg: part(at + 1) };
+        Ok((of > 0).then(|| Sampled { of, test_candidates: errors(0), all_candidates: errors(2) }))
     }
 
     fn count(self, name: &str) -> Result<u64> {

@@ -45,6 +45,7 @@ fn cases() -> Vec<(ScallOptions, MakePolicy)> {
         other.early_stop = Some(EarlyStop { every: 2, patience: 1, ..EarlyStop::default() });
         other.budget.amount = Amount::Bytes(6_000);
         other.budget.d_min = 0;
+        other.evaluate_users = Some(4);
         cases.push((options, policies[i]));
         cases.push((other, policies[(i + 2) % 4]));
     }

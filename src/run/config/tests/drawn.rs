@@ -154,14 +154,40 @@ pub fn config() -> impl Strategy<Value = Config> {
         warm,
         at_once,
     });
-    let loop_numbers =
-        (proptest::sample::select(DeviceChoice::ALL), 0..=i64::MAX as u64, replay, share(), any::<u32>());
+    let loop_numbers = (
+        proptest::sample::select(DeviceChoice::ALL),
+        0..=i64::MAX as u64,
+        replay,
+        share(),
+        any::<u32>(),
+        option::of(2u32..),
+    );
     (loop_numbers, data(), budget(), policy(), model(), probe, option::of(early_stop)).prop_map(
-        |((device, seed, replay, train_share, late_seconds), data, budget, policy, model, probe, early_stop)| {
+        |(
+            (device, seed, replay, train_share, late_seconds, evaluate_users),
+            data,
+            budget,
+            policy,
+            model,
+            probe,
+            early_stop,
+        )| {
             let name = policy.name.clone();
-            Config { device, seed, replay, train_share, late_seconds, data, budget, policy, model, probe, early_stop }
-                .with_policy(&name)
-                .unwrap()
+            let config = Config {
+                device,
+                seed,
+                replay,
+                train_share,
+                late_seconds,
+                evaluate_users,
+                data,
+                budget,
+                policy,
+                model,
+                probe,
+                early_stop,
+            };
+            config.with_policy(&name).unwrap()
         },
     )
 }
