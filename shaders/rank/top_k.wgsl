@@ -15,7 +15,7 @@ struct Params {
     fresh: u32,     // 1: the lists begin empty
 }
 
-override ragged: u32 = 0u;             // 1: candidates have positions of their own
+override ragged: u32 = 0u;             // 1: rows have widths, and candidates positions, of their own
 override fours: u32 = 4u;              // queries of a block, in fours: 4, or 2 where lists are long
 override columns: u32 = 256u / fours;  // candidates of a tile, in fours
 override depth: u32 = 2u * fours;      // dims of a slice
@@ -38,6 +38,7 @@ const NEXT = vec4<u32>(0u, 1u, 2u, 3u);
 @group(0) @binding(7) var<storage, read> segment_scores: array<f32>;
 @group(0) @binding(8) var<storage, read> segment_positions: array<u32>;
 @group(0) @binding(9) var<storage, read> ragged_candidates: array<u32>;  // of each candidate its position and its width
+@group(0) @binding(10) var<storage, read> query_widths: array<u32>;
 
 // By dim, then in fours. A row of candidates has one element more, so that neighbouring dims lie in different banks.
 var<workgroup> candidate_slice: array<vec4<f32>, 520>;
@@ -46,6 +47,7 @@ var<workgroup> keys: array<u32, 896>;
 var<workgroup> positions: array<u32, 896>;
 var<workgroup> used: array<atomic<u32>, 16>;
 var<workgroup> crowded: atomic<u32>;
+var<workgroup> widest: atomic<u32>;
 
 fn key_of(score: vec4<f32>) -> vec4<u32> {
     let bits = bitcast<vec4<u32>>(score);
@@ -212,12 +214,43 @@ struct Slice {
     queries: vec4<f32>,
 }
 
+// The largest of all threads' widths.
+fn widest_of_all(width: u32, thread: u32) -> u32 {
+    if thread == 0u {
+        atomicStore(&widest, 0u);
+    }
+    workgroupBarrier();
+    if width > atomicLoad(&widest) {
+        atomicMax(&widest, width);
+    }
+    return workgroupUniformLoad(&widest);
+}
+
+// How many dims the widest query of the block has.
+fn block_dims(block: u32, thread: u32) -> u32 {
+    if ragged == 0u {
+        return params.dims;
+    }
+    let query = min(block * 4u * fours + thread % (4u * fours), params.queries - 1u);
+    return min(widest_of_all(query_widths[query], thread), params.dims);
+}
+
+// How many dims the widest candidate of the tile has.
+fn tile_dims(tile: u32, thread: u32) -> u32 {
+    if ragged == 0u {
+        return params.dims;
+    }
+    let first = ragged_candidates[2u * min(tile + thread, params.last - 1u) + 1u];
+    let second = ragged_candidates[2u * min(tile + 4u * columns - 1u - thread, params.last - 1u) + 1u];
+    return widest_of_all(max(first, second), thread);
+}
+
 // A thread's share of the dims from `start` on; zero past the last.
-fn slice(block: u32, tile: u32, start: u32, thread: u32) -> Slice {
+fn slice(block: u32, tile: u32, start: u32, dims: u32, thread: u32) -> Slice {
     let j = start + thread % depth;
     let four = thread / depth;
     var share = Slice();
-    if j < params.dims {
+    if j < dims {
         let bias = params.stride - params.dims;
         share.left = of_candidates(tile + 4u * four, bias + j);
         share.right = of_candidates(tile + 4u * four + 2u * columns, bias + j);
@@ -235,8 +268,9 @@ fn products(j: u32, thread: u32) -> mat4x4<f32> {
     return mat4x4<f32>(c.x * q, c.y * q, c.z * q, c.w * q);
 }
 
-fn scores(block: u32, tile: u32, thread: u32) -> mat4x4<f32> {
-    var share = slice(block, tile, 0u, thread);
+// Of the first `dims`.
+fn scores(block: u32, tile: u32, dims: u32, thread: u32) -> mat4x4<f32> {
+    var share = slice(block, tile, 0u, dims, thread);
     var sums = mat4x4<f32>();
     if params.stride > params.dims {
         let bias = of_candidates(tile + 4u * (thread % columns), 0u);
@@ -244,7 +278,7 @@ fn scores(block: u32, tile: u32, thread: u32) -> mat4x4<f32> {
     }
     let j = thread % depth;
     let four = thread / depth;
-    for (var start = 0u; start < params.dims; start += depth) {
+    for (var start = 0u; start < dims; start += depth) {
         candidate_slice[j * (columns + 1u) + four] = share.left;
         candidate_slice[j * (columns + 1u) + four + columns / 2u] = share.right;
         if four < fours {
@@ -252,7 +286,7 @@ fn scores(block: u32, tile: u32, thread: u32) -> mat4x4<f32> {
         }
         workgroupBarrier();
         // The next slice is loaded while this one is multiplied.
-        share = slice(block, tile, start + depth, thread);
+        share = slice(block, tile, start + depth, dims, thread);
         sums += products(0u, thread);
         sums += products(1u, thread);
         sums += products(2u, thread);
@@ -305,11 +339,12 @@ fn score(
     let first_query = block * 4u * fours;
     let first_list = segment * params.queries + first_query;
     begin(block, first_list, thread);
+    let wide = block_dims(block, thread);
 
     let query = 4u * (thread / columns);
     let first = params.first + segment * params.span;
     for (var tile = first; tile < min(first + params.span, params.last); tile += 4u * columns) {
-        let sums = scores(block, tile, thread);
+        let sums = scores(block, tile, min(wide, tile_dims(tile, thread)), thread);
         let candidate = tile + 4u * (thread % columns);
         var waiting = passing(sums, query, candidate);
         for (var left = waiting; left != 0u; left &= left - 1u) {

@@ -21,7 +21,8 @@
 //!
 //! # Cost
 //! A workgroup takes 16 queries (8 for k past 40) through the candidates, 256 (512) at a time, so the candidates are
-//! read `U / 16` times. One dispatch for every few thousand candidates. Fewer than some 4,000 queries would not fill a
+//! read `U / 16` times. With widths it goes through the dims that both its widest query and the tile's widest candidate
+//! have. One dispatch for every few thousand candidates. Fewer than some 4,000 queries would not fill a
 //! large GPU. Up to 64 parts of the candidates then get lists of their own, at most 4 MB in addition to the arguments,
 //! and a second dispatch joins them.
 //!
@@ -69,7 +70,7 @@ pub(crate) static SHADER: Shader = Shader {
     source: include_str!("../../../shaders/rank/top_k.wgsl"),
     params: Params::FIELDS,
     entries: &[
-        Entry::of("score", &[reads(1), reads(2), reads(3), reads(4), writes(5), writes(6), reads(9)]),
+        Entry::of("score", &[reads(1), reads(2), reads(3), reads(4), writes(5), writes(6), reads(9), reads(10)]),
         Entry::of("join", &[writes(5), writes(6), reads(7), reads(8)]),
     ],
 };
@@ -284,6 +285,7 @@ impl Kernel for TopK<'_> {
                 scores,
                 positions,
                 self.ragged.map_or(offsets().shared(), |ragged| ragged.candidates.binding("ragged.candidates")),
+                self.ragged.map_or(offsets().shared(), |ragged| ragged.query_widths.binding("ragged.query_widths")),
             ];
             let constants = scoring;
             Launch { shader: &SHADER, entry: "score", codecs: &[], constants, params, bindings, groups }
