@@ -166,7 +166,7 @@ fn lists_are_counted() {
     let (data, segments) = recorded();
     let mut scall = Scall::over(&Device::cpu(), data, segments, Box::new(Uniform), wrapped(Fault::ListTooFew)).unwrap();
     let error = scall.step(|_| {}).unwrap_err();
-    assert!(matches!(error, Error::Shape { op: "Recommender::rank", arg: "rankings", .. }), "{error}");
+    assert!(matches!(error, Error::Shape { op: "Recommender::rank_both", arg: "rankings", .. }), "{error}");
 
     let mut scall = Scall::new(&Device::cpu(), Box::new(Uniform), wrapped(Fault::ListTooFew)).unwrap();
     scall.observe([("a", "x", 1), ("b", "y", 2)]).unwrap();

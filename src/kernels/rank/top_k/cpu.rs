@@ -1,6 +1,6 @@
 //! The CPU twin: candidates packed once in panels that are as deep as their widest, products in blocks of registers,
-//! and a sorted list for each query. Few candidates pass the score of the list's last entry, so scores are compared
-//! with it where they are, and almost never stored.
+//! and a sorted list for each query. A panel that cannot reach any list of a block is left out. Few candidates pass the
+//! score of the list's last entry, so scores are compared with it where they are, and almost never stored.
 
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
@@ -116,7 +116,8 @@ impl Tile<'_> {
                 }
             };
             let (values, biases) = panels.panel(panel);
-            arch.dispatch(Products { groups: &mut groups, lists, values, biases, scores: &mut scores, offer });
+            let reach = panels.reaches[panel];
+            arch.dispatch(Products { groups: &mut groups, lists, reach, values, biases, scores: &mut scores, offer });
         }
     }
 }
@@ -130,6 +131,7 @@ struct Panels {
     /// Where the values of a panel begin, and where the last ends.
     begins: Vec<usize>,
     biases: Buffer<f32>,
+    reaches: Vec<Reach>,
 }
 
 impl Panels {
@@ -156,14 +158,18 @@ impl Panels {
         }
         let biases_of = biases.host_mut("rank/top_k", "biases")?.par_chunks_mut(width);
         let all = panels.into_par_iter().zip(biases_of).zip(candidates.par_chunks(width));
-        all.with_min_len(TASK_PANELS).for_each(|((panel, biases), candidates)| {
+        let pack = |((panel, biases), candidates): ((&mut [f32], &mut [f32]), &[usize])| {
+            let mut reach = Reach::NONE;
             for (lane, &c) in candidates.iter().enumerate() {
                 let (bias, row) = tile.candidate(c);
                 biases[lane] = bias;
+                reach.extend(bias, row);
                 panel.chunks_exact_mut(width).zip(row).for_each(|(packed, value)| packed[lane] = *value);
             }
-        });
-        Ok(Self { width, values, begins, biases })
+            reach.with_rounding(tile.dims)
+        };
+        let reaches = all.with_min_len(TASK_PANELS).map(pack).collect();
+        Ok(Self { width, values, begins, biases, reaches })
     }
 
     fn count(&self) -> usize {
@@ -178,6 +184,57 @@ impl Panels {
     }
 }
 
+/// How large a score with any candidate of a panel can be: `base + slope * |query|`, by the inequality of Cauchy and
+/// Schwarz, and by what rounding can add to it.
+#[derive(Clone, Copy)]
+struct Reach {
+    /// The largest bias.
+    base: f64,
+    /// The largest bias by size.
+    size: f64,
+    /// The largest norm.
+    slope: f64,
+}
+
+impl Reach {
+    const NONE: Self = Self { base: f64::NEG_INFINITY, size: 0.0, slope: 0.0 };
+
+    /// Numbers of which no sum of a score comes near the end of the range.
+    const LARGE: f64 = 1e36;
+
+    fn extend(&mut self, bias: f32, row: &[f32]) {
+        let bias = if bias.is_finite() { f64::from(bias) } else { f64::INFINITY };
+        self.base = self.base.max(bias);
+        self.size = self.size.max(bias.abs());
+        self.slope = self.slope.max(norm(row));
+    }
+
+    /// A sum of d products and a bias is off by less than `(d + 1) eps` times the sizes of its terms; products that are
+    /// too small for the format are off by less than `1e-44` each.
+    fn with_rounding(self, dims: usize) -> Self {
+        let off = (dims + 4) as f64 * f64::from(f32::EPSILON);
+        let base = self.base + off * self.size + 1e-37;
+        Self {
+            base: if self.size < Self::LARGE { base } else { f64::INFINITY },
+            slope: self.slope * (1.0 + off),
+            ..self
+        }
+    }
+
+    /// Whether no score with a query of this norm gets as far as the bar. False for all that is not finite.
+    #[inline(always)]
+    fn is_below(self, norm: f64, bar: f32) -> bool {
+        let most = self.base + self.slope * norm;
+        most < f64::from(bar) && most < Self::LARGE
+    }
+}
+
+/// Infinite where a value is not finite.
+fn norm(row: &[f32]) -> f64 {
+    let squares: f64 = row.iter().map(|value| f64::from(*value) * f64::from(*value)).sum();
+    if squares.is_finite() { squares.sqrt() } else { f64::INFINITY }
+}
+
 pub(super) fn widest(widths: impl Iterator<Item = usize>) -> usize {
     widths.max().unwrap_or(0)
 }
@@ -186,8 +243,16 @@ pub(super) fn widest(widths: impl Iterator<Item = usize>) -> usize {
 struct Groups {
     /// By six, then [dim][query], as deep as the widest of the six. Places past a row's end are zero.
     values: Vec<[f32; QUERIES]>,
-    /// How deep each of them is, and what a score has to reach.
-    sixes: Vec<(usize, [f32; QUERIES])>,
+    sixes: Vec<Six>,
+}
+
+/// Six queries.
+struct Six {
+    /// Width of the widest.
+    depth: usize,
+    norms: [f64; QUERIES],
+    /// What a score has to reach.
+    bars: [f32; QUERIES],
 }
 
 impl Groups {
@@ -201,7 +266,8 @@ impl Groups {
             }
             // Nothing enters where the last six has no query.
             let bars = std::array::from_fn(|q| lists.get(q).map_or(f32::INFINITY, List::bar));
-            sixes.push((depth, bars));
+            let norms = std::array::from_fn(|q| rows.get(q).map_or(0.0, |row| norm(row)));
+            sixes.push(Six { depth, norms, bars });
         }
         Self { values, sixes }
     }
@@ -220,11 +286,13 @@ impl WithSimd for Width {
 }
 
 /// `scores[q, c] = biases[c] + sum over j of queries[j, q] * panel[j, c]` for each six, in the order of the dims, up to
-/// the end of whichever is less deep. Products are not fused with the sums, so the width of the vectors changes no bit.
-/// Where a score is not below its bar, those of its query are offered.
+/// the end of whichever is less deep, but for sixes none of whose bars the panel reaches. Products are not fused with
+/// the sums, so the width of the vectors changes no bit. Where a score is not below its bar, those of its query are
+/// offered.
 struct Products<'a, 'l, F> {
     groups: &'a mut Groups,
     lists: &'a mut [List<'l>],
+    reach: Reach,
     values: &'a [f32],
     biases: &'a [f32],
     scores: &'a mut [f32],
@@ -239,9 +307,12 @@ impl<'l, F: Fn(&mut List<'l>, &mut f32, &[f32])> WithSimd for Products<'_, 'l, F
         let panel = S::as_simd_f32s(self.values).0.as_chunks::<VECTORS>().0;
         let biases = S::as_simd_f32s(self.biases).0.as_chunks::<VECTORS>().0[0];
         let mut queries = &self.groups.values[..];
-        for ((depth, bars), lists) in self.groups.sixes.iter_mut().zip(self.lists.chunks_mut(QUERIES)) {
+        for (Six { depth, norms, bars }, lists) in self.groups.sixes.iter_mut().zip(self.lists.chunks_mut(QUERIES)) {
             let (six, behind) = queries.split_at(*depth);
             queries = behind;
+            if (0..QUERIES).fold(true, |all, q| all & self.reach.is_below(norms[q], bars[q])) {
+                continue;
+            }
             let mut sums = [biases; QUERIES];
             for (queries, candidates) in six.iter().zip(panel) {
                 for q in 0..QUERIES {

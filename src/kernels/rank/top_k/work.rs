@@ -8,7 +8,7 @@ const PANEL: usize = 32;
 /// How many products of two values a tile takes on the CPU, and how many it needs.
 ///
 /// A block of six queries and 32 candidates multiplies the dims that both its widest query and its widest candidate
-/// have. Needed is the sum of `min(w_q, w_c)` over all pairs.
+/// have, unless none of its scores can enter a list. Needed is the sum of `min(w_q, w_c)` over all pairs.
 ///
 /// # Example
 /// ```
@@ -23,7 +23,7 @@ const PANEL: usize = 32;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MultiplyAdds {
-    /// Those of all blocks, places without a query or a candidate included.
+    /// The most that all blocks take, places without a query or a candidate included.
     pub done: u64,
     /// Those of the dims that both rows of a pair have.
     pub needed: u64,

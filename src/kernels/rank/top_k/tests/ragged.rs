@@ -82,3 +82,40 @@ fn lists_of_nan_fill_up() {
         assert_same("scores", &best_scores.read().unwrap(), &[4.0, 3.0]);
     }
 }
+
+/// Biases and sizes of values that differ widely, as popular items and the others do: most panels reach no list.
+/// Numbers near the end of the range, and past it, are still where they belong.
+#[test]
+fn panels_that_reach_no_list_hide_nothing() {
+    let device = Device::cpu();
+    for (large, item_bias) in [(1.0f32, true), (1.0, false), (1e18, true), (1e19, false), (3e38, true)] {
+        let mut case = Case::new([40, 3000], 17, item_bias, 20);
+        let (stride, bias) = (case.stride(), usize::from(item_bias));
+        case.queries = signed(40 * 17, 3).into_iter().map(|value| value * large.min(1e19)).collect();
+        case.candidates = signed(3000 * stride, 4);
+        for (c, row) in case.candidates.chunks_exact_mut(stride).enumerate() {
+            let scale = large.min(1e19) / (1 + c % 50 + c / 500) as f32;
+            row[bias..].iter_mut().for_each(|value| *value *= scale);
+            // A few by the end of the range, of both signs.
+            row[..bias].iter_mut().for_each(|value| *value *= if c % 97 == 0 { large } else { scale });
+        }
+        let case = case.ragged();
+        let score = |u: usize, c: u32| {
+            let (bias, row) = case.candidates[c as usize * stride..][..stride].split_at(bias);
+            let query = &case.queries[u * 17..][..17];
+            query.iter().zip(row).fold(bias.first().copied().unwrap_or(0.0), |sum, (q, e)| sum + q * e)
+        };
+        let (scores, positions) = case.run(&device, &[1000], false);
+        for u in 0..40 {
+            let open = (0..3000).filter(|c| !case.excluded[u].contains(c));
+            let mut all: Vec<(f32, u32)> =
+                open.map(|c| (score(u, c), c)).filter(|(score, _)| !score.is_nan()).collect();
+            all.sort_by(|a, b| b.0.partial_cmp(&a.0).unwrap().then(a.1.cmp(&b.1)));
+            all.resize(all.len().max(20), (f32::NEG_INFINITY, u32::MAX));
+            let want: (Vec<f32>, Vec<u32>) = all[..20].iter().map(|(score, c)| (score + 0.0, *c)).unzip();
+            let (scores, positions) = (&scores[u * 20..][..20], &positions[u * 20..][..20]);
+            assert_same(&format!("{large} {u} positions"), positions, &want.1);
+            assert_same(&format!("{large} {u} scores"), scores, &want.0);
+        }
+    }
+}
