@@ -77,6 +77,10 @@ fn add_vectors<S: Simd, const N: usize, const WEIGHTED: bool>(
                 continue;
             }
             for n in 0..N {
+                // A branch costs less than a line of memory that nobody needs.
+                if N > 2 && n * S::F32_LANES >= left {
+                    break;
+                }
                 // Sums past the row's end stay as they are, whatever lies there.
                 let within = first_places(simd, left.saturating_sub(n * S::F32_LANES));
                 let sum = simd.add_f32s(own[n], weighted::<S, WEIGHTED>(simd, factor, whole[n]));

@@ -142,7 +142,9 @@ impl Words {
             }
             ends.push(end as u16);
         }
-        let place = Place { first, rows: ends.len() as u32, blocks: bases.len() as u32, shift, alignment };
+        let sizes = &sizes[..ends.len()];
+        let one_size = sizes.first().copied().filter(|&size| sizes.iter().all(|&other| other == size));
+        let place = Place { first, rows: ends.len() as u32, blocks: bases.len() as u32, shift, alignment, one_size };
         ends.resize(ends.len().next_multiple_of(2), 0);
         bases.extend(bytemuck::pod_collect_to_vec::<u16, u32>(&ends));
         Self { place, len: base + aligned(end, alignment), words: bases }

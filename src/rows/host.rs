@@ -47,7 +47,7 @@ impl<'a, V: Codec> HostRows<'a, V> {
             Ok(HostPage { directory: HostDirectory::new(page.place, page.words()), values })
         };
         let pages = &rows.pages;
-        let none = Place { first: 0, rows: 0, blocks: 0, shift: 0, alignment: 1 };
+        let none = Place { first: 0, rows: 0, blocks: 0, shift: 0, alignment: 1, one_size: None };
         let bytes = pages.iter().map(|page| page.values.size_bytes()).sum();
         let mut pages = pages.iter().map(host);
         let nowhere = HostPage { directory: HostDirectory::new(none, &[]), values: &[] };

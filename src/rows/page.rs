@@ -18,7 +18,7 @@ param_group! {
 }
 
 impl From<Place> for PageParams {
-    fn from(Place { first, rows, blocks, shift, alignment }: Place) -> Self {
+    fn from(Place { first, rows, blocks, shift, alignment, one_size: _ }: Place) -> Self {
         Self { first_row: first, rows, blocks, shift, alignment }
     }
 }

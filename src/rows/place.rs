@@ -43,6 +43,8 @@ pub(crate) struct Place {
     pub blocks: u32,
     pub shift: u32,
     pub alignment: u32,
+    /// The size of all rows, where they have one: the CPU then finds a row by a product.
+    pub one_size: Option<u32>,
 }
 
 impl Place {

@@ -11,6 +11,7 @@
 //! # Cost
 //! `Runs`: two dispatches and a scan, 20n bytes. `SegmentedSum`: one dispatch for every 16,384 k values, 4n bytes.
 
+use pulp::Arch;
 use rayon::prelude::*;
 
 use super::scan::{self, Region, RegionScan, Scan};
@@ -137,7 +138,7 @@ fn find_runs(keys: &[u32], (runs, starts): (&mut [u32], &mut [u32])) -> usize {
         .par_iter()
         .map(|&begin| {
             let part = &keys[begin..keys.len().min(begin + length)];
-            usize::from(is_new(begin)) + part.windows(2).filter(|pair| pair[0] != pair[1]).count()
+            usize::from(is_new(begin)) + part.windows(2).map(|pair| usize::from(pair[0] != pair[1])).sum::<usize>()
         })
         .collect();
     let (mut runs, mut starts) = (runs, starts);
@@ -154,23 +155,23 @@ fn find_runs(keys: &[u32], (runs, starts): (&mut [u32], &mut [u32])) -> usize {
     counts.iter().sum()
 }
 
-/// The same for the runs that begin at `begin` or behind it. Every key is written, and the next takes its place unless
-/// it begins a run: no branch depends on the keys.
+/// The same for the runs that begin at `begin` or behind it. Every key's place is written, and the next takes its room
+/// unless it begins a run: no branch depends on the keys.
 fn put_runs(keys: &[u32], begin: usize, (runs, starts): (&mut [u32], &mut [u32])) -> usize {
-    let Some(&first) = keys.get(begin) else { return 0 };
-    let mut before = if begin == 0 { !first } else { keys[begin - 1] };
-    let mut total = 0usize;
-    for (i, &key) in (begin as u32..).zip(&keys[begin..]) {
-        // Past the last run there is no room, and nothing begins.
+    let mut total = 0;
+    if begin == 0 && !keys.is_empty() {
+        (starts[0], total) = (0, 1);
+    }
+    let first = begin.max(1);
+    for (i, pair) in (first as u32..).zip(keys[(first - 1).min(keys.len())..].windows(2)) {
+        // Past the last run of a part there is no room, and nothing begins.
         if let Some(start) = starts.get_mut(total) {
             *start = i;
         }
-        total += usize::from(key != before);
-        before = key;
-        // The first keys of a part may be of a run that begins before it.
-        if let Some(run) = runs.get_mut(total.wrapping_sub(1)) {
-            *run = key;
-        }
+        total += usize::from(pair[0] != pair[1]);
+    }
+    for (run, &start) in runs.iter_mut().zip(&starts[..total]) {
+        *run = keys[start as usize];
     }
     total
 }
@@ -241,26 +242,32 @@ impl Kernel for SegmentedSum<'_> {
         let offsets = self.offsets.host(Self::NAME, "offsets")?;
         let sums = self.sums.host_mut(Self::NAME, "sums")?;
         check::offsets(Self::NAME, "offsets", offsets, values.len())?;
-        let longest = offsets.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(0);
+        let arch = Arch::new();
+        let longest = arch.dispatch(
+            #[inline(always)]
+            || offsets.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(0),
+        );
         let known = longest <= self.longest;
         check::domain(Self::NAME, "longest", self.longest, known, &format!("at least {longest}"))?;
         let lanes = lanes(values.len(), sums.len() as u32);
         let task = if values.len() + sums.len() <= HAND_OVER { sums.len().max(1) } else { SEGMENTS };
         let sum = |(number, sums): (usize, &mut [f32])| {
             let offsets = &offsets[number * task..];
-            let short = (lanes * MAX_TRIPS) as usize;
-            match lanes {
-                1 => sum_segments::<1>(values, offsets, short, sums),
-                2 => sum_segments::<2>(values, offsets, short, sums),
-                4 => sum_segments::<4>(values, offsets, short, sums),
-                8 => sum_segments::<8>(values, offsets, short, sums),
-                16 => sum_segments::<16>(values, offsets, short, sums),
-                _ => {
-                    for (sum, ends) in sums.iter_mut().zip(offsets.windows(2)) {
-                        *sum = sum_in_windows(&values[ends[0] as usize..ends[1] as usize], lanes);
+            arch.dispatch(
+                #[inline(always)]
+                || match lanes {
+                    1 => sum_segments::<1>(values, offsets, sums),
+                    2 => sum_segments::<2>(values, offsets, sums),
+                    4 => sum_segments::<4>(values, offsets, sums),
+                    8 => sum_segments::<8>(values, offsets, sums),
+                    16 => sum_segments::<16>(values, offsets, sums),
+                    _ => {
+                        for (sum, ends) in sums.iter_mut().zip(offsets.windows(2)) {
+                            *sum = sum_in_windows(&values[ends[0] as usize..ends[1] as usize], lanes);
+                        }
                     }
-                }
-            }
+                },
+            );
         };
         if sums.len() <= task {
             sum((0, sums));
@@ -283,12 +290,13 @@ fn sum_in_windows(segment: &[f32], lanes: u32) -> f32 {
     sum
 }
 
-/// The same for segments of which most are `short`. The last stride of a segment is loaded whole, and what is behind
-/// the segment is left out: no branch depends on its length.
-fn sum_segments<const LANES: usize>(values: &[f32], offsets: &[u32], short: usize, out: &mut [f32]) {
+/// The sums of segments of few values. The last stride of a segment is loaded whole, and what is behind the segment is
+/// left out: no branch depends on its length.
+#[inline(always)]
+fn sum_segments<const LANES: usize>(values: &[f32], offsets: &[u32], out: &mut [f32]) {
     for (out, ends) in out.iter_mut().zip(offsets.windows(2)) {
         let (begin, end) = (ends[0] as usize, ends[1] as usize);
-        if end - begin > short {
+        if end - begin > LANES * MAX_TRIPS as usize {
             *out = sum_in_windows(&values[begin..end], LANES as u32);
             continue;
         }

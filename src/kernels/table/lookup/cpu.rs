@@ -1,11 +1,13 @@
 //! The CPU twins: parts of the output side by side.
 
+use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::{Lookup, LookupPacked, LookupSizes, Output};
 use crate::Result;
 use crate::check;
 use crate::device::Kernel;
+use crate::kernels::vectors::first;
 use crate::kernels::{HAND_OVER, TASK_ELEMENTS};
 use crate::rows::{Codec, HostRows};
 
@@ -19,12 +21,8 @@ impl<T: Output> Lookup<'_, T> {
         if dims == 0 {
             return Ok(());
         }
-        let fill = |(out, ids): (&mut [T], &[u32])| {
-            for (k, (out, &id)) in out.chunks_exact_mut(dims).zip(ids).enumerate() {
-                rows.prefetch(ids, k, dims);
-                put(rows.row(id), out);
-            }
-        };
+        let arch = Arch::new();
+        let fill = |(out, ids): (&mut [T], &[u32])| arch.dispatch(Padded { rows: &rows, ids, dims, out });
         if out.len() <= HAND_OVER {
             fill((out, ids));
         } else {
@@ -33,6 +31,47 @@ impl<T: Output> Lookup<'_, T> {
         }
         Ok(())
     }
+}
+
+/// Rows to pad to some dims, in loops compiled for the vectors that there are.
+struct Padded<'a, 'b, V, T> {
+    rows: &'b HostRows<'a, V>,
+    ids: &'b [u32],
+    dims: usize,
+    out: &'b mut [T],
+}
+
+/// Dims up to which a row and what is behind it are read whole. Beyond, lines of memory would be read in vain.
+const MOST_WHOLE: usize = 64;
+
+impl<V: Codec, T: Output> WithSimd for Padded<'_, '_, V, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { rows, ids, dims, out } = self;
+        let in_vectors = dims.is_multiple_of(S::F32_LANES) && dims <= MOST_WHOLE;
+        for (k, (out, &id)) in out.chunks_exact_mut(dims).zip(ids).enumerate() {
+            rows.prefetch(ids, k, dims);
+            let (values, len) = rows.row_and_more(id);
+            if !in_vectors || !put_whole(simd, (values, len), out) {
+                put(&values[..len], out);
+            }
+        }
+    }
+}
+
+/// The first `len` values into an output of whole vectors, which is zero behind them: no branch depends on the length.
+/// Nothing is written, and the answer is false, where there are too few values or one of the two is not of f32.
+#[inline(always)]
+fn put_whole<S: Simd, V: Codec, T: Output>(simd: S, (values, len): (&[V], usize), out: &mut [T]) -> bool {
+    let values = V::as_f32(values).and_then(|values| values.get(..out.len()));
+    let (Some(values), Some(out)) = (values, T::as_f32_mut(out)) else { return false };
+    for (n, (to, from)) in S::as_mut_simd_f32s(out).0.iter_mut().zip(S::as_simd_f32s(values).0).enumerate() {
+        let within = first(simd, len.saturating_sub(n * S::F32_LANES));
+        *to = simd.select_f32s(within, *from, simd.splat_f32s(0.0));
+    }
+    true
 }
 
 /// A row into an output that may be shorter, or longer: zeros then.
@@ -85,6 +124,9 @@ struct Packed<'a> {
     task: usize,
 }
 
+/// Values that are copied at once: most rows then take one copy of a known length.
+const BLOCK: usize = 32;
+
 /// Halves until a thread's part is left: stretches differ in length, so no chunks of one length would do.
 fn pack<V: Codec, T: Output>(rows: &HostRows<'_, V>, packed: Packed<'_>, out: &mut [T]) {
     let Packed { ids, ends, begin, task } = packed;
@@ -103,8 +145,17 @@ fn pack<V: Codec, T: Output>(rows: &HostRows<'_, V>, packed: Packed<'_>, out: &m
     let mut from = begin;
     for (k, (&id, &end)) in ids.iter().zip(ends).enumerate() {
         rows.prefetch(ids, k, usize::MAX >> 1);
-        let (out, behind) = rest.split_at_mut(end as usize - from);
-        put(rows.row(id), out);
-        (rest, from) = (behind, end as usize);
+        let (values, len) = rows.row_and_more(id);
+        let width = end as usize - from;
+        let kept = len.min(width);
+        // What a block writes past the row is written again by the next row.
+        match (V::as_f32(values).and_then(|row| row.first_chunk::<BLOCK>()), T::as_f32_mut(rest)) {
+            (Some(row), Some(out)) if kept <= BLOCK && out.len() >= BLOCK => {
+                out[..BLOCK].copy_from_slice(row);
+                rest[kept..width].fill(T::zeroed());
+            }
+            _ => put(&values[..len], &mut rest[..width]),
+        }
+        (rest, from) = (&mut rest[width..], end as usize);
     }
 }

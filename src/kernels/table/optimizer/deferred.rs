@@ -7,7 +7,10 @@
 use crate::rows::WIDEST_VECTOR;
 
 /// Rows that wait, at most.
-pub(super) const MOST: usize = 32;
+const MOST_ROWS: usize = 32;
+
+/// Values from which on nothing waits any longer: gradients, values and state of so many fit the first cache.
+const MOST_VALUES: usize = 2048;
 
 /// Rows that wait for their step.
 #[derive(Default)]
@@ -54,7 +57,8 @@ impl Deferred {
 
     #[inline(always)]
     pub fn is_full(&self) -> bool {
-        self.rows == MOST
+        let values = self.stretches.last().map_or(0, |last| last.at + last.len);
+        self.rows >= MOST_ROWS || values >= MOST_VALUES
     }
 
     /// Takes the stretches, with the gradients of all.

@@ -190,8 +190,8 @@ fn put<S: Simd, const N: usize>(
     }
     let (stepped, after) = step(Floats { simd, numbers: *weight }, Floats { simd, numbers: gradient }, before);
     let mut finite = stepped.finite();
-    for n in 0..N {
-        finite = simd.and_m32s(finite, after[n].finite());
+    for number in &after {
+        finite = simd.and_m32s(finite, number.finite());
     }
     let written = simd.and_m32s(within, finite);
     *weight = simd.select_f32s(written, stepped.numbers, *weight);

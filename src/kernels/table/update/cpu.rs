@@ -115,7 +115,7 @@ impl<'a> Scale<'a> {
 impl Source<'_> {
     /// An occurrence's gradient before it is scaled, and those behind it.
     #[inline(always)]
-    fn from_gradient(&self, &[_, occurrence]: &Pair, dims: usize) -> &[f32] {
+    fn gradient_and_more(&self, &[_, occurrence]: &Pair, dims: usize) -> &[f32] {
         let number = self.bag_of.map_or(occurrence, |bag_of| bag_of[occurrence as usize]);
         &self.gradients[number as usize * dims..]
     }
@@ -123,7 +123,7 @@ impl Source<'_> {
     /// Its first dims.
     #[inline(always)]
     fn gradient(&self, pair: &Pair, [dims, width]: [usize; 2]) -> &[f32] {
-        &self.from_gradient(pair, dims)[..width]
+        &self.gradient_and_more(pair, dims)[..width]
     }
 
     #[inline(always)]
@@ -138,7 +138,7 @@ impl Source<'_> {
         if let Scale::Won(winners) = self.scale {
             sum.fill(0.0);
             for pair in occurrences {
-                let gradient = self.from_gradient(pair, dims);
+                let gradient = self.gradient_and_more(pair, dims);
                 let begin = self.bag_of.map_or(pair[1], |bag_of| bag_of[pair[1] as usize]) as usize * dims;
                 for ((sum, g), &winner) in sum.iter_mut().zip(gradient).zip(&winners[begin..]) {
                     *sum += if winner == pair[1] { *g } else { 0.0 };
@@ -153,7 +153,7 @@ impl Source<'_> {
             let (part, behind) = left.split_at(left.len().min(ROWS_AT_ONCE));
             let mut rows = [Addend::default(); ROWS_AT_ONCE];
             for (row, pair) in rows.iter_mut().zip(part) {
-                let values = self.from_gradient(pair, dims);
+                let values = self.gradient_and_more(pair, dims);
                 *row = Addend { values, len: sum.len().min(values.len()), factor: self.factor(pair) };
             }
             // Of a long run: rows of gradients lie anywhere.
@@ -279,7 +279,7 @@ impl Batch<'_> {
             if defers {
                 let room = rows.defer(row, width);
                 if is_one {
-                    copy_whole(simd, self.source.from_gradient(&self.occurrences[at], self.dims), width, room);
+                    copy_whole(simd, self.source.gradient_and_more(&self.occurrences[at], self.dims), width, room);
                 } else {
                     self.sum(simd, run.clone(), room);
                 }
@@ -288,7 +288,7 @@ impl Batch<'_> {
                 continue;
             }
             let gradient = if is_one {
-                self.source.from_gradient(&self.occurrences[at], self.dims)
+                self.source.gradient_and_more(&self.occurrences[at], self.dims)
             } else {
                 self.sum(simd, run.clone(), &mut sum[..width.next_multiple_of(WIDEST_VECTOR)]);
                 &*sum

@@ -12,6 +12,7 @@ use crate::testing::{
     upload,
 };
 
+mod behind;
 mod non_finite;
 
 /// Ids, a row of gradients each.
