@@ -186,22 +186,6 @@ impl BprMf {
     }
 }
 
-impl BprMf {
-    fn ranking<'r>(&self, request: RankRequest<'r>) -> RankCandidates<'_, 'r> {
-        let tables = &self.embeddings;
-        let (user_dims, item_dims) = tables.widths();
-        RankCandidates {
-            users: tables.users().as_rows(),
-            items: tables.items().as_rows(),
-            item_bias: tables.item_bias(),
-            // Dims beyond the shorter side's widest row meet nothing.
-            dims: user_dims.min(item_dims - u32::from(tables.item_bias())),
-            request,
-            working_bytes: DEFAULT_WORKING_BYTES,
-        }
-    }
-}
-
 impl Recommender for BprMf {
     fn embeddings(&self) -> &Embeddings {
         &self.embeddings
