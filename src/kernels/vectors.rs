@@ -102,7 +102,8 @@ pub(crate) fn whole_vectors(row: &mut Vec<f32>) {
     row.resize(row.len().next_multiple_of(WIDEST_VECTOR), 0.0);
 }
 
-/// Copies the first `len` numbers of a slice in whole vectors where it goes on for so long; the room is in whole vectors.
+/// Copies the first `len` numbers of a slice, in whole vectors where it goes on for so long. The room is of whole
+/// vectors.
 #[inline(always)]
 pub(crate) fn copy_whole<S: Simd>(_: S, from: &[f32], len: usize, to: &mut [f32]) {
     let whole = len.next_multiple_of(S::F32_LANES);

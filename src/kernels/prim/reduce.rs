@@ -204,7 +204,7 @@ mod tests {
     use crate::device::Device;
     use crate::testing::{assert_close, assert_rejects, assert_same, devices, gpu, poisoned, signed, upload};
 
-    const COUNTS: [u32; 9] = [0, 1, 255, 256, 257, 4096, 4097, 100_003, 4096 * 17];
+    const COUNTS: [u32; 10] = [0, 1, 255, 256, 257, 4096, 4097, 100_003, 4096 * 17, 300_001];
 
     fn run<T: Reducible>(device: &Device, input: &[T], operator: Operator) -> u32 {
         let input = upload(device, input);
@@ -240,7 +240,7 @@ mod tests {
 
     #[test]
     fn float_sums_are_the_same_bits_on_every_device() {
-        let floats = signed(100_003, 6);
+        let floats = signed(300_003, 6);
         let sums: Vec<u32> = devices().iter().map(|device| run(device, &floats, Operator::Sum)).collect();
         assert!(sums.iter().all(|&sum| sum == sums[0]), "{sums:?}");
     }

@@ -10,7 +10,8 @@ const DIMS: u32 = 20;
 /// The rows of a batch, neighbours and others, and the last of the page, once as its only occurrence and once not.
 const TOUCHED: [u32; 9] = [1, 3, 4, 4, 7, 9, 10, 11, 1];
 
-/// Values and state of a table whose rows `of` have been stepped, where everything behind their stepped dims is `behind`.
+/// Values and state of a table whose rows `of` have been stepped, where everything behind their stepped dims is
+/// `behind`.
 fn stepped(rule: UpdateRule, of: &[u32], behind: f32, all: bool) -> Vec<Vec<f32>> {
     let device = Device::cpu();
     let begins = offsets_of(&SIZES);
