@@ -4,7 +4,7 @@
 //! A formula reads constants under the names of [`Constants`]. The recipes say which of an optimizer's constants these
 //! are.
 
-use pulp::Simd;
+use pulp::{Simd, WithSimd};
 
 use super::constants::{Constants, Formula};
 use crate::kernels::vectors::{Floats, any, first, places};
@@ -18,10 +18,54 @@ pub(super) fn row_number(constants: &Constants, number: f32, mean_square: f32) -
     }
 }
 
-/// Steps the values of a row, and their state. `kept` gives a weight before the step is subtracted, `row` is the row's
-/// own number after the step. Returns the number of dims that were left out, since they would not be finite.
-#[inline(always)]
+/// Steps the values of a row, and their state: `row` is the row's own number after the step. `weight_decay` is the part
+/// of a weight that goes before the step is subtracted. Returns the number of dims that were left out, since they would
+/// not be finite.
+///
+/// By itself, for all that step: the formulas are long, and each would be compiled for each kind of vectors.
+#[inline(never)]
 pub(super) fn step_values<S: Simd>(
+    simd: S,
+    constants: &Constants,
+    values: Values<'_>,
+    weight_decay: Option<f32>,
+    row: f32,
+) -> u32 {
+    match weight_decay {
+        None => simd.vectorize(Formulas::<false> { constants, values, weight_decay: 0.0, row }),
+        Some(weight_decay) => simd.vectorize(Formulas::<true> { constants, values, weight_decay, row }),
+    }
+}
+
+/// A step by the formula that the constants name.
+struct Formulas<'a, 'b, const DECAYS: bool> {
+    constants: &'a Constants,
+    values: Values<'b>,
+    weight_decay: f32,
+    row: f32,
+}
+
+impl<const DECAYS: bool> WithSimd for Formulas<'_, '_, DECAYS> {
+    type Output = u32;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> u32 {
+        let Self { constants, values, weight_decay, row } = self;
+        let weight_decay = Floats::splat(simd, weight_decay);
+        each_by_formula(
+            simd,
+            constants,
+            values,
+            #[inline(always)]
+            |w| if DECAYS { w - weight_decay * w } else { w },
+            row,
+        )
+    }
+}
+
+/// `kept` gives a weight before the step is subtracted.
+#[inline(always)]
+fn each_by_formula<S: Simd>(
     simd: S,
     constants: &Constants,
     values: Values<'_>,

@@ -11,7 +11,7 @@ use super::non_finite::clamped;
 use crate::Result;
 use crate::device::Buffer;
 use crate::kernels::prim::segments::sum_by_lanes;
-use crate::kernels::vectors::{Floats, whole_vectors};
+use crate::kernels::vectors::whole_vectors;
 use crate::rows::{Codec, HostDirectory, Noise, Rows, per_word, prefetch_slice};
 
 /// The word on the host that counts what is not finite, where there is one.
@@ -166,14 +166,7 @@ impl<'a, V: Codec> RowsMut<'a, V> {
                 |weights| {
                     let state = [&mut **a, &mut **b].map(|numbers| numbers.get_mut(begin..).unwrap_or_default());
                     let values = Values { weights, gradient, state, width: len };
-                    left_out += step_values(
-                        simd,
-                        constants,
-                        values,
-                        #[inline(always)]
-                        |w| w,
-                        0.0,
-                    );
+                    left_out += step_values(simd, constants, values, None, 0.0);
                 },
             );
         }
@@ -207,11 +200,7 @@ impl<'a, V: Codec> RowsMut<'a, V> {
                 left_out = if constants.clips || constants.clamps || constants.decay != Decay::None {
                     step_adjusted(simd, Adjusted { of_row, gradient: adjusted })
                 } else {
-                    of_row.along(
-                        simd,
-                        #[inline(always)]
-                        |w| w,
-                    )
+                    of_row.along(simd, None)
                 }
             },
         );
@@ -280,21 +269,7 @@ impl WithSimd for Adjusted<'_, '_> {
         whole_vectors(adjusted);
         let run = Run { gradient: adjusted, ..of_row.run };
         let of_row = RowStep { run, ..of_row };
-        let left_out = if constants.decay == Decay::OfWeights {
-            let weight_decay = Floats::splat(simd, weight_decay);
-            of_row.along(
-                simd,
-                #[inline(always)]
-                |w| w - weight_decay * w,
-            )
-        } else {
-            of_row.along(
-                simd,
-                #[inline(always)]
-                |w| w,
-            )
-        };
-        replaced + left_out
+        replaced + of_row.along(simd, (constants.decay == Decay::OfWeights).then_some(weight_decay))
     }
 }
 
@@ -311,9 +286,9 @@ struct RowStep<'a, 's> {
 }
 
 impl RowStep<'_, '_> {
-    /// `kept` is what a weight is before the step takes from it.
+    /// `weight_decay` is the part of a weight that goes first.
     #[inline(always)]
-    fn along<S: Simd>(self, simd: S, kept: impl Fn(Floats<S>) -> Floats<S>) -> u32 {
+    fn along<S: Simd>(self, simd: S, weight_decay: Option<f32>) -> u32 {
         let Self { constants, weights, state, begin, row, run: Run { gradient, width, lanes, .. }, per_word } = self;
         let mut number = 0.0;
         // A row without a gradient keeps its number.
@@ -327,7 +302,7 @@ impl RowStep<'_, '_> {
             *own_number = number;
         }
         let state = state.map(|numbers| numbers.get_mut(begin..).unwrap_or_default());
-        step_values(simd, constants, Values { weights, gradient, state, width }, kept, number)
+        step_values(simd, constants, Values { weights, gradient, state, width }, weight_decay, number)
     }
 }
 
