@@ -50,7 +50,8 @@ impl Bpr<'_> {
         blocks.push(rest);
         let (arch, tables) = (Arch::new(), &tables);
         let fill = |block: Block<'_>| block.fill(tables, batch, arch);
-        if batch * (user_dims + 2 * item_dims) <= HAND_OVER {
+        // The two exponentials of a triple take as long as some forty elements.
+        if batch * (user_dims + 2 * item_dims + 40) <= HAND_OVER {
             blocks.into_iter().for_each(fill);
         } else {
             blocks.into_par_iter().for_each(fill);
@@ -265,17 +266,13 @@ struct Triple<'a> {
     biases: [Option<f32>; 2],
 }
 
-/// Which item of a triple.
-#[derive(Clone, Copy)]
-enum Own {
-    Positive,
-    Negative,
-}
-
 /// A vector of dims of each.
 struct Dims<S: Simd> {
     user: Floats<S>,
-    in_user: S::m32s,
+    positive: Floats<S>,
+    negative: Floats<S>,
+    /// Where the user, the positive and the negative have dims.
+    there: [S::m32s; 3],
     /// The user without the positive.
     without: Floats<S>,
     /// Positive minus negative; a dim that a row lacks counts as zero.
@@ -293,14 +290,13 @@ impl Triple<'_> {
         let pull = if x >= 0.0 { e } else { 1.0 } / (1.0 + e) * scale;
 
         let [of_user, of_positive, of_negative] = gradients;
-        self.of_user(simd, pull, if self.weight.is_some() { 0.0 } else { decay }, of_user);
-        for (gradient, own_bias, own, pull) in
-            [(of_positive, p, Own::Positive, -pull), (of_negative, n, Own::Negative, pull)]
-        {
-            let (of_bias, of_row) = gradient.split_at_mut(bias.min(gradient.len()));
-            of_bias.fill(own_bias.map_or(0.0, |bias| decay_bias * bias + pull));
-            self.of_item(simd, own, pull, decay, of_row);
-        }
+        let [of_positive, of_negative] =
+            [(of_positive, p, -pull), (of_negative, n, pull)].map(|(gradient, own, pull)| {
+                let (of_bias, of_row) = gradient.split_at_mut(bias.min(gradient.len()));
+                of_bias.fill(own.map_or(0.0, |bias| decay_bias * bias + pull));
+                of_row
+            });
+        self.put(simd, pull, decay, [of_user, of_positive, of_negative]);
         (-x).max(0.0) + e.ln_1p()
     }
 
@@ -316,7 +312,8 @@ impl Triple<'_> {
             None => user,
             Some(weight) => user.where_in(in_positive, user - Floats::splat(simd, weight) * positive),
         };
-        Dims { user, in_user, without, difference }
+        let there = [in_user, in_positive, in_negative];
+        Dims { user, positive, negative, there, without, difference }
     }
 
     /// `<e_u - w_u e_p, e_p - e_n>`, in eight partial sums.
@@ -324,8 +321,8 @@ impl Triple<'_> {
     fn score<S: Simd>(&self, simd: S) -> f32 {
         let mut sums = [0.0f32; 8];
         for at in (0..self.user.len).step_by(S::F32_LANES) {
-            let Dims { in_user, without, difference, .. } = self.dims(simd, at);
-            let products = Floats::splat(simd, 0.0).where_in(in_user, without * difference);
+            let Dims { there, without, difference, .. } = self.dims(simd, at);
+            let products = Floats::splat(simd, 0.0).where_in(there[0], without * difference);
             let products: &[f32] = bytemuck::cast_slice(std::slice::from_ref(&products.numbers));
             // Adding zero changes no sum: these begin at +0, and so never become -0.
             if S::F32_LANES < sums.len() {
@@ -340,51 +337,45 @@ impl Triple<'_> {
         ((s0 + s4) + (s2 + s6)) + ((s1 + s5) + (s3 + s7))
     }
 
+    /// Writes the gradients of the embeddings.
     #[inline(always)]
-    fn of_user<S: Simd>(&self, simd: S, pull: f32, decay: f32, out: &mut [f32]) {
-        let (zero, pull, decay) = (Floats::splat(simd, 0.0), Floats::splat(simd, pull), Floats::splat(simd, decay));
-        for at in (0..out.len()).step_by(S::F32_LANES) {
-            if at >= self.user.len {
-                store(simd, zero, &mut out[at..]);
-                continue;
+    fn put<S: Simd>(&self, simd: S, pull: f32, decay: f32, [of_user, of_positive, of_negative]: [&mut [f32]; 3]) {
+        let [zero, pull, decay] = [0.0, pull, decay].map(|number| Floats::splat(simd, number));
+        let user_decay = if self.weight.is_some() { zero } else { decay };
+        let excluded = self.weight.filter(|weight| *weight != 0.0).map(|weight| pull * Floats::splat(simd, weight));
+        let longest = self.user.len.max(self.positive.len).max(self.negative.len);
+        let width = of_user.len().max(of_positive.len());
+        for at in (0..width).step_by(S::F32_LANES) {
+            if at >= longest {
+                for out in [&mut *of_user, of_positive, of_negative] {
+                    out.get_mut(at..).unwrap_or_default().fill(0.0);
+                }
+                break;
             }
-            let Dims { user, in_user, difference, .. } = self.dims(simd, at);
-            store(simd, zero.where_in(in_user, decay * user - pull * difference), &mut out[at..]);
-        }
-    }
+            let Dims { user, positive, negative, there, without, difference } = self.dims(simd, at);
+            let gradient = user_decay * user - pull * difference;
+            store(simd, zero.where_in(there[0], gradient), of_user, at);
 
-    /// `pull` has the sign of the item.
-    #[inline(always)]
-    fn of_item<S: Simd>(&self, simd: S, own: Own, pull: f32, decay: f32, out: &mut [f32]) {
-        let zero = Floats::splat(simd, 0.0);
-        let (own, weight) = match own {
-            Own::Positive => (self.positive, self.weight.filter(|weight| *weight != 0.0)),
-            Own::Negative => (self.negative, None),
-        };
-        let excluded = weight.map(|weight| pull * -weight);
-        let (pull, decay) = (Floats::splat(simd, pull), Floats::splat(simd, decay));
-        for at in (0..out.len()).step_by(S::F32_LANES) {
-            if at >= own.len {
-                store(simd, zero, &mut out[at..]);
-                continue;
-            }
-            let Dims { in_user, without, difference, .. } = self.dims(simd, at);
-            let (embedding, there) = own.load(simd, at);
-            let decayed = decay * embedding;
-            let mut gradient = decayed.where_in(in_user, decayed + pull * without);
+            let (decayed, pulled) = (decay * positive, pull * without);
+            let mut gradient = decayed - pulled;
             if let Some(excluded) = excluded {
-                gradient = gradient.where_in(in_user, gradient + Floats::splat(simd, excluded) * difference);
+                gradient = gradient + excluded * difference;
             }
-            store(simd, zero.where_in(there, gradient), &mut out[at..]);
+            let gradient = decayed.where_in(there[0], gradient);
+            store(simd, zero.where_in(there[1], gradient), of_positive, at);
+
+            let decayed = decay * negative;
+            let gradient = decayed.where_in(there[0], decayed + pulled);
+            store(simd, zero.where_in(there[2], gradient), of_negative, at);
         }
     }
 }
 
-/// Writes a vector, or what there is room for.
+/// Writes a vector from `at` on, or what there is room for.
 #[inline(always)]
-fn store<S: Simd>(simd: S, numbers: Floats<S>, out: &mut [f32]) {
-    match out.get_mut(..S::F32_LANES) {
+fn store<S: Simd>(simd: S, numbers: Floats<S>, out: &mut [f32], at: usize) {
+    match out.get_mut(at..at + S::F32_LANES) {
         Some(whole) => S::as_mut_simd_f32s(whole).0[0] = numbers.numbers,
-        None => simd.partial_store_f32s(out, numbers.numbers),
+        None => simd.partial_store_f32s(out.get_mut(at..).unwrap_or_default(), numbers.numbers),
     }
 }

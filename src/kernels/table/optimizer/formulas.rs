@@ -27,7 +27,7 @@ pub(super) fn row_number(constants: &Constants, number: f32, mean_square: f32) -
 pub(super) fn step_values<S: Simd>(
     simd: S,
     constants: &Constants,
-    values: Values<'_>,
+    values: &mut Values<'_>,
     weight_decay: Option<f32>,
     row: f32,
 ) -> u32 {
@@ -40,7 +40,8 @@ pub(super) fn step_values<S: Simd>(
 /// A step by the formula that the constants name.
 struct Formulas<'a, 'b, const DECAYS: bool> {
     constants: &'a Constants,
-    values: Values<'b>,
+    /// By reference: its words have just been written one by one, and can't be moved in vectors yet.
+    values: &'a mut Values<'b>,
     weight_decay: f32,
     row: f32,
 }
@@ -68,7 +69,7 @@ impl<const DECAYS: bool> WithSimd for Formulas<'_, '_, DECAYS> {
 fn each_by_formula<S: Simd>(
     simd: S,
     constants: &Constants,
-    values: Values<'_>,
+    values: &mut Values<'_>,
     kept: impl Fn(Floats<S>) -> Floats<S>,
     row: f32,
 ) -> u32 {
@@ -169,8 +170,8 @@ pub(super) struct Values<'a> {
 
 impl Values<'_> {
     #[inline(always)]
-    fn each<S: Simd, const N: usize>(self, simd: S, step: impl Step<S, N>) -> u32 {
-        let Self { weights, gradient, mut state, width } = self;
+    fn each<S: Simd, const N: usize>(&mut self, simd: S, step: impl Step<S, N>) -> u32 {
+        let &mut Self { ref mut weights, gradient, ref mut state, width } = self;
         let state = state.first_chunk_mut::<N>().expect("at most two numbers of state");
         let mut left_out = 0;
         let whole = width.next_multiple_of(S::F32_LANES);

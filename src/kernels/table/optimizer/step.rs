@@ -165,8 +165,8 @@ impl<'a, V: Codec> RowsMut<'a, V> {
                 #[inline(always)]
                 |weights| {
                     let state = [&mut **a, &mut **b].map(|numbers| numbers.get_mut(begin..).unwrap_or_default());
-                    let values = Values { weights, gradient, state, width: len };
-                    left_out += step_values(simd, constants, values, None, 0.0);
+                    let mut values = Values { weights, gradient, state, width: len };
+                    left_out += step_values(simd, constants, &mut values, None, 0.0);
                 },
             );
         }
@@ -302,7 +302,7 @@ impl RowStep<'_, '_> {
             *own_number = number;
         }
         let state = state.map(|numbers| numbers.get_mut(begin..).unwrap_or_default());
-        step_values(simd, constants, Values { weights, gradient, state, width }, weight_decay, number)
+        step_values(simd, constants, &mut Values { weights, gradient, state, width }, weight_decay, number)
     }
 }
 

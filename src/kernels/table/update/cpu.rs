@@ -15,7 +15,6 @@ use crate::kernels::prim::sort::{Pair, bits_below, sort_pairs};
 use crate::kernels::row_sums::{Addend, ROWS_AT_ONCE, add_rows};
 use crate::kernels::table::bags::Pooling;
 use crate::kernels::table::optimizer::{Constants, Counter, RowsMut, Run};
-use crate::kernels::vectors::copy_whole;
 use crate::rows::{BEYOND_CACHES, Codec, VALUES_AHEAD, WIDEST_VECTOR, prefetch_slice};
 
 pub(super) fn update<V: Codec>(of: Update<'_>, used: usize) -> Result<()> {
@@ -220,6 +219,10 @@ impl WithSimd for Sum<'_> {
     }
 }
 
+/// Elements of gradients up to which the caller's thread steps alone. Fewer than elsewhere: what is summed and stepped
+/// lies anywhere.
+const SMALL: usize = HAND_OVER / 4;
+
 /// Occurrences of a run that memory is asked for at once.
 const MOST_AHEAD: usize = 32;
 
@@ -233,7 +236,7 @@ impl Batch<'_> {
         // Cut between rows into tasks of about equal length; rows ascend, so their values split at the same places. Few
         // stay on the caller's thread.
         let length = match all.len() * self.dims {
-            0..=HAND_OVER => all.len(),
+            0..=SMALL => all.len(),
             _ => all.len().div_ceil(4 * rayon::current_num_threads()).max(256),
         };
         let mut tasks = Vec::new();
@@ -264,29 +267,23 @@ impl Batch<'_> {
     #[inline(always)]
     fn step_rows<S: Simd, V: Codec>(&self, simd: S, Task { range, mut rows }: Task<'_, V>, sum: &mut [f32]) -> u32 {
         let mut left_out = 0u32;
-        let defers = rows.may_defer(&self.constants);
         let mut at = range.start;
         while at < range.end {
             let row = self.occurrences[at][0];
             let length = self.occurrences[at..range.end].iter().take_while(|pair| pair[0] == row).count();
             let width = self.dims.min(rows.size(row) as usize);
             let run = at..at + length;
+            let ahead = at + VALUES_AHEAD;
+            let ahead = ahead..(ahead + length.min(MOST_AHEAD)).min(range.end);
             if self.beyond_caches {
-                let ahead = at + VALUES_AHEAD;
-                self.prefetch(&rows, ahead..(ahead + length.min(MOST_AHEAD)).min(range.end));
+                self.prefetch(&rows, ahead);
+            } else {
+                // Gradients come from another kernel, perhaps by another thread.
+                for pair in self.occurrences.get(ahead).unwrap_or_default() {
+                    prefetch_slice(self.source.gradient(pair, [self.dims, width]));
+                }
             }
             let is_one = length == 1 && matches!(self.source.scale, Scale::One);
-            if defers {
-                let room = rows.defer(row, width);
-                if is_one {
-                    copy_whole(simd, self.source.gradient_and_more(&self.occurrences[at], self.dims), width, room);
-                } else {
-                    self.sum(simd, run.clone(), room);
-                }
-                left_out = left_out.wrapping_add(rows.step_deferred(simd, &self.constants, false));
-                at = run.end;
-                continue;
-            }
             let gradient = if is_one {
                 self.source.gradient_and_more(&self.occurrences[at], self.dims)
             } else {
@@ -298,7 +295,7 @@ impl Batch<'_> {
             left_out = left_out.wrapping_add(rows.step(simd, &self.constants, run_of));
             at = run.end;
         }
-        left_out.wrapping_add(rows.step_deferred(simd, &self.constants, true))
+        left_out
     }
 
     /// Asks memory for the rows and the gradients of these occurrences.
