@@ -37,6 +37,9 @@ struct Args {
     #[arg(long, value_parser = device::choices(), default_value = "auto")]
     device: DeviceChoice,
 
+    #[command(flatten)]
+    threads: device::Threads,
+
     /// The most rows, of both tables together: 10,000 and every power of ten up to it are measured
     #[arg(long, default_value_t = 10_000_000, value_parser = clap::value_parser!(u32).range(10_000..=100_000_000))]
     rows: u32,
@@ -67,6 +70,7 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> Result<()> {
     let plot = args.plot.as_deref();
     files::Files { outputs: &[("--plot", plot)], ..Default::default() }.check("scaling")?;
+    args.threads.start();
     let device = device::open(args.device)?;
     println!("device   {}", device.describe());
     println!("step     matrix factorisation, {BATCH} triples, Adagrad; rows of 1 to {} values\n", 2 * MEAN - 1);

@@ -12,6 +12,24 @@ pub fn choices() -> impl TypedValueParser<Value = DeviceChoice> {
     PossibleValuesParser::new(DeviceChoice::ALL.iter().map(|choice| choice.name())).try_map(|name| name.parse())
 }
 
+/// Threads of the CPU, for every program that measures or trains.
+#[derive(clap::Args, Clone, Copy, Debug)]
+pub struct Threads {
+    /// Threads of the CPU. Results are the same for any number [default: all]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub threads: Option<u16>,
+}
+
+impl Threads {
+    /// Starts so many, before anything else needs one.
+    pub fn start(self) {
+        if let Some(threads) = self.threads {
+            let built = rayon::ThreadPoolBuilder::new().num_threads(threads.into()).build_global();
+            built.expect("the first use of the pool");
+        }
+    }
+}
+
 /// Opens a device, and explains what a layer of Mesa says on the way.
 ///
 /// # Errors

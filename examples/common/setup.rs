@@ -9,7 +9,7 @@ use scall_gpu::sizing::Distribution;
 use scall_gpu::stream::{Column, Columns, Cut};
 use scall_gpu::{Replay, Result};
 
-use super::device::choices;
+use super::device::{Threads, choices};
 use super::load::load;
 
 /// Flags that every example has.
@@ -47,6 +47,9 @@ pub struct Setup {
     /// auto]
     #[arg(long, value_parser = choices())]
     pub device: Option<DeviceChoice>,
+
+    #[command(flatten)]
+    pub threads: Threads,
 
     /// The paper's constants wherever no flag says otherwise: `--model lightgcn --sampling users --replay 0.2 --bias
     /// none --batch 10000 --l2 0.0001 --early-stop --steps 4000 --max-size 256 --segments new=15000`, probes that start
@@ -99,6 +102,10 @@ pub struct Setup {
     /// action, and of what is proposed [default: 8 for bet and linucb, 15 for scall]
     #[arg(long, value_parser = clap::value_parser!(u32).range(3..=10_000))]
     pub probes: Option<u32>,
+
+    /// Proposals that `scall` draws before it learns from any of them, and that are probed side by side [default: 1]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub proposals_at_once: Option<u32>,
 
     /// Training steps a segment, the most of them with --early-stop [default: 300 for mf, 200 for lightgcn and fism]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
@@ -191,6 +198,7 @@ impl Setup {
         some(&mut policy.alpha, &self.alpha);
         some(&mut policy.user_share, &self.user_share);
         some(&mut policy.probes, &self.probes);
+        some(&mut policy.proposals_at_once, &self.proposals_at_once);
         set(&mut model.name, self.model.clone());
         some(&mut model.steps, &self.steps);
         some(&mut model.batch, &self.batch);

@@ -30,6 +30,7 @@ pub fn check_used(setup: &Setup, config: &Config, policies: &[String], decays: b
     let family = CommonOption::Distribution(Distribution::default());
     of_policies(setup.distribution.is_some(), "--distribution", family)?;
     of_policies(setup.probes.is_some(), "--probes", CommonOption::Probes(8))?;
+    of_policies(setup.proposals_at_once.is_some(), "--proposals-at-once", CommonOption::ProposalsAtOnce(2))?;
 
     let adagrad = |options: &ModelOptions| matches!(options.training().rule.optimizer, Optimizer::Adagrad { .. });
     let model = config.model_options()?;

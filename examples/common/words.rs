@@ -46,6 +46,7 @@ impl<'a> Words<'a> {
             ("probe", self.probes()),
             ("constants", if config.policy.published { "the paper's" } else { "ours" }.to_owned()),
         ];
+        settings.extend(config.policy.proposals_at_once.map(|count| ("proposals_at_once", count.to_string())));
         settings.extend(config.evaluate_users.map(|users| ("evaluated", format!("{users} test users"))));
         settings
     }

@@ -34,6 +34,7 @@ fn main() -> ExitCode {
 }
 
 fn compare(args: &Args) -> Result<(), Box<dyn std::error::Error>> {
+    args.setup.threads.start();
     let config = args.setup.config()?;
     check_used(&args.setup, &config, &args.policies.0, args.baselines)?;
     let (csv, plot) = (args.csv.as_deref(), args.plot.as_deref());

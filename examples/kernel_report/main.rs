@@ -4,8 +4,10 @@
 //! cargo run --release --example kernel_report
 //! cargo run --release --example kernel_report -- --device cpu --threads 2 --json report.json
 //! cargo run --release --example kernel_report -- --only table --torch python3
+//! cargo run --release --example kernel_report -- --against report.json --tolerance 0.2
 //! ```
 
+mod against;
 mod bandwidth;
 #[path = "../../benches/kernels/cases/mod.rs"]
 mod cases;
@@ -28,6 +30,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use against::Record;
 use bandwidth::Copier;
 use cases::{Case, Meter};
 use clap::Parser;
@@ -46,9 +49,8 @@ struct Args {
     #[arg(long, value_parser = device::choices(), default_value = "auto")]
     device: DeviceChoice,
 
-    /// Threads of the CPU, of no use on a GPU [default: all]
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
-    threads: Option<u16>,
+    #[command(flatten)]
+    threads: device::Threads,
 
     /// Only kernels whose name contains this, such as `table/` or `lookup`
     #[arg(long)]
@@ -70,6 +72,21 @@ struct Args {
     /// Write everything as JSON too
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+
+    /// Compare with a report that was written as JSON, and fail where a case takes longer than the tolerance allows
+    #[arg(long, value_name = "RECORD")]
+    against: Option<PathBuf>,
+
+    /// By how much a case may take longer than in the record: 0.1 is ten percent
+    #[arg(long, value_name = "PART", default_value_t = 0.1, requires = "against", value_parser = parse_tolerance)]
+    tolerance: f64,
+}
+
+fn parse_tolerance(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(part) if (0.0..=100.0).contains(&part) => Ok(part),
+        _ => Err(format!("expected a number from 0 to 100, found {text:?}")),
+    }
 }
 
 fn parse_seconds(text: &str) -> Result<f64, String> {
@@ -174,15 +191,15 @@ impl Row {
     }
 }
 
+/// What a record says it is.
+const SCHEMA: &str = "scall-gpu/kernel_report/1";
+
 fn main() -> ExitCode {
     exit::exit(report(&Args::parse()))
 }
 
 fn report(args: &Args) -> Result<()> {
-    if let Some(threads) = args.threads {
-        let built = rayon::ThreadPoolBuilder::new().num_threads(threads.into()).build_global();
-        built.expect("the first use of the pool");
-    }
+    args.threads.start();
     let device = device::open(args.device)?;
     let wanted = |name: &str| args.only.as_ref().is_none_or(|part| name.contains(part));
     if !cases::ALL.iter().any(|family| wanted(family.name)) {
@@ -191,14 +208,16 @@ fn report(args: &Args) -> Result<()> {
         return Err(Error::Argument { op: "kernel_report", arg: "--only", expected, got });
     }
     let json = args.json.as_deref();
-    let (inputs, outputs) = (&[("--torch", args.torch.as_deref())], &[("--json", json)]);
+    let against = args.against.as_deref();
+    let (inputs, outputs) = (&[("--torch", args.torch.as_deref()), ("--against", against)], &[("--json", json)]);
     files::Files { inputs, outputs, ..Default::default() }.check("kernel_report")?;
+    let record = against.map(|path| Record::read(path, SCHEMA)).transpose()?;
     let timer = Timer { seconds: args.seconds, gpu: device.as_gpu().is_some() };
     let mut copier = Copier::new(&device)?;
     let mut torch = args.torch.as_deref().map(|python| Peer::start(python, &device)).transpose()?;
-    let made = Made::now("scall-gpu/kernel_report/1", &device);
+    let made = Made::now(SCHEMA, &device);
     println!("device   {}", made.device);
-    if args.threads.is_some() && device.as_gpu().is_some() {
+    if args.threads.threads.is_some() && device.as_gpu().is_some() {
         println!("threads  not used: they are those of the CPU");
     }
     torch.iter().for_each(|peer| println!("torch    {}", peer.describe()));
@@ -223,12 +242,13 @@ fn report(args: &Args) -> Result<()> {
          the other, above 1 where caches hold the data; x naive: times the speed of a plain loop (of top_k: of a bare\n\
          matrix product on all threads); x torch: of torch"
     );
+    let compared = record.map_or(Ok(()), |record| record.compare(&made.device, &rows, args.tolerance));
     if let Some(path) = json {
         let torch = torch.map(|peer| peer.describe().to_owned());
         let text = serde_json::to_string_pretty(&Report { made, torch, options: args.options(), rows });
         files::write(path, (text.expect("numbers and strings only") + "\n").as_bytes())?;
     }
-    Ok(())
+    compared
 }
 
 impl Args {
@@ -237,7 +257,7 @@ impl Args {
         let sizes: Vec<String> = self.sizes.iter().map(u32::to_string).collect();
         let mut options = BTreeMap::from([("sizes", sizes.join(",")), ("seconds", self.seconds.to_string())]);
         options.extend(self.only.clone().map(|only| ("only", only)));
-        options.extend(self.threads.map(|threads| ("threads", threads.to_string())));
+        options.extend(self.threads.threads.map(|threads| ("threads", threads.to_string())));
         options
     }
 }

@@ -31,6 +31,7 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<()> {
+    args.setup.threads.start();
     let config = args.config()?;
     check_used(&args.setup, &config, std::slice::from_ref(&config.policy.name), false)?;
     let (report, plot) = (args.report.as_deref(), args.plot.as_deref());

@@ -96,3 +96,38 @@ fn a_kernel_that_is_none_is_refused() {
     assert_refused("kernel_report", &["--only", "lookdown"], &["--only", "table/lookup", "lookdown"]);
     assert_refused("kernel_report", &["--json", "no/such/folder/f"], &["no/such/folder/f"]);
 }
+
+#[test]
+fn a_report_is_held_against_a_record() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let args = ["--only", "prim/scan", "--sizes", "2000", "--seconds", "0", "--threads", "1"];
+    let output = example("kernel_report", &[&args[..], &["--json", &path("record.json")]].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let record: Value = serde_json::from_slice(&std::fs::read(path("record.json")).unwrap()).unwrap();
+    // A machine that was a million times slower, and one that was as much faster.
+    let record_of = |name: &str, factor: f64, case: &str| {
+        let mut record = record.clone();
+        for row in record["rows"].as_array_mut().unwrap() {
+            row["seconds"] = (row["seconds"].as_f64().unwrap() * factor).into();
+            row["case"] = format!("{}{case}", row["case"].as_str().unwrap()).into();
+        }
+        std::fs::write(path(name), record.to_string()).unwrap();
+        path(name)
+    };
+    let [slower, faster, others] = [("slower", 1e6, ""), ("faster", 1e-6, ""), ("others", 1e6, " of another kind")]
+        .map(|(name, factor, case)| record_of(name, factor, case));
+    let against = |record: &str| [&args[..], &["--against", record, "--tolerance", "0.5"]].concat().join("\n");
+    let run = |record: &str| example("kernel_report", &against(record).split('\n').collect::<Vec<_>>());
+    let output = run(&slower);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && text.contains("none takes more than 1.50 times as long"), "{text}");
+    assert_refused("kernel_report", &against(&faster).split('\n').collect::<Vec<_>>(), &["prim/scan", "1.50 times"]);
+    assert_refused("kernel_report", &against(&others).split('\n').collect::<Vec<_>>(), &["no case of the record"]);
+
+    let is_none = super::write(dir.path(), "none.json", br#"{"schema":"scall-gpu/stream/1"}"#);
+    let expected = ["none.json", "written by --json", "missing field"];
+    assert_refused("kernel_report", &["--against", &is_none], &expected);
+    assert_refused("kernel_report", &["--against", &path("absent")], &["absent"]);
+    assert_refused("kernel_report", &["--tolerance", "0.2"], &["--against"]);
+}

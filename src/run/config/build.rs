@@ -18,6 +18,7 @@ impl PolicyConfig {
             ("policy.alpha", self.alpha.map(CommonOption::Alpha)),
             ("policy.user_share", self.user_share.map(CommonOption::UserShare)),
             ("policy.probes", self.probes.map(CommonOption::Probes)),
+            ("policy.proposals_at_once", self.proposals_at_once.map(CommonOption::ProposalsAtOnce)),
         ];
         given.into_iter().filter_map(|(key, option)| Some((key, option?)))
     }
@@ -39,6 +40,7 @@ impl Config {
             alpha: policy.alpha.filter(|&alpha| has(CommonOption::Alpha(alpha))),
             user_share: policy.user_share.filter(|&share| has(CommonOption::UserShare(share))),
             probes: policy.probes.filter(|&probes| has(CommonOption::Probes(probes))),
+            proposals_at_once: policy.proposals_at_once.filter(|&count| has(CommonOption::ProposalsAtOnce(count))),
         };
         Ok(Self { policy, ..self.clone() })
     }

@@ -40,6 +40,9 @@ impl Config {
             let (least, most) = (PROBES.start(), PROBES.end());
             domain("policy.probes", probes, PROBES.contains(&probes), &format!("from {least} to {most}"))?;
         }
+        if let Some(proposals) = self.policy.proposals_at_once {
+            domain("policy.proposals_at_once", proposals, (1..=1000).contains(&proposals), "from 1 to 1000")?;
+        }
         self.policy()?;
         self.model.check()?;
         self.scall_options()?.check().map_err(|error| match error {

@@ -40,7 +40,8 @@ impl Default for BudgetConfig {
 impl Default for PolicyConfig {
     fn default() -> Self {
         let name = "ranked".to_owned();
-        Self { name, published: false, distribution: None, alpha: None, user_share: None, probes: None }
+        let (distribution, alpha, user_share, probes, proposals_at_once) = Default::default();
+        Self { name, published: false, distribution, alpha, user_share, probes, proposals_at_once }
     }
 }
 

@@ -154,6 +154,9 @@ pub struct PolicyConfig {
     /// Most probes a segment, from 3 to 10,000.
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub probes: Option<u32>,
+    /// Proposals that are drawn from one state and probed side by side, from 1 to 1,000.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub proposals_at_once: Option<u32>,
 }
 
 /// Which recommender, and how it learns. A number that the choice of bias, sampling or optimizer has no use for is an

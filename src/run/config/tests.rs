@@ -61,6 +61,7 @@ fn what_is_wrong_is_named_by_its_key() {
         (|c| c.model.sampling = "all".into(), r#"`model.sampling`: expected one of log, users, found "all""#),
         (|c| c.policy.user_share = Some(1.5), "`policy.user_share`: expected from 0 to 1, found 1.5"),
         (|c| c.policy.alpha = Some(-1.0), "`policy.alpha`: expected in 0.001..=1000000 for power-law, found -1"),
+        (|c| c.policy.proposals_at_once = Some(0), "`policy.proposals_at_once`: expected from 1 to 1000, found 0"),
         (|c| c.policy.probes = Some(2), "`policy.probes`: expected from 3 to 10000, found 2"),
         (
             |c| c.budget.amount = Amount::MeanSize(0.0),
@@ -109,12 +110,15 @@ fn another_policy_keeps_the_options_that_it_has() {
     let mut config = Config::default();
     config.policy.alpha = Some(2.0);
     config.policy.probes = Some(5);
+    config.policy.proposals_at_once = Some(4);
     for name in PolicyOptions::NAMES {
         let other = config.with_policy(name).unwrap();
         other.check().unwrap();
         let has = |option| PolicyOptions::with(option).contains(name);
         assert_eq!(other.policy.alpha.is_some(), has(CommonOption::Alpha(2.0)), "{name}");
         assert_eq!(other.policy.probes.is_some(), has(CommonOption::Probes(5)), "{name}");
+        let at_once = other.policy.proposals_at_once;
+        assert_eq!(at_once.is_some(), has(CommonOption::ProposalsAtOnce(4)), "{name}");
         assert_eq!((other.policy.name.as_str(), &other.model), (*name, &config.model));
     }
 }

@@ -75,7 +75,7 @@ impl Recipe for FrequencyRanked {
             CommonOption::Distribution(distribution) => self.distribution = distribution,
             CommonOption::Alpha(alpha) => (self.alpha_users, self.alpha_items) = (Some(alpha), Some(alpha)),
             CommonOption::UserShare(share) => self.user_share = Some(share),
-            CommonOption::Probes(_) => return false,
+            CommonOption::Probes(_) | CommonOption::ProposalsAtOnce(_) => return false,
         }
         true
     }

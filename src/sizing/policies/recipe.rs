@@ -37,6 +37,8 @@ pub enum CommonOption {
     UserShare(f64),
     /// Most probes a segment, with those of the sizes in use and of what a policy compares with.
     Probes(u32),
+    /// Proposals that are drawn from one state and probed side by side.
+    ProposalsAtOnce(u32),
 }
 
 /// Recipes of policies that are their own options and share none of these with others.

@@ -79,14 +79,16 @@ fn policy() -> impl Strategy<Value = PolicyConfig> {
         option::of(alpha),
         option::of(share()),
         option::of(3u32..=10_000),
+        option::of(1u32..=1000),
     )
-        .prop_map(|(name, published, shape, user_share, probes)| PolicyConfig {
+        .prop_map(|(name, published, shape, user_share, probes, proposals_at_once)| PolicyConfig {
             name: name.to_owned(),
             published,
             distribution: shape.map(|(family, _)| family),
             alpha: shape.and_then(|(_, alpha)| alpha),
             user_share,
             probes,
+            proposals_at_once,
         })
 }
 

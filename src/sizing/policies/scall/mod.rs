@@ -50,6 +50,10 @@ pub struct ScallPolicyOptions {
     /// Most proposals probed on a segment (default 12); the search ends before when the mean action rests
     /// ([`Convergence`]). The sizes in use are probed besides, uniform ones, and the mean action.
     pub probes: u32,
+    /// Proposals of a round, drawn from one state, before any of them is learned from, and probed side by side as far as
+    /// [`ProbeOptions::at_once`](crate::ProbeOptions::at_once) allows (default 1: each proposal knows all before it, as
+    /// in the paper). A round is over before the search may end.
+    pub proposals_at_once: u32,
     /// Every so many probes one is drawn near the best action so far instead of from the actor (default 2; 0 for never,
     /// as in the paper). The critics learn from those too: soft actor-critic is off-policy.
     pub near_best_every: u32,
@@ -72,6 +76,7 @@ impl Default for ScallPolicyOptions {
             logarithmic: true,
             draws: 100,
             probes: 12,
+            proposals_at_once: 1,
             near_best_every: 2,
             near_best_std: 0.15,
             reward_range: (0.9, 1.1),
@@ -111,6 +116,7 @@ impl Recipe for ScallPolicyOptions {
         match option {
             CommonOption::Distribution(distribution) => self.distribution = distribution,
             CommonOption::Probes(probes) => self.probes = probes.saturating_sub(self.yardsticks()),
+            CommonOption::ProposalsAtOnce(proposals) => self.proposals_at_once = proposals,
             CommonOption::Alpha(_) | CommonOption::UserShare(_) => return false,
         }
         true
@@ -214,13 +220,15 @@ impl SizePolicy for ScallPolicy {
     }
 
     fn check(&self) -> Result<()> {
-        let ScallPolicyOptions { agent, variant, groups, draws, near_best_std, reward_range: (low, high), .. } =
-            self.options;
+        let ScallPolicyOptions { agent, variant, groups, draws, proposals_at_once, near_best_std, .. } = self.options;
+        let (low, high) = self.options.reward_range;
         // The widest rows that a loop takes: the agent is made when it is known how wide they really are.
         let layout = StateLayout { groups, d_max: MAX_DIMS as usize, variant };
         layout.check("ScallPolicy")?;
         agent.check("ScallPolicy", "groups", layout.len())?;
         domain("ScallPolicy", "draws", draws, draws > 0, "at least 1")?;
+        let some = proposals_at_once > 0;
+        domain("ScallPolicy", "proposals_at_once", proposals_at_once, some, "at least 1")?;
         let spreads = near_best_std.is_finite() && near_best_std >= 0.0;
         domain("ScallPolicy", "near_best_std", near_best_std, spreads, "finite and not negative")?;
         let rises = low.is_finite() && high.is_finite() && low < high;
@@ -251,28 +259,29 @@ impl SizePolicy for ScallPolicy {
         }
         let mut state = self.state(last, self.ranges, None)?;
         let mut rests = Convergence::default();
-        for step in 1..=options.probes {
-            let near = options.near_best_every > 0 && step % options.near_best_every == 0;
-            let action = match self.evidence.best().filter(|_| near) {
-                Some(action) => self.near(last, action, step)?,
-                None => self.agent_for(last)?.act(&state)?.action,
-            };
-            let (quality, next) = self.try_action(last, probe, action, reference)?;
-            self.evidence.add(action, quality / uniform);
-            let (low, high) = options.reward_range;
-            let reward = 10.0 * (self.last_reward - low) / (high - low);
-            let transition = Transition { state, action, reward, next_state: next.clone() };
-            let agent = self.agent_for(last)?;
-            agent.observe(transition)?;
-            state = next;
-            if rests.push(agent.mean_action(&state)?) {
-                break;
+        let (mut proposed, mut at_rest) = (0, false);
+        while proposed < options.probes && !at_rest {
+            let round = proposed + 1..=options.probes.min(proposed.saturating_add(options.proposals_at_once));
+            proposed = *round.end();
+            let actions = round.map(|step| self.propose(last, &state, step)).collect::<Result<Vec<_>>>()?;
+            let begin = state.clone();
+            for (action, (ranges, outcome)) in actions.iter().zip(self.try_actions(last, probe, &actions)?) {
+                state = self.hear(last, (ranges, &outcome), reference)?;
+                self.evidence.add(*action, outcome.quality / uniform);
+                let (low, high) = options.reward_range;
+                let reward = 10.0 * (self.last_reward - low) / (high - low);
+                let (begin, next_state) = (begin.clone(), state.clone());
+                let agent = self.agent_for(last)?;
+                agent.observe(Transition { state: begin, action: *action, reward, next_state })?;
+                at_rest |= rests.push(agent.mean_action(&state)?);
             }
         }
         if options.deploy == Deploy::Best {
             let mean = self.agent_for(last)?.mean_action(&state)?;
-            let (quality, _) = self.try_action(last, probe, mean, reference)?;
-            self.evidence.add(mean, quality / uniform);
+            for (ranges, outcome) in self.try_actions(last, probe, &[mean])? {
+                self.hear(last, (ranges, &outcome), reference)?;
+                self.evidence.add(mean, outcome.quality / uniform);
+            }
             self.chosen = self.evidence.best();
         }
         Ok(())
@@ -352,18 +361,36 @@ impl ScallPolicy {
         Ok(std::array::from_fn(|k| (action[k] + self.options.near_best_std * noise[k]).clamp(0.0, 1.0)))
     }
 
-    /// Quality of an action, and the state that it leads to.
-    fn try_action(
-        &mut self,
+    /// What probe number `step` of a segment tries.
+    fn propose(&mut self, last: &SizingContext<'_>, state: &[f32], step: u32) -> Result<[f32; ACTIONS]> {
+        let every = self.options.near_best_every;
+        match self.evidence.best().filter(|_| every > 0 && step.is_multiple_of(every)) {
+            Some(action) => self.near(last, action, step),
+            None => Ok(self.agent_for(last)?.act(state)?.action),
+        }
+    }
+
+    /// Ranges of the sizes of some actions, and what their probes gave.
+    fn try_actions(
+        &self,
         last: &SizingContext<'_>,
         probe: &mut dyn Probe,
-        action: [f32; ACTIONS],
+        actions: &[[f32; ACTIONS]],
+    ) -> Result<Vec<([f32; 2], Outcome)>> {
+        let sized = actions.iter().map(|action| self.sizes(last, *action)).collect::<Result<Vec<_>>>()?;
+        let (sizes, ranges): (Vec<_>, Vec<_>) = sized.into_iter().unzip();
+        Ok(ranges.into_iter().zip(probe.run_all(&sizes)?).collect())
+    }
+
+    /// Takes in how good a probe was, and gives the state that it leads to.
+    fn hear(
+        &mut self,
+        last: &SizingContext<'_>,
+        (ranges, outcome): ([f32; 2], &Outcome),
         reference: f64,
-    ) -> Result<(f64, Vec<f32>)> {
-        let (sizes, ranges) = self.sizes(last, action)?;
-        let outcome = probe.run(&sizes)?;
+    ) -> Result<Vec<f32>> {
         self.last_reward = (outcome.quality / reference).min(MOST_GAIN) as f32;
-        Ok((outcome.quality, self.state(last, ranges, Some(&outcome))?))
+        self.state(last, ranges, Some(outcome))
     }
 }
 

@@ -91,6 +91,65 @@ fn one_seed_gives_one_search() {
     assert_ne!(run(1), run(2));
 }
 
+/// What is probed together, round after round.
+struct Rounds(Planted, Vec<usize>);
+
+impl Probe for Rounds {
+    fn run(&mut self, sizes: &Sizes) -> Result<Outcome> {
+        self.0.run(sizes)
+    }
+
+    fn run_all(&mut self, sizes: &[Sizes]) -> Result<Vec<Outcome>> {
+        self.1.push(sizes.len());
+        sizes.iter().map(|sizes| self.0.run(sizes)).collect()
+    }
+
+    fn deployed(&self) -> &Sizes {
+        self.0.deployed()
+    }
+}
+
+#[test]
+fn proposals_of_a_round_are_drawn_from_one_state_and_probed_together() {
+    let device = Device::cpu();
+    let (users, items) = (vec![3; 60], vec![5; 40]);
+    let (users, items) = (&users[..], &items[..]);
+    let context = SizingContext {
+        device: &device,
+        segment: 0,
+        seed: 3,
+        users,
+        items,
+        dims: 400,
+        d_min: 1,
+        d_max: 16,
+        rows: None,
+    };
+    let search = |proposals_at_once| {
+        let mut policy = ScallPolicy::new(ScallPolicyOptions { proposals_at_once, ..quick() });
+        let planted = Planted { deployed: Uniform.decide(&context).unwrap(), probes: 0 };
+        let mut rounds = Rounds(planted, Vec::new());
+        policy.search(&context, &mut rounds).unwrap();
+        let replay = policy.agent().unwrap().replay();
+        let begins: Vec<Vec<f32>> = replay.iter().map(|transition| transition.state.clone()).collect();
+        assert_eq!(rounds.0.probes, 1 + 8 + 1);
+        (rounds.1, begins)
+    };
+    // The reference, eight proposals, the mean action.
+    let (one, begins) = search(1);
+    assert_eq!(one, [1; 10]);
+    assert!(begins.windows(2).all(|two| two[0] != two[1]));
+    let (rounds, begins) = search(3);
+    assert_eq!(rounds, [1, 3, 3, 2, 1]);
+    for (number, two) in begins.windows(2).enumerate() {
+        assert_eq!(two[0] == two[1], (number + 1) % 3 != 0, "{number}");
+    }
+    let mut policy = ScallPolicy::new(ScallPolicyOptions { proposals_at_once: 0, ..quick() });
+    assert!(policy.check().unwrap_err().to_string().contains("`proposals_at_once` must be at least 1"));
+    policy.options.proposals_at_once = 1;
+    policy.check().unwrap();
+}
+
 #[test]
 fn shapes_are_spread_over_their_range() {
     let policy = ScallPolicy::new(quick());
