@@ -50,9 +50,9 @@ pub struct ScallPolicyOptions {
     /// Most proposals probed on a segment (default 12); the search ends before when the mean action rests
     /// ([`Convergence`]). The sizes in use are probed besides, uniform ones, and the mean action.
     pub probes: u32,
-    /// Proposals of a round, drawn from one state, before any of them is learned from, and probed side by side as far as
-    /// [`ProbeOptions::at_once`](crate::ProbeOptions::at_once) allows (default 1: each proposal knows all before it, as
-    /// in the paper). A round is over before the search may end.
+    /// Proposals of a round (default 1). They are drawn from one state, before any of them is learned from, and probed
+    /// side by side as far as [`ProbeOptions::at_once`](crate::ProbeOptions::at_once) allows. With one a round each
+    /// knows all before it, as in the paper. A round is over before the search may end.
     pub proposals_at_once: u32,
     /// Every so many probes one is drawn near the best action so far instead of from the actor (default 2; 0 for never,
     /// as in the paper). The critics learn from those too: soft actor-critic is off-policy.
