@@ -179,101 +179,90 @@ pub fn bpr(device: &Device, meter: &mut dyn Meter, rows: usize) -> Result<()> {
 }
 
 pub fn top_k(device: &Device, meter: &mut dyn Meter, candidates: usize) -> Result<()> {
-    let (users, items, d, k) = ((candidates / 50).clamp(1, 2000) as u32, (candidates * 3 / 10) as u32, 64u32, 20);
-    let [host_queries, host_tile] = [users, items].map(|rows| values((rows * d) as usize));
-    let (queries, tile) = (upload(device, &host_queries)?, upload(device, &host_tile)?);
-    let (excluded_offsets, excluded) = (upload(device, &vec![0u32; users as usize + 1])?, upload(device, &[0u32])?);
-    let mut best_scores = Buffer::zeroed(device, (users * k) as usize)?;
-    let mut best_positions = Buffer::zeroed(device, (users * k) as usize)?;
-    let run = &mut || {
-        let top_k = TopK {
-            queries: &queries,
-            query_count: users,
-            candidates: &tile,
-            candidate_count: items,
-            candidate_base: 0,
-            dims: d,
-            item_bias: false,
-            ragged: None,
-            excluded_offsets: &excluded_offsets,
-            excluded: &excluded,
-            k,
-            fresh: true,
-            best_scores: &mut best_scores,
-            best_positions: &mut best_positions,
-        };
-        finish(device, top_k)
-    };
-    run()?;
-    let bytes = u64::from(4 * d) * u64::from(users + items) + u64::from(8 * users * k);
-    let case = Case::new(format!("{users} x {items}, width {d}, k {k}"), bytes);
-    let mut naive = bare_product([&host_queries, &host_tile], d as usize);
-    meter.measure(case, run, Some(&mut naive))?;
-
-    // The best of the first query.
-    let query = &host_queries[..d as usize];
-    let score = |item: &[f32]| query.iter().zip(item).map(|(a, b)| a * b).sum::<f32>();
-    let best = host_tile.chunks_exact(d as usize).map(score).fold(f32::NEG_INFINITY, f32::max);
-    assert_close("rank/top_k", &best_scores.read()?[..1], &[best]);
+    let (users, items) = ((candidates / 50).clamp(1, 2000) as u32, (candidates * 3 / 10) as u32);
+    let [queries, tile] = [users, items].map(|rows| values((rows * WIDTH) as usize));
+    let bytes = u64::from(4 * WIDTH) * u64::from(users + items);
+    Lists { queries, tile, name: format!("width {WIDTH}"), bytes }.measure(device, meter, None)?;
     ragged_top_k(device, meter, [users, items])
 }
 
 /// The same on rows whose sizes fall by a power law to a mean of 8, widest first, beside the bare product of the padded
 /// rows.
 fn ragged_top_k(device: &Device, meter: &mut dyn Meter, [users, items]: [u32; 2]) -> Result<()> {
-    let (d, k) = (64u32, 20);
     let sizes = |rows: u32| -> Vec<u32> {
         let head = rows / 30 + 1;
         (0..rows).map(|rank| 1 + 63 * head / (rank + head)).collect()
     };
     let padded = |sizes: &[u32]| {
-        let mut rows = values(sizes.len() * d as usize);
-        for (row, &size) in rows.chunks_exact_mut(d as usize).zip(sizes) {
+        let mut rows = values(sizes.len() * WIDTH as usize);
+        for (row, &size) in rows.chunks_exact_mut(WIDTH as usize).zip(sizes) {
             row[size as usize..].fill(0.0);
         }
         rows
     };
     let [user_sizes, item_sizes] = [users, items].map(sizes);
-    let [host_queries, host_tile] = [&user_sizes, &item_sizes].map(|sizes| padded(sizes));
+    let [queries, tile] = [&user_sizes, &item_sizes].map(|sizes| padded(sizes));
     // Ids have nothing to do with sizes.
     let positions: Vec<u32> = (0..items).map(|c| (u64::from(c) * 7919 % u64::from(items)) as u32).collect();
     let places: Vec<u32> = positions.iter().zip(&item_sizes).flat_map(|(&at, &width)| [at, width]).collect();
-    let (queries, tile) = (upload(device, &host_queries)?, upload(device, &host_tile)?);
     let (query_widths, places) = (upload(device, &user_sizes)?, upload(device, &places)?);
-    let (excluded_offsets, excluded) = (upload(device, &vec![0u32; users as usize + 1])?, upload(device, &[0u32])?);
-    let mut best_scores = Buffer::zeroed(device, (users * k) as usize)?;
-    let mut best_positions = Buffer::zeroed(device, (users * k) as usize)?;
-    let run = &mut || {
-        let top_k = TopK {
-            queries: &queries,
-            query_count: users,
-            candidates: &tile,
-            candidate_count: items,
-            candidate_base: 0,
-            dims: d,
-            item_bias: false,
-            ragged: Some(Ragged { query_widths: &query_widths, candidates: &places }),
-            excluded_offsets: &excluded_offsets,
-            excluded: &excluded,
-            k,
-            fresh: true,
-            best_scores: &mut best_scores,
-            best_positions: &mut best_positions,
-        };
-        finish(device, top_k)
-    };
-    run()?;
-    let values_read: u64 = user_sizes.iter().chain(&item_sizes).map(|&size| u64::from(size)).sum();
-    let bytes = 4 * values_read + u64::from(8 * users * k);
-    let case = Case::new(format!("{users} x {items}, ragged to {d}, k {k}"), bytes);
-    let mut naive = bare_product([&host_queries, &host_tile], d as usize);
-    meter.measure(case, run, Some(&mut naive))?;
+    let bytes = 4 * user_sizes.iter().chain(&item_sizes).map(|&size| u64::from(size)).sum::<u64>();
+    let ragged = Ragged { query_widths: &query_widths, candidates: &places };
+    Lists { queries, tile, name: format!("ragged to {WIDTH}"), bytes }.measure(device, meter, Some(ragged))
+}
 
-    let query = &host_queries[..d as usize];
-    let score = |item: &[f32]| query.iter().zip(item).map(|(a, b)| a * b).sum::<f32>();
-    let best = host_tile.chunks_exact(d as usize).map(score).fold(f32::NEG_INFINITY, f32::max);
-    assert_close("rank/top_k", &best_scores.read()?[..1], &[best]);
-    Ok(())
+/// Columns of queries and candidates.
+const WIDTH: u32 = 64;
+
+/// The best candidates of each query, rows of `WIDTH` values.
+struct Lists {
+    queries: Vec<f32>,
+    tile: Vec<f32>,
+    name: String,
+    /// Of the rows.
+    bytes: u64,
+}
+
+impl Lists {
+    fn measure(self, device: &Device, meter: &mut dyn Meter, ragged: Option<Ragged<'_>>) -> Result<()> {
+        let Self { queries: host_queries, tile: host_tile, name, bytes } = self;
+        let (d, k) = (WIDTH, 20);
+        let [users, items] = [&host_queries, &host_tile].map(|rows| rows.len() as u32 / d);
+        let (queries, tile) = (upload(device, &host_queries)?, upload(device, &host_tile)?);
+        let (excluded_offsets, excluded) = (upload(device, &vec![0u32; users as usize + 1])?, upload(device, &[0u32])?);
+        let mut best_scores = Buffer::zeroed(device, (users * k) as usize)?;
+        let mut best_positions = Buffer::zeroed(device, (users * k) as usize)?;
+        let run = &mut || {
+            let top_k = TopK {
+                queries: &queries,
+                query_count: users,
+                candidates: &tile,
+                candidate_count: items,
+                candidate_base: 0,
+                dims: d,
+                item_bias: false,
+                ragged,
+                excluded_offsets: &excluded_offsets,
+                excluded: &excluded,
+                k,
+                fresh: true,
+                best_scores: &mut best_scores,
+                best_positions: &mut best_positions,
+            };
+            finish(device, top_k)
+        };
+        run()?;
+        let case = Case::new(format!("{users} x {items}, {name}, k {k}"), bytes + u64::from(8 * users * k));
+        let mut naive = bare_product([&host_queries, &host_tile], d as usize);
+        meter.measure(case, run, Some(&mut naive))?;
+
+        // The best of the first query.
+        let query = &host_queries[..d as usize];
+        let score = |item: &[f32]| query.iter().zip(item).map(|(a, b)| a * b).sum::<f32>();
+        let best = host_tile.chunks_exact(d as usize).map(score).fold(f32::NEG_INFINITY, f32::max);
+        assert_close("rank/top_k", &best_scores.read()?[..1], &[best]);
+        Ok(())
+    }
 }
 
 /// All inner products of two matrices' rows, without a ranking, by burn on the CPU: blocks whose results stay in the
