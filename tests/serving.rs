@@ -85,6 +85,7 @@ fn lists_know_what_sold_last_and_leave_the_tables_alone() {
                         excluded: &|_| &touched,
                         k: 8,
                         item_biases: None,
+                        scores: false,
                     };
                     let ranked = stored.rank(request).unwrap();
                     let names = ranked.user(0).iter().map(|&item| scall.data().item_names().get(item).unwrap());

@@ -1,14 +1,14 @@
 //! How a program ends.
 
 use std::fmt::Display;
-use std::process::ExitCode;
+use std::process::{ExitCode, Termination};
 
 use scall_gpu::text::printable;
 
 /// Ends a program. An error becomes a sentence on standard error, whatever it is made of, and the exit code 1.
-pub fn exit<E: Display>(result: Result<(), E>) -> ExitCode {
+pub fn exit<T: Termination, E: Display>(result: Result<T, E>) -> ExitCode {
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code.report(),
         Err(error) => {
             eprintln!("error: {}", shown(&error.to_string()));
             ExitCode::FAILURE

@@ -31,6 +31,25 @@ macro_rules! numbers {
                 }
             }
 
+            /// The numbers of a type that have these bytes, little-endian. None for a type that there is not, and for
+            /// bytes that are no whole number of numbers.
+            pub(super) fn from_le_bytes(kind: &str, bytes: &[u8]) -> Option<Self> {
+                match kind {
+                    $(stringify!($type) => {
+                        let (whole, rest) = bytes.as_chunks::<{ size_of::<$type>() }>();
+                        rest.is_empty().then(|| Self::$kind(whole.iter().map(|&of| <$type>::from_le_bytes(of)).collect()))
+                    })*
+                    _ => None,
+                }
+            }
+
+            /// Bytes of one of them.
+            pub(super) fn width(&self) -> usize {
+                match self {
+                    $(Self::$kind(_) => size_of::<$type>(),)*
+                }
+            }
+
             /// Their bytes, little-endian.
             pub fn to_le_bytes(&self) -> Cow<'_, [u8]> {
                 match self {

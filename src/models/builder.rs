@@ -19,6 +19,12 @@ pub trait ModelBuilder: Send + Sync {
     /// The model's name: a [state](crate::Scall::state) is only taken in by a loop whose model has the same.
     fn name(&self) -> &str;
 
+    /// The options, in any words: a [state](crate::Scall::state) is only taken in by a loop whose model says the same
+    /// (default: nothing).
+    fn options(&self) -> String {
+        String::new()
+    }
+
     /// Checks the options, before anything is built.
     ///
     /// # Errors
@@ -44,6 +50,10 @@ impl ModelBuilder for ModelOptions {
         self.name()
     }
 
+    fn options(&self) -> String {
+        format!("{self:?}")
+    }
+
     fn check(&self) -> Result<()> {
         self.check()
     }
@@ -56,6 +66,10 @@ impl ModelBuilder for ModelOptions {
 impl<B: ModelBuilder + ?Sized> ModelBuilder for Arc<B> {
     fn name(&self) -> &str {
         (**self).name()
+    }
+
+    fn options(&self) -> String {
+        (**self).options()
     }
 
     fn check(&self) -> Result<()> {

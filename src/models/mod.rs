@@ -9,6 +9,7 @@ mod mf;
 mod ranking;
 mod recommender;
 mod sampling;
+mod similar;
 mod tables;
 #[cfg(test)]
 mod testing;
@@ -26,5 +27,6 @@ pub use ranking::{DEFAULT_WORKING_BYTES, RankCandidates, RankRequest, Rankings};
 pub use recommender::Recommender;
 pub(crate) use recommender::{rank, rank_both};
 pub use sampling::{Sampling, TrainingData, TrainingSet};
+pub(crate) use similar::similar;
 pub use tables::{TableMut, TablesMut};
 pub use training::{RateSchedule, TrainingOptions};

@@ -34,6 +34,8 @@ pub struct RankRequest<'a> {
     /// changes with each row of
     /// a stream, and a list need not write it into the table. None: those of the rows.
     pub item_biases: Option<&'a [f32]>,
+    /// Whether the lists come with their [scores](Rankings::scores), which are read back too.
+    pub scores: bool,
 }
 
 impl RankRequest<'_> {
@@ -80,10 +82,12 @@ pub struct RankCandidates<'a, 'r> {
 }
 
 /// The best items of each user.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Rankings {
     k: usize,
     items: Vec<u32>,
+    /// Of each place, or nothing.
+    scores: Vec<f32>,
 }
 
 impl Rankings {
@@ -100,7 +104,7 @@ impl Rankings {
             items.extend(list.as_ref().iter().take(k));
             items.resize(end, u32::MAX);
         }
-        Ok(Self { k, items })
+        Ok(Self { k, items, scores: Vec::new() })
     }
 
     /// Item ids of the i-th user's list, best first; shorter than k when there were fewer candidates.
@@ -110,6 +114,16 @@ impl Rankings {
     pub fn user(&self, i: usize) -> &[u32] {
         let list = &self.items[i * self.k..(i + 1) * self.k];
         &list[..list.iter().position(|id| *id == u32::MAX).unwrap_or(self.k)]
+    }
+
+    /// The scores of the i-th user's list, where they were [asked for](RankRequest::scores) and the recommender gives
+    /// any. What [`RankCandidates::run_both`] ranks among a part has none.
+    ///
+    /// # Panics
+    /// When there is no i-th user.
+    pub fn scores(&self, i: usize) -> Option<&[f32]> {
+        let len = self.user(i).len();
+        self.scores.get(i * self.k..)?.get(..len).filter(|_| !self.scores.is_empty())
     }
 
     /// The lists in the order of the users.
@@ -183,6 +197,7 @@ impl RankCandidates<'_, '_> {
         let of_part = |_| Buffer::<u32>::zeroed(device, block * k);
         let mut best_positions = parts.iter().map(of_part).collect::<Result<Vec<_>>>()?;
         let mut items = vec![vec![u32::MAX; self.request.users.len() * k]; parts.len()];
+        let mut scores = vec![0.0; if self.request.scores { self.request.users.len() * k } else { 0 }];
         for places in self.by_width(self.users, self.request.users, 0).chunks(block) {
             let users: Vec<u32> = places.iter().map(|place| self.request.users[place.at as usize]).collect();
             let (excluded_offsets, excluded) = self.excluded_positions(&users);
@@ -224,6 +239,11 @@ impl RankCandidates<'_, '_> {
             }
             commands.submit()?;
             let id = |position: u32| self.request.candidates.get(position as usize).copied().unwrap_or(u32::MAX);
+            if self.request.scores && done > 0 {
+                for (place, best) in places.iter().zip(best_scores.read()?.chunks_exact(k)) {
+                    scores[place.at as usize * k..][..k].copy_from_slice(best);
+                }
+            }
             let mut ranked = false;
             for ((tiles, best), items) in parts.iter().zip(&best_positions).zip(&mut items) {
                 // Before the first tile, lists hold nothing.
@@ -237,7 +257,10 @@ impl RankCandidates<'_, '_> {
                 }
             }
         }
-        Ok(items.into_iter().map(|items| Rankings { k, items }).collect())
+        let mut rankings: Vec<_> = items.into_iter().map(|items| Rankings { k, items, scores: Vec::new() }).collect();
+        // The buffer of scores is that of all parts together.
+        rankings.last_mut().expect("at least one part").scores = scores;
+        Ok(rankings)
     }
 
     fn candidates(&self) -> Vec<Place> {

@@ -162,7 +162,14 @@ fn tastes() -> (UserItems, UserItems) {
 fn recall(model: &mut dyn Recommender, known: &UserItems, held: &UserItems) -> f64 {
     let (users, candidates): (Vec<u32>, Vec<u32>) = ((0..80).collect(), (0..120).collect());
     let excluded = |user: u32| known.row(user);
-    let request = RankRequest { users: &users, candidates: &candidates, excluded: &excluded, k: 20, item_biases: None };
+    let request = RankRequest {
+        users: &users,
+        candidates: &candidates,
+        excluded: &excluded,
+        k: 20,
+        item_biases: None,
+        scores: false,
+    };
     let rankings = model.rank(request).unwrap();
     let part: Vec<u32> = candidates.iter().copied().filter(|id| id % 7 < 3).collect();
     let of_part = RankRequest { candidates: &part, ..request };
@@ -195,8 +202,14 @@ pub(super) fn assert_finds_tastes(what: &str, model: &mut dyn Recommender) {
     let (account, used) = (Account::unlimited(), model.embeddings().users().account().used_bytes());
     let mut copy = model.duplicate(&account).unwrap();
     assert_eq!([account.used_bytes(), model.embeddings().users().account().used_bytes()], [used; 2], "{what}");
-    let request =
-        RankRequest { users: &[3, 4], candidates: &[1, 2, 3, 4, 5, 6], excluded: &|_| &[], k: 6, item_biases: None };
+    let request = RankRequest {
+        users: &[3, 4],
+        candidates: &[1, 2, 3, 4, 5, 6],
+        excluded: &|_| &[],
+        k: 6,
+        item_biases: None,
+        scores: false,
+    };
     assert_eq!(copy.rank(request).unwrap(), model.rank(request).unwrap());
     // Three dense copies of the rows, eight wide.
     assert!(model.working_bytes() > 12 * 200 * 8 && copy.working_bytes() < model.working_bytes());
@@ -237,6 +250,7 @@ pub(super) fn assert_survives_a_resize(
         excluded: &|_| &[],
         k: items as u32 + 3,
         item_biases: None,
+        scores: false,
     };
     let rankings = model.rank(request).unwrap();
     for (list, user) in rankings.iter().zip(asked) {
@@ -255,7 +269,8 @@ pub(super) fn assert_survives_a_resize(
 pub(super) fn assert_bears_nothing_to_learn(model: &mut dyn Recommender, world: &World) {
     let users = world.sizes[0].len() as u32;
     let nothing = UserItems::new(users, []).unwrap();
-    let request = |users| RankRequest { users, candidates: &[], excluded: &|_| &[], k: 3, item_biases: None };
+    let request =
+        |users| RankRequest { users, candidates: &[], excluded: &|_| &[], k: 3, item_biases: None, scores: false };
     assert!(model.rank(request(&[u32::MAX])).unwrap().user(0).is_empty());
     assert_eq!(model.train(5, &mut |_| {}).unwrap(), 0.0);
 
@@ -266,7 +281,14 @@ pub(super) fn assert_bears_nothing_to_learn(model: &mut dyn Recommender, world: 
         assert_eq!(model.train(5, &mut |_| {}).unwrap(), 0.0);
         assert_same("values", &values(model), &before);
         let asked = [0, users - 1, u32::MAX];
-        let request = RankRequest { users: &asked, candidates: &[2, 15], excluded: &|_| &[], k: 2, item_biases: None };
+        let request = RankRequest {
+            users: &asked,
+            candidates: &[2, 15],
+            excluded: &|_| &[],
+            k: 2,
+            item_biases: None,
+            scores: false,
+        };
         let rankings = model.rank(request).unwrap();
         assert!(rankings.iter().all(|list| list.len() == 2));
     }

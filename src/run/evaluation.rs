@@ -108,7 +108,7 @@ impl Evaluation {
     }
 
     fn request<'a>(&'a self, candidates: &'a [u32], excluded: &'a dyn Fn(u32) -> &'a [u32]) -> RankRequest<'a> {
-        RankRequest { users: &self.users, candidates, excluded, k: LONGEST as u32, item_biases: None }
+        RankRequest { users: &self.users, candidates, excluded, k: LONGEST as u32, item_biases: None, scores: false }
     }
 
     fn metrics(&self, rankings: &Rankings) -> (Metrics, StandardErrors) {

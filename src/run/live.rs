@@ -37,7 +37,7 @@ impl Scall {
     }
 
     /// The biases of a live stream up to its last row, where its tables hold those of fewer rows.
-    fn served_biases(&self) -> Option<&[f32]> {
+    pub(super) fn served_biases(&self) -> Option<&[f32]> {
         let rows = self.data.len();
         // A recorded stream is known to its end; what sells later there is met in time.
         let bias = self.bias.as_ref().filter(|_| self.is_live() && self.counted < rows)?;
@@ -104,6 +104,7 @@ impl Scall {
             excluded: &excluded,
             k,
             item_biases: self.served_biases(),
+            scores: false,
         };
         let rankings = rank(&*self.model, request)?;
         Ok(rankings.user(0).iter().filter_map(|&item| self.data.item_names().get(item)).collect())

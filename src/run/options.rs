@@ -64,6 +64,17 @@ impl<M> ScallOptions<M> {
         self.map(|_| model)
     }
 
+    /// Those of the loop itself that what it finds depends on, in words.
+    pub(super) fn words(&self) -> String {
+        // Without the model and the seed, which are named by themselves, and without what no result depends on.
+        let probe = ProbeOptions { at_once: 0, ..self.probe };
+        let Self { budget, steps, early_stop, train_share, replay, evaluate_users, .. } = self;
+        format!(
+            "steps: {steps}, {budget:?}, early_stop: {early_stop:?}, {probe:?}, train_share: {train_share}, \
+             replay: {replay:?}, evaluate_users: {evaluate_users:?}"
+        )
+    }
+
     /// The same, whatever its model.
     pub(super) fn any(self) -> AnyOptions
     where

@@ -1,5 +1,6 @@
 //! A loop that is kept, and one that goes on where it was.
 
+mod folder;
 mod reports;
 
 use super::evaluation::Evaluation;
@@ -15,12 +16,15 @@ use crate::stream::{Interactions, Segment, UserItems};
 use crate::table::Account;
 
 /// Of what [`Scall::state`] gives.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
-const ENTRIES: [&str; 12] = [
+const ENTRIES: [&str; 15] = [
     "version",
+    "options",
     "model.name",
+    "model.options",
     "policy.name",
+    "policy.options",
     "seed",
     "segments",
     "capacity",
@@ -69,8 +73,11 @@ impl Scall {
     pub fn state(&self) -> Result<State> {
         let mut state = State::default();
         state.put("version", [VERSION]);
+        state.put_text("options", &self.options.words());
         state.put_text("model.name", self.options.model.name());
+        state.put_text("model.options", &self.options.model.options());
         state.put_text("policy.name", self.policy.name());
+        state.put_text("policy.options", &self.policy.options());
         state.put("seed", [self.options.seed]);
         state.put_state("data", save_data(&self.data));
         let ends = self.segments.iter().flat_map(|segment| [segment.rows.start as u64, segment.rows.end as u64]);
@@ -105,8 +112,8 @@ impl Scall {
     /// options and a policy of the same options, on the same device. The policy's own state is taken from there too.
     ///
     /// # Errors
-    /// [`Error::BadState`](crate::Error::BadState) for a state of something else, of another model, policy or seed, or
-    /// one that has been damaged; [`Error::Argument`](crate::Error::Argument) for options outside their domain; what
+    /// [`Error::BadState`](crate::Error::BadState) for a state of something else, of another model, policy, seed or
+    /// other options (the first that differs is named), or one that has been damaged; [`Error::Argument`](crate::Error::Argument) for options outside their domain; what
     /// the device reports.
     pub fn restore<M: ModelBuilder + 'static>(
         device: &Device,
@@ -125,6 +132,11 @@ impl Scall {
         expect("model.name", options.model.name().to_owned(), state.text("model.name")?.to_owned())?;
         expect("policy.name", policy.name().to_owned(), state.text("policy.name")?.to_owned())?;
         expect("seed", options.seed.to_string(), state.one::<u64>("seed")?.to_string())?;
+        let words = [("model.options", options.model.options()), ("policy.options", policy.options())];
+        for (name, words) in words.into_iter().chain([("options", options.words())]) {
+            let (expected, found) = first_difference(&words, state.text(name)?);
+            expect(name, expected, found)?;
+        }
         let data = restored_data(&data)?;
         let segments = segments(&state, data.len())?;
         policy.restore(&of_policy)?;
@@ -267,6 +279,15 @@ fn segments(state: &State, rows: usize) -> Result<Vec<Segment>> {
         ([], Err(error)) => Err(state.wrong("segments", "segments of the stream", &error.to_string())),
         _ => Err(state.wrong("segments", "begin and end of each", &format!("{} numbers", 2 * ends.len() + 1))),
     }
+}
+
+/// The first words in which two descriptions differ; the same, and so equal, where they do not.
+fn first_difference(one: &str, other: &str) -> (String, String) {
+    let words = |text: &str| text.split(", ").map(str::to_owned).collect::<Vec<_>>();
+    let (one, other) = (words(one), words(other));
+    let at = (0..one.len().max(other.len())).find(|&at| one.get(at) != other.get(at)).unwrap_or(0);
+    let word = |words: &[String]| words.get(at).cloned().unwrap_or_else(|| "nothing more".to_owned());
+    (word(&one), word(&other))
 }
 
 fn save_data(data: &Interactions) -> State {

@@ -16,6 +16,12 @@ pub trait SizePolicy: Send + Sync {
     /// Its name, for reports and errors.
     fn name(&self) -> &'static str;
 
+    /// What its decisions follow from besides what it has learned, in any words: a loop that was kept is only taken up
+    /// by one whose policy says the same (default: nothing).
+    fn options(&self) -> String {
+        String::new()
+    }
+
     /// Checks its options, before anything runs.
     ///
     /// # Errors

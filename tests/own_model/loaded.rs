@@ -69,7 +69,14 @@ fn prepare(model: &mut dyn Recommender) {
 
 fn lists(model: &dyn Recommender) -> Rankings {
     let (users, candidates): (Vec<u32>, Vec<u32>) = ((0..USERS).chain([u32::MAX]).collect(), (0..ITEMS).collect());
-    let request = RankRequest { users: &users, candidates: &candidates, excluded: &|_| &[], k: 9, item_biases: None };
+    let request = RankRequest {
+        users: &users,
+        candidates: &candidates,
+        excluded: &|_| &[],
+        k: 9,
+        item_biases: None,
+        scores: false,
+    };
     model.rank(request).unwrap()
 }
 

@@ -117,7 +117,8 @@ impl Baseline for ItemKnn {
         let lists: Vec<Vec<u32>> = users
             .par_iter()
             .map_init(scratch, |scratch, (user, excluded)| {
-                let request = RankRequest { users: ids, candidates, excluded: &|_| &[], k, item_biases: None };
+                let request =
+                    RankRequest { users: ids, candidates, excluded: &|_| &[], k, item_biases: None, scores: false };
                 self.list(*user, &request, excluded, scratch)
             })
             .collect();
@@ -152,6 +153,7 @@ mod tests {
             excluded: &excluded,
             k: 4,
             item_biases: None,
+            scores: false,
         };
         let lists = knn.rank(request).unwrap();
         assert_eq!(lists.user(0), [2, 3, 4, 9]);

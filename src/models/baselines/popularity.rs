@@ -116,8 +116,14 @@ mod tests {
         // All so far: a 3, b 2, c 1. The segment: a 1, b 1, c 1; d has not happened.
         let past = Past { data: &data, segment: 3..6, history: &history };
         let excluded = |user: u32| if user == 1 { &[9, 0][..] } else { &[][..] };
-        let request =
-            RankRequest { users: &[0, 1], candidates: &[0, 1, 2, 3], excluded: &excluded, k: 3, item_biases: None };
+        let request = RankRequest {
+            users: &[0, 1],
+            candidates: &[0, 1, 2, 3],
+            excluded: &excluded,
+            k: 3,
+            item_biases: None,
+            scores: false,
+        };
         let mut popularity = Popularity::default();
         popularity.learn(past.clone()).unwrap();
         let lists = popularity.rank(request).unwrap();

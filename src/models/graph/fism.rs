@@ -86,7 +86,7 @@ impl FismOptions {
 ///     candidates: &[0, 1, 2, 3],
 ///     excluded: &excluded,
 ///     k: 1,
-///     item_biases: None,
+///     item_biases: None, scores: false,
 /// };
 /// let lists = model.rank(request)?;
 /// assert_eq!((lists.user(0), lists.user(1)), (&[1][..], &[2][..])); // what the other user of the pair took

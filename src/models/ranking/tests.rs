@@ -64,6 +64,7 @@ impl Model {
                 excluded: &|user| self.excluded.get(user as usize).map_or(&[], |ids| &ids[..]),
                 k: settings.k,
                 item_biases: self.biases.as_deref(),
+                scores: true,
             },
             working_bytes: settings.working_bytes,
         })

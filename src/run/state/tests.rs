@@ -199,9 +199,14 @@ fn a_state_of_something_else_is_refused() {
     assert_eq!(restore(policy, fism, &state), "state `model.name`: expected fism, found mf");
     let seed = ScallOptions { seed: 5, ..options() };
     assert_eq!(restore(policy, seed, &state), "state `seed`: expected 5, found 0");
+    let steps = ScallOptions { steps: 7, ..options() };
+    assert_eq!(
+        restore(policy, steps, &state),
+        format!("state `options`: expected steps: 7, found steps: {}", scall.options.steps)
+    );
     assert_eq!(restore(policy, options(), &State::default()), "state `version`: expected numbers (u32), found none");
     for (name, numbers, said) in [
-        ("version", Numbers::from([2u32]), "state `version`: expected 1, found 2"),
+        ("version", Numbers::from([1u32]), "state `version`: expected 2, found 1"),
         ("more", [2u32].into(), "state `more`: expected nothing of this name, found 1 numbers (u32)"),
         ("data/timestamps", vec![0i64; 3].into(), "state `data/timestamps`: expected 200 numbers (i64), found 3"),
         ("segments", [0u64, 9, 3].into(), "state `segments`: expected begin and end of each, found 3 numbers"),

@@ -70,6 +70,10 @@ impl SizePolicy for Bet {
         "bet"
     }
 
+    fn options(&self) -> String {
+        format!("{:?}", self.options)
+    }
+
     fn check(&self) -> Result<()> {
         domain("Bet", "draws", self.options.draws, self.options.draws > 0, "at least 1")
     }

@@ -155,6 +155,10 @@ impl SizePolicy for GrowOnly {
         "grow"
     }
 
+    fn options(&self) -> String {
+        format!("{:?}", self.options)
+    }
+
     fn check(&self) -> Result<()> {
         let candidates = &self.options.candidates;
         let ok = !candidates.is_empty() && candidates.is_sorted_by(|a, b| a < b);

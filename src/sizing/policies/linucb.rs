@@ -115,6 +115,10 @@ impl SizePolicy for LinUcb {
         "linucb"
     }
 
+    fn options(&self) -> String {
+        format!("{:?}", self.options)
+    }
+
     fn check(&self) -> Result<()> {
         let LinUcbOptions { gamma, ridge, alpha, .. } = self.options;
         let domains = [

@@ -79,6 +79,10 @@ impl SizePolicy for MagnitudeCut {
         "magnitude"
     }
 
+    fn options(&self) -> String {
+        format!("{:?}", self)
+    }
+
     fn check(&self) -> Result<()> {
         domain("MagnitudeCut", "keep", self.keep, (0.0..=1.0).contains(&self.keep), "from 0 to 1")
     }

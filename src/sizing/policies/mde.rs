@@ -35,6 +35,10 @@ impl SizePolicy for MixedDimensions {
         "mde"
     }
 
+    fn options(&self) -> String {
+        format!("{:?}", self)
+    }
+
     fn check(&self) -> Result<()> {
         let ok = (0.0..=1.0).contains(&self.temperature);
         domain("MixedDimensions", "temperature", self.temperature, ok, "from 0 to 1")

@@ -32,6 +32,10 @@ impl SizePolicy for Random {
         "random"
     }
 
+    fn options(&self) -> String {
+        format!("{:?}", self)
+    }
+
     fn check(&self) -> Result<()> {
         self.profile.check_for("Random")
     }

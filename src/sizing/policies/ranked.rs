@@ -86,6 +86,10 @@ impl SizePolicy for FrequencyRanked {
         "ranked"
     }
 
+    fn options(&self) -> String {
+        format!("{:?}", self)
+    }
+
     fn check(&self) -> Result<()> {
         self.check_for("FrequencyRanked")
     }

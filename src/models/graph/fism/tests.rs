@@ -246,8 +246,14 @@ fn an_item_does_not_predict_itself() {
             assert!(far < 1e-5, "{}: a row moved by {far}", device.describe());
             // Asked later, with all of the history, the user is near the item.
             let users: Vec<u32> = (0..12).collect();
-            let request =
-                RankRequest { users: &users, candidates: &users, excluded: &|_| &[], k: 12, item_biases: None };
+            let request = RankRequest {
+                users: &users,
+                candidates: &users,
+                excluded: &|_| &[],
+                k: 12,
+                item_biases: None,
+                scores: false,
+            };
             let mean = |rankings: &Rankings| {
                 let place = |(list, user): (&[u32], u32)| list.iter().position(|&item| item == user).unwrap();
                 rankings.iter().zip(0..).map(place).sum::<usize>() as f64 / 12.0

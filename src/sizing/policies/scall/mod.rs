@@ -219,6 +219,10 @@ impl SizePolicy for ScallPolicy {
         "scall"
     }
 
+    fn options(&self) -> String {
+        format!("{:?}", self.options)
+    }
+
     fn check(&self) -> Result<()> {
         let ScallPolicyOptions { agent, variant, groups, draws, proposals_at_once, near_best_std, .. } = self.options;
         let (low, high) = self.options.reward_range;

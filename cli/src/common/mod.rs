@@ -1,0 +1,34 @@
+//! What the commands share: the flags that say what is run, the data, and how results are shown.
+
+mod data;
+mod device;
+#[path = "../../../examples/common/exit.rs"]
+mod exit;
+mod files;
+mod interrupt;
+mod kept;
+mod lists;
+mod load;
+mod output;
+mod plot;
+mod record;
+mod setup;
+mod source;
+mod used;
+mod words;
+
+pub use data::read;
+pub use device::{Threads, choices, open};
+pub use exit::exit;
+pub use files::{Files, write};
+pub use interrupt::{INTERRUPTED, Interrupt};
+pub use kept::{Kept, Notes};
+pub use lists::{List, Output};
+pub use load::load;
+pub use output::{bytes, print};
+pub use plot::{Axis, Dash, Figure, Marker, Panel, Point, Rgb, Series};
+pub use record::Made;
+pub use setup::{Setup, described, parse};
+pub use source::Source;
+pub use used::check_used;
+pub use words::Words;

@@ -1,0 +1,36 @@
+//! A recommender that was kept, to be asked.
+
+use std::path::PathBuf;
+
+use scall_gpu::run::DeviceChoice;
+use scall_gpu::{Result, Scall};
+
+use super::device::{Threads, choices, open};
+use super::kept::Kept;
+
+/// The flags of every command that asks a recommender.
+#[derive(clap::Args, Debug)]
+pub struct Source {
+    /// Folder of checkpoints, as `scall stream --checkpoint` and `scall serve` write it
+    #[arg(long, value_name = "DIR")]
+    pub checkpoint: PathBuf,
+
+    /// Where to rank: a hardware GPU or else the CPU, the best GPU there is (software included), or the CPU
+    #[arg(long, value_parser = choices(), default_value = "cpu")]
+    pub device: DeviceChoice,
+
+    #[command(flatten)]
+    pub threads: Threads,
+}
+
+impl Source {
+    /// The recommender as it was kept last.
+    ///
+    /// # Errors
+    /// Those of [`Kept::open`] and of restoring it.
+    pub fn load(&self) -> Result<Scall> {
+        self.threads.start();
+        let (_checkpoints, kept) = Kept::open(&self.checkpoint)?;
+        kept.restore(&open(self.device)?)
+    }
+}

@@ -1,0 +1,78 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::ArgAction;
+use scall_gpu::sizing::{Amount, PolicyOptions};
+
+use crate::common::{Setup, parse};
+
+/// Runs size policies at budgets over seeds on one stream, and compares how well they rank and what they hold.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    #[command(flatten)]
+    pub setup: Setup,
+
+    #[arg(long, value_name = "LIST", default_value = DEFAULT_POLICIES, value_parser = parse_policies,
+        help = format!("Policies to compare: {}, or all", PolicyOptions::NAMES.join(", ")))]
+    pub policies: List<String>,
+
+    /// Budgets to compare them at: mean=8 (parameters an entity), params=N, bytes=10MB
+    #[arg(long, value_name = "LIST", default_value = "mean=8", value_parser = parse_budgets)]
+    pub budgets: List<Amount>,
+
+    /// Seeds of each: 0 to one below this
+    #[arg(long, value_name = "COUNT", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    pub seeds: u64,
+
+    /// Whether rankings without embeddings are compared too
+    #[arg(long, value_name = "BOOL", default_value_t = true, default_missing_value = "true", num_args = 0..=1,
+        action = ArgAction::Set)]
+    pub baselines: bool,
+
+    /// Where to keep a line for each finished run. Runs that the file holds already are not run again, so the same
+    /// command goes on where it was interrupted
+    #[arg(long, value_name = "FILE")]
+    pub csv: Option<PathBuf>,
+
+    /// Where to write a plot (SVG) of NDCG@20 against bytes
+    #[arg(long, value_name = "FILE")]
+    pub plot: Option<PathBuf>,
+}
+
+#[cfg(feature = "search")]
+const DEFAULT_POLICIES: &str = "uniform,random,ranked,scall";
+#[cfg(not(feature = "search"))]
+const DEFAULT_POLICIES: &str = "uniform,random,ranked";
+
+/// Distinct values in the order given.
+#[derive(Clone, Debug)]
+pub struct List<T>(pub Vec<T>);
+
+impl<T: PartialEq> FromIterator<T> for List<T> {
+    fn from_iter<I: IntoIterator<Item = T>>(values: I) -> Self {
+        let mut distinct = Vec::new();
+        for value in values {
+            if !distinct.contains(&value) {
+                distinct.push(value);
+            }
+        }
+        Self(distinct)
+    }
+}
+
+fn parse_policies(text: &str) -> Result<List<String>, String> {
+    let names = PolicyOptions::NAMES;
+    if text == "all" {
+        return Ok(names.iter().map(|&name| name.to_owned()).collect());
+    }
+    let parse = |name: &str| match names.contains(&name.trim()) {
+        true => Ok(name.trim().to_owned()),
+        false => Err(format!("expected some of {}, or all, found {name:?}", names.join(", "))),
+    };
+    text.split(',').map(parse).collect()
+}
+
+fn parse_budgets(text: &str) -> Result<List<Amount>, String> {
+    text.split(',').map(|part| parse(part.trim())).collect()
+}

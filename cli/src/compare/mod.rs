@@ -1,0 +1,173 @@
+//! Compares size policies under the same budgets on one stream.
+//!
+//! ```text
+//! scall compare
+//! scall compare --policies all --budgets mean=4,mean=8 --csv runs.csv --plot runs.svg
+//! ```
+
+mod args;
+mod groups;
+mod job;
+mod plot;
+mod progress;
+mod store;
+mod table;
+
+use groups::Group;
+use job::{Bench, Counting, Job, Run, config_of};
+use progress::{Progress, Weight};
+use scall_gpu::run::{Config, DataConfig, DeviceChoice};
+use scall_gpu::sizing::Amount;
+use scall_gpu::stream::Interactions;
+use scall_gpu::{Phase, Result};
+use store::Store;
+
+pub use args::Args;
+
+use crate::common::{Files, Words, check_used, open, print, read, write};
+
+pub fn run(args: &Args) -> Result<(), Box<dyn std::error::Error>> {
+    args.setup.threads.start();
+    let config = args.setup.config()?;
+    check_used(&args.setup, &config, &args.policies.0, args.baselines)?;
+    let (csv, plot) = (args.csv.as_deref(), args.plot.as_deref());
+    let inputs = &[("--config", args.setup.config.as_deref()), ("--data", config.data.path.as_deref())];
+    Files { inputs, outputs: &[("--plot", plot)], kept: &[("--csv", csv)] }.check("compare")?;
+    let jobs = jobs(args);
+    let weights = jobs.iter().map(|job| weight(&config, job)).collect::<Result<Vec<_>>>()?;
+
+    let (name, data) = read(&config)?;
+    let device = open(config.device)?;
+    let segments = config.segments(&data)?;
+    let head = head(args, &config, &device.describe(), &name, &data, segments.len())?;
+    let half_life = args.setup.half_life.or(config.model.half_life).unwrap_or(Counting::HALF_LIFE);
+    let settings = settings(args, &config, half_life, &device.describe(), &name, &data)?;
+    let bench =
+        Bench { config: &config, half_life, device: &device, data: &data, segments: &segments, settings: &settings };
+    bench.check(&args.budgets.0)?;
+    let (mut store, mut runs) = match csv {
+        Some(path) => Store::open(path, &settings).map(|(store, runs)| (Some(store), runs))?,
+        None => (None, Vec::new()),
+    };
+    print(&head);
+
+    let weighed = jobs.iter().cloned().zip(weights);
+    let (done, todo): (Vec<_>, Vec<_>) = weighed.partition(|(job, _)| runs.iter().any(|run| job.is_done_by(run)));
+    let finished: Vec<&Run> = done.iter().filter_map(|(job, _)| runs.iter().find(|run| job.is_done_by(run))).collect();
+    let mut progress = Progress::new([&done[..], &todo].concat(), &finished, segments.len());
+    for (job, _) in &todo {
+        progress.show(0, Phase::Size);
+        let run = bench.run(job, |t, phase| progress.show(t, phase));
+        let run = run.map_err(|error| format!("{}: {error}", job.describe()))?;
+        if let Some(store) = &mut store {
+            store.append(&run)?;
+        }
+        progress.finish_run(&run);
+        runs.push(run);
+    }
+    progress.finish();
+
+    let groups = Group::all(&jobs, &runs);
+    print(&format!("\n{}", table::table(&groups)));
+    if let Some(path) = plot {
+        // Without the device, which says nothing about quality, and without the names of the lines.
+        let notes = head.lines().skip(1).map(|line| line.get(9..).unwrap_or(line).to_owned());
+        write(path, plot::figure(&groups, notes.collect()).svg().as_bytes())?;
+    }
+    Ok(())
+}
+
+/// All runs, in the order of the table: budgets, within them policies, within them seeds; baselines last.
+fn jobs(args: &Args) -> Vec<Job> {
+    let mut jobs = Vec::new();
+    for &budget in &args.budgets.0 {
+        for policy in &args.policies.0 {
+            jobs.extend((0..args.seeds).map(|seed| Job::Policy { policy: policy.clone(), budget, seed }));
+        }
+    }
+    if args.baselines {
+        jobs.extend(Counting::ALL.map(Job::Baseline));
+    }
+    jobs
+}
+
+/// What a job costs, roughly: a probe is a training run of its own. Its options are checked on the way.
+fn weight(common: &Config, job: &Job) -> Result<Weight> {
+    let Job::Policy { policy, budget, seed } = job else {
+        return Ok(Weight { rest: 0.3, search: 0.0, probes: 0 });
+    };
+    let config = config_of(common, policy, *budget, *seed)?;
+    config.check()?;
+    let probes = config.policy_options()?.most_probes().unwrap_or(0);
+    let search = f64::from(probes) * f64::from(config.probe.steps) / f64::from(config.steps()?.max(1));
+    Ok(Weight { rest: 1.0, search, probes })
+}
+
+/// What stands over the table, so that it can stand alone.
+fn head(
+    args: &Args,
+    config: &Config,
+    device: &str,
+    name: &str,
+    data: &Interactions,
+    segments: usize,
+) -> Result<String> {
+    let words = Words::of(config)?;
+    let (users, items) = (data.user_count(), data.item_count());
+    let seeds = match args.seeds {
+        1 => "seed 0".to_owned(),
+        seeds => format!("seeds 0 to {}", seeds - 1),
+    };
+    Ok(format!(
+        "device   {device}\n\
+         data     {name}: {} interactions, {users} users, {items} items\n\
+         {}\n\
+         runs     {}, {seeds}, {}, mean of segments 1 to {}",
+        data.len(),
+        words.headline(),
+        words.sizes(),
+        words.probes(),
+        segments.saturating_sub(1),
+    ))
+}
+
+/// What two runs have to share to stand in one table, as `name=value; name=value`.
+fn settings(
+    args: &Args,
+    config: &Config,
+    half_life: f64,
+    device: &str,
+    name: &str,
+    data: &Interactions,
+) -> Result<String> {
+    let file = name.rsplit(['/', '\\']).next().unwrap_or(name);
+    let mut pairs = vec![
+        ("version", env!("CARGO_PKG_VERSION").to_owned()),
+        ("device", device.to_owned()),
+        ("data", file.to_owned()),
+        ("rows", data.len().to_string()),
+        ("users", data.user_count().to_string()),
+        ("items", data.item_count().to_string()),
+        ("checksum", format!("{:016x}", checksum(data))),
+    ];
+    pairs.extend(Words::of(config)?.settings());
+    pairs.push(("decay", half_life.to_string()));
+    if args.setup.config.is_some() {
+        // A file may set more than these words say. What is above, or differs from run to run, is left out.
+        let mut rest = config_of(config, "uniform", Amount::MeanSize(1.0), 0)?;
+        rest.data = DataConfig::default();
+        rest.device = DeviceChoice::Auto;
+        pairs.push(("config", rest.to_json()?.split_whitespace().collect()));
+    }
+    // A name could hold what separates settings or lines.
+    let clean = |value: String| value.replace(|c: char| c == ';' || c.is_control(), ",");
+    Ok(pairs.into_iter().map(|(name, value)| format!("{name}={}", clean(value))).collect::<Vec<_>>().join("; "))
+}
+
+/// A hash of the columns, after FNV-1a: equal for the same rows in the same order.
+fn checksum(data: &Interactions) -> u64 {
+    let ids = data.users().iter().zip(data.items()).map(|(&user, &item)| u64::from(user) << 32 | u64::from(item));
+    let times = data.timestamps().iter().map(|&time| time as u64);
+    let mix = |hash: u64, word: u64| (hash ^ word).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(23);
+    ids.chain(times).fold(0xcbf2_9ce4_8422_2325, mix)
+}

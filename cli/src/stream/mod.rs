@@ -1,0 +1,127 @@
+//! Streams real interactions through a recommender that lives inside a memory budget.
+//!
+//! ```text
+//! scall stream
+//! scall stream --data ratings.dat --budget bytes=1MB --report out.json
+//! scall stream --policy scall --plot out.svg
+//! ```
+
+mod args;
+mod log;
+mod output;
+mod plot;
+mod profile;
+mod report;
+mod session;
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use log::Log;
+use scall_gpu::text::printable;
+use scall_gpu::{Result, Summary};
+use session::Session;
+
+pub use args::Args;
+pub use plot::Profile;
+pub use report::{Segment, repeatable};
+
+use crate::common::{Files, INTERRUPTED, Interrupt, Words, check_used, print, write};
+
+pub fn run(args: &Args) -> Result<ExitCode> {
+    args.setup.threads.start();
+    let (config, kept) = Session::config(args)?;
+    check_used(&args.setup, &config, std::slice::from_ref(&config.policy.name), false)?;
+    let (report, plot) = (args.report.as_deref(), args.plot.as_deref());
+    let inputs = &[("--config", args.setup.config.as_deref()), ("--data", config.data.path.as_deref())];
+    let outputs = &[("--report", report), ("--plot", plot)];
+    Files { inputs, outputs, kept: &[("--log", args.log.as_deref())] }.check("stream")?;
+    config.check()?;
+    // Before anything is printed: it checks all options.
+    let mut session = Session::begin(args, config.clone(), kept)?;
+    let listener = args.profile.map(|what| profile::Listener::new(&session.device, what));
+    let resumed = session.scall.progress().0;
+    let log = args.log.as_deref().map(|path| Log::open(path, resumed > 0)).transpose()?;
+    let what_happens = match args.checkpoint {
+        Some(_) => "The run ends after this segment and is saved",
+        None => "The run ends after this segment",
+    };
+    let interrupt = Interrupt::listen(what_happens);
+    let words = Words::of(&config)?;
+    let steps = config.steps()?;
+    print_head(&session, &words)?;
+
+    let progress = output::Progress::new(session.scall.progress().1, steps);
+    session.scall.report().iter().for_each(|report| progress.line(&output::row(report)));
+    let start = Instant::now();
+    let mut interrupted = false;
+    while !interrupted {
+        let (t, _) = session.scall.progress();
+        let hear = |phase| {
+            progress.show(t, steps, phase);
+            listener.iter().for_each(|listener| listener.hear(phase));
+            log.iter().for_each(|log| log.hear(t, phase));
+        };
+        let Some(report) = session.scall.step(hear)? else { break };
+        listener.iter().for_each(profile::Listener::segment_ends);
+        progress.line(&output::row(&report));
+        log.as_ref().map_or(Ok(()), |log| log.segment(&report))?;
+        let (done, all) = session.scall.progress();
+        interrupted = interrupt.asked() && done < all;
+        session.segment_ends(args.every, interrupted)?;
+    }
+    progress.finish();
+    let (whole, reports) = (start.elapsed().as_secs_f64(), session.scall.report());
+
+    let summary = Summary::of(reports);
+    if let Some(Summary { test_candidates: test, all_candidates: all, .. }) = &summary {
+        print(&format!(
+            "\nmean of t >= 1: Recall@20 {:.4}, NDCG@20 {:.4} among the items of the test part,\n\
+             {:16}Recall@20 {:.4}, NDCG@20 {:.4} among all items (R@20*, N@20*)",
+            test.recall[2], test.ndcg[2], "", all.recall[2], all.ndcg[2]
+        ));
+    }
+    print(&output::most_held(reports));
+    if let Some(listener) = &listener {
+        listener.report(&reports[resumed..], whole);
+    }
+    if let Some(path) = plot {
+        let (policy, budget, name) = (&config.policy.name, config.budget.amount, &session.data);
+        let title = format!("{policy} sizes, budget {budget}, {name}");
+        let figure = plot::figure(&title, &words.headline(), reports, &session.profiles);
+        write(path, figure.svg().as_bytes())?;
+    }
+    if let Some(path) = report {
+        write(path, report::Report::of(&session, &words, summary)?.json().as_bytes())?;
+    }
+    if interrupted {
+        let (done, all) = session.scall.progress();
+        print(&format!("\ninterrupted after {done} of {all} segments"));
+        if let Some(folder) = &args.checkpoint {
+            print(&format!("saved; to go on: scall stream --resume --checkpoint {}", printable(folder)));
+        }
+        return Ok(ExitCode::from(INTERRUPTED));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What stands over the table.
+fn print_head(session: &Session, words: &Words) -> Result<()> {
+    let Session { config, data: name, device, scall, .. } = session;
+    let data = scall.data();
+    let (rows, users, items) = (data.len(), data.user_count(), data.item_count());
+    print(&format!("device   {}", device.describe()));
+    print(&format!("data     {name}: {rows} interactions, {users} users, {items} items"));
+    print(&words.headline());
+    let (policy, budget) = (&config.policy.name, config.budget.amount);
+    print(&format!("policy   {policy}, budget {budget}, {}, seed {}", words.sizes(), config.seed));
+    if config.policy()?.searches() {
+        let most = config.policy_options()?.most_probes().unwrap_or(0);
+        print(&format!("search   {}, at most {most} a segment", words.probes()));
+    }
+    if let (done @ 1.., all) = scall.progress() {
+        print(&format!("resumed  {done} of {all} segments are done"));
+    }
+    print(&format!("\n{}", output::HEAD));
+    Ok(())
+}

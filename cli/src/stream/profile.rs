@@ -1,0 +1,128 @@
+//! Where the time of a run went, by phase and by kernel, and what a GPU was asked.
+
+use std::cell::Cell;
+use std::sync::Arc;
+
+use scall_gpu::device::{Device, GpuCounts};
+use scall_gpu::{Phase, SegmentReport};
+
+use super::args::Profile;
+use crate::common::{bytes, print};
+use crate::kernel_times::{KernelTimes, Times};
+
+/// The phases of a segment, in their order.
+const PHASES: [&str; 5] = ["search", "size", "resize", "train", "evaluate"];
+
+/// Listens to a run.
+pub struct Listener {
+    device: Device,
+    kernels: Option<Arc<KernelTimes>>,
+    /// What the GPU was asked in each phase, up to the last change from one to another.
+    asked: [Cell<GpuCounts>; PHASES.len()],
+    /// The phase there is, and what had been asked before it.
+    now: Cell<(usize, GpuCounts)>,
+}
+
+impl Listener {
+    /// Listens from now on, to all kernels too if these are wanted. A segment begins with the search.
+    pub fn new(device: &Device, what: Profile) -> Self {
+        let kernels = (what == Profile::Times).then(|| {
+            let kernels = Arc::new(KernelTimes::default());
+            tracing::subscriber::set_global_default(kernels.clone()).expect("this program has no other listener");
+            kernels
+        });
+        let now = Cell::new((0, counts(device)));
+        Self { device: device.clone(), kernels, asked: Default::default(), now }
+    }
+
+    /// Hears where the run is.
+    pub fn hear(&self, phase: Phase) {
+        self.turn(match phase {
+            Phase::Search { .. } => 0,
+            Phase::Size => 1,
+            Phase::Resize => 2,
+            Phase::Train { .. } => 3,
+            Phase::Evaluate => 4,
+            _ => return,
+        });
+    }
+
+    /// Hears that a segment is at its end.
+    pub fn segment_ends(&self) {
+        self.turn(0);
+    }
+
+    fn turn(&self, to: usize) {
+        let (phase, before) = self.now.get();
+        if phase != to {
+            let now = counts(&self.device);
+            self.asked[phase].set(self.asked[phase].get() + (now - before));
+            self.now.set((to, now));
+        }
+    }
+
+    /// Prints phases, what was asked in each, and kernels, the longest first. Kernels of probes that run side by side
+    /// count in full each.
+    pub fn report(&self, reports: &[SegmentReport], whole: f64) {
+        let sum = |of: fn(&SegmentReport) -> f64| reports.iter().map(of).sum::<f64>();
+        let seconds = [
+            sum(|report| report.seconds.search),
+            sum(|report| report.seconds.size),
+            sum(|report| report.seconds.resize),
+            sum(|report| report.seconds.train),
+            sum(|report| report.seconds.evaluate),
+        ];
+        let part = |seconds: f64| format!("{seconds:>9.3} {:>6.1} %", 100.0 * seconds / whole);
+        print(&format!("\n{:<20} {:>9} {:>9} {:>8}", "phase", "", "seconds", "of all"));
+        let line = |(phase, seconds): (&str, &f64)| print(&format!("{phase:<20} {:>9} {}", "", part(*seconds)));
+        PHASES.into_iter().zip(&seconds).for_each(line);
+        if self.device.as_gpu().is_some() {
+            self.report_asked();
+        }
+        let Some(kernels) = &self.kernels else { return };
+        let mut kernels: Vec<_> = kernels.heard().into_iter().collect();
+        kernels.sort_by_key(|(_, times)| std::cmp::Reverse(times.nanoseconds));
+        print(&format!("\n{:<20} {:>9} {:>9} {:>8}", "kernel", "launches", "seconds", "of all"));
+        for (kernel, Times { launches, nanoseconds }) in kernels {
+            print(&format!("{kernel:<20} {launches:>9} {}", part(nanoseconds as f64 / 1e9)));
+        }
+    }
+
+    fn report_asked(&self) {
+        print(&format!(
+            "\n{:<10} {:>10} {:>7} {:>7} {:>8} {:>7} {:>7} {:>9} {:>9} {:>9} {:>9}",
+            "asked in",
+            "dispatches",
+            "passes",
+            "copies",
+            "submits",
+            "waits",
+            "buffers",
+            "groups",
+            "pipelines",
+            "up",
+            "down"
+        ));
+        let all = self.asked.iter().fold(GpuCounts::default(), |sum, asked| sum + asked.get());
+        let phases = PHASES.into_iter().zip(self.asked.iter().map(Cell::get));
+        for (phase, asked) in phases.chain([("all", all)]) {
+            print(&format!(
+                "{phase:<10} {:>10} {:>7} {:>7} {:>8} {:>7} {:>7} {:>9} {:>9} {:>9} {:>9}",
+                asked.dispatches,
+                asked.passes,
+                asked.copies + asked.clears,
+                asked.submissions,
+                asked.waits,
+                asked.buffers,
+                asked.bind_groups,
+                asked.pipelines,
+                bytes(asked.bytes_uploaded),
+                bytes(asked.bytes_read),
+            ));
+        }
+    }
+}
+
+fn counts(device: &Device) -> GpuCounts {
+    device.as_gpu().map_or_else(GpuCounts::default, |gpu| gpu.counts())
+}

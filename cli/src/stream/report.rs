@@ -1,0 +1,207 @@
+//! The JSON report.
+
+use std::collections::BTreeMap;
+
+use scall_gpu::SegmentReport;
+use scall_gpu::eval::{CUTOFFS, Metrics, StandardErrors};
+use scall_gpu::run::Config;
+use scall_gpu::{Result, Summary};
+use serde::Serialize;
+
+use super::session::Session;
+use crate::common::{Made, Words};
+
+/// Metrics by cutoff: `{"5": .., "10": .., "20": ..}`.
+type ByCutoff = BTreeMap<usize, f64>;
+
+#[derive(Serialize)]
+pub struct Report {
+    #[serde(flatten)]
+    pub made: Made,
+    pub data: String,
+    pub model: String,
+    /// All else that was in force.
+    pub settings: BTreeMap<&'static str, String>,
+    pub policy: String,
+    pub budget: String,
+    pub max_size: u32,
+    pub min_size: u32,
+    pub steps: u32,
+    pub seed: u64,
+    /// All of that as `--config` takes it.
+    pub config: Config,
+    pub segments: Vec<Segment>,
+    /// The metrics averaged over t >= 1, segments without a test user left out; none before segment 1.
+    pub mean: Option<Quality>,
+}
+
+#[derive(Serialize)]
+pub struct Segment {
+    t: usize,
+    users: u32,
+    items: u32,
+    interactions: usize,
+    action: Option<Action>,
+    probes: u32,
+    params: u64,
+    budget_params: u64,
+    budget_bytes: u64,
+    counted_bytes: u64,
+    table_bytes: u64,
+    optimizer_bytes: u64,
+    metadata_bytes: u64,
+    peak_bytes: u64,
+    working_bytes: u64,
+    layer_bytes: u64,
+    grown_rows: u32,
+    shrunk_rows: u32,
+    new_rows: u64,
+    steps: u32,
+    loss: f32,
+    /// Ranked for.
+    test_users: usize,
+    /// Of whom these were drawn, and how far the metrics may lie from those of all; where not all were ranked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    drawn_of: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    standard_errors: Option<Quality>,
+    #[serde(flatten)]
+    quality: Quality,
+    seconds: Seconds,
+}
+
+#[derive(Serialize)]
+struct Action {
+    distribution: String,
+    user_share: f64,
+    alpha_users: f32,
+    alpha_items: f32,
+}
+
+/// `recall` and `ndcg` rank the items of the test part, `recall_all` and `ndcg_all` all items with a row.
+#[derive(Serialize)]
+pub struct Quality {
+    recall: ByCutoff,
+    ndcg: ByCutoff,
+    recall_all: ByCutoff,
+    ndcg_all: ByCutoff,
+}
+
+#[derive(Serialize)]
+struct Seconds {
+    search: f64,
+    size: f64,
+    resize: f64,
+    train: f64,
+    evaluate: f64,
+    total: f64,
+}
+
+fn by_cutoff(values: [f64; 3]) -> ByCutoff {
+    CUTOFFS.into_iter().zip(values).collect()
+}
+
+impl Quality {
+    pub fn new(test: &Metrics, all: &Metrics) -> Self {
+        Self {
+            recall: by_cutoff(test.recall),
+            ndcg: by_cutoff(test.ndcg),
+            recall_all: by_cutoff(all.recall),
+            ndcg_all: by_cutoff(all.ndcg),
+        }
+    }
+}
+
+impl Quality {
+    fn errors(test: &StandardErrors, all: &StandardErrors) -> Self {
+        Self {
+            recall: by_cutoff(test.recall),
+            ndcg: by_cutoff(test.ndcg),
+            recall_all: by_cutoff(all.recall),
+            ndcg_all: by_cutoff(all.ndcg),
+        }
+    }
+}
+
+impl From<&SegmentReport> for Segment {
+    fn from(report: &SegmentReport) -> Self {
+        let seconds = report.seconds;
+        Self {
+            t: report.t,
+            users: report.users,
+            items: report.items,
+            interactions: report.interactions,
+            action: report.action.map(|action| Action {
+                distribution: action.distribution.to_string(),
+                user_share: action.user_share,
+                alpha_users: action.alpha_users,
+                alpha_items: action.alpha_items,
+            }),
+            probes: report.probes,
+            params: report.params,
+            budget_params: report.budget_params,
+            budget_bytes: report.budget_bytes,
+            counted_bytes: report.counted_bytes,
+            table_bytes: report.memory.values_bytes,
+            optimizer_bytes: report.memory.optimizer_bytes,
+            metadata_bytes: report.memory.metadata_bytes,
+            peak_bytes: report.memory.peak_bytes,
+            working_bytes: report.working_bytes,
+            layer_bytes: report.layer_bytes,
+            grown_rows: report.resized.grown_rows,
+            shrunk_rows: report.resized.shrunk_rows,
+            new_rows: report.resized.new_rows,
+            steps: report.steps,
+            loss: report.loss,
+            test_users: report.test_candidates.users,
+            drawn_of: report.sampled.map(|sampled| sampled.of),
+            standard_errors: report.sampled.map(|of| Quality::errors(&of.test_candidates, &of.all_candidates)),
+            quality: Quality::new(&report.test_candidates, &report.all_candidates),
+            seconds: Seconds {
+                search: seconds.search,
+                size: seconds.size,
+                resize: seconds.resize,
+                train: seconds.train,
+                evaluate: seconds.evaluate,
+                total: seconds.total(),
+            },
+        }
+    }
+}
+
+/// The configuration as a file can hold it: without a path that is no text.
+pub fn repeatable(config: &Config) -> Config {
+    let mut config = config.clone();
+    config.data.path = config.data.path.filter(|path| path.to_str().is_some());
+    config
+}
+
+impl Report {
+    /// Of the segments done.
+    ///
+    /// # Errors
+    /// For a model that there is not.
+    pub fn of(session: &Session, words: &Words<'_>, summary: Option<Summary>) -> Result<Self> {
+        let Session { config, data, device, scall, .. } = session;
+        Ok(Self {
+            made: Made::now("scall-gpu/stream/1", device),
+            data: data.clone(),
+            model: config.model.name.clone(),
+            settings: words.settings().into_iter().collect(),
+            policy: config.policy.name.clone(),
+            budget: config.budget.amount.to_string(),
+            max_size: config.budget.max_size,
+            min_size: config.budget.min_size,
+            steps: config.steps()?,
+            seed: config.seed,
+            config: repeatable(config),
+            segments: scall.report().iter().map(Segment::from).collect(),
+            mean: summary.map(|of| Quality::new(&of.test_candidates, &of.all_candidates)),
+        })
+    }
+
+    /// The report as a file has it.
+    pub fn json(&self) -> String {
+        serde_json::to_string_pretty(self).expect("numbers and strings only") + "\n"
+    }
+}
