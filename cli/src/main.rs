@@ -11,6 +11,7 @@ mod data;
 mod export;
 #[path = "../../benches/kernels/kernel_times.rs"]
 mod kernel_times;
+mod page;
 mod recommend;
 #[cfg(feature = "search")]
 mod report;

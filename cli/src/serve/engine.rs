@@ -14,7 +14,6 @@ use scall_gpu::device::Device;
 use scall_gpu::file::Checkpoints;
 use scall_gpu::run::Config;
 use scall_gpu::{Error, Result, Scall, SegmentReport};
-use serde_json::Value;
 use tokio::sync::oneshot;
 
 use super::metrics::Counts;
@@ -24,6 +23,9 @@ use crate::stream::{Profile, repeatable};
 
 /// Batches of events that may wait to be written.
 const QUEUE: usize = 1024;
+
+/// Time between a segment that failed and the next try.
+const PAUSE: Duration = Duration::from_secs(10);
 
 /// When a segment is closed.
 #[derive(Clone, Copy, Debug)]
@@ -74,6 +76,8 @@ pub struct Engine {
 #[derive(Default)]
 struct Waiting {
     events: Vec<Event>,
+    /// Events that it has seen, and has not learned.
+    seen: usize,
     /// Since when the segment is open.
     since: Option<Instant>,
     /// A segment is wanted now.
@@ -96,6 +100,18 @@ pub struct Learner {
 pub struct Taker {
     inbox: Receiver<Batch>,
     wal: Arc<Mutex<Wal>>,
+}
+
+impl Waiting {
+    /// Events of the segment that is open.
+    fn len(&self) -> usize {
+        self.seen + self.events.len()
+    }
+}
+
+/// Rows of the stream that no segment has learned.
+fn not_learned(scall: &Scall) -> usize {
+    scall.data().len() - scall.report().iter().map(|report| report.interactions).sum::<usize>()
 }
 
 /// A lock whatever happened to another thread: what is behind it is consistent after each change.
@@ -167,22 +183,23 @@ impl Engine {
             .build()
             .map_err(Error::other)?;
         let (inbox, outbox) = mpsc::sync_channel(QUEUE);
-        let since = (!events.is_empty()).then(Instant::now);
+        let waiting = Waiting { seen: not_learned(&scall), events, since: None, asked: false };
+        let since = (waiting.len() > 0).then(Instant::now);
+        let counts = Counts::default();
+        counts.waiting_events.store(waiting.len() as u64, Ordering::Relaxed);
         let engine = Self {
             served: RwLock::new(served),
-            waiting: Mutex::new(Waiting { events, since, asked: false }),
+            waiting: Mutex::new(Waiting { since, ..waiting }),
             changed: Condvar::new(),
             inbox,
             closing,
-            counts: Counts::default(),
+            counts,
             config,
             begun: Instant::now(),
             profiles: Mutex::new(profiles),
             stopping: AtomicBool::new(false),
             trouble: Mutex::new(None),
         };
-        let waiting = lock(&engine.waiting).events.len() as u64;
-        engine.counts.waiting_events.store(waiting, Ordering::Relaxed);
         let learner = Learner { scall, checkpoints, threads, device, data, kept: [0, rows] };
         Ok((Arc::new(engine), learner, Taker { inbox: outbox, wal: Arc::new(Mutex::new(wal)) }))
     }
@@ -193,8 +210,8 @@ impl Engine {
     }
 
     /// Sizes by frequency rank, after each segment.
-    pub fn profiles(&self) -> Value {
-        lock(&self.profiles).iter().map(Profile::json).collect()
+    pub fn profiles(&self) -> Vec<Profile> {
+        lock(&self.profiles).clone()
     }
 
     /// What does not work any more.
@@ -274,7 +291,7 @@ impl Taker {
         if count > 0 {
             waiting.events.append(&mut taken);
             waiting.since.get_or_insert_with(Instant::now);
-            engine.counts.waiting_events.store(waiting.events.len() as u64, Ordering::Relaxed);
+            engine.counts.waiting_events.store(waiting.len() as u64, Ordering::Relaxed);
             engine.changed.notify_all();
         }
         drop(waiting);
@@ -301,19 +318,28 @@ impl Learner {
     pub fn run(mut self, engine: &Engine, wal: &Mutex<Wal>) -> Result<()> {
         while let Some(events) = self.next(engine) {
             let begin = Instant::now();
-            match self.segment(engine, &events) {
-                Ok(Some(report)) => {
-                    engine.counts.segments.add(begin.elapsed());
-                    tracing::info!("segment {}: {} rows learned", report.t, report.interactions);
-                    self.keep(engine, wal)?;
-                    self.hand_over(engine)?;
-                }
-                Ok(None) => {}
-                Err(error) => {
-                    engine.counts.failed_segments.fetch_add(1, Ordering::Relaxed);
-                    tracing::error!("a segment could not be learned: {error}");
-                    *lock(&engine.trouble) = Some(error.to_string());
-                }
+            let learned = self.segment(engine, &events).and_then(|report| {
+                let Some(report) = report else { return Ok(()) };
+                engine.counts.segments.add(begin.elapsed());
+                tracing::info!("segment {}: {} rows learned", report.t, report.interactions);
+                self.hand_over(engine)?;
+                self.keep(engine, wal)
+            });
+            if let Err(error) = &learned {
+                // What was not learned is learned with the next events; what was not kept is in the log.
+                lock(&engine.waiting).seen += not_learned(&self.scall);
+                engine.counts.failed_segments.fetch_add(1, Ordering::Relaxed);
+                tracing::error!("a segment could not be learned or kept: {error}");
+            }
+            let failed = learned.is_err();
+            // What makes the service stop stays.
+            if !engine.is_stopping() {
+                *lock(&engine.trouble) = learned.err().map(|error| error.to_string());
+            }
+            // Not again at once.
+            let begin = Instant::now();
+            while failed && begin.elapsed() < PAUSE && !engine.is_stopping() {
+                std::thread::sleep(Duration::from_millis(100));
             }
         }
         let events = std::mem::take(&mut lock(&engine.waiting).events);
@@ -330,9 +356,9 @@ impl Learner {
             }
             let open = waiting.since.map(|since| since.elapsed().as_secs());
             let late = engine.closing.seconds.zip(open).is_some_and(|(most, open)| open >= most);
-            let enough = waiting.events.len() >= engine.closing.events || waiting.asked || late;
-            if enough && !waiting.events.is_empty() {
-                (waiting.since, waiting.asked) = (None, false);
+            let enough = waiting.len() >= engine.closing.events || waiting.asked || late;
+            if enough && waiting.len() > 0 {
+                (waiting.since, waiting.asked, waiting.seen) = (None, false, 0);
                 engine.counts.waiting_events.store(0, Ordering::Relaxed);
                 return Some(std::mem::take(&mut waiting.events));
             }

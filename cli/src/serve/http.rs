@@ -20,9 +20,7 @@ use tower_http::timeout::TimeoutLayer;
 use super::engine::{Engine, Refusal};
 use super::metrics::Gauge;
 use super::wal::Event;
-use crate::stream::Segment;
-
-const PAGE: &str = include_str!("page.html");
+use crate::page;
 
 /// What the service allows.
 #[derive(Clone, Debug)]
@@ -70,7 +68,7 @@ pub fn router(engine: Arc<Engine>, limits: Limits) -> Router {
         .route("/similar-users/{user}", get(similar_users))
         .route("/status", get(status))
         .route("/metrics", get(metrics))
-        .route("/", get(|| async { Html(PAGE) }))
+        .route("/", get(|| async { Html(page::served()) }))
         .fallback(|| async { Refused(StatusCode::NOT_FOUND, "there is nothing at this path".to_owned()) })
         .layer(from_fn_with_state(shared.clone(), authorised));
     Router::new()
@@ -295,25 +293,8 @@ async fn health(State(shared): State<Shared>) -> Response {
 async fn status(State(shared): State<Shared>) -> Json<Value> {
     let engine = &shared.engine;
     let served = engine.served();
-    let segments: Vec<_> = served.report().iter().map(Segment::from).collect();
-    let tables = served.model().embeddings();
-    let data = served.data();
-    let state = json!({
-        "version": env!("CARGO_PKG_VERSION"),
-        "device": tables.device().describe(),
-        "model": engine.config.model.name,
-        "policy": engine.config.policy.name,
-        "budget": engine.config.budget.amount.to_string(),
-        "max_size": engine.config.budget.max_size,
-        "rows": data.len(),
-        "users": data.user_count(),
-        "items": data.item_count(),
-        "table_bytes": tables.memory().total_bytes(),
-        "segments": segments,
-    });
+    let mut state = page::state(&engine.config, &served, &engine.profiles());
     drop(served);
-    let mut state = state;
-    state["profiles"] = engine.profiles();
     state["seconds"] = engine.begun.elapsed().as_secs_f64().into();
     state["waiting_events"] = engine.counts.waiting_events.load(Ordering::Relaxed).into();
     state["accepted_events"] = engine.counts.accepted_events.load(Ordering::Relaxed).into();

@@ -42,6 +42,10 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     pub plot: Option<PathBuf>,
 
+    /// Where to write a page of its own (HTML) with quality, bytes, and sizes by frequency rank after each segment
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+
     /// Folder that keeps all that was learned, the last two times it was saved: to go on with --resume, and for
     /// `scall recommend`, `similar`, `export` and `serve`
     #[arg(long, value_name = "DIR")]

@@ -27,6 +27,7 @@ pub use plot::Profile;
 pub use report::{Segment, repeatable};
 
 use crate::common::{Files, INTERRUPTED, Interrupt, Words, check_used, print, write};
+use crate::page;
 
 pub fn run(args: &Args) -> Result<ExitCode> {
     args.setup.threads.start();
@@ -34,7 +35,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     check_used(&args.setup, &config, std::slice::from_ref(&config.policy.name), false)?;
     let (report, plot) = (args.report.as_deref(), args.plot.as_deref());
     let inputs = &[("--config", args.setup.config.as_deref()), ("--data", config.data.path.as_deref())];
-    let outputs = &[("--report", report), ("--plot", plot)];
+    let html = args.html.as_deref();
+    let outputs = &[("--report", report), ("--plot", plot), ("--html", html)];
     Files { inputs, outputs, kept: &[("--log", args.log.as_deref())] }.check("stream")?;
     config.check()?;
     // Before anything is printed: it checks all options.
@@ -90,6 +92,10 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         let title = format!("{policy} sizes, budget {budget}, {name}");
         let figure = plot::figure(&title, &words.headline(), reports, &session.profiles);
         write(path, figure.svg().as_bytes())?;
+    }
+    if let Some(path) = html {
+        let state = page::state(&config, &session.scall, &session.profiles);
+        write(path, page::written(state, &session.data, &words.settings()).as_bytes())?;
     }
     if let Some(path) = report {
         write(path, report::Report::of(&session, &words, summary)?.json().as_bytes())?;

@@ -16,6 +16,7 @@ const SEQUENCE: [Rgb; 3] = [(0x88, 0xcc, 0xee), (0x1f, 0x78, 0xb4), (0x33, 0x22,
 const BINS: usize = 50;
 
 /// Mean size by frequency rank: users, then items.
+#[derive(Clone)]
 pub struct Profile([Vec<Point>; 2]);
 
 impl Profile {
