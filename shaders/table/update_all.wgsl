@@ -1,6 +1,7 @@
 // The optimizer's step for a dense gradient over every row.
 //import common/grid.wgsl
 //import rows/page.wgsl
+//import rows/four.wgsl
 //import common/optimizer.wgsl
 //import common/four.wgsl
 //import common/get_four.wgsl as gradients of f32

@@ -133,6 +133,7 @@ impl Steps for Step<'_> {
         let TablesMut { mut users, mut items } = tables.tables_mut();
         commands.run(Bpr {
             triples: &scratch.triples,
+            first: 0,
             users: UserRows::Ragged(users.as_rows()),
             items: items.as_rows(),
             item_bias: item_bias.in_training(),

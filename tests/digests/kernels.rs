@@ -261,6 +261,7 @@ fn bpr(device: &Device, digests: &mut Digests) {
                     let mut workspace = zeroed(device, words);
                     Bpr {
                         triples: &triples,
+                        first: 0,
                         users,
                         items: &items,
                         item_bias,

@@ -140,6 +140,7 @@ pub fn bpr(device: &Device, meter: &mut dyn Meter, rows: usize) -> Result<()> {
     let run = &mut || {
         let bpr = Bpr {
             triples: &triples,
+            first: 0,
             users: UserRows::Ragged(&users),
             items: &items,
             item_bias: BiasUse::None,

@@ -39,9 +39,9 @@ pub(crate) static SHADER: Shader = Shader {
     source: include_str!("../../../shaders/graph/spmm.wgsl"),
     params: Params::FIELDS,
     entries: &[
-        Entry::of("short_rows", &[reads(1), reads(2), reads(3), reads(4), reads(5), writes(6), writes(8)]),
-        Entry::of("partial_sums", &[reads(1), reads(2), reads(3), reads(4), reads(5), writes(7)]),
-        Entry::of("long_rows", &[reads(3), writes(6), writes(7), writes(8)]),
+        Entry::of("short_rows", &[reads(1), reads(2), reads(3), reads(4), reads(5), writes(6), writes(8)]).with_overrides(&["lanes", "ragged"]),
+        Entry::of("partial_sums", &[reads(1), reads(2), reads(3), reads(4), reads(5), writes(7)]).with_overrides(&["lanes", "ragged"]),
+        Entry::of("long_rows", &[reads(3), writes(6), writes(7), writes(8)]).with_overrides(&["lanes"]),
     ],
 };
 

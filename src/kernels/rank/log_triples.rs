@@ -62,11 +62,7 @@ pub(crate) static SHADER: Shader = Shader {
     name: "rank/log_triples",
     source: include_str!("../../../shaders/rank/log_triples.wgsl"),
     params: Params::FIELDS,
-    entries: &[Entry {
-        name: "sample",
-        workgroup: WORKGROUP,
-        bindings: &[reads(1), reads(2), reads(3), reads(4), writes(5)],
-    }],
+    entries: &[Entry::of("sample", &[reads(1), reads(2), reads(3), reads(4), writes(5)]).with_threads(WORKGROUP)],
 };
 
 params! {

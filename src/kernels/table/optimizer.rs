@@ -43,6 +43,7 @@ mod recipe;
 mod step;
 
 use constants::Decay;
+pub(in crate::kernels) use constants::step_overrides;
 pub(super) use constants::{Constants, StepParams};
 pub use list::Optimizer;
 pub use non_finite::NonFinite;

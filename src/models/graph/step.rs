@@ -30,6 +30,7 @@ impl<P: PropagationSteps> Steps for Step<'_, P> {
         let [user_dims, item_dims] = own.dims;
         commands.run(Bpr {
             triples: &own.triples,
+            first: 0,
             users: P::users(layers, weights),
             items: P::items(layers, tables),
             item_bias: item_bias.in_training(),

@@ -68,6 +68,18 @@ param_group! {
     }
 }
 
+/// The `override` constants that an entry point reads that steps values one by one, or by what the whole row is, with
+/// those of its own.
+macro_rules! step_overrides {
+    (element_wise $(, $own:literal)*) => {
+        &["clamps", "counts", "decay", "lanes", "optimizer", "state_per_value" $(, $own)*]
+    };
+    (by_row $(, $own:literal)*) => {
+        &["clamps", "clip", "counts", "decay", "lanes", "optimizer", "state_per_row", "state_per_value" $(, $own)*]
+    };
+}
+pub(in crate::kernels) use step_overrides;
+
 impl Constants {
     /// The shader's parameters.
     pub fn params(&self) -> StepParams {
