@@ -24,6 +24,7 @@ struct Params {
     sources: u32,     // there, where occurrences have both: the bag of each, and behind them their factors
     weighted: u32,    // 1 when `weights` holds a factor for each occurrence
     mean: u32,        // 1 to divide by the number of ids of a bag
+    counter_at: u32,  // the word of the counter that counts
     //import common/step_params.wgsl
 }
 
@@ -38,8 +39,12 @@ override source: u32 = 0u;
 @group(0) @binding(8) var<storage, read> bags: array<u32>;
 @group(0) @binding(9) var<storage, read> weights: array<f32>;
 @group(0) @binding(10) var<storage, read> winners: array<u32>;
-@group(0) @binding(11) var<storage, read_write> counter: atomic<u32>;
+@group(0) @binding(11) var<storage, read_write> counter: array<atomic<u32>>;
 @group(0) @binding(12) var<storage, read> used_on_device: array<u32>;
+
+fn count_faults(number: u32) {
+    atomicAdd(&counter[params.counter_at], number);
+}
 
 fn key(position: u32) -> u32 {
     return workspace[params.keys + position];

@@ -16,6 +16,10 @@ struct Params {
 @group(0) @binding(5) var<storage, read> gradients: array<f32>;
 @group(0) @binding(6) var<storage, read_write> counter: atomic<u32>;
 
+fn count_faults(number: u32) {
+    atomicAdd(&counter, number);
+}
+
 // The dims of a row that have a gradient. A row past the page is empty.
 fn row_of(row: u32) -> Row {
     if row >= params.rows {

@@ -153,6 +153,7 @@ const SHARED: &[(&str, &str)] = shared![
     "common/draw.wgsl",
     "common/draw_params.wgsl",
     "common/elementary.wgsl",
+    "common/formulas.wgsl",
     "common/four.wgsl",
     "common/fresh.wgsl",
     "common/fresh_params.wgsl",

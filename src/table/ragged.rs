@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 pub use lookups::{BagLookup, Ids, PackedLookup};
 pub use prepared::PreparedRows;
+pub(crate) use updates::NextStep;
 pub use updates::Occurrences;
 
 use super::Account;

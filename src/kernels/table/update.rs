@@ -75,6 +75,8 @@ pub use crate::kernels::table::optimizer::{Optimizer, UpdateRule};
 mod cpu;
 mod sorted;
 
+pub(in crate::kernels) use cpu::step_sorted;
+pub(in crate::kernels) use sorted::SortedSide;
 use sorted::SortedRuns;
 
 pub(crate) static SHADER: Shader = Shader {
@@ -121,6 +123,7 @@ params! {
         sources: u32,
         weighted: u32,
         mean: u32,
+        counter_at: u32,
         step: StepParams,
     }
 }
@@ -253,7 +256,7 @@ pub(in crate::kernels) fn partials_len(count: u32, dims: u32) -> usize {
 
 /// Occurrences that the trips of an invocation suffice for, where each row is summed in so many passes. A lane sums
 /// four dims of at least four occurrences at once; of the short runs of a tile it may meet a few single ones each.
-fn most_occurrences(rows: &Rows, dims: u32, passes: u32) -> u32 {
+pub(in crate::kernels) fn most_occurrences(rows: &Rows, dims: u32, passes: u32) -> u32 {
     let trips = [2 * MAX_TRIPS, 3 * MAX_TRIPS / 2, 9 * MAX_TRIPS / 8][passes as usize - 1];
     let fours = dims.div_ceil(4 * lanes_of(rows, dims)).max(1);
     let longest = 4 * (trips / fours - TILE);
@@ -333,6 +336,7 @@ impl Countable for Update<'_> {
             sources: Self::workspace_len(count, dims) as u32,
             weighted: u32::from(bags.is_some_and(|of| of.weights.is_some())),
             mean: u32::from(bags.is_some_and(|of| of.pooling == Pooling::Mean)),
+            counter_at: 0,
             step: stepping.params(),
         };
         // Keys and occurrences are written where the sort begins; it leaves them in front.
@@ -370,7 +374,7 @@ impl Countable for Update<'_> {
 
 /// Lanes that share a row, each with four values at a time: enough for the largest that the rows expect, or for the
 /// gradient where they expect none, so that rows may be resized without another pipeline.
-pub(super) fn lanes_of(rows: &Rows, dims: u32) -> u32 {
+pub(in crate::kernels) fn lanes_of(rows: &Rows, dims: u32) -> u32 {
     lanes_of_fours(dims.max(rows.largest_expected()).div_ceil(rows.layout().format.per_word()))
 }
 

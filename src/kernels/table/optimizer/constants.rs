@@ -29,7 +29,7 @@ pub(super) enum Decay {
 
 /// What a step takes from the rule: the shader's overrides, and its parameters.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::kernels::table) struct Constants {
+pub(in crate::kernels) struct Constants {
     pub(super) formula: Formula,
     pub(super) state: StateSize,
     pub(super) decay: Decay,

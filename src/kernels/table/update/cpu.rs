@@ -6,7 +6,7 @@ use std::ops::Range;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::{BagGradients, LONG_LANES, Update, chunk, lanes_of};
+use super::{BagGradients, CHUNK, LONG_LANES, Update, chunk, lanes_of};
 use crate::Result;
 use crate::check;
 use crate::device::Kernel;
@@ -15,7 +15,7 @@ use crate::kernels::prim::sort::{Pair, bits_below, sort_pairs};
 use crate::kernels::row_sums::{Addend, ROWS_AT_ONCE, add_rows};
 use crate::kernels::table::bags::Pooling;
 use crate::kernels::table::optimizer::{Constants, Counter, RowsMut, Run};
-use crate::rows::{BEYOND_CACHES, Codec, VALUES_AHEAD, WIDEST_VECTOR, prefetch_slice};
+use crate::rows::{BEYOND_CACHES, Codec, Rows, VALUES_AHEAD, WIDEST_VECTOR, prefetch_slice, with_codec};
 
 pub(super) fn update<V: Codec>(of: Update<'_>, used: usize) -> Result<()> {
     let op = <Update<'_> as Kernel>::NAME;
@@ -61,6 +61,23 @@ pub(super) fn update<V: Codec>(of: Update<'_>, used: usize) -> Result<()> {
     let counter = Counter::new(op, of.counter)?;
     counter.add(batch.step(RowsMut::<V>::pages(op, of.rows)?));
     Ok(())
+}
+
+/// Steps rows along the gradients of occurrences that are sorted by row: pairs of both. Gives the number of dims that
+/// were not finite.
+pub(in crate::kernels) fn step_sorted(
+    op: &'static str,
+    rows: &mut Rows,
+    (gradients, dims): (&[f32], u32),
+    occurrences: &[Pair],
+    constants: Constants,
+) -> Result<u32> {
+    let source = Source { gradients, bag_of: None, scale: Scale::One };
+    let [values, state, _] = rows.size_bytes();
+    let (chunk, short_lanes) = (CHUNK as usize, lanes_of(rows, dims));
+    let (dims, beyond_caches) = (dims as usize, values + state >= BEYOND_CACHES);
+    let batch = Batch { occurrences, source, dims, chunk, short_lanes, constants, beyond_caches };
+    with_codec!(rows.layout().format, V => Ok(batch.step(RowsMut::<V>::pages(op, rows)?)))
 }
 
 /// Writes the bag of each id, and says which ids are in one.

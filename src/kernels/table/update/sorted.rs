@@ -2,13 +2,62 @@
 
 use super::{LONG_LANES, Params, SHADER, TILE, chunk, lanes_of};
 use crate::Result;
-use crate::device::{Binding, Dispatches, Gpu};
+use crate::device::{Binding, Buffer, Dispatches, Gpu};
 use crate::kernels::table::optimizer::Constants;
 use crate::rows::{PageLaunch, Rows};
 
+/// One of two tables whose occurrences were sorted together, ahead: see [`rank::plan`](crate::kernels::rank::plan).
+pub(in crate::kernels) struct SortedSide<'a> {
+    pub rows: &'a Rows,
+    pub stepping: Constants,
+    /// Occurrences of both tables.
+    pub count: u32,
+    /// Of this table's gradients.
+    pub dims: u32,
+    /// The first occurrence that is this table's, and the key of its first row.
+    pub first: u32,
+    pub first_key: u32,
+    pub gradients: &'a Buffer<f32>,
+    /// Where keys, occurrences and partial sums stand in a buffer.
+    pub order: &'a Buffer<u32>,
+    pub keys: u32,
+    pub occurrences: u32,
+    pub partials: u32,
+    /// A counter and its word that counts.
+    pub counter: Option<(&'a Buffer<u32>, u32)>,
+}
+
+impl SortedSide<'_> {
+    pub fn record(self, gpu: &Gpu, list: &mut Dispatches) -> Result<()> {
+        let Self { rows, stepping, count, dims, first, first_key, gradients, order, .. } = self;
+        let params = Params {
+            page: rows.pages()[0].params(),
+            table_rows: rows.len(),
+            count,
+            used: count,
+            dims,
+            first,
+            first_key,
+            keys: self.keys,
+            occurrences: self.occurrences,
+            partials: self.partials,
+            sources: 0,
+            weighted: 0,
+            mean: 0,
+            counter_at: self.counter.map_or(0, |(_, word)| word),
+            step: stepping.params(),
+        };
+        let gradients = gradients.binding("gradients");
+        let counter = self.counter.map(|(counter, _)| counter.binding("counter"));
+        // No bag has a winner here: the gradients are bound in their place, and not read there.
+        let (space, winners) = (order.binding("order"), gradients);
+        SortedRuns { rows, stepping, params, source: 0.0, gradients, space, winners, counter }.record(gpu, list)
+    }
+}
+
 /// Sorted occurrences of a table's rows, two dispatches a page: short runs together with the partial sums of long ones,
 /// then long runs.
-pub(in crate::kernels) struct SortedRuns<'a> {
+pub(super) struct SortedRuns<'a> {
     pub rows: &'a Rows,
     pub stepping: Constants,
     /// But for the page.
