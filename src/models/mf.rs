@@ -1,6 +1,6 @@
 //! Matrix factorisation trained with BPR, on ragged rows.
 
-use super::training::{Batch, Clock, Planned, Steps, Trainer, run_steps};
+use super::training::{Batch, Clock, Steps, Trainer, plan, run_steps};
 use super::{
     DEFAULT_WORKING_BYTES, Embeddings, ItemBias, RankCandidates, RankRequest, Rankings, Recommender, TablesMut,
     TrainingData, TrainingOptions, TrainingSet,
@@ -10,7 +10,6 @@ use crate::check;
 use crate::device::{Commands, Device};
 use crate::file::State;
 use crate::kernels::rank::bpr::{Bpr, UserRows};
-use crate::kernels::rank::plan::{Plan, PlanSteps};
 use crate::kernels::rank::sides::{Side, UpdateSides};
 use crate::kernels::table::update::Optimizer;
 use crate::table::{Account, NextStep, Occurrences};
@@ -127,8 +126,8 @@ struct Step<'a> {
 
 impl Steps for Step<'_> {
     fn record(&mut self, commands: &mut Commands) -> Result<()> {
-        let first = self.record_triples(commands)?;
-        let Self { options, l2_bias, clock, tables, scratch, .. } = self;
+        let Self { options, l2_bias, set, clock, tables, scratch } = self;
+        let first = scratch.record_triples(commands, clock, (set, options))?;
         let &TrainingOptions { batch, l2, item_bias, .. } = *options;
         let [user_dims, item_dims] = scratch.dims;
         clock.set_rate(options, tables)?;
@@ -192,38 +191,7 @@ impl Steps for Step<'_> {
     }
 }
 
-impl Step<'_> {
-    /// Draws the triples of the step that comes, or plans it and those after it; says where its triples begin.
-    fn record_triples(&mut self, commands: &mut Commands) -> Result<u32> {
-        let Self { options, set, clock, scratch: Batch { triples, planned, .. }, .. } = self;
-        let Some(Planned { plan, next, order, .. }) = planned else {
-            clock.record_triples(commands, (set, options), triples)?;
-            return Ok(0);
-        };
-        if *next == plan.steps {
-            clock.record_steps(commands, (set, options), plan.steps, triples)?;
-            commands.run(PlanSteps { plan: *plan, triples, order })?;
-            *next = 0;
-        }
-        Ok(3 * plan.batch * *next)
-    }
-}
-
 impl BprMf {
-    /// The plan of steps on a GPU, as many at once as it is worth and about as many each time. There is none for
-    /// batches and widths that planned steps do not take, nor on the CPU: it draws and sorts in its caches.
-    fn plan(&self, steps: u32) -> Option<Plan> {
-        let (tables, batch) = (&self.embeddings, self.trainer.options.batch);
-        tables.device().as_gpu()?;
-        let (user_dims, item_dims) = tables.widths();
-        let [users, items] = [tables.users().rows(), tables.items().rows()];
-        let most = Plan::most_steps(batch, users.checked_add(items)?);
-        let steps = steps.div_ceil(steps.div_ceil(most).max(1)).max(1);
-        let takes = user_dims > 0 && item_dims > 0 && UpdateSides::takes(batch, [user_dims, item_dims]);
-        (takes && tables.users().options().rule == tables.items().options().rule)
-            .then_some(Plan { batch, steps, users, items })
-    }
-
     fn ranking<'r>(&self, request: RankRequest<'r>) -> RankCandidates<'_, 'r> {
         let tables = &self.embeddings;
         let (user_dims, item_dims) = tables.widths();
@@ -270,12 +238,14 @@ impl Recommender for BprMf {
     }
 
     fn train(&mut self, steps: u32, progress: &mut dyn FnMut(u32)) -> Result<f32> {
-        let plan = self.plan(steps);
         let Self { trainer, l2_bias, embeddings: tables } = self;
         let Trainer { options, set: Some(set), clock, scratch_bytes } = trainer else { return Ok(0.0) };
         let device = tables.device().clone();
         let (user_dims, item_dims) = tables.widths();
         let rows = (UserRows::Ragged(tables.users().as_rows()), tables.items().as_rows());
+        // Both tables move by one rule then.
+        let alike = tables.users().options().rule == tables.items().options().rule;
+        let plan = plan(tables, options, steps, [user_dims, item_dims]).filter(|_| alike);
         let mut scratch = match (&device, plan) {
             (Device::Gpu(gpu), Some(plan)) => Batch::planned(gpu, plan, [user_dims, item_dims], rows)?,
             _ => Batch::new(&device, options.batch, [user_dims, item_dims], rows)?,

@@ -58,9 +58,7 @@
 
 use super::plan::Plan;
 use crate::check;
-use crate::device::{
-    Access, Binding, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params, reads, writes,
-};
+use crate::device::{Access, Binding, Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params, reads, writes};
 use crate::kernels::table::optimizer::{Constants, StepParams, UpdateRule};
 use crate::kernels::table::update::{
     CHUNK, LONG_LANES, SortedSide, TILE, chunk, most_occurrences, partials_len, step_sorted,

@@ -59,7 +59,8 @@ pub(crate) static SHADER: Shader = Shader {
     name: "rank/triples",
     source: include_str!("../../../shaders/rank/triples.wgsl"),
     params: Params::FIELDS,
-    entries: &[Entry::of("sample", &[reads(1), reads(2), reads(3), reads(4), reads(5), reads(6), writes(7)]).with_threads(WORKGROUP)],
+    entries: &[Entry::of("sample", &[reads(1), reads(2), reads(3), reads(4), reads(5), reads(6), writes(7)])
+        .with_threads(WORKGROUP)],
 };
 
 params! {

@@ -76,8 +76,8 @@ mod cpu;
 mod sorted;
 
 pub(in crate::kernels) use cpu::step_sorted;
-pub(in crate::kernels) use sorted::SortedSide;
 use sorted::SortedRuns;
+pub(in crate::kernels) use sorted::SortedSide;
 
 pub(crate) static SHADER: Shader = Shader {
     name: "table/update",

@@ -3,10 +3,13 @@
 use crate::Result;
 use crate::device::{Buffer, Commands, Device, Gpu};
 use crate::kernels::rank::bpr::{Bpr, UserRows};
-use crate::kernels::rank::plan::Plan;
+use crate::kernels::rank::plan::{Plan, PlanSteps};
 use crate::kernels::rank::sides::UpdateSides;
 use crate::kernels::table::update::{Optimizer, Update};
+use crate::models::{Embeddings, TrainingOptions, TrainingSet};
 use crate::rows::Rows;
+
+use super::Clock;
 
 /// Largest batch: its buffers are dense, three rows a triple.
 pub(in crate::models) const MAX_BATCH: u32 = 1 << 20;
@@ -54,20 +57,12 @@ impl Batch {
     /// The same for steps that are planned: on a GPU, and with gradients that have some width.
     pub fn planned(gpu: &Gpu, plan: Plan, dims: [u32; 2], rows: (UserRows<'_>, &Rows)) -> Result<Self> {
         let (device, batch) = (&Device::Gpu(gpu.clone()), plan.batch);
-        let [user_dims, item_dims] = dims;
-        // Both sides' gradients in one buffer, which one launch reads.
-        let begin = UpdateSides::items_begin(batch, user_dims);
-        let end = begin + 2 * batch as usize * item_dims as usize;
-        let gradients = Buffer::<f32>::zeroed(&device.labeled("gradients"), end)?;
-        let part = |range| {
-            let gradients = gradients.as_wgpu().expect("a buffer on a GPU").clone();
-            Buffer::from_wgpu_range(gpu, gradients, range)
-        };
+        let [user_gradients, item_gradients] = joint(gpu, batch, dims, 0.0)?;
         Ok(Self {
             triples: Buffer::zeroed(device, 3 * batch as usize * plan.steps as usize)?,
             loss: Buffer::zeroed(device, batch as usize)?,
-            user_gradients: part(0..batch as usize * user_dims as usize)?,
-            item_gradients: part(begin..end)?,
+            user_gradients,
+            item_gradients,
             workspace: Buffer::zeroed(device, losses_len(device, batch, dims, rows))?,
             counters: counters(device)?,
             planned: Some(Planned {
@@ -78,6 +73,26 @@ impl Batch {
             }),
             dims,
         })
+    }
+
+    /// Draws the triples of the step that comes, or plans it and those after it; says where its triples begin.
+    pub fn record_triples(
+        &mut self,
+        commands: &mut Commands,
+        clock: &Clock,
+        from: (&TrainingSet, &TrainingOptions),
+    ) -> Result<u32> {
+        let Self { triples, planned, .. } = self;
+        let Some(Planned { plan, next, order, .. }) = planned else {
+            clock.record_triples(commands, from, triples)?;
+            return Ok(0);
+        };
+        if *next == plan.steps {
+            clock.record_steps(commands, from, plan.steps, triples)?;
+            commands.run(PlanSteps { plan: *plan, triples, order })?;
+            *next = 0;
+        }
+        Ok(3 * plan.batch * *next)
     }
 
     /// Bytes held on the device.
@@ -95,6 +110,22 @@ impl Batch {
     }
 }
 
+/// The plan of so many steps on a GPU, as many at once as it is worth and about as many each time. There is none for
+/// batches and widths that planned steps do not take, nor on the CPU: it draws and sorts in its caches.
+pub(in crate::models) fn plan(
+    tables: &Embeddings,
+    options: &TrainingOptions,
+    steps: u32,
+    dims: [u32; 2],
+) -> Option<Plan> {
+    tables.device().as_gpu()?;
+    let [users, items] = [tables.users().rows(), tables.items().rows()];
+    let most = Plan::most_steps(options.batch, users.checked_add(items)?);
+    let steps = steps.div_ceil(steps.div_ceil(most).max(1)).max(1);
+    let takes = !dims.contains(&0) && UpdateSides::takes(options.batch, dims);
+    takes.then_some(Plan { batch: options.batch, steps, users, items })
+}
+
 /// Steps that are planned ahead.
 pub(in crate::models) struct Planned {
     pub plan: Plan,
@@ -103,6 +134,25 @@ pub(in crate::models) struct Planned {
     pub order: Buffer<u32>,
     /// Of what is not finite, of users and of items.
     pub counter: Buffer<u32>,
+}
+
+/// Gradients of both sides in one buffer, which one launch reads, all of them this number.
+pub(in crate::models) fn joint(
+    gpu: &Gpu,
+    batch: u32,
+    [user_dims, item_dims]: [u32; 2],
+    number: f32,
+) -> Result<[Buffer<f32>; 2]> {
+    let device = Device::Gpu(gpu.clone());
+    let begin = UpdateSides::items_begin(batch, user_dims);
+    let end = begin + 2 * batch as usize * item_dims as usize;
+    let device = device.labeled("gradients");
+    let all = if number == 0.0 { Buffer::zeroed(&device, end) } else { Buffer::from_vec(&device, vec![number; end]) }?;
+    let part = |range| {
+        let gradients = all.as_wgpu().expect("a buffer on a GPU").clone();
+        Buffer::from_wgpu_range(gpu, gradients, range)
+    };
+    Ok([part(0..batch as usize * user_dims as usize)?, part(begin..end)?])
 }
 
 fn counters(device: &Device) -> Result<[Buffer<u32>; 2]> {

@@ -14,7 +14,7 @@ use crate::kernels::table::update::UpdateRule;
 use crate::rows::Layout;
 use crate::table::Account;
 
-pub(super) use batch::{Batch, MAX_BATCH, Planned, Scatter};
+pub(super) use batch::{Batch, MAX_BATCH, Scatter, joint, plan};
 pub use rate::RateSchedule;
 pub(super) use steps::{Steps, run_steps};
 

@@ -77,9 +77,8 @@ impl Case {
                 all.resize(begin, f32::NAN);
                 all.extend(items);
                 let all = upload(device, &all);
-                [0..users.len(), begin..begin + items.len()].map(|range| {
-                    Buffer::from_wgpu_range(gpu, all.as_wgpu().unwrap().clone(), range).unwrap()
-                })
+                [0..users.len(), begin..begin + items.len()]
+                    .map(|range| Buffer::from_wgpu_range(gpu, all.as_wgpu().unwrap().clone(), range).unwrap())
             }
             _ => [upload(device, users), upload(device, items)],
         }
