@@ -44,7 +44,9 @@ impl BprMfOptions {
 /// `softplus(s_n - s_p) + l2 * (|e_u|^2 + |e_p|^2 + |e_n|^2)`.
 ///
 /// A training step stays on the device: triples are drawn, gradients computed, summed exactly over duplicates, and both
-/// tables updated, several steps a submission.
+/// tables updated, several steps a submission. A GPU draws and sorts the triples of up to 64 steps at once
+/// ([`rank::plan`](crate::kernels::rank::plan)), which takes 60 bytes a triple, and 28 MB at most but for the largest
+/// batches.
 ///
 /// # Example
 /// ```
