@@ -1,5 +1,5 @@
-// The rows that step, by the formulas of common/formulas.wgsl. The including file imports rows/page.wgsl and four, counts
-// what is not finite (`count_faults`), and has step_params.wgsl in Params.
+// The rows that step, by the formulas of common/formulas.wgsl. The including file imports rows/page.wgsl and four,
+// counts what is not finite (`count_faults`), and has step_params.wgsl in Params.
 //import common/philox.wgsl
 //import common/formulas.wgsl
 //import rows/put.wgsl

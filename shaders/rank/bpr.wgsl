@@ -30,8 +30,9 @@ struct Params {
     occurrences: u32,
 }
 
-// Threads that share a triple: as many at any width, so that the order of a score's terms is always the same. Each takes
-// four dims at once, so that there is work for all of them in rows of 32, and loads enough under way in longer ones.
+// Threads that share a triple: as many at any width, so that the order of a score's terms is always the same. Each
+// takes four dims at once, so that there is work for all of them in rows of 32, and loads enough under way in longer
+// ones.
 const LANES = 8u;
 
 override user_gathered: u32 = 0u;  // 1 where users' rows are gathered: arena and directory are the workspace

@@ -1,6 +1,6 @@
-// A planned step of both tables, each in one page, values one by one: the gradients of a row's occurrences are summed in
-// the order of the batch (common/runs.wgsl) and the optimizer steps once. One dispatch for short runs and the partial
-// sums of long ones, of users and of items; and one for long runs. Neither binds more than 8 buffers.
+// A planned step of both tables, each in one page, values one by one: the gradients of a row's occurrences are summed
+// in the order of the batch (common/runs.wgsl) and the optimizer steps once. One dispatch for short runs and the
+// partial sums of long ones, of users and of items; and one for long runs. Neither binds more than 8 buffers.
 //import common/grid.wgsl
 //import common/philox.wgsl
 //import common/formulas.wgsl
@@ -159,8 +159,8 @@ fn step(run: Run, dims: vec4<u32>, sums: vec4<f32>, before: vec2<u32>) -> vec2<u
 
 var<workgroup> found: array<atomic<u32>, 2>;
 
-// The short runs of a tile a workgroup; behind those of all tiles, the partial sums of long runs, a window a team. There
-// is no room to bind the counter, so a tile leaves its numbers in the workspace.
+// The short runs of a tile a workgroup; behind those of all tiles, the partial sums of long runs, a window a team.
+// There is no room to bind the counter, so a tile leaves its numbers in the workspace.
 @compute @workgroup_size(256)
 fn short_runs(
     @builtin(workgroup_id) group: vec3<u32>,

@@ -1,6 +1,6 @@
 // The values of a row as an update steps them: four dims a lane at once, in whole words. The including file imports
-// rows/page.wgsl, rows/put.wgsl, common/four.wgsl and common/philox.wgsl, has `lanes` and `page_noise_key`, and in Params
-// `step` and `purpose`.
+// rows/page.wgsl, rows/put.wgsl, common/four.wgsl and common/philox.wgsl, has `lanes` and `page_noise_key`, and in
+// Params `step` and `purpose`.
 
 // The dims that a lane steps at once, from `j` on: of four words of one value, or of two words of two.
 fn page_dims_of_words(j: u32) -> vec4<u32> {

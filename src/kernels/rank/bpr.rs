@@ -15,16 +15,16 @@
 //! through `e_u` to the items is left to the caller, and `l2` does not decay such a row.
 //!
 //! # Shapes
-//! The triples are three blocks of `B` ids, from `first` on: users, positives, negatives. With a bias an item row of size s is
-//! `[bias, e_0 .. e_(s-2)]`, and an empty row has bias 0. A fixed bias counts as 0 in x, and its gradient is 0. A row
-//! longer than its output width counts as if it were cut to that width. A triple with an id past its table (u32::MAX
-//! says that there is no such item) has loss 0 and gradients 0, and counts in `B`. A gradient is 0 past its row's size.
+//! The triples are three blocks of `B` ids, from `first` on: users, positives, negatives. With a bias an item row of
+//! size s is `[bias, e_0 .. e_(s-2)]`, and an empty row has bias 0. A fixed bias counts as 0 in x, and its gradient is
+//! 0. A row longer than its output width counts as if it were cut to that width. A triple with an id past its table
+//! (u32::MAX says that there is no such item) has loss 0 and gradients 0, and counts in `B`. A gradient is 0 past its
+//! row's size.
 //!
 //! # Numerics
-//! The terms of x are summed in eight partial sums, of every eighth dim each, and these as a tree: in one order whatever
-//! the widths are. Each device is within `eps * (dims + 4) * m` of x, `m`
-//! the sum of the terms' sizes; c and the loss follow, plus `20 * eps` for exp and log. `|x|` may be as large as f32
-//! goes.
+//! The terms of x are summed in eight partial sums, of every eighth dim each, and these as a tree: in one order
+//! whatever the widths are. Each device is within `eps * (dims + 4) * m` of x, `m` the sum of the terms' sizes; c and
+//! the loss follow, plus `20 * eps` for exp and log. `|x|` may be as large as f32 goes.
 //!
 //! # Cost
 //! One dispatch. The rows are read twice, the second time from a cache, and `4 * B * (1 + user_dims + 2 * item_dims)`

@@ -11,8 +11,8 @@
 //! instead of learned.
 //!
 //! # Shapes
-//! `triples` is three blocks of `batch` ids a step: users, positives, negatives. A negative is u32::MAX when the user touched
-//! the items of all seven tries; [`Bpr`](super::bpr::Bpr) skips such triples.
+//! `triples` is three blocks of `batch` ids a step: users, positives, negatives. A negative is u32::MAX when the user
+//! touched the items of all seven tries; [`Bpr`](super::bpr::Bpr) skips such triples.
 //!
 //! # Numerics
 //! Integers, the same on both devices. The chance of an index below n is off uniform by less than `n / 2^32` of itself.

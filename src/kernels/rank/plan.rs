@@ -1,10 +1,10 @@
 //! The order of training steps, found ahead: for each of S steps, which rows its triples name, and where.
 //!
-//! The occurrences of a step are the `3 B` ids of its triples, in their order: users, positives, negatives. With U users
-//! and I items, the key of an occurrence is `(step << bits) | row`, where `row` is the user's id, or `U +` the item's;
-//! `bits` is as many as `U + I` needs. All occurrences are sorted by their keys, and those of one key stay in order. So
-//! the sorted occurrences of step s are the `3 B` from `3 B s` on, users before items, and a row's follow each other as
-//! they do in the batch. Ids past their table come last in their step.
+//! The occurrences of a step are the `3 B` ids of its triples, in their order: users, positives, negatives. With U
+//! users and I items, the key of an occurrence is `(step << bits) | row`, where `row` is the user's id, or `U +` the
+//! item's; `bits` is as many as `U + I` needs. All occurrences are sorted by their keys, and those of one key stay in
+//! order. So the sorted occurrences of step s are the `3 B` from `3 B s` on, users before items, and a row's follow
+//! each other as they do in the batch. Ids past their table come last in their step.
 //!
 //! Which triples a step takes does not depend on the weights, nor does their order. Sorted for 64 steps at once, they
 //! cost a step a fraction of a launch instead of several.

@@ -7,20 +7,22 @@
 //!
 //! # Shapes
 //! `order` is what [`PlanSteps`](super::plan::PlanSteps) wrote for the same [`Plan`]. Gradients are `[B, D]` for users
-//! and `[2 B, D]` for items, positives first, as [`Bpr`](super::bpr::Bpr) writes them; each side has a width of its own.
+//! and `[2 B, D]` for items, positives first, as [`Bpr`](super::bpr::Bpr) writes them; each side has a width of its
+//! own.
 //!
 //! # Numerics
-//! Sums, steps and what becomes of numbers that are not finite are those of two updates of the same occurrences, bit for
-//! bit: a row's sum depends on nothing but its own occurrences and their order.
+//! Sums, steps and what becomes of numbers that are not finite are those of two updates of the same occurrences, bit
+//! for bit: a row's sum depends on nothing but its own occurrences and their order. (That holds for the steps as far as a
+//! GPU's compiler fuses the same products in both.)
 //!
 //! # Cost
-//! On a GPU two dispatches: one for the rows that occur at most 32 times, of both tables, together with the partial sums
-//! of the others, and one for those. Users and items share them where each lies in one page, both in one format and at
-//! the same step, the optimizer keeps at most one number a value and takes each value by itself (there is no clipping,
-//! and no state of rows), gradients are at most 4,096 wide, and those of both sides lie in one buffer: the users' from
-//! its beginning, the items' from the next multiple of 64 values on
-//! ([`Buffer::from_wgpu_range`](crate::device::Buffer::from_wgpu_range)). So all that is bound are 8 buffers. Else there
-//! are two dispatches a page of each table, with the same result. Moves what two updates move.
+//! On a GPU two dispatches: one for the rows that occur at most 32 times, of both tables, together with the partial
+//! sums of the others, and one for those. Users and items share them where each lies in one page, both in one format
+//! and at the same step, the optimizer keeps at most one number a value and takes each value by itself (there is no
+//! clipping, and no state of rows), gradients are at most 4,096 wide, and those of both sides lie in one buffer: the
+//! users' from its beginning, the items' from the next multiple of 64 values on
+//! ([`Buffer::from_wgpu_range`](crate::device::Buffer::from_wgpu_range)). So all that is bound are 8 buffers. Else
+//! there are two dispatches a page of each table, with the same result. Moves what two updates move.
 //!
 //! # Example
 //! ```

@@ -10,8 +10,8 @@
 //! draw, and it is uniform.
 //!
 //! # Shapes
-//! `triples` is three blocks of `batch` ids a step: users, positives, negatives. u32::MAX stands for a positive when the user
-//! has none, and for a negative when the user touched every item; [`Bpr`](super::bpr::Bpr) skips such triples.
+//! `triples` is three blocks of `batch` ids a step: users, positives, negatives. u32::MAX stands for a positive when
+//! the user has none, and for a negative when the user touched every item; [`Bpr`](super::bpr::Bpr) skips such triples.
 //!
 //! # Numerics
 //! Integers, the same on both devices. The chance of an index below n is off uniform by less than `n / 2^32` of itself.

@@ -17,11 +17,11 @@
 //!
 //! # Numerics
 //! Duplicates are exact: the occurrences are sorted by row (stable), summed in the order of the batch, and the
-//! optimizer steps once. The sum of a row that occurs more often than a chunk (32 times, more in batches of millions) is
-//! the sum of its first chunk, plus that of the next, and so on. Chunks are counted from the row's first occurrence, so
-//! a sum depends on the row's own occurrences and on nothing that is sorted with them. Both devices sum in this order:
-//! the sums agree bit for bit (of bags, but for fused products), the steps within `8 * eps`, and a row's sum of squares
-//! (of a clipped gradient, or for row-wise state) within `32 * eps` (a GPU may fuse products and round its root
+//! optimizer steps once. The sum of a row that occurs more often than a chunk (32 times, more in batches of millions)
+//! is the sum of its first chunk, plus that of the next, and so on. Chunks are counted from the row's first occurrence,
+//! so a sum depends on the row's own occurrences and on nothing that is sorted with them. Both devices sum in this
+//! order: the sums agree bit for bit (of bags, but for fused products), the steps within `8 * eps`, and a row's sum of
+//! squares (of a clipped gradient, or for row-wise state) within `32 * eps` (a GPU may fuse products and round its root
 //! otherwise). The order of those squares follows from `D`, or from the largest size that a table
 //! [expects](crate::table::RaggedTable::expect_sizes).
 //!
