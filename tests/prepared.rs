@@ -46,7 +46,18 @@ impl Log {
     fn sample(&mut self, step: u32, seed: u64) -> SampleLogTriples<'_> {
         let [users, items, touched_offsets, touched] = &self.columns;
         let triples = &mut self.triples;
-        SampleLogTriples { users, items, touched_offsets, touched, window: 20, step, seed, batch: BATCH, triples }
+        SampleLogTriples {
+            users,
+            items,
+            touched_offsets,
+            touched,
+            window: 20,
+            step,
+            steps: 1,
+            seed,
+            batch: BATCH,
+            triples,
+        }
     }
 
     /// What a launch of its own gives.

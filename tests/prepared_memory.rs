@@ -30,6 +30,7 @@ fn a_recording_allocates_nothing() {
         touched: &touched,
         window: 1,
         step: 0,
+        steps: 1,
         seed: 0,
         batch: 1,
         triples: &mut triples,

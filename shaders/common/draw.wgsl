@@ -3,14 +3,17 @@
 
 const NONE: u32 = 0xffffffffu;
 
-// A block of the random words of triple `b`.
-fn words(b: u32, block: u32) -> vec4<u32> {
-    return philox(vec4<u32>(b, params.step, block, params.purpose), vec2<u32>(params.seed_low, params.seed_high));
+// A block of the random words of a triple, by its number among those of all steps.
+fn words(number: u32, block: u32) -> vec4<u32> {
+    let step = params.step + number / params.batch;
+    let counter = vec4<u32>(number % params.batch, step, block, params.purpose);
+    return philox(counter, vec2<u32>(params.seed_low, params.seed_high));
 }
 
-// Writes triple `b`, each of its ids into its block.
-fn put_triple(b: u32, user: u32, positive: u32, negative: u32) {
-    triples[b] = user;
-    triples[params.batch + b] = positive;
-    triples[2u * params.batch + b] = negative;
+// Writes a triple, each of its ids into its block; the three blocks of a step follow each other.
+fn put_triple(number: u32, user: u32, positive: u32, negative: u32) {
+    let place = 3u * params.batch * (number / params.batch) + number % params.batch;
+    triples[place] = user;
+    triples[place + params.batch] = positive;
+    triples[place + 2u * params.batch] = negative;
 }

@@ -1,5 +1,6 @@
-    batch: u32,      // triples
-    step: u32,
+    batch: u32,      // triples a step
+    steps: u32,      // that are drawn
+    step: u32,       // the first of them
     seed_low: u32,
     seed_high: u32,
     purpose: u32,

@@ -1,6 +1,7 @@
-// The optimizer's step, as src/kernels/table/optimizer has it, and the rows that step. The including file imports
-// rows/page.wgsl and four, binds `counter`, and has step_params.wgsl in Params.
+// The rows that step, by the formulas of common/formulas.wgsl. The including file imports rows/page.wgsl and four,
+// counts what is not finite (`count_faults`), and has step_params.wgsl in Params.
 //import common/philox.wgsl
+//import common/formulas.wgsl
 //import rows/put.wgsl
 //import rows/put_stepped.wgsl
 //import common/get_four.wgsl as first_state of f32
@@ -8,57 +9,14 @@
 //import common/get_four.wgsl as second_state of f32
 //import common/put_four.wgsl as second_state of f32
 
-const SGD = 0u;
-const MOMENTUM = 1u;
-const NESTEROV = 2u;
-const ADAGRAD = 3u;
-const ADAM = 4u;
-const ROW_WISE_ADAGRAD = 5u;
-const ROW_WISE_ADAM = 6u;
-const RMS_PROP = 7u;
-const ROW_WISE_RMS_PROP = 8u;
-const FTRL = 9u;
-
-const OF_GRADIENTS = 1u;
-const OF_WEIGHTS = 2u;
-
-override lanes: u32 = 8u;  // threads that share a row, or a part of its sums
-override optimizer: u32 = 0u;
-override state_per_value: u32 = 0u;  // numbers of state of each value, up to two
-override state_per_row: u32 = 0u;    // and of each row, one at most: the number after those
-override decay: u32 = 0u;  // weight decay: 0 none
-override clip: u32 = 0u;   // 1 where a row's gradient has a longest norm
-override clamps: u32 = 0u; // 1 where gradients beyond `LARGEST` are replaced
-override counts: u32 = 0u; // 1 where `counter` counts; else it is not touched
-
 @group(0) @binding(1) var<storage, read_write> arena: array<u32>;
 @group(0) @binding(2) var<storage, read> directory: array<u32>;
 @group(0) @binding(3) var<storage, read_write> first_state: array<f32>;
 @group(0) @binding(4) var<storage, read_write> second_state: array<f32>;
 
-// Numbers are told to be finite by their bits: WGSL lets a compiler take every float for finite.
-const INFINITE = 0x7f800000u;
-// 2^55: the squares of 65,535 such numbers have a finite sum.
-const LARGEST = 0x5b000000u;
-
-// The bits without the sign, in the order of the sizes; those of NaN are above those of infinity.
-fn sizes_of(numbers: vec4<f32>) -> vec4<u32> {
-    return bitcast<vec4<u32>>(numbers) & vec4<u32>(0x7fffffffu);
-}
-
-fn is_finite(number: f32) -> bool {
-    return (bitcast<u32>(number) & 0x7fffffffu) < INFINITE;
-}
-
-// Gradients as a step takes them: of those that are replaced, NaN as 0, others no larger than `LARGEST`.
-fn taken(gradients: vec4<f32>) -> vec4<f32> {
-    if clamps == 0u {
-        return gradients;
-    }
-    let sizes = sizes_of(gradients);
-    let signs = bitcast<vec4<u32>>(gradients) & vec4<u32>(0x80000000u);
-    let clamped = signs | min(sizes, vec4<u32>(LARGEST));
-    return bitcast<vec4<f32>>(select(clamped, vec4<u32>(0u), sizes > vec4<u32>(INFINITE)));
+// Key of the noise that rounds.
+fn noise_key() -> vec2<u32> {
+    return vec2<u32>(params.key_low, params.key_high);
 }
 
 fn is_row_wise() -> bool {
@@ -88,66 +46,6 @@ fn row_number(number: f32, mean_square: f32) -> f32 {
         return number + mean_square;
     }
     return params.beta2 * number + (1.0 - params.beta2) * mean_square;
-}
-
-// Four values, and their state.
-struct Weights {
-    w: vec4<f32>,
-    first: vec4<f32>,
-    second: vec4<f32>,
-}
-
-// What they become by a step along their gradients; `row_state` is what `accumulate` gave, where the optimizer is
-// row-wise.
-fn moved(before: Weights, gradients: vec4<f32>, row_state: f32) -> Weights {
-    var after = before;
-    var g = gradients;
-    if decay == OF_GRADIENTS {
-        g += params.weight_decay * before.w;
-    }
-    var direction = g;
-    if optimizer == MOMENTUM || optimizer == NESTEROV {
-        let velocity = params.beta1 * before.first + g;
-        after.first = velocity;
-        direction = velocity;
-        if optimizer == NESTEROV {
-            direction = g + params.beta1 * velocity;
-        }
-    } else if optimizer == ADAGRAD {
-        let sum = before.first + g * g;
-        after.first = sum;
-        direction = g / (sqrt(sum) + params.epsilon);
-    } else if optimizer == ADAM {
-        let mean = params.beta1 * before.first + (1.0 - params.beta1) * g;
-        let square = params.beta2 * before.second + (1.0 - params.beta2) * (g * g);
-        after.first = mean;
-        after.second = square;
-        // The correction of the mean is in the learning rate.
-        direction = mean / (sqrt(square * params.correction) + params.epsilon);
-    } else if optimizer == RMS_PROP {
-        let average = params.beta2 * before.first + (1.0 - params.beta2) * (g * g);
-        after.first = average;
-        direction = g / (sqrt(average) + params.epsilon);
-    } else if optimizer == FTRL {
-        // Its alpha is the learning rate, its beta epsilon, its l1 and l2 the betas.
-        let sum = before.second + g * g;
-        let root = sqrt(sum);
-        let z = before.first + g - (root - sqrt(before.second)) / params.learning_rate * before.w;
-        let shrunk = (sign(z) * params.beta1 - z) / ((params.epsilon + root) / params.learning_rate + params.beta2);
-        return Weights(select(vec4<f32>(0.0), shrunk, abs(z) > vec4<f32>(params.beta1)), z, sum);
-    } else if optimizer == ROW_WISE_ADAGRAD || optimizer == ROW_WISE_RMS_PROP {
-        direction = g / (sqrt(row_state) + params.epsilon);
-    } else if optimizer == ROW_WISE_ADAM {
-        let mean = params.beta1 * before.first + (1.0 - params.beta1) * g;
-        after.first = mean;
-        direction = mean / (sqrt(row_state * params.correction) + params.epsilon);
-    }
-    var kept = before.w;
-    if decay == OF_WEIGHTS {
-        kept -= params.weight_decay * before.w;
-    }
-    after.w = kept - params.learning_rate * direction;
-    return after;
 }
 
 // Those of a row in these dims, of which it has the first.
@@ -186,25 +84,14 @@ fn step(id: u32, row: Row, dims: vec4<u32>, gradients: vec4<f32>) {
 // not keeps its value and its state, and so does a whole row whose norm or own state is not finite.
 fn put_step(id: u32, row: Row, dims: vec4<u32>, gradients: vec4<f32>, after: Weights, row_is_finite: bool) {
     let inside = dims < vec4<u32>(row.size);
-    let states = max(sizes_of(after.first), sizes_of(after.second));
-    let largest = max(max(sizes_of(taken(gradients)), sizes_of(after.w)), states);
-    let sound = (largest < vec4<u32>(INFINITE)) & vec4<bool>(row_is_finite);
+    let sound = is_sound(gradients, after) & vec4<bool>(row_is_finite);
     if counts == 1u {
-        let replaced = bitcast<vec4<u32>>(taken(gradients)) != bitcast<vec4<u32>>(gradients);
-        add_to_counter(ones_of(inside & !sound) + ones_of(inside & replaced));
+        let number = not_as_they_came(gradients, inside, sound);
+        if number > 0u {
+            count_faults(number);
+        }
     }
     put_weights(id, row, dims, after, inside & sound);
-}
-
-fn ones_of(which: vec4<bool>) -> vec4<u32> {
-    return select(vec4<u32>(0u), vec4<u32>(1u), which);
-}
-
-fn add_to_counter(ones: vec4<u32>) {
-    let number = ones.x + ones.y + ones.z + ones.w;
-    if number > 0u {
-        atomicAdd(&counter, number);
-    }
 }
 
 var<workgroup> squares_shared: array<f32, 256>;

@@ -114,10 +114,12 @@ fn put_all(row: u32, first: u32, sum: vec4<f32>) {
     put(row, j.w, sum.w);
 }
 
+// A row a team; and behind all rows a chunk a team, of those that long rows have.
 @compute @workgroup_size(256)
 fn short_rows(invocation: Invocation) {
     let team = team(invocation);
     if team.index >= params.rows {
+        put_partial_sums(Team(team.index - params.rows, team.first));
         return;
     }
     let begin = row_offsets[team.index];
@@ -162,9 +164,7 @@ fn partial_of(slot: u32, first: u32) -> vec4<f32> {
 
 // A long row reaches past every chunk that it begins in, so a chunk meets at most two: the one that holds its first
 // non-zero (slot 0) and the one that holds its last (slot 1, when it is another).
-@compute @workgroup_size(256)
-fn partial_sums(invocation: Invocation) {
-    let team = team(invocation);
+fn put_partial_sums(team: Team) {
     let begin = team.index * params.chunk;
     if begin >= params.nonzeros {
         return;

@@ -1,8 +1,13 @@
 // BPR on ragged rows: loss and gradients of (user, positive, negative) triples. Rows of a table in several pages are
 // gathered first, one for each occurrence in the triples.
 //import common/grid.wgsl
+//import common/four.wgsl
+//import common/put_four.wgsl as user_gradients of f32
+//import common/put_four.wgsl as item_gradients of f32
 //import rows/page.wgsl as user
+//import rows/four.wgsl as user
 //import rows/page.wgsl as item
+//import rows/four.wgsl as item
 
 struct Params {
     count: u32,           // triples
@@ -20,11 +25,16 @@ struct Params {
     l2_bias: f32,
     user_values: u32,     // where gathered rows of users begin in the workspace
     item_values: u32,
-    first: u32,           // of the triples' ids that are gathered for
+    triples_at: u32,      // where the batch begins in the triples
+    first: u32,           // of the batch's ids that are gathered for
     occurrences: u32,
 }
 
-override lanes: u32 = 8u;      // threads that share a triple
+// Threads that share a triple: as many at any width, so that the order of a score's terms is always the same. Each
+// takes four dims at once, so that there is work for all of them in rows of 32, and loads enough under way in longer
+// ones.
+const LANES = 8u;
+
 override user_gathered: u32 = 0u;  // 1 where users' rows are gathered: arena and directory are the workspace
 override item_gathered: u32 = 0u;
 
@@ -77,25 +87,18 @@ fn item_row(id: u32, at: u32) -> Item {
     return Item(Row(row.start + 1u, size - 1u), item_value_at(row, 0u), true);
 }
 
-fn embedding(item: Item, j: u32) -> f32 {
-    if j < item.row.size {
-        return item_value_at(item.row, j);
-    }
-    return 0.0;
-}
-
 @compute @workgroup_size(256)
 fn gradients(invocation: Invocation) {
     let thread = invocation.thread;
-    let lane = thread % lanes;
-    let b = unit_of(invocation, lanes);
+    let lane = thread % LANES;
+    let b = unit_of(invocation, LANES);
     var user_id = params.users;
     var positive_id = params.items;
     var negative_id = params.items;
     if b < params.count {
-        user_id = triples[b];
-        positive_id = triples[params.count + b];
-        negative_id = triples[2u * params.count + b];
+        user_id = triples[params.triples_at + b];
+        positive_id = triples[params.triples_at + params.count + b];
+        negative_id = triples[params.triples_at + 2u * params.count + b];
     }
     // Lanes without a triple stay for the barriers below.
     let live = user_id < params.users && positive_id < params.items && negative_id < params.items;
@@ -114,13 +117,18 @@ fn gradients(invocation: Invocation) {
         negative = item_row(negative_id, 2u * params.count + b);
     }
 
+    let longest = max(user.size, max(positive.row.size, negative.row.size));
     var sum = 0.0;
-    for (var j = lane; j < min(user.size, max(positive.row.size, negative.row.size)); j += lanes) {
-        let e_p = embedding(positive, j);
-        sum += (user_value_at(user, j) - weight * e_p) * (e_p - embedding(negative, j));
+    for (var j = lane; j < min(user.size, longest); j += 4u * LANES) {
+        let dims = four_dims(j, LANES);
+        let e_p = item_four_values(positive.row, dims);
+        let difference = e_p - item_four_values(negative.row, dims);
+        let terms = (user_four_values(user, dims) - weight * e_p) * difference;
+        let of_user = select(vec4<f32>(0.0), terms, dims < vec4<u32>(user.size));
+        sum = (((sum + of_user.x) + of_user.y) + of_user.z) + of_user.w;
     }
     partial[thread] = sum;
-    for (var step = lanes / 2u; step > 0u; step /= 2u) {
+    for (var step = LANES / 2u; step > 0u; step /= 2u) {
         workgroupBarrier();
         if lane < step {
             partial[thread] += partial[thread + step];
@@ -135,52 +143,41 @@ fn gradients(invocation: Invocation) {
     if b >= params.count {
         return;
     }
-    if lane == 0u {
-        loss[b] = select(0.0, max(-x, 0.0) + log(1.0 + e), live);
-    }
     let scale = 1.0 / f32(params.count);
     let pull = coefficient * scale;
+    let of_users = b * params.user_dims;
+    let of_positives = b * params.item_dims;
+    let of_negatives = (params.count + b) * params.item_dims;
+    let bias = min(params.bias, params.item_dims);
+    if lane == 0u {
+        loss[b] = select(0.0, max(-x, 0.0) + log(1.0 + e), live);
+        if bias == 1u {
+            let decay_bias = 2.0 * params.l2_bias * scale;
+            item_gradients[of_positives] = select(0.0, decay_bias * positive.bias - pull, positive.has_bias);
+            item_gradients[of_negatives] = select(0.0, decay_bias * negative.bias + pull, negative.has_bias);
+        }
+    }
     let decay = 2.0 * params.l2 * scale;
     // A dense user row is no row of a table.
     let user_decay = select(decay, 0.0, params.dense == 1u);
-    for (var j = lane; j < params.user_dims; j += lanes) {
-        var gradient = 0.0;
-        if j < user.size {
-            let difference = embedding(positive, j) - embedding(negative, j);
-            gradient = user_decay * user_value_at(user, j) - pull * difference;
-        }
-        user_gradients[b * params.user_dims + j] = gradient;
-    }
-    let decay_bias = 2.0 * params.l2_bias * scale;
-    for (var column = lane; column < params.item_dims; column += lanes) {
-        var of_positive = 0.0;
-        var of_negative = 0.0;
-        if column < params.bias {
-            if positive.has_bias {
-                of_positive = decay_bias * positive.bias - pull;
-            }
-            if negative.has_bias {
-                of_negative = decay_bias * negative.bias + pull;
-            }
-        } else {
-            let j = column - params.bias;
-            let e_p = embedding(positive, j);
-            let e_n = embedding(negative, j);
-            var value = 0.0;
-            var excluded = 0.0;
-            if j < user.size {
-                value = pull * (user_value_at(user, j) - weight * e_p);
-                excluded = pull * weight * (e_p - e_n);
-            }
-            if j < positive.row.size {
-                of_positive = decay * e_p - value + excluded;
-            }
-            if j < negative.row.size {
-                of_negative = decay * e_n + value;
-            }
-        }
-        item_gradients[b * params.item_dims + column] = of_positive;
-        item_gradients[(params.count + b) * params.item_dims + column] = of_negative;
+    let item_dims = params.item_dims - bias;
+    let zero = vec4<f32>(0.0);
+    for (var j = lane; j < max(params.user_dims, item_dims); j += 4u * LANES) {
+        let dims = four_dims(j, LANES);
+        let e_u = user_four_values(user, dims);
+        let e_p = item_four_values(positive.row, dims);
+        let e_n = item_four_values(negative.row, dims);
+        let in_user = dims < vec4<u32>(user.size);
+        let of_user = select(zero, user_decay * e_u - pull * (e_p - e_n), in_user);
+        put_user_gradients_four(vec4<u32>(of_users) + dims, dims < vec4<u32>(params.user_dims), of_user);
+
+        let value = select(zero, pull * (e_u - weight * e_p), in_user);
+        let excluded = select(zero, pull * weight * (e_p - e_n), in_user);
+        let of_positive = select(zero, decay * e_p - value + excluded, dims < vec4<u32>(positive.row.size));
+        let of_negative = select(zero, decay * e_n + value, dims < vec4<u32>(negative.row.size));
+        let in_item = dims < vec4<u32>(item_dims);
+        put_item_gradients_four(vec4<u32>(of_positives + bias) + dims, in_item, of_positive);
+        put_item_gradients_four(vec4<u32>(of_negatives + bias) + dims, in_item, of_negative);
     }
 }
 
@@ -188,19 +185,20 @@ fn gradients(invocation: Invocation) {
 @compute @workgroup_size(256)
 fn gather(invocation: Invocation) {
     let thread = invocation.thread;
-    let occurrence = unit_of(invocation, lanes);
+    let occurrence = unit_of(invocation, LANES);
     if occurrence >= params.occurrences {
         return;
     }
     let at = params.first + occurrence;
-    if !user_is_here(triples[at]) {
+    let id = triples[params.triples_at + at];
+    if !user_is_here(id) {
         return;
     }
-    let row = user_row(triples[at] - params.user_first_row, at);
-    if thread % lanes == 0u {
+    let row = user_row(id - params.user_first_row, at);
+    if thread % LANES == 0u {
         workspace[at] = row.size;
     }
-    for (var j = thread % lanes; j < row.size; j += lanes) {
+    for (var j = thread % LANES; j < row.size; j += LANES) {
         workspace[params.user_values + occurrence * params.user_dims + j] = bitcast<u32>(user_value_at(row, j));
     }
 }

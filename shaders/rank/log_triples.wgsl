@@ -32,11 +32,11 @@ fn is_touched(start: u32, end: u32, item: u32) -> bool {
 
 @compute @workgroup_size(64)
 fn sample(invocation: Invocation) {
-    let b = group_of(invocation) * 64u + invocation.thread;
-    if b >= params.batch {
+    let number = group_of(invocation) * 64u + invocation.thread;
+    if number >= params.batch * params.steps {
         return;
     }
-    var random = words(b, 0u);
+    var random = words(number, 0u);
     let row = below(random.x, params.rows);
     let user = users[row];
     var start = 0u;
@@ -51,7 +51,7 @@ fn sample(invocation: Invocation) {
     var negative = NONE;
     for (var k = 1u; k < 8u; k++) {
         if k == 4u {
-            random = words(b, 1u);
+            random = words(number, 1u);
         }
         let item = items[row - before + below(random[k % 4u], count)];
         if !is_touched(start, end, item) {
@@ -60,5 +60,5 @@ fn sample(invocation: Invocation) {
         }
     }
 
-    put_triple(b, user, items[row], negative);
+    put_triple(number, user, items[row], negative);
 }

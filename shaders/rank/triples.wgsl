@@ -20,11 +20,11 @@ struct Params {
 
 @compute @workgroup_size(64)
 fn sample(invocation: Invocation) {
-    let b = group_of(invocation) * 64u + invocation.thread;
-    if b >= params.batch {
+    let number = group_of(invocation) * 64u + invocation.thread;
+    if number >= params.batch * params.steps {
         return;
     }
-    let random = words(b, 0u);
+    let random = words(number, 0u);
     let slot = below(random.x, params.users);
 
     var positive = NONE;
@@ -53,5 +53,5 @@ fn sample(invocation: Invocation) {
         negative = items[r + low];
     }
 
-    put_triple(b, users[slot], positive, negative);
+    put_triple(number, users[slot], positive, negative);
 }

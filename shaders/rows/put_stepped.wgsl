@@ -1,6 +1,6 @@
 // The values of a row as an update steps them: four dims a lane at once, in whole words. The including file imports
-// rows/page.wgsl, rows/put.wgsl, common/four.wgsl and common/philox.wgsl, has `lanes`, and in Params `step`, `purpose`,
-// `key_low` and `key_high`.
+// rows/page.wgsl, rows/put.wgsl, common/four.wgsl and common/philox.wgsl, has `lanes` and `page_noise_key`, and in
+// Params `step` and `purpose`.
 
 // The dims that a lane steps at once, from `j` on: of four words of one value, or of two words of two.
 fn page_dims_of_words(j: u32) -> vec4<u32> {
@@ -21,7 +21,7 @@ fn page_add_by_words(before: f32, numbers: vec4<f32>) -> f32 {
 // Writes the word of two values that begins with dim j of a row, rounded by the noise of (seed, row, dim, step). The
 // second value is written only where there is `has_second`.
 fn page_put_dithered(id: u32, j: u32, at: u32, has_second: bool, values: vec2<f32>) {
-    let noise = philox(vec4<u32>(id, j >> 2u, params.step, params.purpose), vec2<u32>(params.key_low, params.key_high));
+    let noise = philox(vec4<u32>(id, j >> 2u, params.step, params.purpose), page_noise_key());
     let first = page_dithered(values.x, noise[j & 3u] >> 16u);
     let second = page_dithered(values.y, noise[(j & 3u) + 1u] >> 16u);
     page_put_bits(at, first, second, has_second);

@@ -1,6 +1,7 @@
 // Bags of ragged rows, pooled by sum, mean or maximum to a dense output.
 //import common/grid.wgsl
 //import rows/page.wgsl
+//import rows/four.wgsl
 //import common/four.wgsl
 //import common/count.wgsl
 //import common/put_four.wgsl as output of u32

@@ -1,6 +1,7 @@
 // Ragged rows to a zero-padded or a packed output.
 //import common/grid.wgsl
 //import rows/page.wgsl
+//import rows/four.wgsl
 //import common/four.wgsl
 //import common/count.wgsl
 //import common/put_four.wgsl as output of f32

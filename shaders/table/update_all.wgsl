@@ -1,6 +1,7 @@
 // The optimizer's step for a dense gradient over every row.
 //import common/grid.wgsl
 //import rows/page.wgsl
+//import rows/four.wgsl
 //import common/optimizer.wgsl
 //import common/four.wgsl
 //import common/get_four.wgsl as gradients of f32
@@ -14,6 +15,10 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(5) var<storage, read> gradients: array<f32>;
 @group(0) @binding(6) var<storage, read_write> counter: atomic<u32>;
+
+fn count_faults(number: u32) {
+    atomicAdd(&counter, number);
+}
 
 // The dims of a row that have a gradient. A row past the page is empty.
 fn row_of(row: u32) -> Row {

@@ -34,11 +34,17 @@ pub(super) struct Key {
 impl Key {
     pub fn of(recipe: Recipe<'_>) -> Self {
         let Recipe { shader, entry, codecs, constants } = recipe;
-        let lens = [constants.len(), codecs.len()];
-        assert!(lens[0] <= MOST[0] && lens[1] <= MOST[1], "{}: {lens:?} constants and codecs", shader.name);
-        let mut key = Self { shader, entry, codecs: [None; MOST[1]], constants: [("", 0); MOST[0]], lens };
+        // What the entry point does not read is left out, so that it makes no difference; names are the declaration's.
+        let value = |name: &&'static str| {
+            let (_, value) = constants.iter().find(|(given, _)| given == name)?;
+            Some((*name, value.to_bits()))
+        };
+        let read = entry.overrides.iter().filter_map(value);
+        let mut key = Self { shader, entry, codecs: [None; MOST[1]], constants: [("", 0); MOST[0]], lens: [0; 2] };
+        key.lens = [read.clone().count(), codecs.len()];
+        assert!(key.lens[0] <= MOST[0] && key.lens[1] <= MOST[1], "{}: {:?} constants, codecs", shader.name, key.lens);
         key.codecs.iter_mut().zip(codecs).for_each(|(own, codec)| *own = Some(*codec));
-        key.constants.iter_mut().zip(constants).for_each(|(own, (name, value))| *own = (*name, value.to_bits()));
+        key.constants.iter_mut().zip(read).for_each(|(own, constant)| *own = constant);
         key
     }
 

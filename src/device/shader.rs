@@ -38,6 +38,8 @@ pub(crate) struct Entry {
     pub name: &'static str,
     pub workgroup: u32,
     pub bindings: &'static [(u32, Access)],
+    /// The `override` constants that it reads. Others that its kernel has make no pipeline of their own.
+    pub overrides: &'static [&'static str],
 }
 
 /// A storage buffer that is read.
@@ -53,7 +55,12 @@ pub(crate) const fn writes(binding: u32) -> (u32, Access) {
 impl Entry {
     /// One of workgroups of 256 threads, with its storage bindings.
     pub(crate) const fn of(name: &'static str, bindings: &'static [(u32, Access)]) -> Self {
-        Self { name, workgroup: 256, bindings }
+        Self { name, workgroup: 256, bindings, overrides: &[] }
+    }
+
+    /// The same, which reads `override` constants.
+    pub(crate) const fn with_overrides(self, overrides: &'static [&'static str]) -> Self {
+        Self { overrides, ..self }
     }
 
     /// The same with other workgroups.
@@ -146,6 +153,7 @@ const SHARED: &[(&str, &str)] = shared![
     "common/draw.wgsl",
     "common/draw_params.wgsl",
     "common/elementary.wgsl",
+    "common/formulas.wgsl",
     "common/four.wgsl",
     "common/fresh.wgsl",
     "common/fresh_params.wgsl",
@@ -157,8 +165,10 @@ const SHARED: &[(&str, &str)] = shared![
     "common/optimizer.wgsl",
     "common/philox.wgsl",
     "common/put_four.wgsl",
+    "common/runs.wgsl",
     "common/scan.wgsl",
     "common/step_params.wgsl",
+    "rows/four.wgsl",
     "rows/page.wgsl",
     "rows/page_params.wgsl",
     "rows/put.wgsl",

@@ -3,6 +3,7 @@
 use naga::{AddressSpace, ScalarKind, StorageAccess, TypeInner};
 
 use super::SHADERS;
+use super::portability::overrides_of;
 use super::variants::variants_of;
 use crate::device::shader::{Dialect, Field, MAX_PARAMS_BYTES, MAX_SHARED_BYTES, UNIFORM_PARAMS};
 use crate::device::{Access, Shader};
@@ -39,6 +40,9 @@ fn entry_points_workgroups_and_bindings() {
             found.sort_by_key(|(binding, _)| *binding);
             assert_eq!(found, entry.bindings, "{}/{}: bindings", shader.name, entry.name);
             assert!(found.len() <= 8, "{}/{}: more than 8 storage buffers", shader.name, entry.name);
+            let mut overrides = entry.overrides.to_vec();
+            overrides.sort_unstable();
+            assert_eq!(overrides_of(&module, index), overrides, "{}/{}: overrides", shader.name, entry.name);
             let shared: u32 = module
                 .global_variables
                 .iter()

@@ -7,7 +7,7 @@
 //! | [`table`] | lookup, bags, store, reset, update, update_all, migrate |
 //! | [`sizing`] | sample, apportion, rank |
 //! | [`graph`] | spmm |
-//! | [`rank`] | bpr, triples, log_triples, top_k |
+//! | [`rank`] | bpr, triples, log_triples, plan, sides, top_k |
 //!
 //! Every operator is a struct with named fields that implements [`Kernel`](crate::device::Kernel). Programs in other
 //! languages take the shaders themselves, by the description that [`manifest`] gives of them.
@@ -58,6 +58,8 @@ operators! {
     prim::sort::Sort<'_>,
     rank::bpr::Bpr<'_>,
     rank::log_triples::SampleLogTriples<'_>,
+    rank::plan::PlanSteps<'_>,
+    rank::sides::UpdateSides<'_>,
     rank::top_k::TopK<'_>,
     rank::triples::SampleTriples<'_>,
     sizing::apportion::Apportion<'_>,
@@ -97,6 +99,8 @@ pub(crate) const SHADERS: &[&crate::device::Shader] = &[
     &graph::spmm::SHADER,
     &rank::bpr::SHADER,
     &rank::log_triples::SHADER,
+    &rank::plan::SHADER,
+    &rank::sides::SHADER,
     &rank::top_k::SHADER,
     &rank::triples::SHADER,
 ];

@@ -14,7 +14,7 @@ use crate::device::shader::Dialect;
 /// The values of each `override` that kernels build pipelines with; of counts the least, the largest and one between.
 const VALUES: &[(&str, &[f64])] = &[
     ("aligned", &[0.0, 1.0]),
-    ("chunk", &[64.0, 128.0, 1024.0]),
+    ("chunk", &[32.0, 64.0, 128.0, 1024.0]),
     ("clamps", &[0.0, 1.0]),
     ("clip", &[0.0, 1.0]),
     ("counted", &[0.0, 1.0]),
@@ -36,22 +36,28 @@ const VALUES: &[(&str, &[f64])] = &[
     ("user_gathered", &[0.0, 1.0]),
 ];
 
+/// The constants that an entry point reads, by name: those that are left where nothing but it is. One that is computed
+/// from others is not set.
+pub(super) fn overrides_of(module: &Module, entry: usize) -> Vec<String> {
+    let mut alone = module.clone();
+    alone.entry_points = vec![module.entry_points[entry].clone()];
+    naga::compact::compact(&mut alone, naga::compact::KeepUnused::No);
+    let is_set = |of: &naga::Override| {
+        of.init.is_none_or(|init| matches!(alone.global_expressions[init], naga::Expression::Literal(_)))
+    };
+    let set = alone.overrides.iter().filter(|(_, of)| is_set(of));
+    let mut names: Vec<String> = set.map(|(_, of)| of.name.clone().expect("overrides have names")).collect();
+    names.sort_unstable();
+    names
+}
+
 /// Constants to build an entry point with: all combinations of those it takes where these are few. Else each constant
 /// takes each of its values while the others keep their first: an override is a number to naga, which writes all
 /// branches whatever it is, so that no combination brings a statement that was not seen.
 fn constants_of(name: &str, module: &Module, entry: usize) -> Vec<PipelineConstants> {
-    // Those that are left where nothing but the entry point is; one that is computed from others is not set.
-    let mut alone = module.clone();
-    alone.entry_points = vec![module.entry_points[entry].clone()];
-    naga::compact::compact(&mut alone, naga::compact::KeepUnused::No);
-    let takes: Vec<(String, &[f64])> = alone
-        .overrides
-        .iter()
-        .filter(|(_, of)| {
-            of.init.is_none_or(|init| matches!(alone.global_expressions[init], naga::Expression::Literal(_)))
-        })
-        .map(|(_, of)| {
-            let own = of.name.clone().expect("overrides have names");
+    let takes: Vec<(String, &[f64])> = overrides_of(module, entry)
+        .into_iter()
+        .map(|own| {
             let (_, values) = VALUES.iter().find(|(known, _)| *known == own).unwrap_or_else(|| {
                 panic!("{name}: say in VALUES what pipelines are built with for the override {own}")
             });

@@ -226,6 +226,13 @@ impl Embeddings {
         (self.users.widest(), self.items.widest().max(u32::from(self.item_bias)))
     }
 
+    /// Says how many dims an entity will ever have at most (a bias comes on top), as
+    /// [`RaggedTable::expect_sizes`] does of a table.
+    pub fn expect_sizes(&mut self, d_max: u32) {
+        self.users.expect_sizes(d_max);
+        self.items.expect_sizes(d_max.saturating_add(self.item_bias.into()));
+    }
+
     /// Bytes that both tables hold; the peak is the most held at once while the last resize moved one after the other.
     pub fn memory(&self) -> MemoryReport {
         let (users, items) = (self.users.memory(), self.items.memory());

@@ -1,6 +1,6 @@
 //! Matrix factorisation trained with BPR, on ragged rows.
 
-use super::training::{Batch, Clock, Steps, Trainer, run_steps};
+use super::training::{Batch, Clock, Steps, Trainer, plan, run_steps};
 use super::{
     DEFAULT_WORKING_BYTES, Embeddings, ItemBias, RankCandidates, RankRequest, Rankings, Recommender, TablesMut,
     TrainingData, TrainingOptions, TrainingSet,
@@ -10,8 +10,9 @@ use crate::check;
 use crate::device::{Commands, Device};
 use crate::file::State;
 use crate::kernels::rank::bpr::{Bpr, UserRows};
+use crate::kernels::rank::sides::{Side, UpdateSides};
 use crate::kernels::table::update::Optimizer;
-use crate::table::{Account, Occurrences};
+use crate::table::{Account, NextStep, Occurrences};
 
 /// How [`BprMf`] learns.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -43,7 +44,9 @@ impl BprMfOptions {
 /// `softplus(s_n - s_p) + l2 * (|e_u|^2 + |e_p|^2 + |e_n|^2)`.
 ///
 /// A training step stays on the device: triples are drawn, gradients computed, summed exactly over duplicates, and both
-/// tables updated, several steps a submission.
+/// tables updated, several steps a submission. A GPU draws and sorts the triples of up to 64 steps at once
+/// ([`rank::plan`](crate::kernels::rank::plan)), which takes 60 bytes a triple, and 28 MB at most but for the largest
+/// batches.
 ///
 /// # Example
 /// ```
@@ -126,13 +129,14 @@ struct Step<'a> {
 impl Steps for Step<'_> {
     fn record(&mut self, commands: &mut Commands) -> Result<()> {
         let Self { options, l2_bias, set, clock, tables, scratch } = self;
+        let first = scratch.record_triples(commands, clock, (set, options))?;
         let &TrainingOptions { batch, l2, item_bias, .. } = *options;
         let [user_dims, item_dims] = scratch.dims;
-        clock.record_triples(commands, (set, options), &mut scratch.triples)?;
         clock.set_rate(options, tables)?;
         let TablesMut { mut users, mut items } = tables.tables_mut();
         commands.run(Bpr {
             triples: &scratch.triples,
+            first,
             users: UserRows::Ragged(users.as_rows()),
             items: items.as_rows(),
             item_bias: item_bias.in_training(),
@@ -145,20 +149,39 @@ impl Steps for Step<'_> {
             item_gradients: &mut scratch.item_gradients,
             workspace: &mut scratch.workspace,
         })?;
-        let (triples, workspace) = (&scratch.triples, &mut scratch.workspace);
-        let (gradients, dims) = ((&scratch.user_gradients).into(), user_dims);
-        let occurrences = Occurrences { ids: triples, first: 0, count: batch.into(), gradients, dims };
-        users.record_update(commands, occurrences, workspace)?;
-        let (gradients, dims) = ((&scratch.item_gradients).into(), item_dims);
-        let occurrences = Occurrences { ids: triples, first: batch, count: (2 * batch).into(), gradients, dims };
-        items.record_update(commands, occurrences, workspace)?;
+        if let Some(planned) = &mut scratch.planned {
+            let NextStep { rows, rule, step, seed } = users.next_step();
+            let of_users = Side { rows, gradients: &scratch.user_gradients, dims: user_dims, step, seed };
+            let NextStep { rows, step, seed, .. } = items.next_step();
+            let of_items = Side { rows, gradients: &scratch.item_gradients, dims: item_dims, step, seed };
+            commands.run(UpdateSides {
+                users: of_users,
+                items: of_items,
+                plan: planned.plan,
+                number: planned.next,
+                order: &mut planned.order,
+                rule,
+                counter: Some(&mut planned.counter),
+            })?;
+            users.count_step();
+            items.count_step();
+            planned.next += 1;
+        } else {
+            let (triples, workspace) = (&scratch.triples, &mut scratch.workspace);
+            let (gradients, dims) = ((&scratch.user_gradients).into(), user_dims);
+            let occurrences = Occurrences { ids: triples, first: 0, count: batch.into(), gradients, dims };
+            users.record_update(commands, occurrences, workspace)?;
+            let (gradients, dims) = ((&scratch.item_gradients).into(), item_dims);
+            let occurrences = Occurrences { ids: triples, first: batch, count: (2 * batch).into(), gradients, dims };
+            items.record_update(commands, occurrences, workspace)?;
+        }
         clock.tick();
         Ok(())
     }
 
     /// Rows and their state are read twice and written, and so are gradients; occurrences are sorted.
     fn bytes(&self) -> u64 {
-        8 * self.scratch.bytes()
+        8 * self.scratch.step_bytes()
     }
 
     fn batch(&self) -> &Batch {
@@ -222,7 +245,13 @@ impl Recommender for BprMf {
         let device = tables.device().clone();
         let (user_dims, item_dims) = tables.widths();
         let rows = (UserRows::Ragged(tables.users().as_rows()), tables.items().as_rows());
-        let mut scratch = Batch::new(&device, options.batch, [user_dims, item_dims], rows)?;
+        // Both tables move by one rule then.
+        let alike = tables.users().options().rule == tables.items().options().rule;
+        let plan = plan(tables, options, steps, [user_dims, item_dims]).filter(|_| alike);
+        let mut scratch = match (&device, plan) {
+            (Device::Gpu(gpu), Some(plan)) => Batch::planned(gpu, plan, [user_dims, item_dims], rows)?,
+            _ => Batch::new(&device, options.batch, [user_dims, item_dims], rows)?,
+        };
         *scratch_bytes = scratch.bytes();
         let mut step = Step { options, l2_bias: *l2_bias, set, clock, tables, scratch: &mut scratch };
         run_steps(&device, steps, progress, &mut step)
@@ -245,9 +274,35 @@ impl Recommender for BprMf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::table::optimizer::UpdateRule;
     use crate::models::testing::{LEARNED, World, prepare, values};
     use crate::rows::{Format, Layout};
     use crate::testing::{assert_same, devices, layouts};
+
+    /// Steps that are planned together are those that are drawn and sorted one by one.
+    #[test]
+    fn a_call_of_many_steps_is_many_calls() {
+        let adam = Optimizer::Adam { learning_rate: 0.01, beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
+        for device in devices() {
+            for rule in [BprMfOptions::default().training.rule, UpdateRule::new(adam)] {
+                let [together, apart] = [&[70][..], &[1, 1, 66, 2]].map(|calls| {
+                    let training = TrainingOptions { batch: 100, rule, ..BprMfOptions::default().training };
+                    let options = BprMfOptions { training, ..BprMfOptions::default() };
+                    let world = World::new(40, 70);
+                    let mut model = BprMf::new(&device, options, &Account::unlimited()).unwrap();
+                    world.resize(&mut model);
+                    prepare(&mut model, &world.history, &world.history);
+                    let losses: Vec<f32> =
+                        calls.iter().map(|&steps| model.train(steps, &mut |_| {}).unwrap()).collect();
+                    let steps = [model.embeddings().users().steps(), model.embeddings().items().steps()];
+                    (values(&model), losses[losses.len() - 1], steps)
+                });
+                let what = format!("{rule:?}, {}", device.describe());
+                assert_same(&what, &together.0, &apart.0);
+                assert_eq!((together.1, together.2), (apart.1, [70, 70]), "{what}");
+            }
+        }
+    }
 
     /// What is gathered from pages is what lies in one: losses, steps and lists are the same in every bit.
     #[test]

@@ -60,6 +60,15 @@ pub struct TrainingSet {
     touched: Buffer<u32>,
 }
 
+/// Steps that triples are drawn for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Drawn {
+    /// The first.
+    pub step: u32,
+    pub steps: u32,
+    pub seed: u64,
+}
+
 #[derive(Debug)]
 enum Layout {
     ByUser { users: Buffer<u32>, positive_offsets: Buffer<u32>, positives: Buffer<u32>, items: Buffer<u32> },
@@ -132,7 +141,17 @@ impl TrainingSet {
         seed: u64,
         triples: &mut Buffer<u32>,
     ) -> Result<()> {
-        let batch = (triples.len() / 3) as u32;
+        self.record_steps(recorder, Drawn { step, steps: 1, seed }, triples)
+    }
+
+    /// The same of several steps, one behind another.
+    pub(super) fn record_steps(
+        &self,
+        recorder: &mut impl Recorder,
+        Drawn { step, steps, seed }: Drawn,
+        triples: &mut Buffer<u32>,
+    ) -> Result<()> {
+        let batch = (triples.len() / 3) as u32 / steps.max(1);
         let Self { layout, touched_offsets, touched } = self;
         match layout {
             Layout::ByUser { users, positive_offsets, positives, items } => recorder.run(SampleTriples {
@@ -143,6 +162,7 @@ impl TrainingSet {
                 touched_offsets,
                 touched,
                 step,
+                steps,
                 seed,
                 batch,
                 triples,
@@ -154,6 +174,7 @@ impl TrainingSet {
                 touched,
                 window,
                 step,
+                steps,
                 seed,
                 batch,
                 triples,

@@ -4,7 +4,7 @@ use std::ops::Deref;
 
 use crate::Result;
 use crate::device::{Buffer, Reading, Recorder};
-use crate::table::{Occurrences, PreparedRows, RaggedTable};
+use crate::table::{NextStep, Occurrences, PreparedRows, RaggedTable};
 
 /// Both tables, to be trained ([`Embeddings::tables_mut`](super::Embeddings::tables_mut)).
 #[derive(Debug)]
@@ -28,6 +28,16 @@ pub struct TableMut<'a> {
 impl<'a> TableMut<'a> {
     pub(super) fn new(table: &'a mut RaggedTable) -> Self {
         Self { table }
+    }
+
+    /// As [`RaggedTable::next_step`].
+    pub(super) fn next_step(&mut self) -> NextStep<'_> {
+        self.table.next_step()
+    }
+
+    /// As [`RaggedTable::count_step`].
+    pub(super) fn count_step(&mut self) {
+        self.table.count_step();
     }
 
     /// As [`RaggedTable::counted`].

@@ -67,6 +67,8 @@ pub struct Rows {
     state_size: StateSize,
     values: u64,
     widest: u32,
+    /// The largest size that a row will ever have, 0 where nobody has said.
+    largest: u32,
     pages: Vec<Page>,
 }
 
@@ -116,6 +118,7 @@ impl Rows {
             state_size,
             values: directory.values(),
             widest: directory.widest(),
+            largest: 0,
             pages,
         })
     }
@@ -142,7 +145,7 @@ impl Rows {
         let sizes = pages.iter().flat_map(Page::spans).map(|span| span.len() as u32);
         let (values, widest) =
             sizes.fold((0, 0), |(sum, most): (u64, u32), size| (sum + u64::from(size), most.max(size)));
-        Self { device: device.clone(), layout, state_size, values, widest, pages }
+        Self { device: device.clone(), layout, state_size, values, widest, largest: 0, pages }
     }
 
     /// The device they live on.
@@ -179,6 +182,16 @@ impl Rows {
     /// Size of the widest row.
     pub fn widest(&self) -> u32 {
         self.widest
+    }
+
+    /// The largest size that a row will ever have, as far as that was said, else 0.
+    pub(crate) fn largest_expected(&self) -> u32 {
+        self.largest
+    }
+
+    /// Says what the largest size will be.
+    pub(crate) fn expect(&mut self, largest: u32) {
+        self.largest = largest;
     }
 
     /// The pages, in the order of their rows; at least one.

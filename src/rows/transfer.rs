@@ -151,8 +151,8 @@ impl Rows {
             })
         };
         let pages = self.pages.iter().enumerate().map(copy).collect::<Result<_>>()?;
-        let Self { layout, state_size, values, widest, .. } = *self;
-        Ok(Self { device: self.device.clone(), layout, state_size, values, widest, pages })
+        let Self { layout, state_size, values, widest, largest, .. } = *self;
+        Ok(Self { device: self.device.clone(), layout, state_size, values, widest, largest, pages })
     }
 
     /// A copy of the values.

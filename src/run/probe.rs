@@ -40,6 +40,7 @@ impl Setup<'_> {
             true => self.last.before.duplicate(&account)?,
             false => model.build(self.device, &account, seed)?,
         };
+        model.embeddings_mut().expect_sizes(d_max);
         model.embeddings_mut().resize(sizes)?;
         let bias = model.item_bias();
         set_biases(&mut *model, bias, self.last.biases.as_deref())?;

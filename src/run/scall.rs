@@ -95,8 +95,9 @@ impl Scall {
         Segment::check_all("Scall::new", &segments, data.len())?;
         // Without rows the tables hold their directories' ends; the first segment sets the real capacity.
         let account = Account::new(u64::MAX, options.budget.counts);
-        let model = options.model.build(device, &account, options.seed)?;
+        let mut model = options.model.build(device, &account, options.seed)?;
         check_model(&*model, &account, &data)?;
+        model.embeddings_mut().expect_sizes(options.budget.d_max);
         let bias = match model.item_bias() {
             ItemBias::Counted { half_life } => Some(BiasCounter::new(half_life)),
             _ => None,

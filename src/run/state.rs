@@ -224,6 +224,7 @@ impl Scall {
     /// A recommender outside the budget.
     fn restored_model(&self, state: &State) -> Result<Box<dyn Recommender>> {
         let mut model = self.options.model.build(&self.device, &Account::unlimited(), self.options.seed)?;
+        model.embeddings_mut().expect_sizes(self.options.budget.d_max);
         model.restore(state)?;
         Ok(model)
     }

@@ -27,5 +27,6 @@ mod row_map;
 pub use account::{Account, Counts, Held};
 pub use offsets::Offsets;
 pub use plan::ResizePlan;
+pub(crate) use ragged::NextStep;
 pub use ragged::{BagLookup, Ids, MemoryReport, Occurrences, PackedLookup, PreparedRows, RaggedTable, TableOptions};
 pub use row_map::{Assigned, Evicted, HeldRows, RowMap, RowMapOptions};

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 pub use lookups::{BagLookup, Ids, PackedLookup};
 pub use prepared::PreparedRows;
+pub(crate) use updates::NextStep;
 pub use updates::Occurrences;
 
 use super::Account;
@@ -204,6 +205,25 @@ impl RaggedTable {
     /// The sizes of all rows.
     pub fn sizes(&self) -> impl Iterator<Item = u32> + '_ {
         self.rows.sizes()
+    }
+
+    /// Says how large a row will ever get (0: nobody knows, as it is for a new table). Updates then share a row among
+    /// as many threads of a GPU as suit that size, whatever the widest row of the moment is: a resize brings no other
+    /// pipelines, and changes no order in which the squares of a row's gradient are summed (for clipping and for
+    /// row-wise state). Copies expect the same; files and states do not hold it.
+    ///
+    /// # Example
+    /// ```
+    /// use scall_gpu::device::Device;
+    /// use scall_gpu::table::{Account, RaggedTable, TableOptions};
+    /// # fn main() -> scall_gpu::Result<()> {
+    /// let mut table = RaggedTable::new(&Device::cpu(), &[4, 2], TableOptions::default(), &Account::unlimited())?;
+    /// table.expect_sizes(64); // the budget allows no more
+    /// table.resize(&table.plan(&[64, 2])?)?;
+    /// # Ok(()) }
+    /// ```
+    pub fn expect_sizes(&mut self, largest: u32) {
+        self.rows.expect(largest);
     }
 
     /// The rows as kernels take them: values, directory and optimizer state on the device.

@@ -179,6 +179,7 @@ fn triples(device: &Device, digests: &mut Digests) {
                 touched_offsets: &touched_offsets,
                 touched: &touched,
                 step,
+                steps: 1,
                 seed: 1 << 40,
                 batch,
                 triples,
@@ -204,6 +205,7 @@ fn log_triples(device: &Device, digests: &mut Digests) {
                 touched: &touched,
                 window,
                 step,
+                steps: 1,
                 seed: 1 << 40,
                 batch,
                 triples,
@@ -261,6 +263,7 @@ fn bpr(device: &Device, digests: &mut Digests) {
                     let mut workspace = zeroed(device, words);
                     Bpr {
                         triples: &triples,
+                        first: 0,
                         users,
                         items: &items,
                         item_bias,

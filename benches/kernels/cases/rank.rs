@@ -85,6 +85,7 @@ pub fn log_triples(device: &Device, meter: &mut dyn Meter, rows: usize) -> Resul
             touched: &touched,
             window: 5000,
             step,
+            steps: 1,
             seed: 1,
             batch: BATCH,
             triples,
@@ -117,6 +118,7 @@ pub fn triples(device: &Device, meter: &mut dyn Meter, rows: usize) -> Result<()
             touched_offsets: &offsets,
             touched: &positives,
             step,
+            steps: 1,
             seed: 1,
             batch: BATCH,
             triples,
@@ -140,6 +142,7 @@ pub fn bpr(device: &Device, meter: &mut dyn Meter, rows: usize) -> Result<()> {
     let run = &mut || {
         let bpr = Bpr {
             triples: &triples,
+            first: 0,
             users: UserRows::Ragged(&users),
             items: &items,
             item_bias: BiasUse::None,

@@ -19,9 +19,9 @@
 //! within `2 * eps * |scale| * (|total| + |Y|)` more.
 //!
 //! # Cost
-//! Three dispatches. They move `4 * D` bytes a non-zero unless a cache holds X (half of that for values of two bytes),
-//! `4 * m * D` bytes of output, and `8 * nnz + 4 * m` bytes of A. Each further page of X takes two dispatches more,
-//! which move A once more and the output twice.
+//! Two dispatches: short rows together with the partial sums of long ones, then long rows. They move `4 * D` bytes a
+//! non-zero unless a cache holds X (half of that for values of two bytes), `4 * m * D` bytes of output, and `8 * nnz +
+//! 4 * m` bytes of A. Each further page of X takes one dispatch more, which moves A once more and the output twice.
 //!
 //! Source: row splitting with a fixed number of non-zeros a worker follows Merrill and Garland, "Merge-based parallel
 //! sparse matrix-vector multiplication", SC 2016, with the partial sums added in a second pass in place of atomics.
@@ -39,9 +39,9 @@ pub(crate) static SHADER: Shader = Shader {
     source: include_str!("../../../shaders/graph/spmm.wgsl"),
     params: Params::FIELDS,
     entries: &[
-        Entry::of("short_rows", &[reads(1), reads(2), reads(3), reads(4), reads(5), writes(6), writes(8)]),
-        Entry::of("partial_sums", &[reads(1), reads(2), reads(3), reads(4), reads(5), writes(7)]),
-        Entry::of("long_rows", &[reads(3), writes(6), writes(7), writes(8)]),
+        Entry::of("short_rows", &[reads(1), reads(2), reads(3), reads(4), reads(5), writes(6), writes(7), writes(8)])
+            .with_overrides(&["lanes", "ragged"]),
+        Entry::of("long_rows", &[reads(3), writes(6), writes(7), writes(8)]).with_overrides(&["lanes"]),
     ],
 };
 
@@ -246,14 +246,11 @@ impl Kernel for Spmm<'_> {
                 }
                 .record(gpu, list)
             };
-            let outputs = [y.binding("y"), total()];
-            launch("short_rows", matrix().into_iter().chain(outputs).collect(), params.rows.into())?;
-            if nonzeros <= chunk {
-                continue;
-            }
-            let workspace = self.workspace.binding("workspace");
-            launch("partial_sums", matrix().into_iter().chain([workspace]).collect(), chunks)?;
-            if last {
+            let outputs = [y.binding("y"), self.workspace.binding("workspace"), total()];
+            // Where all rows are short, there is nothing for the chunks to do.
+            let chunks = if nonzeros <= chunk { 0 } else { chunks };
+            launch("short_rows", matrix().into_iter().chain(outputs).collect(), u64::from(params.rows) + chunks)?;
+            if last && chunks > 0 {
                 let row_offsets = self.row_offsets.binding("row_offsets");
                 let workspace = self.workspace.binding("workspace");
                 let bindings = vec![row_offsets, y.binding("y"), workspace, total()];

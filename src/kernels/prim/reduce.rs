@@ -37,7 +37,10 @@ pub(crate) static SHADER: Shader = Shader {
     name: "prim/reduce",
     source: include_str!("../../../shaders/prim/reduce.wgsl"),
     params: Params::FIELDS,
-    entries: &[Entry::of("reduce_input", &[reads(1), writes(2)]), Entry::of("reduce_tiles", &[writes(2)])],
+    entries: &[
+        Entry::of("reduce_input", &[reads(1), writes(2)]).with_overrides(&["items", "operation"]),
+        Entry::of("reduce_tiles", &[writes(2)]).with_overrides(&["items", "operation"]),
+    ],
 };
 
 params! {

@@ -27,7 +27,10 @@ pub(crate) static SHADER: Shader = Shader {
     name: "prim/scan",
     source: include_str!("../../../shaders/prim/scan.wgsl"),
     params: Params::FIELDS,
-    entries: &[Entry::of("reduce_tiles", &[writes(1), writes(2)]), Entry::of("scan_tiles", &[writes(1), writes(2)])],
+    entries: &[
+        Entry::of("reduce_tiles", &[writes(1), writes(2)]).with_overrides(&["items"]),
+        Entry::of("scan_tiles", &[writes(1), writes(2)]).with_overrides(&["items"]),
+    ],
 };
 
 params! {

@@ -27,7 +27,7 @@ pub(crate) static SHADER: Shader = Shader {
     entries: &[
         Entry::of("mark_runs", &[reads(1), writes(2)]),
         Entry::of("collect_runs", &[reads(1), writes(2), writes(3), writes(4)]),
-        Entry::of("sum_segments", &[reads(5), reads(6), writes(7)]),
+        Entry::of("sum_segments", &[reads(5), reads(6), writes(7)]).with_overrides(&["lanes"]),
     ],
 };
 

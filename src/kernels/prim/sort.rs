@@ -44,7 +44,7 @@ pub(crate) static SHADER: Shader = Shader {
     entries: &[
         Entry::of("count_tiles", &[writes(1), writes(5)]),
         Entry::of("scan_counts", &[writes(5)]),
-        Entry::of("scatter_tiles", MOVED_BY_COUNTS),
+        Entry::of("scatter_tiles", MOVED_BY_COUNTS).with_overrides(&["few"]),
         Entry::of("place_each", MOVED),
     ],
 };

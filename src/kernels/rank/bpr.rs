@@ -15,15 +15,16 @@
 //! through `e_u` to the items is left to the caller, and `l2` does not decay such a row.
 //!
 //! # Shapes
-//! `triples` is three blocks of `B` ids: users, positives, negatives. With a bias an item row of size s is
-//! `[bias, e_0 .. e_(s-2)]`, and an empty row has bias 0. A fixed bias counts as 0 in x, and its gradient is 0. A row
-//! longer than its output width counts as if it were cut to that width. A triple with an id past its table (u32::MAX
-//! says that there is no such item) has loss 0 and gradients 0, and counts in `B`. A gradient is 0 past its row's size.
+//! The triples are three blocks of `B` ids, from `first` on: users, positives, negatives. With a bias an item row of
+//! size s is `[bias, e_0 .. e_(s-2)]`, and an empty row has bias 0. A fixed bias counts as 0 in x, and its gradient is
+//! 0. A row longer than its output width counts as if it were cut to that width. A triple with an id past its table
+//! (u32::MAX says that there is no such item) has loss 0 and gradients 0, and counts in `B`. A gradient is 0 past its
+//! row's size.
 //!
 //! # Numerics
-//! The terms of x are summed in an order fixed by the widths. Each device is within `eps * (dims + 4) * m` of x, `m`
-//! the sum of the terms' sizes; c and the loss follow, plus `20 * eps` for exp and log. `|x|` may be as large as f32
-//! goes.
+//! The terms of x are summed in eight partial sums, of every eighth dim each, and these as a tree: in one order
+//! whatever the widths are. Each device is within `eps * (dims + 4) * m` of x, `m` the sum of the terms' sizes; c and
+//! the loss follow, plus `20 * eps` for exp and log. `|x|` may be as large as f32 goes.
 //!
 //! # Cost
 //! One dispatch. The rows are read twice, the second time from a cache, and `4 * B * (1 + user_dims + 2 * item_dims)`
@@ -48,6 +49,7 @@
 //! let mut workspace = Buffer::zeroed(&device, Bpr::workspace_len(1, sides, &items, [2, 2]))?;
 //! Bpr {
 //!     triples: &triples,
+//!     first: 0,
 //!     users: sides,
 //!     items: &items,
 //!     item_bias: BiasUse::None,
@@ -77,7 +79,6 @@
 use crate::Result;
 use crate::check;
 use crate::device::{Buffer, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params, reads, writes};
-use crate::kernels::table::lookup::lanes;
 use crate::rows::{Format, PageParams, Rows, with_codec};
 
 mod cpu;
@@ -87,8 +88,9 @@ pub(crate) static SHADER: Shader = Shader {
     source: include_str!("../../../shaders/rank/bpr.wgsl"),
     params: Params::FIELDS,
     entries: &[
-        Entry::of("gradients", &[reads(1), reads(2), reads(3), reads(4), reads(5), writes(6), writes(7), writes(8)]),
-        Entry::of("gather", &[reads(1), reads(2), reads(3), writes(9)]),
+        Entry::of("gradients", &[reads(1), reads(2), reads(3), reads(4), reads(5), writes(6), writes(7), writes(8)])
+            .with_overrides(&["user_gathered", "item_gathered"]),
+        Entry::of("gather", &[reads(1), reads(2), reads(3), writes(9)]).with_overrides(&["user_gathered"]),
     ],
 };
 
@@ -109,10 +111,14 @@ params! {
         l2_bias: f32,
         user_values: u32,
         item_values: u32,
+        triples_at: u32,
         first: u32,
         occurrences: u32,
     }
 }
+
+/// Threads that share a triple.
+const LANES: u32 = 8;
 
 /// What the first value of an item row is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -171,8 +177,10 @@ fn paged(rows: &Rows) -> Option<&Rows> {
 /// Loss and gradients of a batch of triples. See the [module](self).
 #[derive(Debug)]
 pub struct Bpr<'a> {
-    /// `3 * B` ids: users, then positives, then negatives.
+    /// The ids: from the first on users, then positives, then negatives, `B` each.
     pub triples: &'a Buffer<u32>,
+    /// First of the ids to use.
+    pub first: u32,
     /// The users' rows.
     pub users: UserRows<'a>,
     /// The items' rows.
@@ -235,25 +243,25 @@ impl Bpr<'_> {
         (first, occurrences): (u32, u32),
         (values, dims): (u64, u32),
     ) -> Result<()> {
-        let lanes = lanes(dims);
         for page in rows.pages() {
             let [arena, directory] = page.bindings();
             Launch {
                 shader: &SHADER,
                 entry: "gather",
                 codecs: &[page.codec(), Format::F32.source()],
-                constants: &[("lanes", f64::from(lanes))],
+                constants: &[],
                 params: Params {
                     user: page.params(),
                     user_dims: dims,
                     user_values: values as u32,
+                    triples_at: self.first,
                     first,
                     occurrences,
                     ..Params::default()
                 }
                 .words(),
                 bindings: &[self.triples.binding("triples"), arena, directory, self.workspace.binding("workspace")],
-                groups: u64::from(occurrences).div_ceil(u64::from(256 / lanes)),
+                groups: u64::from(occurrences).div_ceil(u64::from(256 / LANES)),
             }
             .record(gpu, list)?;
         }
@@ -266,8 +274,8 @@ impl Kernel for Bpr<'_> {
 
     fn check(&self) -> Result<()> {
         let op = Self::NAME;
-        let batch = self.triples.len() as u64 / 3;
-        check::len(op, "triples", self.triples.len(), 3 * batch)?;
+        let batch = self.loss.len() as u64;
+        check::at_least(op, "triples", self.triples.len(), u64::from(self.first) + 3 * batch)?;
         check::indexable(op, "triples", self.triples.len() as u64)?;
         if let UserRows::History { values, weights } = self.users {
             check::matrix(op, "users.values", values.len(), weights.len() as u64, self.user_dims)?;
@@ -280,7 +288,6 @@ impl Kernel for Bpr<'_> {
         let (users, items) = (batch * u64::from(self.user_dims), 2 * batch * u64::from(self.item_dims));
         check::indexable(op, "user_gradients", users)?;
         check::indexable(op, "item_gradients", items)?;
-        check::len(op, "loss", self.loss.len(), batch)?;
         check::len(op, "user_gradients", self.user_gradients.len(), users)?;
         check::len(op, "item_gradients", self.item_gradients.len(), items)?;
         if self.loss.as_wgpu().is_some() {
@@ -291,7 +298,6 @@ impl Kernel for Bpr<'_> {
     }
 
     fn dispatch(self, gpu: &Gpu, list: &mut Dispatches) -> Result<()> {
-        let lanes = lanes(self.user_dims.max(self.item_dims));
         let count = self.loss.len() as u32;
         let at = self.gathered();
         let nothing = PageParams::default();
@@ -321,7 +327,6 @@ impl Kernel for Bpr<'_> {
             entry: "gradients",
             codecs: &[user_format.source(), item_format.source()],
             constants: &[
-                ("lanes", f64::from(lanes)),
                 ("user_gathered", flag(self.users.paged().is_some())),
                 ("item_gathered", flag(paged(self.items).is_some())),
             ],
@@ -340,6 +345,7 @@ impl Kernel for Bpr<'_> {
                 l2_bias: self.l2_bias,
                 user_values: at.user_values as u32,
                 item_values: at.item_values as u32,
+                triples_at: self.first,
                 ..Params::default()
             }
             .words(),
@@ -353,7 +359,7 @@ impl Kernel for Bpr<'_> {
                 self.user_gradients.binding("user_gradients"),
                 self.item_gradients.binding("item_gradients"),
             ],
-            groups: u64::from(count).div_ceil(u64::from(256 / lanes)),
+            groups: u64::from(count).div_ceil(u64::from(256 / LANES)),
         }
         .record(gpu, list)
     }

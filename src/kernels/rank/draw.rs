@@ -11,6 +11,7 @@ param_group! {
     /// What a draw depends on but for its lists: `shaders/common/draw_params.wgsl`.
     "draw", struct DrawParams {
         batch: u32,
+        steps: u32,
         step: u32,
         seed_low: u32,
         seed_high: u32,
@@ -24,10 +25,12 @@ pub(super) const WORKGROUP: u32 = 64;
 /// Triples a CPU task draws.
 const TASK_TRIPLES: usize = 1024;
 
-/// Where a batch stands in its stream of random numbers.
+/// Where the batches of some steps stand in their stream of random numbers.
 #[derive(Clone, Copy)]
 pub(super) struct Draw {
     pub batch: u32,
+    pub steps: u32,
+    /// The first of them.
     pub step: u32,
     pub seed: u64,
     pub purpose: Purpose,
@@ -37,18 +40,19 @@ impl Draw {
     /// The shader's parameters.
     pub fn params(self) -> DrawParams {
         let [seed_low, seed_high] = key(self.seed);
-        DrawParams { batch: self.batch, step: self.step, seed_low, seed_high, purpose: self.purpose as u32 }
+        let Self { batch, steps, step, purpose, .. } = self;
+        DrawParams { batch, steps, step, seed_low, seed_high, purpose: purpose as u32 }
     }
 
     /// Workgroups, of a thread a triple.
     pub fn groups(self) -> u64 {
-        self.batch.div_ceil(WORKGROUP).into()
+        (u64::from(self.batch) * u64::from(self.steps)).div_ceil(WORKGROUP.into())
     }
 }
 
-/// Whether there is room for the three blocks of a batch, and no more.
-pub(super) fn check_triples(op: &'static str, triples: &Buffer<u32>, batch: u32) -> Result<()> {
-    check::matrix(op, "triples", triples.len(), 3, batch)
+/// Whether there is room for the three blocks of each batch, and no more.
+pub(super) fn check_triples(op: &'static str, triples: &Buffer<u32>, steps: u32, batch: u32) -> Result<()> {
+    check::matrix(op, "triples", triples.len(), 3 * u64::from(steps), batch)
 }
 
 /// How the parameters of a prepared operator follow its step and seed.
@@ -69,28 +73,36 @@ pub(super) fn draw_changes() -> Changes {
 
 /// Users, positives and negatives of neighbouring triples.
 pub(super) struct Part<'a> {
-    /// Number of the first of them.
+    /// Their step.
+    pub step: u32,
+    /// Number of the first of them, within the step.
     pub first: u32,
     pub users: &'a mut [u32],
     pub positives: &'a mut [u32],
     pub negatives: &'a mut [u32],
 }
 
-/// Draws a batch on the CPU, parts of it side by side.
+/// Draws on the CPU, step after step, parts of a batch side by side.
 pub(super) fn draw_parts(
     op: &'static str,
     triples: &mut Buffer<u32>,
-    batch: u32,
+    of: Draw,
     draw: impl Fn(Part<'_>) -> Result<()> + Sync,
 ) -> Result<()> {
-    let (users, rest) = triples.host_mut(op, "triples")?.split_at_mut(batch as usize);
-    let (positives, negatives) = rest.split_at_mut(batch as usize);
-    users
-        .par_chunks_mut(TASK_TRIPLES)
-        .zip(positives.par_chunks_mut(TASK_TRIPLES))
-        .zip(negatives.par_chunks_mut(TASK_TRIPLES))
-        .enumerate()
-        .try_for_each(|(task, ((users, positives), negatives))| {
-            draw(Part { first: (task * TASK_TRIPLES) as u32, users, positives, negatives })
-        })
+    let batch = of.batch as usize;
+    let steps = triples.host_mut(op, "triples")?.chunks_exact_mut(3 * batch.max(1));
+    for (number, triples) in (0..of.steps).zip(steps) {
+        let step = of.step.wrapping_add(number);
+        let (users, rest) = triples.split_at_mut(batch);
+        let (positives, negatives) = rest.split_at_mut(batch);
+        users
+            .par_chunks_mut(TASK_TRIPLES)
+            .zip(positives.par_chunks_mut(TASK_TRIPLES))
+            .zip(negatives.par_chunks_mut(TASK_TRIPLES))
+            .enumerate()
+            .try_for_each(|(task, ((users, positives), negatives))| {
+                draw(Part { step, first: (task * TASK_TRIPLES) as u32, users, positives, negatives })
+            })?;
+    }
+    Ok(())
 }

@@ -11,8 +11,8 @@
 //! instead of learned.
 //!
 //! # Shapes
-//! `triples` is three blocks of `batch` ids: users, positives, negatives. A negative is u32::MAX when the user touched
-//! the items of all seven tries; [`Bpr`](super::bpr::Bpr) skips such triples.
+//! `triples` is three blocks of `batch` ids a step: users, positives, negatives. A negative is u32::MAX when the user
+//! touched the items of all seven tries; [`Bpr`](super::bpr::Bpr) skips such triples.
 //!
 //! # Numerics
 //! Integers, the same on both devices. The chance of an index below n is off uniform by less than `n / 2^32` of itself.
@@ -35,6 +35,7 @@
 //!     touched: &Buffer::from_slice(&device, &[0, 2, 1, 2])?,
 //!     window: 3,
 //!     step: 0,
+//!     steps: 1,
 //!     seed: 7,
 //!     batch: 4,
 //!     triples: &mut triples,
@@ -62,11 +63,7 @@ pub(crate) static SHADER: Shader = Shader {
     name: "rank/log_triples",
     source: include_str!("../../../shaders/rank/log_triples.wgsl"),
     params: Params::FIELDS,
-    entries: &[Entry {
-        name: "sample",
-        workgroup: WORKGROUP,
-        bindings: &[reads(1), reads(2), reads(3), reads(4), writes(5)],
-    }],
+    entries: &[Entry::of("sample", &[reads(1), reads(2), reads(3), reads(4), writes(5)]).with_threads(WORKGROUP)],
 };
 
 params! {
@@ -94,12 +91,21 @@ pub struct SampleLogTriples<'a> {
     pub window: u32,
     /// Training step: every step draws other triples.
     pub step: u32,
+    /// How many steps' triples are drawn, from that one on: one, or more ahead.
+    pub steps: u32,
     /// Seed of the stream.
     pub seed: u64,
-    /// Triples to draw.
+    /// Triples to draw a step.
     pub batch: u32,
-    /// `3 * batch` ids; every one is written.
+    /// `3 * batch` ids a step; every one is written.
     pub triples: &'a mut Buffer<u32>,
+}
+
+impl SampleLogTriples<'_> {
+    fn draw(&self) -> Draw {
+        let &Self { batch, steps, step, seed, .. } = self;
+        Draw { batch, steps, step, seed, purpose: Purpose::LogTriples }
+    }
 }
 
 impl Kernel for SampleLogTriples<'_> {
@@ -112,11 +118,11 @@ impl Kernel for SampleLogTriples<'_> {
         check::len(op, "items", self.items.len(), self.users.len() as u64)?;
         check::domain(op, "window", self.window, self.window > 0, "at least 1")?;
         check::rows(op, "touched_offsets", self.touched_offsets.len())?;
-        check_triples(op, self.triples, self.batch)
+        check_triples(op, self.triples, self.steps, self.batch)
     }
 
     fn dispatch(self, gpu: &Gpu, list: &mut Dispatches) -> Result<()> {
-        let draw = Draw { batch: self.batch, step: self.step, seed: self.seed, purpose: Purpose::LogTriples };
+        let draw = self.draw();
         Launch {
             shader: &SHADER,
             entry: "sample",
@@ -150,12 +156,13 @@ impl Kernel for SampleLogTriples<'_> {
         let (users, items) = (self.users.host(op, "users")?, self.items.host(op, "items")?);
         let offsets = self.touched_offsets.host(op, "touched_offsets")?;
         let touched = self.touched.host(op, "touched")?;
-        let log = Log { users, items, offsets, touched, window: self.window, step: self.step, key: key(self.seed) };
-        draw_parts(op, self.triples, self.batch, |part| {
-            let Part { mut first, users, positives, negatives } = part;
+        let log = Log { users, items, offsets, touched, window: self.window, key: key(self.seed) };
+        let draw = self.draw();
+        draw_parts(op, self.triples, draw, |part| {
+            let Part { step, mut first, users, positives, negatives } = part;
             let (users, positives) = (users.chunks_mut(GROUP), positives.chunks_mut(GROUP));
             for ((users, positives), negatives) in users.zip(positives).zip(negatives.chunks_mut(GROUP)) {
-                log.draw(Part { first, users, positives, negatives })?;
+                log.draw(Part { step, first, users, positives, negatives })?;
                 first += GROUP as u32;
             }
             Ok(())
@@ -173,18 +180,17 @@ struct Log<'a> {
     offsets: &'a [u32],
     touched: &'a [u32],
     window: u32,
-    step: u32,
     key: [u32; 2],
 }
 
 impl Log<'_> {
     /// Draws at most a group of triples.
-    fn draw(&self, Part { first, users, positives, negatives }: Part<'_>) -> Result<()> {
+    fn draw(&self, Part { step, first, users, positives, negatives }: Part<'_>) -> Result<()> {
         let rows = self.users.len() as u32;
         let constant = |word| [word; GROUP];
         let words = |k| {
             let numbers = std::array::from_fn(|b| first.wrapping_add(b as u32));
-            philox_blocks([numbers, constant(self.step), constant(k), constant(Purpose::LogTriples as u32)], self.key)
+            philox_blocks([numbers, constant(step), constant(k), constant(Purpose::LogTriples as u32)], self.key)
         };
         let nearby = |row: u32, word: u32| {
             let (low, high) = (row.saturating_sub(self.window), row.saturating_add(self.window).min(rows - 1));

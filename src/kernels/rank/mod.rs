@@ -3,5 +3,7 @@
 pub mod bpr;
 mod draw;
 pub mod log_triples;
+pub mod plan;
+pub mod sides;
 pub mod top_k;
 pub mod triples;

@@ -70,8 +70,9 @@ pub(crate) static SHADER: Shader = Shader {
     source: include_str!("../../../shaders/rank/top_k.wgsl"),
     params: Params::FIELDS,
     entries: &[
-        Entry::of("score", &[reads(1), reads(2), reads(3), reads(4), writes(5), writes(6), reads(9), reads(10)]),
-        Entry::of("join", &[writes(5), writes(6), reads(7), reads(8)]),
+        Entry::of("score", &[reads(1), reads(2), reads(3), reads(4), writes(5), writes(6), reads(9), reads(10)])
+            .with_overrides(&["fours", "ragged"]),
+        Entry::of("join", &[writes(5), writes(6), reads(7), reads(8)]).with_overrides(&["fours"]),
     ],
 };
 

@@ -10,8 +10,8 @@
 //! draw, and it is uniform.
 //!
 //! # Shapes
-//! `triples` is three blocks of `batch` ids: users, positives, negatives. u32::MAX stands for a positive when the user
-//! has none, and for a negative when the user touched every item; [`Bpr`](super::bpr::Bpr) skips such triples.
+//! `triples` is three blocks of `batch` ids a step: users, positives, negatives. u32::MAX stands for a positive when
+//! the user has none, and for a negative when the user touched every item; [`Bpr`](super::bpr::Bpr) skips such triples.
 //!
 //! # Numerics
 //! Integers, the same on both devices. The chance of an index below n is off uniform by less than `n / 2^32` of itself.
@@ -34,6 +34,7 @@
 //!     touched_offsets: &Buffer::from_slice(&device, &[0, 1, 3])?, // positions: user 0 touched 5, user 1 both
 //!     touched: &Buffer::from_slice(&device, &[0, 0, 1])?,
 //!     step: 0,
+//!     steps: 1,
 //!     seed: 7,
 //!     batch: 4,
 //!     triples: &mut triples,
@@ -58,11 +59,8 @@ pub(crate) static SHADER: Shader = Shader {
     name: "rank/triples",
     source: include_str!("../../../shaders/rank/triples.wgsl"),
     params: Params::FIELDS,
-    entries: &[Entry {
-        name: "sample",
-        workgroup: WORKGROUP,
-        bindings: &[reads(1), reads(2), reads(3), reads(4), reads(5), reads(6), writes(7)],
-    }],
+    entries: &[Entry::of("sample", &[reads(1), reads(2), reads(3), reads(4), reads(5), reads(6), writes(7)])
+        .with_threads(WORKGROUP)],
 };
 
 params! {
@@ -90,12 +88,21 @@ pub struct SampleTriples<'a> {
     pub touched: &'a Buffer<u32>,
     /// Training step: every step draws other triples.
     pub step: u32,
+    /// How many steps' triples are drawn, from that one on: one, or more ahead.
+    pub steps: u32,
     /// Seed of the stream.
     pub seed: u64,
-    /// Triples to draw.
+    /// Triples to draw a step.
     pub batch: u32,
-    /// `3 * batch` ids; every one is written.
+    /// `3 * batch` ids a step; every one is written.
     pub triples: &'a mut Buffer<u32>,
+}
+
+impl SampleTriples<'_> {
+    fn draw(&self) -> Draw {
+        let &Self { batch, steps, step, seed, .. } = self;
+        Draw { batch, steps, step, seed, purpose: Purpose::Triples }
+    }
 }
 
 impl Kernel for SampleTriples<'_> {
@@ -110,11 +117,11 @@ impl Kernel for SampleTriples<'_> {
         check::indexable(op, "items", self.items.len() as u64)?;
         check::len(op, "positive_offsets", self.positive_offsets.len(), rows)?;
         check::len(op, "touched_offsets", self.touched_offsets.len(), rows)?;
-        check_triples(op, self.triples, self.batch)
+        check_triples(op, self.triples, self.steps, self.batch)
     }
 
     fn dispatch(self, gpu: &Gpu, list: &mut Dispatches) -> Result<()> {
-        let draw = Draw { batch: self.batch, step: self.step, seed: self.seed, purpose: Purpose::Triples };
+        let draw = self.draw();
         Launch {
             shader: &SHADER,
             entry: "sample",
@@ -148,8 +155,8 @@ impl Kernel for SampleTriples<'_> {
         let touched_offsets = self.touched_offsets.host(op, "touched_offsets")?;
         let touched = self.touched.host(op, "touched")?;
         let key = key(self.seed);
-        let draw = |b: u32| -> Result<[u32; 3]> {
-            let words = philox([b, self.step, 0, Purpose::Triples as u32], key);
+        let draw_one = |step: u32, b: u32| -> Result<[u32; 3]> {
+            let words = philox([b, step, 0, Purpose::Triples as u32], key);
             let slot = below(words[0], users.len() as u32) as usize;
             let positives = check::stretch(op, "positive_offsets", positive_offsets, slot, positives)?;
             let positive = positives.get(below(words[1], positives.len() as u32) as usize);
@@ -157,9 +164,10 @@ impl Kernel for SampleTriples<'_> {
             let negative = untouched(touched, items.len() as u32, words[2]).map(|position| items[position as usize]);
             Ok([users[slot], positive.copied().unwrap_or(u32::MAX), negative.unwrap_or(u32::MAX)])
         };
-        draw_parts(op, self.triples, self.batch, |Part { first, users, positives, negatives }| {
+        let draw = self.draw();
+        draw_parts(op, self.triples, draw, |Part { step, first, users, positives, negatives }| {
             for (b, ((user, positive), negative)) in (first..).zip(users.iter_mut().zip(positives).zip(negatives)) {
-                [*user, *positive, *negative] = draw(b)?;
+                [*user, *positive, *negative] = draw_one(step, b)?;
             }
             Ok(())
         })

@@ -88,9 +88,9 @@ pub(crate) static SHADER: Shader = Shader {
     entries: &[
         Entry::of("tile_spacings", SPACINGS),
         Entry::of("carries", SCRATCH),
-        Entry::of("tile_draws", DRAWS),
+        Entry::of("tile_draws", DRAWS).with_overrides(&["kind", "most"]),
         Entry::of("factors", SCRATCH),
-        Entry::of("average", AVERAGE),
+        Entry::of("average", AVERAGE).with_overrides(&["kind", "most"]),
         Entry::of("tile_minima", MINIMA),
         Entry::of("minima", SCRATCH),
         Entry::of("descend", MINIMA),

@@ -69,12 +69,17 @@ pub(crate) static SHADER: Shader = Shader {
     source: include_str!("../../../shaders/table/bags.wgsl"),
     params: Params::FIELDS,
     entries: &[
-        Entry::of("pooled", &[reads(1), reads(2), reads(3), writes(4), reads(5), reads(6), USED]),
-        Entry::of("pooled_f16", &[reads(1), reads(2), reads(3), reads(5), reads(6), writes(7), USED]),
-        Entry::of("largest", &[reads(1), reads(2), reads(3), writes(4), reads(5), USED]),
-        Entry::of("largest_f16", &[reads(1), reads(2), reads(3), reads(5), writes(7), USED]),
-        Entry::of("largest_and_winners", &[reads(1), reads(2), reads(3), writes(4), reads(5), writes(8), USED]),
-        Entry::of("rounded", &[writes(4), writes(7), USED]),
+        Entry::of("pooled", &[reads(1), reads(2), reads(3), writes(4), reads(5), reads(6), USED])
+            .with_overrides(&["counted", "lanes"]),
+        Entry::of("pooled_f16", &[reads(1), reads(2), reads(3), reads(5), reads(6), writes(7), USED])
+            .with_overrides(&["counted", "lanes"]),
+        Entry::of("largest", &[reads(1), reads(2), reads(3), writes(4), reads(5), USED])
+            .with_overrides(&["counted", "lanes"]),
+        Entry::of("largest_f16", &[reads(1), reads(2), reads(3), reads(5), writes(7), USED])
+            .with_overrides(&["counted", "lanes"]),
+        Entry::of("largest_and_winners", &[reads(1), reads(2), reads(3), writes(4), reads(5), writes(8), USED])
+            .with_overrides(&["counted", "lanes"]),
+        Entry::of("rounded", &[writes(4), writes(7), USED]).with_overrides(&["counted"]),
     ],
 };
 

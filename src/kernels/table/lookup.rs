@@ -27,12 +27,15 @@ pub(crate) static SHADER: Shader = Shader {
     source: include_str!("../../../shaders/table/lookup.wgsl"),
     params: Params::FIELDS,
     entries: &[
-        Entry::of("rows", &[reads(1), reads(2), reads(3), writes(4), USED]),
-        Entry::of("rows_by_fours", &[reads(1), reads(2), reads(3), writes(8), reads(9), USED]),
-        Entry::of("rows_f16", &[reads(1), reads(2), reads(3), writes(7), USED]),
-        Entry::of("sizes", &[reads(2), reads(3), writes(6), USED]),
-        Entry::of("packed", &[reads(1), reads(2), reads(3), writes(4), reads(5), USED]),
-        Entry::of("packed_f16", &[reads(1), reads(2), reads(3), reads(5), writes(7), USED]),
+        Entry::of("rows", &[reads(1), reads(2), reads(3), writes(4), USED]).with_overrides(&["counted", "lanes"]),
+        Entry::of("rows_by_fours", &[reads(1), reads(2), reads(3), writes(8), reads(9), USED])
+            .with_overrides(&["aligned", "counted", "lanes"]),
+        Entry::of("rows_f16", &[reads(1), reads(2), reads(3), writes(7), USED]).with_overrides(&["counted", "lanes"]),
+        Entry::of("sizes", &[reads(2), reads(3), writes(6), USED]).with_overrides(&["counted"]),
+        Entry::of("packed", &[reads(1), reads(2), reads(3), writes(4), reads(5), USED])
+            .with_overrides(&["counted", "lanes"]),
+        Entry::of("packed_f16", &[reads(1), reads(2), reads(3), reads(5), writes(7), USED])
+            .with_overrides(&["counted"]),
     ],
 };
 

@@ -48,7 +48,7 @@ pub(crate) static SHADER: Shader = Shader {
     name: "table/migrate",
     source: include_str!("../../../shaders/table/migrate.wgsl"),
     params: Params::FIELDS,
-    entries: &[Entry::of("migrate", &[reads(1), reads(2), writes(3), reads(4), reads(5)])],
+    entries: &[Entry::of("migrate", &[reads(1), reads(2), writes(3), reads(4), reads(5)]).with_overrides(&["lanes"])],
 };
 
 params! {

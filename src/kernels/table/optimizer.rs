@@ -43,7 +43,7 @@ mod recipe;
 mod step;
 
 use constants::Decay;
-pub(super) use constants::{Constants, StepParams};
+pub(in crate::kernels) use constants::{Constants, StepParams, step_overrides};
 pub use list::Optimizer;
 pub use non_finite::NonFinite;
 use recipe::Slot;
@@ -84,12 +84,12 @@ impl UpdateRule {
     }
 
     /// How often a lane with several values of a row goes through their gradients on a GPU.
-    pub(super) fn passes(&self) -> u32 {
+    pub(in crate::kernels) fn passes(&self) -> u32 {
         1 + u32::from(self.max_norm.is_finite()) + self.optimizer.state_size().per_row
     }
 
     /// What a step takes from it. The seed is that of the noise that rounds.
-    pub(super) fn constants(&self, step: u32, seed: u64) -> Constants {
+    pub(in crate::kernels) fn constants(&self, step: u32, seed: u64) -> Constants {
         let recipe = self.optimizer.recipe();
         let [mut rate, mut beta1, mut beta2, mut epsilon, mut own_decay] = [0.0; 5];
         // What an average that began at zero is divided by.
@@ -164,7 +164,7 @@ impl UpdateRule {
     }
 
     /// Constants, step and state of an operator on rows.
-    pub(super) fn check_rows(&self, op: &'static str, step: u32, rows: &Rows) -> Result<()> {
+    pub(in crate::kernels) fn check_rows(&self, op: &'static str, step: u32, rows: &Rows) -> Result<()> {
         self.check(op)?;
         check_step(op, step)?;
         let (needed, own) = (self.optimizer.state_size(), rows.state_size());
@@ -191,7 +191,7 @@ impl From<Optimizer> for UpdateRule {
 }
 
 #[cfg(test)]
-pub(super) mod oracle;
+pub(in crate::kernels) mod oracle;
 #[cfg(test)]
 mod real;
 #[cfg(test)]

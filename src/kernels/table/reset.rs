@@ -39,7 +39,7 @@ pub(crate) static SHADER: Shader = Shader {
     name: "table/reset",
     source: include_str!("../../../shaders/table/reset.wgsl"),
     params: Params::FIELDS,
-    entries: &[Entry::of("reset", &[writes(1), reads(2), reads(3), reads(4)])],
+    entries: &[Entry::of("reset", &[writes(1), reads(2), reads(3), reads(4)]).with_overrides(&["lanes"])],
 };
 
 params! {

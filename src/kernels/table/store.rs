@@ -35,7 +35,7 @@ pub(crate) static SHADER: Shader = Shader {
     name: "table/store",
     source: include_str!("../../../shaders/table/store.wgsl"),
     params: Params::FIELDS,
-    entries: &[Entry::of("store", &[writes(1), reads(2), reads(3), reads(4)])],
+    entries: &[Entry::of("store", &[writes(1), reads(2), reads(3), reads(4)]).with_overrides(&["lanes"])],
 };
 
 params! {

@@ -17,14 +17,17 @@
 //!
 //! # Numerics
 //! Duplicates are exact: the occurrences are sorted by row (stable), summed in the order of the batch, and the
-//! optimizer steps once. Runs longer than a chunk (64, more for batches of millions) are summed chunk by chunk, on both
-//! devices in the same order: the sums agree bit for bit (of bags, but for fused products), the steps within `8 * eps`,
-//! and a row's sum of squares (of a clipped gradient, or for row-wise state) within `32 * eps` (a GPU may fuse products
-//! and round its root otherwise).
+//! optimizer steps once. The sum of a row that occurs more often than a chunk (32 times, more in batches of millions)
+//! is the sum of its first chunk, plus that of the next, and so on. Chunks are counted from the row's first occurrence,
+//! so a sum depends on the row's own occurrences and on nothing that is sorted with them. Both devices sum in this
+//! order: the sums agree bit for bit (of bags, but for fused products), the steps within `8 * eps`, and a row's sum of
+//! squares (of a clipped gradient, or for row-wise state) within `32 * eps` (a GPU may fuse products and round its root
+//! otherwise). The order of those squares follows from `D`, or from the largest size that a table
+//! [expects](crate::table::RaggedTable::expect_sizes).
 //!
 //! # Cost
-//! On the GPU a [sort](crate::kernels::prim::sort) of the ids (one dispatch for up to 8,192), a dispatch, and three
-//! more a page. Moves `4 * B * D` bytes of gradients once and the touched rows (and their state) once in each
+//! On the GPU a [sort](crate::kernels::prim::sort) of the ids (one dispatch for up to 8,192), a dispatch, and two more
+//! a page. Moves `4 * B * D` bytes of gradients once and the touched rows (and their state) once in each
 //! direction; with bags `4 * bags * D` bytes of gradients, once for each id. Row-wise state reads the gradients once
 //! more where a lane has more than one value of a row, and so does clipping. On the CPU all threads share the sort; a
 //! hot row is summed by all of them.
@@ -63,26 +66,30 @@ use crate::kernels::prim::scan::Region;
 use crate::kernels::prim::sort::{Keys, Sort, Sorting, bits_below};
 use crate::kernels::table::bags::Pooling;
 use crate::kernels::table::lookup::lanes_of_fours;
-use crate::kernels::table::optimizer::StepParams;
-use crate::rows::{Page, PageLaunch, PageParams, Rows, with_codec};
+use crate::kernels::table::optimizer::{StepParams, step_overrides};
+use crate::rows::{PageLaunch, PageParams, Rows, with_codec};
 use crate::{Error, Result};
 
 pub use crate::kernels::table::optimizer::{Optimizer, UpdateRule};
 
 mod cpu;
+mod sorted;
+
+pub(in crate::kernels) use cpu::step_sorted;
+use sorted::SortedRuns;
+pub(in crate::kernels) use sorted::SortedSide;
 
 pub(crate) static SHADER: Shader = Shader {
     name: "table/update",
     source: include_str!("../../../shaders/table/update.wgsl"),
     params: Params::FIELDS,
     entries: &[
-        Entry::of("prepare", &[IDS, WORKSPACE, USED]),
-        Entry::of("prepare_bags", &[IDS, WORKSPACE, BAGS, WEIGHTS, USED]),
-        Entry::of("short_runs", SHORT),
-        Entry::of("short_runs_by_row", SHORT),
-        Entry::of("partial_sums", &[DIRECTORY, GRADIENTS, WORKSPACE, WINNERS]),
-        Entry::of("long_runs", LONG),
-        Entry::of("long_runs_by_row", LONG),
+        Entry::of("prepare", &[IDS, WORKSPACE, USED]).with_overrides(&["counted"]),
+        Entry::of("prepare_bags", &[IDS, WORKSPACE, BAGS, WEIGHTS, USED]).with_overrides(&["counted", "source"]),
+        Entry::of("short_runs", SHORT).with_overrides(step_overrides!(element_wise, "chunk", "source")),
+        Entry::of("short_runs_by_row", SHORT).with_overrides(step_overrides!(by_row, "chunk", "source")),
+        Entry::of("long_runs", LONG).with_overrides(step_overrides!(element_wise, "chunk")),
+        Entry::of("long_runs_by_row", LONG).with_overrides(step_overrides!(by_row, "chunk")),
     ],
 };
 
@@ -109,12 +116,14 @@ params! {
         used: u32,
         dims: u32,
         first: u32,
+        first_key: u32,
         keys: u32,
         occurrences: u32,
         partials: u32,
         sources: u32,
         weighted: u32,
         mean: u32,
+        counter_at: u32,
         step: StepParams,
     }
 }
@@ -225,21 +234,29 @@ pub struct Update<'a> {
 }
 
 /// Lanes that share a long run.
-const LONG_LANES: u32 = 64;
+pub(in crate::kernels) const LONG_LANES: u32 = 64;
 
 /// Sorted occurrences whose short runs a workgroup steps.
-const TILE: u32 = 64;
+pub(in crate::kernels) const TILE: u32 = 64;
 
 /// Occurrences summed at once on the GPU: small, so that a hot row spreads over many workgroups, but so large that the
 /// loop over the chunks stays within the trips of one invocation.
-fn chunk(count: u32, dims: u32) -> u32 {
+pub(in crate::kernels) fn chunk(count: u32, dims: u32) -> u32 {
     let trips = u64::from(count) * u64::from(dims.div_ceil(256).max(1));
-    (trips.div_ceil(u64::from(MAX_TRIPS)).next_power_of_two() as u32).max(64)
+    (trips.div_ceil(u64::from(MAX_TRIPS)).next_power_of_two() as u32).max(CHUNK)
+}
+
+/// The smallest chunk: a run that is as long takes four loads after each other.
+pub(in crate::kernels) const CHUNK: u32 = 32;
+
+/// Words for the partial sums of `count` occurrences, of gradients this wide.
+pub(in crate::kernels) fn partials_len(count: u32, dims: u32) -> usize {
+    2 * count.div_ceil(chunk(count, dims)) as usize * dims as usize
 }
 
 /// Occurrences that the trips of an invocation suffice for, where each row is summed in so many passes. A lane sums
-/// four dims of four occurrences at once; of the short runs of a tile it may meet a few single ones each.
-fn most_occurrences(rows: &Rows, dims: u32, passes: u32) -> u32 {
+/// four dims of at least four occurrences at once; of the short runs of a tile it may meet a few single ones each.
+pub(in crate::kernels) fn most_occurrences(rows: &Rows, dims: u32, passes: u32) -> u32 {
     let trips = [2 * MAX_TRIPS, 3 * MAX_TRIPS / 2, 9 * MAX_TRIPS / 8][passes as usize - 1];
     let fours = dims.div_ceil(4 * lanes_of(rows, dims)).max(1);
     let longest = 4 * (trips / fours - TILE);
@@ -251,8 +268,7 @@ fn most_occurrences(rows: &Rows, dims: u32, passes: u32) -> u32 {
 impl Update<'_> {
     /// Words of workspace for `count` ids with gradients of `dims`.
     pub fn workspace_len(count: u32, dims: u32) -> usize {
-        let chunks = count.div_ceil(chunk(count, dims)) as usize;
-        2 * count as usize + Sort::workspace_len(count) + 2 * chunks * dims as usize
+        2 * count as usize + Sort::workspace_len(count) + partials_len(count, dims)
     }
 
     /// The same with bags.
@@ -292,84 +308,59 @@ impl Countable for Update<'_> {
 
     fn dispatch_first(self, gpu: &Gpu, list: &mut Dispatches, used: Count<'_>) -> Result<()> {
         let (count, dims, table_rows) = (self.count, self.dims, self.rows.len());
-        let lanes = lanes_of(self.rows, dims);
-        let chunk = chunk(count, dims);
         let stepping = self.rule.constants(self.step, self.seed);
         let sort_base = 2 * count;
         let bags = self.gradients.bags();
-        let params = |page: &Page| Params {
-            page: page.params(),
+        let workspace = &*self.workspace;
+        // Unread where there are none; the ids have the right type.
+        let winners = bags.and_then(|of| of.winners).unwrap_or(self.ids).binding("winners");
+        let source = bags.map_or(0.0, |of| match (of.pooling, of.weights) {
+            (Pooling::Sum, None) => 0.0,
+            (Pooling::Max, _) => 2.0,
+            _ => 1.0,
+        });
+        let keys = Keys::new(count, bits_below(table_rows + 1));
+        let region = |base| Region::new("workspace", workspace).at(base);
+        let sorting = Sorting { keys, home: [region(0), region(count)], space: region(sort_base) };
+        let params = Params {
+            page: self.rows.pages()[0].params(),
             table_rows,
             count,
             used: used.at_most(),
             dims,
             first: self.first,
+            first_key: 0,
             keys: 0,
             occurrences: count,
             partials: sort_base + Sort::workspace_len(count) as u32,
             sources: Self::workspace_len(count, dims) as u32,
             weighted: u32::from(bags.is_some_and(|of| of.weights.is_some())),
             mean: u32::from(bags.is_some_and(|of| of.pooling == Pooling::Mean)),
+            counter_at: 0,
             step: stepping.params(),
         };
-        let workspace = &*self.workspace;
-        let counter = self.counter.as_deref();
-        let gradients = || self.gradients.buffer().binding("gradients");
-        let space = || workspace.binding("workspace");
-        // Untouched where there is none.
-        let counting = || counter.map_or_else(|| space().shared(), |counter| counter.binding("counter"));
-        // Unread where there are none; the ids have the right type.
-        let winners = || bags.and_then(|of| of.winners).unwrap_or(self.ids).binding("winners");
-        let source = bags.map_or(0.0, |of| match (of.pooling, of.weights) {
-            (Pooling::Sum, None) => 0.0,
-            (Pooling::Max, _) => 2.0,
-            _ => 1.0,
-        });
-        let sizes = |lanes: u32| [("lanes", f64::from(lanes)), ("chunk", f64::from(chunk)), ("source", source)];
-        let keys = Keys::new(count, bits_below(table_rows + 1));
-        let region = |base| Region::new("workspace", workspace).at(base);
-        let sorting = Sorting { keys, home: [region(0), region(count)], space: region(sort_base) };
         // Keys and occurrences are written where the sort begins; it leaves them in front.
         let [keys_at, occurrences_at] = sorting.origin().map(|region| region.base);
         let mut prepare = |entry, bindings: Vec<Binding<'_>>| {
-            let page = &self.rows.pages()[0];
-            let params = Params { keys: keys_at, occurrences: occurrences_at, ..params(page) }.words();
-            let constants = sizes(lanes).into_iter().chain([used.counted()]).collect();
+            let params = Params { keys: keys_at, occurrences: occurrences_at, ..params }.words();
+            let constants = vec![("source", source), used.counted()];
             let (shader, groups) = (&SHADER, count.div_ceil(256).into());
-            page.launch(gpu, list, PageLaunch { shader, entry, constants, params, bindings, groups })
+            let launch = PageLaunch { shader, entry, constants, params, bindings, groups };
+            self.rows.pages()[0].launch(gpu, list, launch)
         };
-        let ids = self.ids.binding("ids");
+        let (ids, space) = (self.ids.binding("ids"), workspace.binding("workspace"));
         match bags {
-            None => prepare("prepare", vec![ids, space(), used.binding(ids)])?,
+            None => prepare("prepare", vec![ids, space, used.binding(ids)])?,
             Some(of) => {
                 // Unread where there are none; the gradients have the right type.
                 let weights = of.weights.unwrap_or(of.gradients).binding("weights");
-                prepare("prepare_bags", vec![ids, space(), of.bags.binding("bags"), weights, used.binding(ids)])?;
+                prepare("prepare_bags", vec![ids, space, of.bags.binding("bags"), weights, used.binding(ids)])?;
             }
         }
         sorting.record(gpu, list)?;
-        let [short, long] =
-            if stepping.by_row() { ["short_runs_by_row", "long_runs_by_row"] } else { ["short_runs", "long_runs"] };
-        let chunks = count.div_ceil(chunk);
-        for page in self.rows.pages() {
-            let mut launch = |entry, constants: Vec<_>, bindings: Vec<Binding<'_>>, groups: u32| {
-                let (shader, params, groups) = (&SHADER, params(page).words(), groups.into());
-                page.launch(gpu, list, PageLaunch { shader, entry, constants, params, bindings, groups })
-            };
-            let rows = || {
-                let state = [0, 1].map(|number| page.state_binding(number));
-                page.bindings().into_iter().chain(state)
-            };
-            let overrides = |lanes| stepping.overrides(sizes(lanes), counter.is_some());
-            let bindings = rows().chain([gradients(), space(), winners(), counting()]).collect();
-            launch(short, overrides(lanes), bindings, count.div_ceil(TILE))?;
-            let [_, directory] = page.bindings();
-            let bindings = vec![directory, gradients(), space(), winners()];
-            launch("partial_sums", sizes(lanes).to_vec(), bindings, chunks.div_ceil(256 / lanes))?;
-            let bindings = rows().chain([space(), counting()]).collect();
-            launch(long, overrides(LONG_LANES), bindings, chunks.div_ceil(256 / LONG_LANES))?;
-        }
-        Ok(())
+        let gradients = self.gradients.buffer().binding("gradients");
+        let counter = self.counter.as_deref().map(|counter| counter.binding("counter"));
+        SortedRuns { rows: self.rows, stepping, params, source, gradients, space, winners, counter }.record(gpu, list)
     }
 
     fn twin_first(self, count: u32) -> Result<()> {
@@ -381,9 +372,10 @@ impl Countable for Update<'_> {
     }
 }
 
-/// Lanes that share a row, each with four values at a time.
-pub(super) fn lanes_of(rows: &Rows, dims: u32) -> u32 {
-    lanes_of_fours(dims.div_ceil(rows.layout().format.per_word()))
+/// Lanes that share a row, each with four values at a time: enough for the largest that the rows expect, or for the
+/// gradient where they expect none, so that rows may be resized without another pipeline.
+pub(in crate::kernels) fn lanes_of(rows: &Rows, dims: u32) -> u32 {
+    lanes_of_fours(dims.max(rows.largest_expected()).div_ceil(rows.layout().format.per_word()))
 }
 
 #[cfg(test)]

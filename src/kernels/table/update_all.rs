@@ -35,7 +35,7 @@ use pulp::{Arch, Simd, WithSimd};
 use crate::Result;
 use crate::check;
 use crate::device::{Access, Buffer, Changes, Dispatches, Entry, Gpu, Kernel, Shader, params, reads, writes};
-use crate::kernels::table::optimizer::{Constants, Counter, RowsMut, Run, StepParams, UpdateRule};
+use crate::kernels::table::optimizer::{Constants, Counter, RowsMut, Run, StepParams, UpdateRule, step_overrides};
 use crate::kernels::table::update::lanes_of;
 use crate::kernels::vectors::copy_whole;
 use crate::rows::{Codec, PageLaunch, PageParams, Rows, with_codec};
@@ -44,7 +44,10 @@ pub(crate) static SHADER: Shader = Shader {
     name: "table/update_all",
     source: include_str!("../../../shaders/table/update_all.wgsl"),
     params: Params::FIELDS,
-    entries: &[Entry::of("element_wise", BINDINGS), Entry::of("by_row", BINDINGS)],
+    entries: &[
+        Entry::of("element_wise", BINDINGS).with_overrides(step_overrides!(element_wise)),
+        Entry::of("by_row", BINDINGS).with_overrides(step_overrides!(by_row)),
+    ],
 };
 
 const BINDINGS: &[(u32, Access)] = &[writes(1), reads(2), writes(3), writes(4), reads(5), writes(6)];

@@ -55,7 +55,8 @@ impl LightGcnOptions {
 /// A step is `2 K` products of the graph with `[users + items, W]`, W the widest row (up to a multiple of 8); the first
 /// of them reads the ragged rows. On a CPU they are four fifths of a step. Held next to the tables, with n users and
 /// items, z interactions and batch B: `12 n W` bytes of dense rows, `16 z` of the graph, about `20 n + 12 B (W + 3)` of
-/// scratch, and the training set; a bias takes 12 an item more, and a GPU's sorts and long rows their workspace.
+/// scratch, and the training set; a bias takes 12 an item more, and a GPU's sorts and long rows their workspace; there
+/// the triples of up to 64 steps are drawn and sorted at once, 60 bytes each, 28 MB at most.
 ///
 /// # Example
 /// ```

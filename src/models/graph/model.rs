@@ -192,7 +192,7 @@ impl<P: PropagationSteps> Recommender for GraphModel<P> {
         let Parts { propagation, trainer, tables, graph, layers, outputs } = self.parts()?;
         let Trainer { options, set: Some(set), clock, scratch_bytes } = trainer else { return Ok(0.0) };
         *outputs = false;
-        let mut scratch = Scratch::new(options, propagation, layers, tables)?;
+        let mut scratch = Scratch::new((options, steps), propagation, layers, tables)?;
         *scratch_bytes = scratch.bytes();
         let device = tables.device().clone();
         let mut step = Step { options, propagation, set, clock, graph, layers, tables, scratch: &mut scratch };

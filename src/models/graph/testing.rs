@@ -32,7 +32,7 @@ pub(super) fn observe_step<P: PropagationSteps>(model: &mut GraphModel<P>) -> Ob
     assert_eq!(biases.len(), if tables.item_bias() { tables.items().rows() as usize } else { 0 });
 
     let Trainer { options, set: Some(set), clock, .. } = trainer else { panic!("the model is not prepared") };
-    let mut scratch = Scratch::new(options, propagation, &layers, tables).unwrap();
+    let mut scratch = Scratch::new((&*options, 1), propagation, &layers, tables).unwrap();
     let mut commands = device.commands();
     let (layers, scratch) = (&mut layers, &mut scratch);
     Step { options, propagation, set, clock, graph, layers, tables, scratch }.record(&mut commands).unwrap();

@@ -4,6 +4,7 @@ mod batch;
 mod rate;
 mod steps;
 
+use super::sampling::Drawn;
 use super::{Embeddings, EmbeddingsOptions, ItemBias, Sampling, TablesMut, TrainingData, TrainingSet};
 use crate::Result;
 use crate::check;
@@ -13,7 +14,7 @@ use crate::kernels::table::update::UpdateRule;
 use crate::rows::Layout;
 use crate::table::Account;
 
-pub(super) use batch::{Batch, MAX_BATCH, Scatter};
+pub(super) use batch::{Batch, MAX_BATCH, Scatter, joint, plan};
 pub use rate::RateSchedule;
 pub(super) use steps::{Steps, run_steps};
 
@@ -174,6 +175,17 @@ impl Clock {
         triples: &mut Buffer<u32>,
     ) -> Result<()> {
         set.record_triples(commands, self.step, options.seed, triples)
+    }
+
+    /// Draws the triples of the steps that come.
+    pub fn record_steps(
+        &self,
+        commands: &mut Commands,
+        (set, options): (&TrainingSet, &TrainingOptions),
+        steps: u32,
+        triples: &mut Buffer<u32>,
+    ) -> Result<()> {
+        set.record_steps(commands, Drawn { step: self.step, steps, seed: options.seed }, triples)
     }
 
     /// Sets the rate of the step that comes, where rates move.

@@ -117,6 +117,7 @@ struct End {
     sum: Reading<u32>,
     counts: [Option<Reading<u32>>; 2],
     counters: [Reading<u32>; 2],
+    planned: Option<Reading<u32>>,
 }
 
 impl End {
@@ -126,20 +127,24 @@ impl End {
         let batch = model.batch();
         let [of_users, of_items] = &batch.counters;
         let counters = [commands.read(of_users)?, commands.read(of_items)?];
+        let planned = batch.planned.as_ref().map(|planned| commands.read(&planned.counter)).transpose()?;
         let mut sum = Buffer::zeroed(device, Reduce::<f32>::out_len(batch.loss.len() as u32))?;
         commands.run(Reduce { input: &batch.loss, operator: Operator::Sum, out: &mut sum })?;
-        Ok(Self { batch: batch.loss.len(), sum: commands.read(&sum)?, counts, counters })
+        Ok(Self { batch: batch.loss.len(), sum: commands.read(&sum)?, counts, counters, planned })
     }
 
     fn loss(self, steps: u32, model: &mut impl Steps) -> Result<f32> {
-        let Self { batch, sum, counts: [users_count, items_count], counters: [users_counter, items_counter] } = self;
+        let Self { batch, sum, counts: [users_count, items_count], counters, planned } = self;
+        let [users_counter, items_counter] = counters;
         let TablesMut { mut users, mut items } = model.tables().tables_mut();
         let loss = f32::from_bits(sum.wait()?[0]) / batch as f32;
         if !loss.is_finite() {
             return Err(Error::Diverged { steps, loss });
         }
-        let of_users = users.counted(users_count)?.saturating_add(users_counter.wait()?[0]);
-        let of_items = items.counted(items_count)?.saturating_add(items_counter.wait()?[0]);
+        let planned = planned.map_or(Ok(vec![0, 0]), Reading::wait)?;
+        let sum = |own: u32, others: [u32; 2]| others.into_iter().fold(own, u32::saturating_add);
+        let of_users = sum(users.counted(users_count)?, [users_counter.wait()?[0], planned[0]]);
+        let of_items = sum(items.counted(items_count)?, [items_counter.wait()?[0], planned[1]]);
         let (table, count) = match (of_users, of_items) {
             (0, 0) => return Ok(loss),
             (_, 0) => ("users", of_users),

@@ -220,7 +220,9 @@ impl RaggedTable {
             new.iter_mut().for_each(|page| page.truncate(begin));
             new.extend(old);
         }
+        let largest = self.rows.largest_expected();
         self.rows = Rows::in_pages(&device, new, (layout, state));
+        self.rows.expect(largest);
         self.pages = Arc::default();
         failure.map_or(Ok(()), Err)
     }

@@ -84,6 +84,7 @@ impl RaggedTable {
         let rows = Rows::arranged(self.device(), &directory, layout, state_size).and_then(|mut rows| {
             rows.write_stored(&values)?;
             moments.iter().enumerate().try_for_each(|(number, moments)| rows.write_state(number, moments))?;
+            rows.expect(self.rows.largest_expected());
             Ok(rows)
         });
         let restored = rows.map(|rows| {

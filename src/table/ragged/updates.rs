@@ -8,6 +8,7 @@ use crate::kernels::table::optimizer::{NonFinite, UpdateRule};
 use crate::kernels::table::update::{Gradients, Update};
 use crate::kernels::table::update_all::UpdateAll;
 use crate::kernels::{Count, Countable};
+use crate::rows::Rows;
 use crate::{Error, Result};
 
 /// Rows that occur in a batch, and their gradients.
@@ -25,6 +26,14 @@ pub struct Occurrences<'a> {
     pub gradients: Gradients<'a>,
     /// Width of a gradient.
     pub dims: u32,
+}
+
+/// A table's rows, and how they take their next step.
+pub(crate) struct NextStep<'a> {
+    pub rows: &'a mut Rows,
+    pub rule: UpdateRule,
+    pub step: u32,
+    pub seed: u64,
 }
 
 impl RaggedTable {
@@ -130,6 +139,17 @@ impl RaggedTable {
             Count::Device { buffer, .. } => Some(Count::Device { buffer, at_most: update.room() }),
         };
         Ok((update, used))
+    }
+
+    /// What the next step of a kernel takes that steps this table together with another.
+    pub(crate) fn next_step(&mut self) -> NextStep<'_> {
+        let (rule, seed) = (self.options.rule, self.options.seed);
+        NextStep { rows: &mut self.rows, rule, step: self.steps.saturating_add(1), seed }
+    }
+
+    /// It is recorded.
+    pub(crate) fn count_step(&mut self) {
+        self.steps = self.steps.saturating_add(1);
     }
 
     /// Steps every row along the gradients `[rows, dims]`, as a part of the caller's commands or pass.

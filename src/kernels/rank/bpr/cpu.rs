@@ -16,7 +16,7 @@ impl Bpr<'_> {
         let batch = self.loss.len();
         let scale = 1.0 / batch as f32;
         let tables = Tables {
-            triples: self.triples.host(op, "triples")?,
+            triples: &self.triples.host(op, "triples")?[self.first as usize..][..3 * batch],
             users: match self.users {
                 UserRows::Ragged(rows) => HostUsers::Ragged(HostRows::<U>::new(op, "users", rows)?),
                 UserRows::History { values, weights } => {

@@ -29,10 +29,14 @@ impl Case {
     }
 
     fn run(&self, device: &Device, batch: u32) -> Vec<u32> {
+        self.run_steps(device, batch, 1)
+    }
+
+    fn run_steps(&self, device: &Device, batch: u32, steps: u32) -> Vec<u32> {
         let mut offsets = vec![0];
         self.touched.iter().for_each(|row| offsets.push(offsets.last().unwrap() + row.len() as u32));
         let (users, items): (Vec<u32>, Vec<u32>) = self.log.iter().copied().unzip();
-        let mut triples = poisoned(device, 3 * batch as usize);
+        let mut triples = poisoned(device, 3 * batch as usize * steps as usize);
         SampleLogTriples {
             users: &upload(device, &users),
             items: &upload(device, &items),
@@ -40,6 +44,7 @@ impl Case {
             touched: &upload(device, &self.touched.concat()),
             window: self.window,
             step: self.step,
+            steps,
             seed: self.seed,
             batch,
             triples: &mut triples,
@@ -83,6 +88,13 @@ fn parity(device: &Device) {
     let mut case = Case::new(500, 40, 333, 20);
     (case.step, case.seed) = (u32::MAX, u64::MAX - 5);
     assert_same("high seed", &case.run(device, 999), &case.oracle(999));
+    // Several steps are as many single ones.
+    let case = Case::new(500, 40, 333, 20);
+    for (batch, steps) in [(1, 5), (63, 3), (64, 2), (65, 4), (0, 2)] {
+        let single = |step| Case { step, ..Case::new(500, 40, 333, 20) }.oracle(batch);
+        let want: Vec<u32> = (case.step..case.step + steps).flat_map(single).collect();
+        assert_same(&format!("{steps} steps of {batch}"), &case.run_steps(device, batch, steps), &want);
+    }
 }
 
 #[test]
@@ -112,6 +124,9 @@ fn mutants_are_rejected() {
     assert_rejects(
         SHADER.name,
         &[
+            ("params.step + number / params.batch", "params.step"),
+            ("number % params.batch, step, block", "number, step, block"),
+            ("3u * params.batch * (number / params.batch)", "params.batch * (number / params.batch)"),
             ("touched[middle] < item", "touched[middle] <= item"),
             ("min(row, params.window)", "min(row, params.window + 1u)"),
             ("params.rows - 1u - row", "params.rows - row"),
@@ -136,6 +151,7 @@ fn empty_logs_and_wrong_lengths_are_errors() {
             touched: &up(&[]),
             window: 1,
             step: 0,
+            steps: 1,
             seed: 0,
             batch: 1,
             triples: &mut triples,

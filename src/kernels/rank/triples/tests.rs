@@ -41,10 +41,14 @@ impl Case {
     }
 
     fn run(&self, device: &Device, batch: u32) -> Vec<u32> {
+        self.run_steps(device, batch, 1)
+    }
+
+    fn run_steps(&self, device: &Device, batch: u32, steps: u32) -> Vec<u32> {
         let (positive_offsets, positives) = csr(&self.positives);
         let (touched_offsets, touched) = csr(&self.touched);
         let up = |values: &[u32]| upload(device, values);
-        let mut triples = poisoned(device, 3 * batch as usize);
+        let mut triples = poisoned(device, 3 * batch as usize * steps as usize);
         SampleTriples {
             users: &up(&self.users),
             positive_offsets: &up(&positive_offsets),
@@ -53,6 +57,7 @@ impl Case {
             touched_offsets: &up(&touched_offsets),
             touched: &up(&touched),
             step: self.step,
+            steps,
             seed: self.seed,
             batch,
             triples: &mut triples,
@@ -101,6 +106,13 @@ fn parity(device: &Device) {
     let mut case = Case::new(40, 333);
     (case.step, case.seed) = (u32::MAX, u64::MAX - 5);
     assert_same("high seed", &case.run(device, 999), &case.oracle(999));
+    // Several steps are as many single ones.
+    let case = Case::new(7, 20);
+    for (batch, steps) in [(1, 5), (63, 3), (64, 2), (65, 4), (0, 2)] {
+        let single = |step| Case { step, ..Case::new(7, 20) }.oracle(batch);
+        let want: Vec<u32> = (case.step..case.step + steps).flat_map(single).collect();
+        assert_same(&format!("{steps} steps of {batch}"), &case.run_steps(device, batch, steps), &want);
+    }
 }
 
 #[test]
@@ -183,6 +195,9 @@ fn mutants_are_rejected() {
     assert_rejects(
         SHADER.name,
         &[
+            ("params.step + number / params.batch", "params.step"),
+            ("number % params.batch, step, block", "number, step, block"),
+            ("3u * params.batch * (number / params.batch)", "params.batch * (number / params.batch)"),
             ("- middle <= r {", "- middle < r {"),
             ("if held < params.items {", "if held <= params.items {"),
             ("var high = held;", "var high = max(held, 1u) - 1u;"),
@@ -208,6 +223,7 @@ fn empty_lists_and_wrong_lengths_are_errors() {
             touched_offsets: &up(offsets),
             touched: &up(&[]),
             step: 0,
+            steps: 1,
             seed: 0,
             batch: 1,
             triples: &mut triples,

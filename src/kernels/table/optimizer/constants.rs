@@ -29,7 +29,7 @@ pub(super) enum Decay {
 
 /// What a step takes from the rule: the shader's overrides, and its parameters.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::kernels::table) struct Constants {
+pub(in crate::kernels) struct Constants {
     pub(super) formula: Formula,
     pub(super) state: StateSize,
     pub(super) decay: Decay,
@@ -67,6 +67,18 @@ param_group! {
         max_norm: f32,
     }
 }
+
+/// The `override` constants that an entry point reads that steps values one by one, or by what the whole row is, with
+/// those of its own.
+macro_rules! step_overrides {
+    (element_wise $(, $own:literal)*) => {
+        &["clamps", "counts", "decay", "lanes", "optimizer", "state_per_value" $(, $own)*]
+    };
+    (by_row $(, $own:literal)*) => {
+        &["clamps", "clip", "counts", "decay", "lanes", "optimizer", "state_per_row", "state_per_value" $(, $own)*]
+    };
+}
+pub(in crate::kernels) use step_overrides;
 
 impl Constants {
     /// The shader's parameters.

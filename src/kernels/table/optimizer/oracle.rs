@@ -4,7 +4,7 @@
 use half::f16;
 
 use super::formulas::oracle as formula;
-pub(in crate::kernels::table) use super::formulas::oracle::*;
+pub(in crate::kernels) use super::formulas::oracle::*;
 use super::real::Real;
 use super::*;
 use crate::device::Device;
@@ -14,20 +14,20 @@ use crate::testing::{assert_close, assert_gaps, assert_same, layouts, rows_of, s
 /// Some rows of a few values are longer, others shorter.
 const MAX_NORM: f32 = 2.5;
 
-pub(in crate::kernels::table) const fn decayed(optimizer: Optimizer) -> UpdateRule {
+pub(in crate::kernels) const fn decayed(optimizer: Optimizer) -> UpdateRule {
     UpdateRule { weight_decay: 0.25, ..UpdateRule::new(optimizer) }
 }
 
-pub(in crate::kernels::table) const fn clipped(optimizer: Optimizer) -> UpdateRule {
+pub(in crate::kernels) const fn clipped(optimizer: Optimizer) -> UpdateRule {
     UpdateRule { max_norm: MAX_NORM, ..UpdateRule::new(optimizer) }
 }
 
-pub(in crate::kernels::table) const fn clipped_and_decayed(optimizer: Optimizer) -> UpdateRule {
+pub(in crate::kernels) const fn clipped_and_decayed(optimizer: Optimizer) -> UpdateRule {
     UpdateRule { max_norm: MAX_NORM, ..decayed(optimizer) }
 }
 
 /// Every optimizer, with and without decay and clipping.
-pub(in crate::kernels::table) fn rules() -> Vec<UpdateRule> {
+pub(in crate::kernels) fn rules() -> Vec<UpdateRule> {
     let mut rules: Vec<UpdateRule> = ALL.iter().copied().map(UpdateRule::new).collect();
     let decays = |optimizer: &Optimizer| !optimizer.recipe().decays();
     rules.extend(ALL.iter().copied().filter(decays).map(clipped_and_decayed));
@@ -38,10 +38,10 @@ pub(in crate::kernels::table) fn rules() -> Vec<UpdateRule> {
 }
 
 /// Gradients that are not finite, and some whose squares are not.
-pub(in crate::kernels::table) const FAULTS: [f32; 6] = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1e30, -1e30, 1e38];
+pub(in crate::kernels) const FAULTS: [f32; 6] = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1e30, -1e30, 1e38];
 
 /// The [`rules`], with each way to treat gradients that are not finite.
-pub(in crate::kernels::table) fn faulty_rules() -> impl Iterator<Item = UpdateRule> {
+pub(in crate::kernels) fn faulty_rules() -> impl Iterator<Item = UpdateRule> {
     let clipping = rules().into_iter().map(|rule| UpdateRule { non_finite: NonFinite::Clip, ..rule });
     let skips = |rule: UpdateRule| UpdateRule { non_finite: NonFinite::Skip, ..rule };
     rules().into_iter().chain(clipping).chain([ADAGRAD.into(), clipped(ROW_WISE_ADAM)].map(skips))
@@ -50,7 +50,7 @@ pub(in crate::kernels::table) fn faulty_rules() -> impl Iterator<Item = UpdateRu
 /// Layouts to try a fault of the rule of a number in: on the CPU each format as it is, and for NaN all there are. A GPU
 /// builds a pipeline for each pair, on which a software one spends half a second. There it is f32 and one other, which
 /// goes by the rule's number.
-pub(in crate::kernels::table) fn faulty_layouts(device: &Device, number: usize, fault: f32) -> Vec<Layout> {
+pub(in crate::kernels) fn faulty_layouts(device: &Device, number: usize, fault: f32) -> Vec<Layout> {
     let all = layouts(16);
     if device.as_gpu().is_some() {
         return vec![Layout::default(), all[1 + number % (all.len() - 1)]];
@@ -60,7 +60,7 @@ pub(in crate::kernels::table) fn faulty_layouts(device: &Device, number: usize, 
 }
 
 /// State that differs everywhere; squares are not negative.
-pub(in crate::kernels::table) fn state(rule: UpdateRule, rows: usize, values: usize) -> Vec<Vec<f32>> {
+pub(in crate::kernels) fn state(rule: UpdateRule, rows: usize, values: usize) -> Vec<Vec<f32>> {
     let lens = rule.optimizer.state_size().lens(rows, values);
     (0..)
         .zip(lens.zip(rule.optimizer.state_names()))
@@ -72,7 +72,7 @@ pub(in crate::kernels::table) fn state(rule: UpdateRule, rows: usize, values: us
 }
 
 /// A whole table at one time.
-pub(in crate::kernels::table) struct Snapshot {
+pub(in crate::kernels) struct Snapshot {
     pub arena: Vec<f32>,
     pub state: Vec<Vec<f32>>,
 }
@@ -127,7 +127,7 @@ impl Snapshot {
 }
 
 /// The directories of all pages.
-pub(in crate::kernels::table) fn directories(rows: &Rows) -> Vec<u32> {
+pub(in crate::kernels) fn directories(rows: &Rows) -> Vec<u32> {
     rows.pages().iter().flat_map(|page| page.directory().read().unwrap()).collect()
 }
 
@@ -161,7 +161,7 @@ fn neighbours_of_numbers_among_f16() {
 }
 
 /// A row's gradient and its error bound; without a gradient, nothing of the row may move.
-pub(in crate::kernels::table) struct Gradient {
+pub(in crate::kernels) struct Gradient {
     pub sums: Vec<f64>,
     pub errors: Vec<f64>,
 }
@@ -174,7 +174,7 @@ impl Gradient {
 
 /// Compares every row. Dims without a gradient, and dims that are left out, must be equal bit for bit. Values that are
 /// not stored as f32 are one of the two neighbours of what f32 may give. Returns what a counter has to count.
-pub(in crate::kernels::table) fn check(
+pub(in crate::kernels) fn check(
     what: &str,
     (rule, step, format): (UpdateRule, u32, Format),
     offsets: &[u32],

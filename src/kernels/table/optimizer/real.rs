@@ -7,7 +7,7 @@ const EPS: f64 = f32::EPSILON as f64;
 /// A number, and how far from it a device may be that computes it in f32: fused or not, with the roots and quotients of
 /// WGSL.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::kernels::table) struct Real {
+pub(in crate::kernels) struct Real {
     pub value: f64,
     pub error: f64,
 }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::{BagGradients, LONG_LANES, Update, chunk, lanes_of};
+use super::{BagGradients, CHUNK, LONG_LANES, Update, chunk, lanes_of};
 use crate::Result;
 use crate::check;
 use crate::device::Kernel;
@@ -15,7 +15,7 @@ use crate::kernels::prim::sort::{Pair, bits_below, sort_pairs};
 use crate::kernels::row_sums::{Addend, ROWS_AT_ONCE, add_rows};
 use crate::kernels::table::bags::Pooling;
 use crate::kernels::table::optimizer::{Constants, Counter, RowsMut, Run};
-use crate::rows::{BEYOND_CACHES, Codec, VALUES_AHEAD, WIDEST_VECTOR, prefetch_slice};
+use crate::rows::{BEYOND_CACHES, Codec, Rows, VALUES_AHEAD, WIDEST_VECTOR, prefetch_slice, with_codec};
 
 pub(super) fn update<V: Codec>(of: Update<'_>, used: usize) -> Result<()> {
     let op = <Update<'_> as Kernel>::NAME;
@@ -61,6 +61,23 @@ pub(super) fn update<V: Codec>(of: Update<'_>, used: usize) -> Result<()> {
     let counter = Counter::new(op, of.counter)?;
     counter.add(batch.step(RowsMut::<V>::pages(op, of.rows)?));
     Ok(())
+}
+
+/// Steps rows along the gradients of occurrences that are sorted by row: pairs of both. Gives the number of dims that
+/// were not finite.
+pub(in crate::kernels) fn step_sorted(
+    op: &'static str,
+    rows: &mut Rows,
+    (gradients, dims): (&[f32], u32),
+    occurrences: &[Pair],
+    constants: Constants,
+) -> Result<u32> {
+    let source = Source { gradients, bag_of: None, scale: Scale::One };
+    let [values, state, _] = rows.size_bytes();
+    let (chunk, short_lanes) = (CHUNK as usize, lanes_of(rows, dims));
+    let (dims, beyond_caches) = (dims as usize, values + state >= BEYOND_CACHES);
+    let batch = Batch { occurrences, source, dims, chunk, short_lanes, constants, beyond_caches };
+    with_codec!(rows.layout().format, V => Ok(batch.step(RowsMut::<V>::pages(op, rows)?)))
 }
 
 /// Writes the bag of each id, and says which ids are in one.
@@ -227,7 +244,7 @@ const SMALL: usize = HAND_OVER / 4;
 const MOST_AHEAD: usize = 32;
 
 /// Chunks of a run that one thread sums without help.
-const TASK_CHUNKS: usize = 32;
+const TASK_CHUNKS: usize = 64;
 
 impl Batch<'_> {
     /// Gives the number of dims that were not finite.
@@ -311,7 +328,7 @@ impl Batch<'_> {
         }
     }
 
-    /// In the GPU's order: a long run chunk by chunk, chunks counted over all occurrences.
+    /// In the GPU's order: a long run chunk by chunk, chunks counted from where it begins.
     #[inline(always)]
     fn sum<S: Simd>(&self, simd: S, run: Range<usize>, sum: &mut [f32]) {
         if run.len() <= self.chunk {
@@ -322,21 +339,24 @@ impl Batch<'_> {
 
     #[inline(never)]
     fn sum_long(&self, run: Range<usize>, sum: &mut [f32]) {
-        let &Self { occurrences, dims, chunk, .. } = self;
-        let [first, last] = [run.start / chunk, (run.end - 1) / chunk];
-        let part = |number: usize| &occurrences[(number * chunk).max(run.start)..((number + 1) * chunk).min(run.end)];
-        let arch = Arch::new();
-        let sum_part = |number, sum: &mut [f32]| {
-            let (source, occurrences) = (&self.source, part(number));
-            arch.dispatch(Sum { source, occurrences, dims, sum });
-        };
+        let (&Self { ref source, dims, chunk, .. }, arch) = (self, Arch::new());
+        let sum_part = |occurrences, sum: &mut [f32]| arch.dispatch(Sum { source, occurrences, dims, sum });
+        let (first, others) = self.occurrences[run].split_at(chunk);
         sum_part(first, sum);
-        let mut partials = vec![0.0; (last - first) * sum.len()];
-        // Side by side, so that a hot row does not keep one thread while the others have nothing left.
-        let parts = partials.par_chunks_exact_mut(sum.len().max(1)).with_min_len(TASK_CHUNKS).enumerate();
-        parts.for_each(|(i, partial)| sum_part(first + 1 + i, partial));
-        for partial in partials.chunks_exact(sum.len().max(1)) {
-            sum.iter_mut().zip(partial).for_each(|(sum, partial)| *sum += partial);
+        let width = sum.len();
+        let mut add = |partial: &[f32]| sum.iter_mut().zip(partial).for_each(|(sum, partial)| *sum += partial);
+        if others.len() <= TASK_CHUNKS * chunk {
+            let mut partial = vec![0.0; width];
+            for part in others.chunks(chunk) {
+                sum_part(part, &mut partial);
+                add(&partial);
+            }
+            return;
         }
+        // Side by side, so that a hot row does not keep one thread while the others have nothing left.
+        let mut partials = vec![0.0; others.len().div_ceil(chunk) * width];
+        let parts = partials.par_chunks_exact_mut(width.max(1)).with_min_len(TASK_CHUNKS).zip(others.par_chunks(chunk));
+        parts.for_each(|(partial, part)| sum_part(part, partial));
+        partials.chunks_exact(width.max(1)).for_each(add);
     }
 }

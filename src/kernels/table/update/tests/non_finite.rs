@@ -56,7 +56,7 @@ fn mutants_are_rejected() {
             ("& vec4<bool>(row_is_finite)", ""),
             ("ones_of(inside & !sound)", "ones_of(!sound)"),
             ("+ ones_of(inside & replaced)", ""),
-            ("atomicAdd(&counter, number);", "atomicStore(&counter, number);"),
+            ("atomicAdd(&counter[params.counter_at], number);", "atomicStore(&counter[params.counter_at], number);"),
             ("    if !is_finite(sum) {\n        return -1.0;\n    }\n", ""),
             (
                 "            if is_finite(state) {\n                second_state[row] = state;\n            }",
