@@ -1,6 +1,7 @@
 //! What the examples share: the flags that say what is run, the data, and how results are shown.
 
 mod data;
+mod data_flags;
 mod device;
 mod exit;
 mod files;
@@ -11,7 +12,7 @@ mod setup;
 mod used;
 mod words;
 
-pub use data::read;
+pub use data::{inputs, read};
 pub use device::open;
 pub use exit::exit;
 pub use files::{Files, write};

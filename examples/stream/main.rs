@@ -23,7 +23,7 @@ use std::time::Instant;
 
 use args::Args;
 use clap::Parser;
-use common::{Files, Words, check_used, exit, open, print, read, write};
+use common::{Files, Words, check_used, exit, inputs, open, print, read, write};
 use scall_gpu::{Result, Scall, Summary};
 
 fn main() -> ExitCode {
@@ -35,24 +35,25 @@ fn run(args: &Args) -> Result<()> {
     let config = args.config()?;
     check_used(&args.setup, &config, std::slice::from_ref(&config.policy.name), false)?;
     let (report, plot) = (args.report.as_deref(), args.plot.as_deref());
-    let inputs = &[("--config", args.setup.config.as_deref()), ("--data", config.data.path.as_deref())];
+    let files = config.files()?;
+    let inputs = &inputs(args.setup.config.as_deref(), &files);
     let outputs = &[("--report", report), ("--plot", plot)];
     Files { inputs, outputs, ..Files::default() }.check("stream")?;
     config.check()?;
     let (policy, words) = (config.policy()?, Words::of(&config)?);
     let (policy_name, budget) = (&config.policy.name, config.budget.amount);
-    let (name, data) = read(&config)?;
+    let data = read(&config)?;
+    let (headline, name, data) = (data.headline(), data.name, data.rows);
     let device = open(config.device)?;
     let listener = args.profile.map(|what| profile::Listener::new(&device, what));
     let segments = config.segments(&data)?;
     let options = config.scall_options()?;
     let (steps, model_name, item_bias) = (options.steps, options.model.name(), options.model.shape().item_bias);
-    let (rows, users, items) = (data.len(), data.user_count(), data.item_count());
     let (searches, segment_count) = (policy.searches(), segments.len());
     // Before anything is printed: it checks all options.
     let mut scall = Scall::over(&device, data, segments, policy, options)?;
     print(&format!("device   {}", device.describe()));
-    print(&format!("data     {name}: {rows} interactions, {users} users, {items} items"));
+    print(&headline);
     print(&words.headline());
     print(&format!("policy   {policy_name}, budget {budget}, {}, seed {}", words.sizes(), config.seed));
     if searches {

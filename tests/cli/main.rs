@@ -2,6 +2,7 @@
 
 mod compare;
 mod config;
+mod data;
 #[path = "../common/examples.rs"]
 mod examples;
 mod files;
