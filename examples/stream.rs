@@ -62,12 +62,12 @@ fn searched() -> Result<Config> {
 }
 
 fn read(config: &Config) -> Result<Interactions> {
-    if config.data.path.is_some() {
+    if !config.data.path.is_empty() {
         return config.read();
     }
     let name = Path::new("completejourney.csv.zst");
     let unpacked = zstd::Decoder::new(SAMPLE).map_err(|source| Error::Io { file: name.into(), source })?;
-    read_from(unpacked, name, &config.format()?)
+    read_from(unpacked, name, &config.read_options()?)
 }
 
 /// Segment after segment: search, sizes, resize, train, evaluate. Returns the mean NDCG@20.

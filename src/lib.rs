@@ -75,7 +75,9 @@
 //! # Features
 //! | feature | default | what it adds |
 //! |---|---|---|
+//! | `files` | yes | files of interactions that are packed or in other encodings than UTF-8, dates, patterns of names |
 //! | `search` | yes | the module `agent` and the policy that uses it, with burn on the CPU |
+//! | `parquet` | no | interactions in Parquet |
 //! | `serde` | no | a [`Config`] from and to TOML and JSON |
 //!
 //! # Guarantees

@@ -36,11 +36,15 @@ pub fn printable(text: impl AsRef<OsStr>) -> String {
 
 /// The start of a text in quotes, escaped as [`printable`] does, and quotes and backslashes as well.
 pub(crate) fn quoted(bytes: &[u8]) -> String {
-    const LONGEST: usize = 80;
+    quoted_up_to(80, bytes)
+}
+
+/// The same with another number of characters.
+pub(crate) fn quoted_up_to(longest: usize, bytes: &[u8]) -> String {
     // Enough bytes for that, so that a long line is not gone through whole.
-    let start = &bytes[..bytes.len().min(4 * (LONGEST + 1))];
+    let start = &bytes[..bytes.len().min(4 * (longest + 1))];
     let mut shown = String::from("\"");
-    let mut left = LONGEST;
+    let mut left = longest;
     for chunk in start.utf8_chunks() {
         let end = chunk.valid().char_indices().nth(left).map_or(chunk.valid().len(), |(end, _)| end);
         left -= chunk.valid()[..end].chars().count();
@@ -78,6 +82,10 @@ fn escape_hidden(text: &str, shown: &mut String) {
 
 /// A text without what is trimmed at its ends.
 pub(crate) fn trim(text: &str) -> &str {
+    // Most fields by far.
+    if let (Some(b'!'..=b'~'), Some(b'!'..=b'~')) = (text.as_bytes().first(), text.as_bytes().last()) {
+        return text;
+    }
     let text = text.trim_start_matches(is_blank);
     let core = text.trim_end_matches(is_blank);
     let base = core.chars().next_back();
@@ -94,7 +102,7 @@ pub(crate) fn trim_bytes(bytes: &[u8]) -> &[u8] {
 /// How many bytes at the start are trimmed, none of them a `stop`.
 pub(crate) fn blank_prefix(bytes: &[u8], stop: Option<u8>) -> usize {
     let mut at = 0;
-    while at < bytes.len() && Some(bytes[at]) != stop {
+    while at < bytes.len() && Some(bytes[at]) != stop && !matches!(bytes[at], b'!'..=b'~') {
         // The longest character has four bytes.
         let next = bytes[at..bytes.len().min(at + 4)].utf8_chunks().next();
         match next.and_then(|chunk| chunk.valid().chars().next()) {
@@ -107,7 +115,8 @@ pub(crate) fn blank_prefix(bytes: &[u8], stop: Option<u8>) -> usize {
 
 /// The first character of a trimmed text that cannot be part of an id, and its offset.
 pub(crate) fn first_hidden(text: &str) -> Option<(usize, char)> {
-    hidden(text).next()
+    let is_plain = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    if is_plain { None } else { hidden(text).next() }
 }
 
 /// Characters that cannot be seen, nor seen in what they do to their neighbours.

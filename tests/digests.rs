@@ -37,7 +37,7 @@ mod api {
         Amount, Bet, BetOptions, Budget, FrequencyRanked, GrowOnly, LinUcb, LinUcbOptions, MagnitudeCut,
         MixedDimensions, Random, SizePolicy, Uniform,
     };
-    pub use scall_gpu::stream::{Columns, Cut, Format as FileFormat, Interactions, cut, read_from};
+    pub use scall_gpu::stream::{Cut, Format as FileFormat, Interactions, cut, read_from};
     pub use scall_gpu::table::{Account, Occurrences, RaggedTable, TableOptions};
     pub use scall_gpu::{EarlyStop, Followed, ProbeOptions, Replay, Scall, ScallOptions, SegmentReport, follow};
 }

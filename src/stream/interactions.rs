@@ -1,7 +1,8 @@
 //! The rows of a stream in time order, as columns.
 
-use super::fields::check_row;
+use super::builder::{Builder, push_slowly};
 use super::names::{Dictionary, Names, next_u32};
+use super::readers::{Dedup, MICROS, check_row};
 use crate::{Error, Result, check};
 
 /// User-item interactions in time order, with dense ids by first appearance.
@@ -10,7 +11,7 @@ use crate::{Error, Result, check};
 /// the users of rows `0..r` are the ids `0..users_seen(r)`: what is known at a moment is a prefix of every table.
 ///
 /// # Cost
-/// 16 bytes a row, about twice that while it is built; for each user and item its text and 20 to 36 bytes.
+/// 16 bytes a row, 20 while rows are sorted; for each user and item its text and 32 to 56 bytes.
 ///
 /// Source: `docs/method.md` section 2.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,9 +23,9 @@ pub struct Interactions {
 
 /// The users or the items.
 #[derive(Clone, Debug, Default)]
-struct Side {
+pub(super) struct Side {
     /// One a row.
-    ids: Vec<u32>,
+    pub ids: Vec<u32>,
     /// One an id: the row in which it first appears, strictly ascending.
     first_rows: Vec<u32>,
     dictionary: Dictionary,
@@ -58,9 +59,14 @@ impl Interactions {
         for (user, item, timestamp) in rows {
             let (user, item) = (user.as_ref(), item.as_ref());
             check_row("stream/from_rows", user, item, timestamp)?;
-            builder.push(user, item, timestamp)?;
+            builder.push(user, item, timestamp * MICROS)?;
         }
-        builder.finish()
+        Ok(builder.finish(Dedup::All, None)?.data)
+    }
+
+    /// The parts, in time order.
+    pub(super) fn of(users: Side, items: Side, timestamps: Vec<i64>) -> Self {
+        Self { users, items, timestamps }
     }
 
     /// Adds a row after the last.
@@ -226,72 +232,42 @@ fn of_row(error: Error, number: usize, rows: usize) -> Error {
 }
 
 impl Side {
-    /// Renumbers ids by first appearance.
-    fn by_appearance(ids: impl ExactSizeIterator<Item = u32>, names: &Names) -> Result<Self> {
+    /// Numbers ids by first appearance. Names without a row are forgotten.
+    pub fn renumber(&mut self) -> Result<()> {
         const UNSEEN: u32 = u32::MAX;
-        let mut new_ids = vec![UNSEEN; names.len()];
-        let mut side = Self { ids: Vec::with_capacity(ids.len()), ..Self::default() };
-        for (row, old) in ids.enumerate() {
-            let id = &mut new_ids[old as usize];
-            match *id {
-                UNSEEN => *id = side.push(row as u32, names.get(old).unwrap_or_default(), "names")?,
-                known => side.ids.push(known),
+        let old = std::mem::take(&mut self.dictionary);
+        let mut new_ids = vec![UNSEEN; old.names().len()];
+        self.first_rows.clear();
+        for (row, id) in self.ids.iter_mut().enumerate() {
+            let new = &mut new_ids[*id as usize];
+            if *new == UNSEEN {
+                *new = self.dictionary.id(old.names().get(*id).unwrap_or_default(), "names")?;
+                self.first_rows.push(row as u32);
             }
+            *id = *new;
         }
-        Ok(side)
+        Ok(())
     }
 
     /// Adds the id of row `row`.
-    fn push(&mut self, row: u32, name: &str, arg: &'static str) -> Result<u32> {
+    pub fn push(&mut self, row: u32, name: &str, arg: &'static str) -> Result<u32> {
         let id = self.dictionary.id(name, arg)?;
         if id as usize == self.first_rows.len() {
             self.first_rows.push(row);
         }
-        self.ids.push(id);
+        push_slowly(&mut self.ids, id);
         Ok(id)
+    }
+
+    /// How many rows each id has.
+    pub fn counts(&self) -> Vec<u32> {
+        let mut counts = vec![0; self.dictionary.names().len()];
+        self.ids.iter().for_each(|&id| counts[id as usize] += 1);
+        counts
     }
 
     fn seen(&self, row_end: usize) -> u32 {
         self.first_rows.partition_point(|&row| (row as usize) < row_end) as u32
-    }
-}
-
-/// Collects rows in any order.
-#[derive(Default)]
-pub(super) struct Builder {
-    rows: Vec<Row>,
-    users: Dictionary,
-    items: Dictionary,
-}
-
-/// One row with ids in order of arrival.
-struct Row {
-    timestamp: i64,
-    user: u32,
-    item: u32,
-}
-
-impl Builder {
-    pub fn push(&mut self, user: &str, item: &str, timestamp: i64) -> Result<()> {
-        next_u32(self.rows.len(), "rows")?;
-        let user = self.users.id(user, "users")?;
-        let item = self.items.id(item, "items")?;
-        self.rows.push(Row { timestamp, user, item });
-        Ok(())
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
-    }
-
-    pub fn finish(mut self) -> Result<Interactions> {
-        // The standard stable sort; linear on rows that are in order already.
-        self.rows.sort_by_key(|row| row.timestamp);
-        Ok(Interactions {
-            users: Side::by_appearance(self.rows.iter().map(|row| row.user), self.users.names())?,
-            items: Side::by_appearance(self.rows.iter().map(|row| row.item), self.items.names())?,
-            timestamps: self.rows.iter().map(|row| row.timestamp).collect(),
-        })
     }
 }
 

@@ -1,6 +1,6 @@
 //! From a file of interactions to the parts of a streaming experiment. Host code only; nothing here knows a device.
 //!
-//! 1. [`read`] a file: rows in time order, users and items numbered by first appearance ([`Interactions`]).
+//! 1. [`read`] files of any [`Format`]: rows in time order, users and items numbered by first appearance ([`Interactions`]).
 //! 2. [`cut`] the rows into [`Segment`]s, equal ones or by the number of new entities.
 //! 3. [`Segment::split`] a segment: the first 80 % trains, the rest tests, the end of the training part validates.
 //! 4. [`replay`] draws rows of earlier segments for the training part.
@@ -12,7 +12,7 @@
 //! use scall_gpu::stream::{Cut, Format, UserItems, cut, read_from, replay};
 //!
 //! let file = "ann::tea::5::30\nbob::tea::4::10\nann::jam::3::20\nann::jam::4::40\n";
-//! let data = read_from(file.as_bytes(), Path::new("ratings.dat"), &Format::DoubleColon)?;
+//! let data = read_from(file.as_bytes(), Path::new("ratings.dat"), Format::DoubleColon)?;
 //! assert_eq!(data.users(), [0, 1, 1, 1]); // bob came first
 //! assert_eq!(data.users_seen(1), 1);
 //!
@@ -27,23 +27,22 @@
 //!
 //! Source: `docs/method.md` section 2.
 
-mod delimited;
-mod fields;
-mod format;
+mod builder;
 mod interactions;
-mod lines;
 mod names;
 mod popularity;
-mod reader;
+mod readers;
 mod replay;
 mod segments;
 mod user_items;
 
-pub use format::{Column, Columns, Format};
 pub use interactions::Interactions;
 pub use names::Names;
 pub use popularity::decayed_counts;
-pub use reader::{read, read_from};
+pub use readers::{
+    Column, Columns, Dedup, Encoding, Filter, Format, ReadOptions, ReadReport, TimeUnit, files, read, read_all,
+    read_from,
+};
 pub use replay::replay;
 pub use segments::{Cut, Segment, cut};
 pub use user_items::UserItems;

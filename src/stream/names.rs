@@ -1,6 +1,8 @@
 //! The text ids of users or items, and the dictionary that numbers them.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
+
+use foldhash::quality::RandomState;
 
 use crate::{Error, Result};
 
@@ -45,12 +47,37 @@ impl Names {
 /// Marks a slot without an entry; so the ids end one below it.
 const VACANT: u32 = u32::MAX;
 
+/// An entry of the table: what tells texts apart without looking at them, and the id. A short text is its own key, so
+/// that one place in memory is looked at instead of three; of a longer one it is the hash.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Slot {
+    key: [u32; 2],
+    id: u32,
+}
+
+/// The longest text that is its own key: with its length it fills one.
+const SHORT: usize = 7;
+
+/// The key of a text, given its hash.
+fn key(hash: u64, name: &str) -> [u32; 2] {
+    let bytes = name.as_bytes();
+    let key = if bytes.len() <= SHORT {
+        // The length is below 2^7, so the highest bit is that of longer texts.
+        bytes.iter().fold(0, |key, &byte| key << 8 | u64::from(byte)) | (bytes.len() as u64) << 56
+    } else {
+        hash | 1 << 63
+    };
+    [(key >> 32) as u32, key as u32]
+}
+
 /// Gives each new text the next id: an open-addressing table of ids over [`Names`], which keeps each text once.
+///
+/// The hash is seeded anew for each table, so a file cannot be made to put its texts into few slots.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Dictionary {
     names: Names,
     /// A power of two in length and at most half full, so that probing ends soon.
-    slots: Vec<u32>,
+    slots: Vec<Slot>,
     hasher: RandomState,
 }
 
@@ -63,12 +90,13 @@ impl Dictionary {
         if self.slots.len() <= 2 * self.names.len() {
             self.grow();
         }
-        let slot = self.find(name);
-        if self.slots[slot] == VACANT {
-            self.slots[slot] = next_u32(self.names.len(), arg)?;
+        let hash = self.hash(name);
+        let slot = self.find(hash, name);
+        if self.slots[slot].id == VACANT {
+            self.slots[slot] = Slot { key: key(hash, name), id: next_u32(self.names.len(), arg)? };
             self.names.push(name);
         }
-        Ok(self.slots[slot])
+        Ok(self.slots[slot].id)
     }
 
     /// The id of a text that was seen before.
@@ -76,28 +104,42 @@ impl Dictionary {
         if self.slots.is_empty() {
             return None;
         }
-        Some(self.slots[self.find(name)]).filter(|&id| id != VACANT)
+        Some(self.slots[self.find(self.hash(name), name)].id).filter(|&id| id != VACANT)
     }
 
     pub fn names(&self) -> &Names {
         &self.names
     }
 
+    fn hash(&self, name: &str) -> u64 {
+        self.hasher.hash_one(name.as_bytes())
+    }
+
     /// The slot that holds a text, or the vacant one where it belongs.
-    fn find(&self, name: &str) -> usize {
+    fn find(&self, hash: u64, name: &str) -> usize {
         let mask = self.slots.len() - 1;
-        let mut slot = self.hasher.hash_one(name) as usize & mask;
-        while self.slots[slot] != VACANT && self.names.get(self.slots[slot]) != Some(name) {
+        let (mut slot, key) = (hash as usize & mask, key(hash, name));
+        loop {
+            let found = self.slots[slot];
+            let is_same = || name.len() <= SHORT || self.names.get(found.id) == Some(name);
+            if found.id == VACANT || (found.key == key && is_same()) {
+                return slot;
+            }
             slot = (slot + 1) & mask;
         }
-        slot
     }
 
     fn grow(&mut self) {
-        self.slots = vec![VACANT; (2 * self.slots.len()).max(16)];
-        for id in 0..self.names.len() as u32 {
-            let slot = self.find(self.names.get(id).unwrap_or_default());
-            self.slots[slot] = id;
+        self.slots = vec![Slot { key: [0; 2], id: VACANT }; (2 * self.slots.len()).max(16)];
+        let mask = self.slots.len() - 1;
+        for (id, name) in self.names.iter().enumerate() {
+            // No two names are the same, so none has to be looked at.
+            let hash = self.hash(name);
+            let mut slot = hash as usize & mask;
+            while self.slots[slot].id != VACANT {
+                slot = (slot + 1) & mask;
+            }
+            self.slots[slot] = Slot { key: key(hash, name), id: id as u32 };
         }
     }
 }

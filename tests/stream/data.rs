@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::Path;
 
 use super::recorded::recorded;
-use scall_gpu::stream::{Cut, Format, Interactions, cut, read, read_from};
+use scall_gpu::stream::{Cut, Interactions, ReadOptions, cut, read, read_from};
 
 struct Figures {
     rows: usize,
@@ -26,7 +26,7 @@ fn check(data: &Interactions, figures: &Figures) {
 /// Checks a recorded data set, if it is at hand.
 fn check_recorded(name: &str, figures: &Figures) -> Option<Interactions> {
     let path = recorded(name)?;
-    let data = read(&path, &Format::guess(&path).unwrap()).unwrap();
+    let data = read(&path, ReadOptions::default()).unwrap();
     check(&data, figures);
     Some(data)
 }
@@ -59,7 +59,7 @@ fn online_retail() {
 fn embedded_sample() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/data/completejourney.csv.zst");
     let unpacked = zstd::Decoder::new(File::open(&path).unwrap()).unwrap();
-    let data = read_from(unpacked, &path, &Format::from_name("csv").unwrap()).unwrap();
+    let data = read_from(unpacked, &path, ReadOptions::default()).unwrap();
     check(
         &data,
         &Figures {

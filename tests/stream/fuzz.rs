@@ -4,19 +4,23 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use scall_gpu::Error;
-use scall_gpu::stream::{Column, Columns, Format};
+use scall_gpu::stream::{Column, Columns, Format, ReadOptions};
 
-use crate::{csv, positions, read_bytes, tsv};
+use crate::{csv, dat, positions, read_bytes, tsv, with_columns};
 
-fn formats() -> [Format; 6] {
+fn formats() -> [ReadOptions; 10] {
     let named = Columns { user: Column::Name("a".into()), item: Column::Position(0), ..Columns::default() };
     [
-        Format::DoubleColon,
+        dat(),
         csv(),
         tsv(),
-        Format::Csv(named),
-        Format::Csv(positions(0, 1, 2)),
-        Format::Tsv(positions(2, 0, 1)),
+        with_columns(Format::Csv, named),
+        with_columns(Format::Csv, positions(0, 1, 2)),
+        with_columns(Format::Tsv, positions(2, 0, 1)),
+        Format::Semicolon.into(),
+        Format::Inter.into(),
+        Format::UData.into(),
+        Format::Json.into(),
     ]
 }
 
@@ -35,11 +39,12 @@ fn check(bytes: &[u8]) {
             Err(error) => error,
         };
         let message = error.to_string();
-        assert!(message.starts_with("f:") && message.len() < 1000, "{message}");
+        assert!(message.starts_with("f:") && message.len() < 3000, "{message}");
         assert!(!message.contains(|c: char| c.is_control()), "{message:?}");
         match error {
             Error::BadRow { line, .. } => assert!(1 <= line && line <= lines, "{message}"),
             Error::BadFile { .. } => {}
+            Error::Io { .. } => assert!(message.contains("data that are damaged or end too soon"), "{message}"),
             _ => panic!("{message}"),
         }
     }
@@ -75,6 +80,17 @@ const PIECES: &[&[u8]] = &[
     b"\xc3",
     b"\0",
     b"\x1b[31m",
+    b";",
+    b"user_id:token\titem_id:token\ttimestamp:float\n",
+    b"a\tb\t3\t4\n",
+    b"{\"user\":1,\"item\":\"b\",\"ts\":2}\n",
+    b"{",
+    b"}",
+    b"2018-07-07",
+    b"1.5",
+    b"\x1f\x8b\x08",
+    b"\x28\xb5\x2f\xfd",
+    b"BZh91AY&SY",
 ];
 
 fn valid_file() -> impl Strategy<Value = Vec<u8>> {

@@ -3,13 +3,13 @@
 use std::io::{Read, Result as IoResult};
 use std::path::Path;
 
-use scall_gpu::stream::{Column, Columns, Format, Interactions, read, read_from};
+use scall_gpu::stream::{Column, Columns, Format, Interactions, ReadOptions, read, read_from};
 
-use crate::{csv, positions, read_bytes, rows, tsv};
+use crate::{csv, dat, positions, read_bytes, rows, tsv, with_columns};
 
 const EXPECTED: [(&str, &str, i64); 3] = [("bob", "tea", 10), ("ann", "tea", 20), ("ann", "jam", 20)];
 
-fn assert_reads(bytes: &str, format: &Format) {
+fn assert_reads(bytes: &str, format: &ReadOptions) {
     match read_bytes(bytes, format) {
         Ok(data) => assert_eq!(rows(&data), EXPECTED, "{bytes:?}"),
         Err(error) => panic!("{error} in {bytes:?}"),
@@ -18,8 +18,8 @@ fn assert_reads(bytes: &str, format: &Format) {
 
 #[test]
 fn double_colon() {
-    assert_reads("ann::tea::5::20\nann::jam::3.5::20\nbob::tea::-1::10\n", &Format::DoubleColon);
-    assert_reads("\u{feff}\r\nann::tea::5::20\r\n\r\n ann :: jam::3::20\r\nbob::tea::1::10", &Format::DoubleColon);
+    assert_reads("ann::tea::5::20\nann::jam::3.5::20\nbob::tea::-1::10\n", &dat());
+    assert_reads("\u{feff}\r\nann::tea::5::20\r\n\r\n ann :: jam::3::20\r\nbob::tea::1::10", &dat());
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn tabs_within_quotes_are_text_where_there_are_too_many() {
 fn invisible_characters_at_the_ends_are_trimmed() {
     // Two files, each with a byte order mark, joined.
     let file = "\u{feff}1::10::5::1\n2::11::4::2\n1::12::4::3\n";
-    let data = read_bytes(file.repeat(2), &Format::DoubleColon).unwrap();
+    let data = read_bytes(file.repeat(2), &dat()).unwrap();
     assert_eq!((data.len(), data.user_count(), data.item_count()), (6, 2, 3));
     for blank in ["\u{feff}", "\u{200b}", "\u{a0}", "\u{3000}", "\u{2009}", "\u{2060}", "\t", " "] {
         let pad = |text: &str| format!("{blank}{text}{blank}");
@@ -83,7 +83,7 @@ fn invisible_characters_at_the_ends_are_trimmed() {
             let fields = [["ann", "tea", "5", "20"], ["ann", "jam", "5", "20"], ["bob", "tea", "5", "10"]];
             fields.map(|row| row.map(pad).join(delimiter)).join("\n")
         };
-        assert_reads(&row("::"), &Format::DoubleColon);
+        assert_reads(&row("::"), &dat());
         assert_reads(&format!("{}\n{blank}\n{}", ["user", "item", "x", "time"].map(pad).join(","), row(",")), &csv());
         if blank != "\t" {
             assert_reads(&format!("{}\n{}", ["user", "item", "x", "time"].map(pad).join("\t"), row("\t")), &tsv());
@@ -99,24 +99,24 @@ fn what_shapes_its_neighbours_is_text() {
     // A word of Persian with a non-joiner, a family, a heart in colour, and spaces of other widths.
     let ids = ["می\u{200c}خواهم", "👨\u{200d}👩\u{200d}👧", "❤\u{fe0f}", "山田\u{3000}太郎", "100\u{a0}%"];
     let file: String = ids.iter().map(|id| format!("{id}::x::1::1\n")).collect();
-    let data = read_bytes(file, &Format::DoubleColon).unwrap();
+    let data = read_bytes(file, &dat()).unwrap();
     assert_eq!(data.user_names().iter().collect::<Vec<_>>(), ids);
 }
 
 #[test]
 fn chosen_columns() {
     let file = "20|x,ann,tea,20\n20|x,ann,jam,20\n10|x,bob,tea,10\n";
-    assert_reads(file, &Format::Csv(positions(1, 2, 3)));
+    assert_reads(file, &with_columns(Format::Csv, positions(1, 2, 3)));
     let by_name = Columns { user: Column::Name("who".into()), item: Column::Position(0), ..Columns::default() };
-    assert_reads("a,user,who,time\ntea,x,ann,20\njam,x,ann,20\ntea,x,bob,10", &Format::Csv(by_name));
+    assert_reads("a,user,who,time\ntea,x,ann,20\njam,x,ann,20\ntea,x,bob,10", &with_columns(Format::Csv, by_name));
     let skips_header = Columns { header: true, ..positions(0, 1, 2) };
-    assert_reads("a,b,c\nann,tea,20\nann,jam,20\nbob,tea,10", &Format::Csv(skips_header));
+    assert_reads("a,b,c\nann,tea,20\nann,jam,20\nbob,tea,10", &with_columns(Format::Csv, skips_header));
 }
 
 #[test]
 fn equal_times_keep_the_order_of_the_file() {
     let file: String = (0..500).map(|i| format!("u{i}::i{}::1::{}\n", 499 - i, i / 100 % 2)).collect();
-    let data = read_bytes(&file, &Format::DoubleColon).unwrap();
+    let data = read_bytes(&file, &dat()).unwrap();
     let users: Vec<&str> = data.user_names().iter().collect();
     let (even, odd): (Vec<u32>, Vec<u32>) = (0..500).partition(|i| i / 100 % 2 == 0);
     assert_eq!(users, even.into_iter().chain(odd).map(|i| format!("u{i}")).collect::<Vec<_>>());
@@ -147,7 +147,7 @@ fn a_file_on_disk() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.tsv");
     std::fs::write(&path, "user\titem\ttime\nann\ttea\t20\nann\tjam\t20\nbob\ttea\t10\n").unwrap();
-    let data = read(&path, &Format::guess(&path).unwrap()).unwrap();
+    let data = read(&path, ReadOptions::default()).unwrap();
     assert_eq!(rows(&data), EXPECTED);
     assert_eq!(data, Interactions::from_rows([EXPECTED[1], EXPECTED[2], EXPECTED[0]]).unwrap());
 }

@@ -1,24 +1,43 @@
 //! The stream from outside: good and bad files, arbitrary bytes, laws of the parts, and the figures of real data.
 
 mod bad_input;
+mod columns;
 mod data;
+mod filters;
+mod formats;
 mod fuzz;
 mod good_input;
+mod hostile;
+#[cfg(feature = "files")]
+mod packed;
+#[cfg(all(feature = "files", feature = "parquet"))]
+mod parquet;
 mod properties;
 #[path = "../common/recorded.rs"]
 mod recorded;
+mod shapes;
+mod times;
 
 use std::path::Path;
 
 use scall_gpu::Result;
-use scall_gpu::stream::{Column, Columns, Format, Interactions, read_from};
+use scall_gpu::stream::{Column, Columns, Format, Interactions, ReadOptions, read_from};
 
-fn csv() -> Format {
-    Format::Csv(Columns::default())
+fn dat() -> ReadOptions {
+    Format::DoubleColon.into()
 }
 
-fn tsv() -> Format {
-    Format::Tsv(Columns::default())
+fn csv() -> ReadOptions {
+    Format::Csv.into()
+}
+
+fn tsv() -> ReadOptions {
+    Format::Tsv.into()
+}
+
+/// A format with other columns than the usual ones.
+fn with_columns(format: Format, columns: Columns) -> ReadOptions {
+    ReadOptions { columns, ..format.into() }
 }
 
 /// Columns by position in a file without a header.
@@ -28,11 +47,12 @@ fn positions(user: usize, item: usize, timestamp: usize) -> Columns {
         item: Column::Position(item),
         timestamp: Column::Position(timestamp),
         header: false,
+        ..Columns::default()
     }
 }
 
-fn read_bytes(bytes: impl AsRef<[u8]>, format: &Format) -> Result<Interactions> {
-    read_from(bytes.as_ref(), Path::new("f"), format)
+fn read_bytes(bytes: impl AsRef<[u8]>, options: impl Into<ReadOptions>) -> Result<Interactions> {
+    read_from(bytes.as_ref(), Path::new("f"), options)
 }
 
 /// The rows as texts, in time order.

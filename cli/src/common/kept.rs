@@ -68,7 +68,7 @@ impl Kept {
     /// [`Error::BadConfig`] with the first key that differs.
     pub fn check_same(&self, asked: &Config) -> Result<()> {
         let plain = |config: &Config| {
-            let data = DataConfig { path: None, ..config.data.clone() };
+            let data = DataConfig { path: Vec::new(), ..config.data.clone() };
             let config = Config { device: self.config.device, data, ..config.clone() };
             serde_json::from_str::<Value>(&config.to_json()?).map_err(Error::other)
         };

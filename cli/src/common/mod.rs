@@ -1,6 +1,7 @@
 //! What the commands share: the flags that say what is run, the data, and how results are shown.
 
 mod data;
+mod data_flags;
 mod device;
 #[path = "../../../examples/common/exit.rs"]
 mod exit;
@@ -17,7 +18,7 @@ mod source;
 mod used;
 mod words;
 
-pub use data::read;
+pub use data::{headline, inputs, read};
 pub use device::{Threads, choices, open};
 pub use exit::exit;
 pub use files::{Files, write};

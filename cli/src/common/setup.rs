@@ -6,9 +6,9 @@ use clap::builder::{PossibleValue, PossibleValuesParser};
 use scall_gpu::models::{ItemBias, ModelOptions, Sampling};
 use scall_gpu::run::{Config, DeviceChoice};
 use scall_gpu::sizing::Distribution;
-use scall_gpu::stream::{Column, Columns, Cut};
 use scall_gpu::{Replay, Result};
 
+use super::data_flags::DataFlags;
 use super::device::{Threads, choices};
 use super::load::load;
 
@@ -19,29 +19,8 @@ pub struct Setup {
     #[arg(long, value_name = "FILE", conflicts_with = "paper")]
     pub config: Option<PathBuf>,
 
-    /// Interactions to stream [default: the embedded sample, a year of grocery purchases]
-    #[arg(long, value_name = "FILE")]
-    pub data: Option<PathBuf>,
-
-    /// How the file is written: `dat` for user::item::rating::seconds, `csv` or `tsv` with a header [default: by the
-    /// file's extension].
-    ///
-    /// White space of any kind, byte order marks and other characters that cannot be seen are trimmed around every
-    /// field. Within an id white space is text, and the others are an error, as control characters are everywhere. In a
-    /// CSV quotes are those of RFC 4180, and a line break may stand in quotes in a column that is not read; in a TSV
-    /// quotes are text, but around a whole field.
-    #[arg(long, value_name = "dat|csv|tsv")]
-    pub format: Option<String>,
-
-    /// Columns of a CSV or TSV file as user,item,timestamp: names, or positions from 0 [default: the usual names].
-    ///
-    /// A name that the header has twice is an error, for a position to decide.
-    #[arg(long, value_name = "U,I,T", value_parser = parse_columns)]
-    pub columns: Option<[String; 3]>,
-
-    /// The file has no header line (columns by position)
-    #[arg(long, requires = "columns")]
-    pub no_header: bool,
+    #[command(flatten)]
+    pub data: DataFlags,
 
     /// Where to run: a hardware GPU or else the CPU, the best GPU there is (software included), or the CPU [default:
     /// auto]
@@ -78,12 +57,6 @@ pub struct Setup {
     /// Smallest row; 0 lets a fixed budget survive any number of entities [default: 1]
     #[arg(long, value_parser = clap::value_parser!(u32).range(0..=1))]
     pub min_size: Option<u32>,
-
-    /// Where to cut: equal=10 (that number of segments of one length) or new=15000 (after more new users and items than
-    /// that)
-    /// [default: equal=10]
-    #[arg(long, value_parser = parse::<Cut>)]
-    pub segments: Option<Cut>,
 
     /// Family of size profiles, for `ranked`, `random` and `scall` [default: power-law]
     #[arg(long, value_parser = parse::<Distribution>)]
@@ -184,19 +157,7 @@ impl Setup {
         let (data, budget, policy, model) =
             (&mut config.data, &mut config.budget, &mut config.policy, &mut config.model);
         set(&mut config.device, self.device);
-        if self.data.is_some() {
-            // How another file is written says nothing of this one.
-            (data.path, data.format, data.columns) = (self.data.clone(), None, Columns::default());
-        }
-        some(&mut data.format, &self.format);
-        if let Some(names) = &self.columns {
-            let [user, item, timestamp] = names.clone().map(|name| match name.parse() {
-                Ok(position) => Column::Position(position),
-                Err(_) => Column::Name(name),
-            });
-            data.columns = Columns { user, item, timestamp, header: !self.no_header };
-        }
-        set(&mut data.segments, self.segments);
+        self.data.put(data);
         budget.count_optimizer |= self.count_optimizer;
         budget.ignore_metadata |= self.ignore_metadata;
         set(&mut budget.max_size, self.max_size);
@@ -266,13 +227,6 @@ fn biases() -> PossibleValuesParser {
 /// What the library reads.
 pub fn parse<T: std::str::FromStr<Err = scall_gpu::Error>>(text: &str) -> Result<T, String> {
     text.parse().map_err(|error: scall_gpu::Error| error.to_string())
-}
-
-fn parse_columns(text: &str) -> Result<[String; 3], String> {
-    let names: Vec<String> = text.split(',').map(|name| name.trim().to_owned()).collect();
-    names
-        .try_into()
-        .map_err(|names: Vec<String>| format!("expected user,item,timestamp, found {} columns", names.len()))
 }
 
 /// Above 0 as f32 too, which most of these numbers become.

@@ -24,22 +24,24 @@ use store::Store;
 
 pub use args::Args;
 
-use crate::common::{Files, Words, check_used, open, print, read, write};
+use crate::common::{Files, Words, check_used, inputs, open, print, read, write};
 
 pub fn run(args: &Args) -> Result<(), Box<dyn std::error::Error>> {
     args.setup.threads.start();
     let config = args.setup.config()?;
     check_used(&args.setup, &config, &args.policies.0, args.baselines)?;
     let (csv, plot) = (args.csv.as_deref(), args.plot.as_deref());
-    let inputs = &[("--config", args.setup.config.as_deref()), ("--data", config.data.path.as_deref())];
+    let files = config.files()?;
+    let inputs = &inputs(args.setup.config.as_deref(), &files);
     Files { inputs, outputs: &[("--plot", plot)], kept: &[("--csv", csv)] }.check("compare")?;
     let jobs = jobs(args);
     let weights = jobs.iter().map(|job| weight(&config, job)).collect::<Result<Vec<_>>>()?;
 
-    let (name, data) = read(&config)?;
+    let data = read(&config)?;
+    let (headline, name, data) = (data.headline(), data.name, data.rows);
     let device = open(config.device)?;
     let segments = config.segments(&data)?;
-    let head = head(args, &config, &device.describe(), &name, &data, segments.len())?;
+    let head = head(args, &config, &device.describe(), &headline, segments.len())?;
     let half_life = args.setup.half_life.or(config.model.half_life).unwrap_or(Counting::HALF_LIFE);
     let settings = settings(args, &config, half_life, &device.describe(), &name, &data)?;
     let bench =
@@ -104,26 +106,17 @@ fn weight(common: &Config, job: &Job) -> Result<Weight> {
 }
 
 /// What stands over the table, so that it can stand alone.
-fn head(
-    args: &Args,
-    config: &Config,
-    device: &str,
-    name: &str,
-    data: &Interactions,
-    segments: usize,
-) -> Result<String> {
+fn head(args: &Args, config: &Config, device: &str, data: &str, segments: usize) -> Result<String> {
     let words = Words::of(config)?;
-    let (users, items) = (data.user_count(), data.item_count());
     let seeds = match args.seeds {
         1 => "seed 0".to_owned(),
         seeds => format!("seeds 0 to {}", seeds - 1),
     };
     Ok(format!(
         "device   {device}\n\
-         data     {name}: {} interactions, {users} users, {items} items\n\
+         {data}\n\
          {}\n\
          runs     {}, {seeds}, {}, mean of segments 1 to {}",
-        data.len(),
         words.headline(),
         words.sizes(),
         words.probes(),

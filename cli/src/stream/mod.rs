@@ -26,7 +26,7 @@ pub use args::Args;
 pub use plot::Profile;
 pub use report::{Segment, repeatable};
 
-use crate::common::{Files, INTERRUPTED, Interrupt, Words, check_used, print, write};
+use crate::common::{Files, INTERRUPTED, Interrupt, Words, check_used, inputs, print, write};
 use crate::page;
 
 pub fn run(args: &Args) -> Result<ExitCode> {
@@ -34,7 +34,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let (config, kept) = Session::config(args)?;
     check_used(&args.setup, &config, std::slice::from_ref(&config.policy.name), false)?;
     let (report, plot) = (args.report.as_deref(), args.plot.as_deref());
-    let inputs = &[("--config", args.setup.config.as_deref()), ("--data", config.data.path.as_deref())];
+    let files = config.files()?;
+    let inputs = &inputs(args.setup.config.as_deref(), &files);
     let html = args.html.as_deref();
     let outputs = &[("--report", report), ("--plot", plot), ("--html", html)];
     Files { inputs, outputs, kept: &[("--log", args.log.as_deref())] }.check("stream")?;
@@ -113,11 +114,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
 
 /// What stands over the table.
 fn print_head(session: &Session, words: &Words) -> Result<()> {
-    let Session { config, data: name, device, scall, .. } = session;
-    let data = scall.data();
-    let (rows, users, items) = (data.len(), data.user_count(), data.item_count());
+    let Session { config, headline, device, scall, .. } = session;
     print(&format!("device   {}", device.describe()));
-    print(&format!("data     {name}: {rows} interactions, {users} users, {items} items"));
+    print(headline);
     print(&words.headline());
     let (policy, budget) = (&config.policy.name, config.budget.amount);
     print(&format!("policy   {policy}, budget {budget}, {}, seed {}", words.sizes(), config.seed));

@@ -172,7 +172,7 @@ impl From<&SegmentReport> for Segment {
 /// The configuration as a file can hold it: without a path that is no text.
 pub fn repeatable(config: &Config) -> Config {
     let mut config = config.clone();
-    config.data.path = config.data.path.filter(|path| path.to_str().is_some());
+    config.data.path.retain(|path| path.to_str().is_some());
     config
 }
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::args::Args;
 use super::plot::Profile;
 use super::report::repeatable;
-use crate::common::{Kept, Notes, open, read};
+use crate::common::{Kept, Notes, headline, open, read};
 
 /// The folder of checkpoints, and the last of them.
 pub type Folder = (Checkpoints, Option<Kept>);
@@ -19,6 +19,8 @@ pub struct Session {
     pub config: Config,
     /// The data's name.
     pub data: String,
+    /// What stands over the table of the data.
+    pub headline: String,
     pub device: Device,
     pub scall: Scall,
     /// Of the segments done.
@@ -52,14 +54,16 @@ impl Session {
             let profiles = profiles.ok_or_else(|| Error::other("the checkpoint's profiles are not readable"))?;
             let device = open(config.device)?;
             let scall = kept.restore(&device)?;
-            return Ok(Self { config, data, device, scall, profiles, item_bias, checkpoints });
+            let headline = headline(&data, scall.data());
+            return Ok(Self { config, data, headline, device, scall, profiles, item_bias, checkpoints });
         }
         let policy = config.policy()?;
-        let (name, data) = read(&config)?;
+        let data = read(&config)?;
+        let (headline, name, data) = (data.headline(), data.name, data.rows);
         let device = open(config.device)?;
         let segments = config.segments(&data)?;
         let scall = Scall::over(&device, data, segments, policy, config.scall_options()?)?;
-        Ok(Self { config, data: name, device, scall, profiles: Vec::new(), item_bias, checkpoints })
+        Ok(Self { config, data: name, headline, device, scall, profiles: Vec::new(), item_bias, checkpoints })
     }
 
     /// What the flags say, over what was kept where that is wanted.

@@ -4,6 +4,7 @@ mod ask;
 mod checkpoint;
 mod compare;
 mod config;
+mod data;
 mod files;
 mod flags;
 mod kernel_report;

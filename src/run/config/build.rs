@@ -1,12 +1,14 @@
 //! From a configuration to what runs.
 
+use std::path::PathBuf;
+
 use super::check::{bad, keyed};
 use super::{Config, PolicyConfig};
 use crate::device::Device;
 use crate::models::ModelOptions;
 use crate::run::{Scall, ScallOptions};
 use crate::sizing::{Budget, CommonOption, PolicyOptions, SizePolicy};
-use crate::stream::{self, Columns, Format, Interactions, Segment};
+use crate::stream::{self, Format, Interactions, ReadOptions, ReadReport, Segment};
 use crate::table::Counts;
 use crate::{Error, Result};
 
@@ -120,39 +122,70 @@ impl Config {
         })
     }
 
-    /// How the data file is written: what is said, else by its extension, else a CSV.
+    /// How the files of data are read, and which rows are kept. Without a path and a format they are CSV.
     ///
     /// # Errors
-    /// [`Error::BadConfig`] for a name or an extension that there is not, and for columns of a `::` file, which are
-    /// fixed.
-    pub fn format(&self) -> Result<Format> {
+    /// [`Error::BadConfig`] for a name of a format that there is not, for the name of a file that does not tell one, for
+    /// columns of a format that has fixed ones, and for numbers outside their domain.
+    pub fn read_options(&self) -> Result<ReadOptions> {
         let data = &self.data;
-        let mut format = match (&data.format, &data.path) {
-            (Some(name), _) => Format::from_name(name).map_err(keyed("data.format"))?,
-            (None, Some(path)) => Format::guess(path).map_err(keyed("data.path"))?,
-            (None, None) => Format::Csv(Columns::default()),
+        let format = match &data.format {
+            Some(name) => Some(Format::from_name(name).map_err(keyed("data.format"))?),
+            None if data.path.is_empty() => Some(Format::Csv),
+            None => None,
         };
-        match &mut format {
-            Format::Csv(columns) | Format::Tsv(columns) => *columns = data.columns.clone(),
-            Format::DoubleColon if data.columns != Columns::default() => {
-                let expected = "nothing for a :: file, whose columns are fixed".to_owned();
-                return Err(bad("data.columns", expected, "columns".to_owned()));
+        let options = ReadOptions {
+            format,
+            columns: data.columns.clone(),
+            encoding: data.encoding,
+            time_unit: data.time_unit,
+            min_rating: data.min_rating,
+            filters: data.r#where.clone(),
+            dedup: data.dedup,
+            k_core: data.k_core,
+            skip_bad: data.skip_bad,
+        };
+        let named = |error| match error {
+            Error::Argument { arg, expected, got, .. } => bad(&format!("data.{arg}"), expected, got),
+            other => other,
+        };
+        options.check().map_err(named)?;
+        if format.is_none() {
+            // Folders and patterns are looked into when they are read.
+            for path in data.path.iter().filter(|path| path.is_file() || path.as_os_str() == "-") {
+                let format = Some(Format::guess(path).map_err(keyed("data.path"))?);
+                ReadOptions { format, ..options.clone() }.check().map_err(named)?;
             }
-            Format::DoubleColon => {}
         }
-        Ok(format)
+        Ok(options)
     }
 
-    /// Reads the data file.
+    /// The files that the paths mean, in the order in which they are read; `-` is standard input.
     ///
     /// # Errors
-    /// [`Error::BadConfig`] where there is no path, and those of [`format`](Self::format); what
+    /// Those of [`files`](crate::stream::files).
+    pub fn files(&self) -> Result<Vec<PathBuf>> {
+        stream::files(&self.data.path)
+    }
+
+    /// Reads the files of data.
+    ///
+    /// # Errors
+    /// [`Error::BadConfig`] where there is no path, and those of [`read_options`](Self::read_options); what
     /// [`read`](crate::stream::read) finds.
     pub fn read(&self) -> Result<Interactions> {
-        let Some(path) = &self.data.path else {
+        Ok(self.read_and_report()?.0)
+    }
+
+    /// The same, with what was found while they were read.
+    ///
+    /// # Errors
+    /// Those of [`read`](Self::read).
+    pub fn read_and_report(&self) -> Result<(Interactions, ReadReport)> {
+        if self.data.path.is_empty() {
             return Err(bad("data.path", "a file of interactions".to_owned(), "none".to_owned()));
-        };
-        stream::read(path, &self.format()?)
+        }
+        stream::read_all(&self.data.path, self.read_options()?)
     }
 
     /// Cuts a stream.

@@ -54,7 +54,7 @@ impl Config {
 
     fn check_data(&self) -> Result<()> {
         let DataConfig { segments, .. } = &self.data;
-        self.format()?;
+        self.read_options()?;
         let cuts = !matches!(segments, Cut::Equal { segments: 0 } | Cut::NewEntities { entities: 0 });
         domain("data.segments", segments, cuts, "a count of at least 1")
     }

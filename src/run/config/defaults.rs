@@ -3,7 +3,7 @@
 use super::{BudgetConfig, Config, DataConfig, DeviceChoice, ModelConfig, PolicyConfig};
 use crate::run::{EarlyStop, ProbeOptions, Replay};
 use crate::sizing::Amount;
-use crate::stream::{Columns, Cut};
+use crate::stream::{Columns, Cut, Dedup, Encoding, TimeUnit};
 
 impl Default for Config {
     fn default() -> Self {
@@ -26,7 +26,20 @@ impl Default for Config {
 
 impl Default for DataConfig {
     fn default() -> Self {
-        Self { path: None, format: None, columns: Columns::default(), segments: Cut::Equal { segments: 10 } }
+        let (min_rating, k_core) = (None, None);
+        Self {
+            path: Vec::new(),
+            format: None,
+            columns: Columns::default(),
+            encoding: Encoding::default(),
+            time_unit: TimeUnit::Auto,
+            min_rating,
+            r#where: Vec::new(),
+            k_core,
+            dedup: Dedup::All,
+            skip_bad: 0,
+            segments: Cut::Equal { segments: 10 },
+        }
     }
 }
 

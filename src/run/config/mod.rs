@@ -17,7 +17,7 @@ use crate::kernels::table::optimizer::{NonFinite, Optimizer};
 use crate::models::RateSchedule;
 use crate::rows::Format;
 use crate::sizing::{Amount, Distribution};
-use crate::stream::{Columns, Cut};
+use crate::stream::{Columns, Cut, Dedup, Encoding, Filter, TimeUnit};
 
 pub use device::DeviceChoice;
 
@@ -101,19 +101,38 @@ pub struct Config {
     pub early_stop: Option<EarlyStop>,
 }
 
-/// The stream: which file, how it is written, and where it is cut.
+/// The stream: which files, how they are written, which rows are kept, and where it is cut. What is read, and what the
+/// words mean, is said by [`ReadOptions`](crate::stream::ReadOptions).
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default, deny_unknown_fields))]
 pub struct DataConfig {
-    /// The file of interactions (default: none; whoever runs it brings them).
-    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
-    pub path: Option<PathBuf>,
-    /// How the file is written: `dat`, `csv` or `tsv` (default: by its extension).
+    /// The files of interactions: a path or a list of paths, each a file, a folder, a pattern such as `2024-*.csv.gz`,
+    /// or `-` for standard input (default: none; whoever runs it brings them).
+    #[cfg_attr(feature = "serde", serde(with = "serial::paths", skip_serializing_if = "Vec::is_empty"))]
+    pub path: Vec<PathBuf>,
+    /// How the files are written: the name of a [`Format`](crate::stream::Format) (default: by the names of files).
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub format: Option<String>,
-    /// Which columns of a CSV or TSV file hold what: names, or positions from 0 (default: the usual names).
+    /// Which columns hold what: names, or positions from 0 (default: the usual names).
     #[cfg_attr(feature = "serde", serde(with = "serial::ColumnsForm"))]
     pub columns: Columns,
+    /// The encoding of text, such as `latin1` (default: UTF-8).
+    pub encoding: Encoding,
+    /// The unit of times that are numbers: `s`, `ms`, `us` or `ns` (default: `auto`, told by their size).
+    pub time_unit: TimeUnit,
+    /// Least rating of a row that is kept (default: any).
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub min_rating: Option<f64>,
+    /// Values that rows have to have, as `["event=buy"]`; several of one column are alternatives (default: none).
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
+    pub r#where: Vec<Filter>,
+    /// Least rows of each user and each item that are left (default: any number).
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub k_core: Option<u32>,
+    /// Which rows of one user and one item are kept: `all` (default) or `first`.
+    pub dedup: Dedup,
+    /// How many bad lines may be left out (default 0).
+    pub skip_bad: u32,
     /// Where to cut: `equal=10` (default), or `new=15000` for a cut after more new entities than that.
     pub segments: Cut,
 }

@@ -14,7 +14,7 @@ use crate::kernels::table::optimizer::{NonFinite, Optimizer};
 use crate::models::RateSchedule;
 use crate::run::Replay;
 use crate::sizing::{Amount, Distribution};
-use crate::stream::{Column, Columns, Cut};
+use crate::stream::{Column, Columns, Cut, Dedup, Encoding, Filter, TimeUnit};
 use crate::{Error, Result};
 
 /// A value that is written as its text.
@@ -53,7 +53,19 @@ macro_rules! by_text {
     )+};
 }
 
-by_text!(Amount, Cut, DeviceChoice, Distribution, NonFinite, Optimizer, RateSchedule);
+by_text!(
+    Amount,
+    Cut,
+    Dedup,
+    DeviceChoice,
+    Distribution,
+    Encoding,
+    Filter,
+    NonFinite,
+    Optimizer,
+    RateSchedule,
+    TimeUnit
+);
 
 /// How values are stored, by name.
 pub(super) mod format {
@@ -66,6 +78,48 @@ pub(super) mod format {
 
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Format>, D::Error> {
         deserializer.deserialize_str(Text(PhantomData)).map(Some)
+    }
+}
+
+/// One path, or a list of them.
+pub(super) mod paths {
+    use std::path::PathBuf;
+
+    use serde::de::SeqAccess;
+
+    use super::*;
+
+    pub fn serialize<S: Serializer>(paths: &[PathBuf], serializer: S) -> Result<S::Ok, S::Error> {
+        match paths {
+            [path] => path.serialize(serializer),
+            paths => paths.serialize(serializer),
+        }
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<PathBuf>, D::Error> {
+        deserializer.deserialize_any(Paths)
+    }
+
+    struct Paths;
+
+    impl<'de> Visitor<'de> for Paths {
+        type Value = Vec<PathBuf>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a path or a list of paths")
+        }
+
+        fn visit_str<E: serde::de::Error>(self, path: &str) -> Result<Vec<PathBuf>, E> {
+            Ok(vec![path.into()])
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut paths: A) -> Result<Vec<PathBuf>, A::Error> {
+            let mut all = Vec::new();
+            while let Some(path) = paths.next_element()? {
+                all.push(path);
+            }
+            Ok(all)
+        }
     }
 }
 
@@ -121,6 +175,8 @@ pub(super) struct ColumnsForm {
     item: Column,
     #[serde(default, skip_serializing_if = "is_usual")]
     timestamp: Column,
+    #[serde(default, skip_serializing_if = "is_usual")]
+    rating: Column,
     #[serde(default = "with_header")]
     header: bool,
 }

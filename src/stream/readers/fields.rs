@@ -6,7 +6,7 @@ use crate::text::{first_hidden, quoted, trim};
 use crate::{Error, Result};
 
 /// The last second of the year 9999.
-const LAST_SECOND: i64 = 253_402_300_799;
+pub(super) const LAST_SECOND: i64 = 253_402_300_799;
 
 /// A line of a file, for the errors.
 #[derive(Clone, Copy)]
@@ -14,6 +14,8 @@ pub(super) struct Place<'a> {
     pub file: &'a Path,
     /// Counted from 1.
     pub line: u64,
+    /// What the file's text should be, by name.
+    pub encoding: &'static str,
 }
 
 impl Place<'_> {
@@ -25,8 +27,12 @@ impl Place<'_> {
     pub fn text(self, field: &[u8]) -> Result<&str> {
         let text = std::str::from_utf8(field).map_err(|error| {
             let at = error.valid_up_to();
-            let byte = field[at];
-            self.bad_row("UTF-8 text", format!("byte 0x{byte:02X} at offset {at} of {}", quoted(field)))
+            if self.encoding != "UTF-8" {
+                let found = format!("bytes that mean nothing in it, at offset {at} of {}", quoted(field));
+                return self.bad_row(format!("{} text", self.encoding), found);
+            }
+            let (expected, byte) = ("UTF-8 text, or a declared encoding (--encoding latin1)", field[at]);
+            self.bad_row(expected, format!("byte 0x{byte:02X} at offset {at} of {}", quoted(field)))
         })?;
         Ok(trim(text))
     }
@@ -40,20 +46,10 @@ impl Place<'_> {
         }
     }
 
-    /// Unix seconds from 1970 to the year 9999.
-    pub fn timestamp(self, field: &[u8]) -> Result<i64> {
-        let text = self.text(field)?;
-        let number = text.parse();
-        match number {
-            Ok(seconds @ 0..=LAST_SECOND) => Ok(seconds),
-            _ => Err(self.bad_row(expected_seconds(), quoted(field) + finer_unit(number.unwrap_or(0)))),
-        }
-    }
-
-    /// Checks that a rating is a finite number; its value is not used.
-    pub fn rating(self, field: &[u8]) -> Result<()> {
+    /// A rating, which is a finite number.
+    pub fn rating(self, field: &[u8]) -> Result<f64> {
         match self.text(field)?.parse::<f64>() {
-            Ok(rating) if rating.is_finite() => Ok(()),
+            Ok(rating) if rating.is_finite() => Ok(rating),
             _ => Err(self.bad_row("a number as rating", quoted(field))),
         }
     }
@@ -78,7 +74,7 @@ fn expected_seconds() -> String {
 ///
 /// # Errors
 /// [`Error::Argument`] that names the argument.
-pub(super) fn check_row(op: &'static str, user: &str, item: &str, timestamp: i64) -> Result<()> {
+pub(in crate::stream) fn check_row(op: &'static str, user: &str, item: &str, timestamp: i64) -> Result<()> {
     for (arg, id) in [("user", user), ("item", item)] {
         let wrong = match trim(id) {
             trimmed if trimmed == id => bad_id(arg, id),
@@ -96,7 +92,7 @@ pub(super) fn check_row(op: &'static str, user: &str, item: &str, timestamp: i64
 }
 
 /// A guess at the unit of a number too large for seconds, each unit up to the year 5138.
-fn finer_unit(number: i64) -> &'static str {
+pub(super) fn finer_unit(number: i64) -> &'static str {
     if number <= LAST_SECOND {
         ""
     } else if number < 100_000_000_000_000 {
@@ -105,38 +101,5 @@ fn finer_unit(number: i64) -> &'static str {
         ", which looks like microseconds"
     } else {
         ", which looks like nanoseconds"
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn seconds(field: &str) -> String {
-        let place = Place { file: Path::new("f"), line: 3 };
-        match place.timestamp(field.as_bytes()) {
-            Ok(seconds) => seconds.to_string(),
-            Err(error) => error.to_string(),
-        }
-    }
-
-    #[test]
-    fn timestamps() {
-        assert_eq!(seconds("0"), "0");
-        assert_eq!(seconds(" 253402300799 "), "253402300799");
-        let bad = "f:3: expected unix seconds, a whole number from 0 to 253402300799 (year 9999), found";
-        for (field, found) in [
-            ("", r#""""#),
-            ("12.5", r#""12.5""#),
-            ("-1", r#""-1""#),
-            ("2013-02-28", r#""2013-02-28""#),
-            ("253402300800", r#""253402300800", which looks like milliseconds"#),
-            ("1362062307000", r#""1362062307000", which looks like milliseconds"#),
-            ("1362062307000000", r#""1362062307000000", which looks like microseconds"#),
-            ("1362062307000000000", r#""1362062307000000000", which looks like nanoseconds"#),
-            ("99999999999999999999", r#""99999999999999999999""#),
-        ] {
-            assert_eq!(seconds(field), format!("{bad} {found}"));
-        }
     }
 }

@@ -1,6 +1,6 @@
-//! Records of fields between commas or tabs, and what their quotes mean.
+//! Records of fields between commas, semicolons or tabs, and what their quotes mean.
 //!
-//! **CSV** as RFC 4180 has it. A field in quotes may hold commas, doubled quotes and, where its column is not read,
+//! **CSV** as RFC 4180 has it, also between semicolons. A field in quotes may hold commas, doubled quotes and, where its column is not read,
 //! line breaks. After its closing quote only a comma or the end of the line may follow.
 //!
 //! **TSV**, where quotes are text as a rule. A record is a line. A field that is wholly in quotes, with those inside
@@ -13,15 +13,168 @@
 //! with a line break and a line like a row is refused.
 
 use std::borrow::Cow;
-use std::io::Read;
 use std::ops::Range;
 use std::path::Path;
 
+use super::columns::Columns;
 use super::fields::Place;
-use super::format::Positions;
+use super::input::Input;
 use super::lines::Lines;
-use crate::Result;
+use super::rows::Rows;
+use super::time::Time;
+use super::{ReadOptions, Reader, columns};
 use crate::text::{blank_prefix, quoted, trim_bytes};
+use crate::{Error, Result};
+
+/// A reader of records with delimiters.
+pub(super) struct Delimited {
+    name: &'static str,
+    endings: &'static [&'static str],
+    summary: &'static str,
+    delimiter: u8,
+    names: Names,
+}
+
+/// Where the names of columns come from.
+#[derive(Clone, Copy, PartialEq)]
+enum Names {
+    /// The header, if the options say that there is one.
+    Header,
+    /// A header in which a type follows each name.
+    Typed,
+    /// The format.
+    Fixed(&'static [&'static str]),
+}
+
+pub(super) static CSV: Delimited = Delimited {
+    name: "csv",
+    endings: &[".csv"],
+    summary: "fields between commas, with a header unless --no-header says otherwise",
+    delimiter: b',',
+    names: Names::Header,
+};
+
+pub(super) static TSV: Delimited = Delimited {
+    name: "tsv",
+    endings: &[".tsv"],
+    summary: "fields between tabs, with a header unless --no-header says otherwise",
+    delimiter: b'\t',
+    names: Names::Header,
+};
+
+pub(super) static SEMICOLON: Delimited = Delimited {
+    name: "semicolon",
+    endings: &[],
+    summary: "as csv, but between semicolons",
+    delimiter: b';',
+    names: Names::Header,
+};
+
+pub(super) static INTER: Delimited = Delimited {
+    name: "inter",
+    endings: &[".inter"],
+    summary: "fields between tabs, with a header of names and types, as RecBole has it (user_id:token)",
+    delimiter: b'\t',
+    names: Names::Typed,
+};
+
+pub(super) static U_DATA: Delimited = Delimited {
+    name: "u.data",
+    endings: &["u.data"],
+    summary: "user, item, rating and time between tabs without a header, as MovieLens 100K has it",
+    delimiter: b'\t',
+    names: Names::Fixed(&["user", "item", "rating", "timestamp"]),
+};
+
+impl Reader for Delimited {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn endings(&self) -> &'static [&'static str] {
+        self.endings
+    }
+
+    fn summary(&self) -> &'static str {
+        self.summary
+    }
+
+    fn has_columns(&self) -> bool {
+        !matches!(self.names, Names::Fixed(_))
+    }
+
+    fn read(&self, input: Input<'_>, rows: &mut Rows<'_>) -> Result<()> {
+        let mut records = Records::new(Lines::new(input.as_text(rows.options.encoding)?), self.delimiter);
+        let Some(first) = records.advance()? else { return Ok(()) };
+        let at = self.columns(&records, rows.options)?;
+        records.check_breaks(&at)?;
+        let mut next = Ok(Some(first));
+        if self.has_columns() && rows.options.columns.header {
+            let timestamp = records.field(at[2]);
+            if first.text(&timestamp).is_ok_and(|text| Time::parse(text).is_some()) {
+                let expected = "a header that names the timestamp (or --no-header)";
+                return Err(first.bad_row(expected, quoted(&timestamp)));
+            }
+            rows.has_header = true;
+            next = records.advance();
+        }
+        loop {
+            let taken = match next {
+                Ok(None) => return Ok(()),
+                Ok(Some(place)) => records.row(place, &at, rows),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = taken {
+                // What the lines of a record with line breaks are is open, so none of them is a line to leave out.
+                if !records.is_one_line() {
+                    return Err(error);
+                }
+                rows.leave_out(error)?;
+            }
+            next = records.advance();
+        }
+    }
+}
+
+impl Delimited {
+    /// Where the columns that are wanted stand, by the first record.
+    fn columns(&self, records: &Records<'_>, options: &ReadOptions) -> Result<Vec<usize>> {
+        let mut names: Vec<Cow<'_, [u8]>> = (0..records.len()).map(|position| records.field(position)).collect();
+        let (mut options, file) = (Cow::Borrowed(options), records.file());
+        match self.names {
+            Names::Header => {}
+            Names::Typed => {
+                names = names.iter().map(|name| untyped(name).to_vec().into()).collect();
+                let untyped = |name: &str| String::from_utf8_lossy(untyped(name.as_bytes())).into_owned();
+                let options = options.to_mut();
+                let Columns { user, item, timestamp, rating, .. } = &mut options.columns;
+                for column in [user, item, timestamp, rating] {
+                    if let columns::Column::Name(name) = column {
+                        *name = untyped(name);
+                    }
+                }
+                options.filters.iter_mut().for_each(|filter| filter.column = untyped(&filter.column));
+            }
+            Names::Fixed(fixed) if names.len() == fixed.len() => {
+                names = fixed.iter().map(|name| Cow::Borrowed(name.as_bytes())).collect();
+            }
+            Names::Fixed(fixed) => {
+                let expected = format!("{} fields: {}", fixed.len(), fixed.join(", "));
+                return Err(records.bad_width(&expected));
+            }
+        }
+        let semicolons = records.len() == 1 && records.field(0).contains(&b';') && self.delimiter == b',';
+        let hint = if semicolons { ", and fields between semicolons are --format semicolon" } else { "" };
+        columns::find(&options, &names, file, hint)
+    }
+}
+
+/// A name in a header of RecBole's, without its type.
+fn untyped(name: &[u8]) -> &[u8] {
+    let name = trim_bytes(name);
+    let types = [&b":token"[..], b":float", b":token_seq", b":float_seq"];
+    types.iter().find_map(|kind| name.strip_suffix(*kind)).unwrap_or(name)
+}
 
 /// Where a field's text stands in its record.
 #[derive(Clone, Debug)]
@@ -34,21 +187,23 @@ struct Field {
 /// A field, and where the next one starts.
 type Split = (Field, Option<usize>);
 
-/// The records of a CSV or TSV file, one at a time.
-pub(super) struct Records<'a, R> {
-    lines: Lines<'a, R>,
+/// The records of a file with delimiters, one at a time.
+struct Records<'a> {
+    lines: Lines<'a>,
     delimiter: u8,
     fields: Vec<Field>,
     /// Fields of the first record; 0 before it.
     width: usize,
+    /// Whether the first line of the record has any; only then they are looked for in its fields.
+    has_quotes: bool,
 }
 
-impl<'a, R: Read> Records<'a, R> {
-    pub fn new(lines: Lines<'a, R>, delimiter: u8) -> Self {
-        Self { lines, delimiter, fields: Vec::new(), width: 0 }
+impl<'a> Records<'a> {
+    fn new(lines: Lines<'a>, delimiter: u8) -> Self {
+        Self { lines, delimiter, fields: Vec::new(), width: 0, has_quotes: false }
     }
 
-    pub fn file(&self) -> &'a Path {
+    fn file(&self) -> &'a Path {
         self.lines.file()
     }
 
@@ -57,9 +212,21 @@ impl<'a, R: Read> Records<'a, R> {
     /// # Errors
     /// those of the input; [`Error::BadRow`](crate::Error::BadRow) for a quote that is not closed, and for text after a
     /// closing quote.
-    pub fn advance(&mut self) -> Result<Option<Place<'a>>> {
+    fn advance(&mut self) -> Result<Option<Place<'a>>> {
         let place = self.lines.next_record()?;
         self.fields.clear();
+        let record = self.lines.record();
+        self.has_quotes = record.contains(&b'"');
+        if !self.has_quotes && place.is_some() {
+            let mut start = 0;
+            for (at, _) in record.iter().enumerate().filter(|&(_, &byte)| byte == self.delimiter) {
+                self.fields.push(Field { bytes: start..at, in_quotes: false });
+                start = at + 1;
+            }
+            self.fields.push(Field { bytes: start..record.len(), in_quotes: false });
+            self.width = if self.width == 0 { self.fields.len() } else { self.width };
+            return Ok(place);
+        }
         let mut start = place.map(|_| 0);
         // Where every tab parts two fields as in the first record, none stands within one.
         let tabs = self.lines.record().iter().filter(|&&byte| byte == b'\t').count();
@@ -83,17 +250,12 @@ impl<'a, R: Read> Records<'a, R> {
     }
 
     /// How many fields the record has.
-    pub fn len(&self) -> usize {
+    fn len(&self) -> usize {
         self.fields.len()
     }
 
-    /// How many fields the first record has.
-    pub fn width(&self) -> usize {
-        self.width
-    }
-
     /// The text of a field, without the quotes around it and with those inside single.
-    pub fn field(&self, position: usize) -> Cow<'_, [u8]> {
+    fn field(&self, position: usize) -> Cow<'_, [u8]> {
         let Field { bytes, in_quotes } = &self.fields[position];
         let text = &self.lines.record()[bytes.clone()];
         if !in_quotes || !text.contains(&b'"') {
@@ -116,18 +278,33 @@ impl<'a, R: Read> Records<'a, R> {
     /// # Errors
     /// [`Error::BadRow`](crate::Error::BadRow) for a quote in a CSV field without quotes around it: one of them may be
     /// lost.
-    pub fn read(&self, position: usize) -> Result<Cow<'_, [u8]>> {
+    fn read(&self, position: usize) -> Result<Cow<'_, [u8]>> {
         let text = self.field(position);
-        if !self.is_tsv() && !self.fields[position].in_quotes && text.contains(&b'"') {
+        if self.has_quotes && !self.is_tsv() && !self.fields[position].in_quotes && text.contains(&b'"') {
             let expected = format!("field {} wholly in quotes or without any", position + 1);
             return Err(self.lines.place().bad_row(expected, quoted(&text)));
         }
         Ok(text)
     }
 
-    /// All of the record, for an error.
-    pub fn shown(&self) -> String {
-        quoted(trim_bytes(self.lines.record()))
+    /// The error for another number of fields than is expected.
+    fn bad_width(&self, expected: &str) -> Error {
+        let found = format!("{} in {}", self.len(), quoted(trim_bytes(self.lines.record())));
+        self.lines.place().bad_row(expected, found)
+    }
+
+    /// Gives the record to `rows`.
+    fn row(&self, place: Place<'_>, at: &[usize], rows: &mut Rows<'_>) -> Result<()> {
+        if self.len() != self.width {
+            return Err(self.bad_width(&format!("{} fields, as in the first line", self.width)));
+        }
+        self.check_breaks(at)?;
+        rows.take(place, |k| self.read(at[k]))
+    }
+
+    /// Whether the record is one line.
+    fn is_one_line(&self) -> bool {
+        self.lines.is_one_line()
     }
 
     /// Looks at the lines of a record of several lines, with the fields of the first one.
@@ -141,23 +318,24 @@ impl<'a, R: Read> Records<'a, R> {
     /// # Errors
     /// [`Error::BadRow`](crate::Error::BadRow) for a line break in a field that is read, or for a line that would be a
     /// row.
-    pub fn check_breaks(&self, at: Positions) -> Result<()> {
+    fn check_breaks(&self, at: &[usize]) -> Result<()> {
         if self.lines.is_one_line() {
             return Ok(());
         }
         let (place, record) = (self.lines.place(), self.lines.record());
         let has_break = |field: &Field| record[field.bytes.clone()].contains(&b'\n');
-        for (kind, position) in at.named() {
+        for (kind, &position) in ["user", "item", "timestamp"].iter().zip(at) {
             if has_break(&self.fields[position]) {
                 let expected = format!("the {kind} in one line, or a closing quote before its end");
                 return Err(place.bad_row(expected, quoted(&self.field(position))));
             }
         }
         let lines: Vec<&[u8]> = record.split(|&byte| byte == b'\n').collect();
-        let first_is_own = self.fields.iter().position(has_break) > Some(at.timestamp);
-        let last_is_own = self.fields.iter().rposition(has_break) < Some(at.timestamp);
+        let timestamp = at[2];
+        let first_is_own = self.fields.iter().position(has_break) > Some(timestamp);
+        let last_is_own = self.fields.iter().rposition(has_break) < Some(timestamp);
         let mut others = usize::from(first_is_own)..lines.len() - usize::from(last_is_own);
-        others.find(|&k| self.is_like_row(place, lines[k], at.timestamp)).map_or(Ok(()), |k| {
+        others.find(|&k| self.is_like_row(place, lines[k], timestamp)).map_or(Ok(()), |k| {
             let expected = format!("a closing quote before the end of line {}, a row by itself", place.line + k as u64);
             Err(place.bad_row(expected, quoted(record)))
         })
@@ -167,14 +345,17 @@ impl<'a, R: Read> Records<'a, R> {
     /// it: commas within quotes, which may be damaged, only move it to the right.
     fn is_like_row(&self, place: Place<'_>, line: &[u8], timestamp: usize) -> bool {
         let indented = |text: &[u8]| blank_prefix(text, None) > 0;
-        let own = indented(&self.field(timestamp));
+        let time = |text: &[u8]| place.text(text).ok().and_then(Time::parse);
+        let own_text = self.field(timestamp);
+        let (own, own_time) = (indented(&own_text), time(&own_text));
         let fields: Vec<&[u8]> = line.split(|&byte| byte == self.delimiter).collect();
         let Some(more) = fields.len().checked_sub(self.width) else { return false };
         fields[timestamp..=timestamp + more].iter().any(|field| {
             let bare = field.trim_ascii_end();
             let bare = bare.strip_prefix(b"\"").unwrap_or(bare);
             let bare = bare.strip_suffix(b"\"").unwrap_or(bare);
-            indented(bare) == own && place.timestamp(bare).is_ok()
+            let is_time = time(bare).is_some_and(|time| own_time.is_none_or(|own| own.is_like(time)));
+            indented(bare) == own && is_time
         })
     }
 
@@ -251,47 +432,5 @@ fn end_after_quote(record: &[u8], close: usize, delimiter: u8) -> Option<Option<
     match record.get(after) {
         None => Some(None),
         Some(&byte) => (byte == delimiter).then_some(Some(after + 1)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The fields of all records, each as text.
-    fn split(input: &str, delimiter: u8) -> Result<Vec<Vec<String>>> {
-        let mut records = Records::new(Lines::new(input.as_bytes(), Path::new("f")), delimiter);
-        let mut all = Vec::new();
-        while records.advance()?.is_some() {
-            all.push((0..records.len()).map(|k| String::from_utf8_lossy(&records.field(k)).into_owned()).collect());
-        }
-        Ok(all)
-    }
-
-    #[track_caller]
-    fn check(input: &str, delimiter: u8, expected: &[&[&str]]) {
-        assert_eq!(split(input, delimiter).unwrap(), expected, "{input:?}");
-    }
-
-    #[test]
-    fn csv() {
-        check("a,b,\n,\n\n\"\"", b',', &[&["a", "b", ""], &["", ""], &[""]]);
-        check("\"a\",\"b, \"\"c\"\"\"\n\"\"\"\",\"\n\n\"", b',', &[&["a", "b, \"c\""], &["\"", "\n\n"]]);
-        // White space around quotes is none of the field's, and a quote within a bare field is text.
-        check(" \"a\" ,\u{feff}\"b\"\t\r\n5\" x,y\"", b',', &[&["a", "b"], &["5\" x", "y\""]]);
-        let error = |input: &str| split(input, b',').unwrap_err().to_string();
-        let after = "expected a comma or the end of the line after the closing quote of field";
-        assert_eq!(error("a\nb,\"c\"d,e\n"), format!(r#"f:2: {after} 2, found "\"d,e""#));
-        assert_eq!(error("\"a\nb\" \"\n"), format!(r#"f:1: {after} 1, found "\" \"""#));
-        assert_eq!(error("a,\"b\n\nc\"\"\n"), "f:1: expected a closing quote, found the end of the file");
-        assert_eq!(error("a,\""), "f:1: expected a closing quote, found the end of the file");
-    }
-
-    #[test]
-    fn tsv() {
-        check("a\t\"b\nc\"\td\n", b'\t', &[&["a", "\"b"], &["c\"", "d"]]);
-        check("\"a\"\t \"b\tc\" \t\"\"\"\"\t\"\"\n", b'\t', &[&["a", "b\tc", "\"", ""]]);
-        check("\"a\"b\"\t\"c\t\"\td\"\"\n", b'\t', &[&["\"a\"b\"", "c\t", "d\"\""]]);
-        check("\t\u{200b}x\t,\r\n\t\t\t\n", b'\t', &[&["", "\u{200b}x", ",\r"]]);
     }
 }
