@@ -104,7 +104,7 @@ impl Reader for Delimited {
     }
 
     fn read(&self, input: Input<'_>, rows: &mut Rows<'_>) -> Result<()> {
-        let mut records = Records::new(Lines::new(input.as_text(rows.options.encoding)?), self.delimiter);
+        let mut records = Records::new(Lines::new(input.into_text(rows.options.encoding)?), self.delimiter);
         let Some(first) = records.advance()? else { return Ok(()) };
         let at = self.columns(&records, rows.options)?;
         records.check_breaks(&at)?;
