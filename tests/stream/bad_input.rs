@@ -148,12 +148,14 @@ fn bytes_that_are_not_utf8() {
     assert_message(
         b"a::b::1::1\na::caf\xe9::1::1\n",
         &dat(),
-        r#"f:2: expected UTF-8 text, or a declared encoding (--encoding latin1), found byte 0xE9 at offset 6 of "a::caf\xe9::1::1""#,
+        "f:2: expected UTF-8 text, or a declared encoding (--encoding latin1), found byte 0xE9 at offset 6 of \
+         \"a::caf\\xe9::1::1\"",
     );
     assert_message(
         b"user,item,time\na,caf\xe9,1\n",
         &csv(),
-        r#"f:2: expected UTF-8 text, or a declared encoding (--encoding latin1), found byte 0xE9 at offset 3 of "caf\xe9""#,
+        "f:2: expected UTF-8 text, or a declared encoding (--encoding latin1), found byte 0xE9 at offset 3 of \
+         \"caf\\xe9\"",
     );
 }
 
@@ -176,12 +178,14 @@ fn headers() {
     assert_message(
         "user,item,When\na,b,1\n",
         &with_columns(Format::Csv, named),
-        r#"f: expected a column "when" with the timestamp, found the columns "user, item, When"; others can be named (--columns)"#,
+        "f: expected a column \"when\" with the timestamp, found the columns \"user, item, When\"; others can be \
+         named (--columns)",
     );
     assert_message(
         "a,b,1\n",
         &with_columns(Format::Csv, positions(0, 3, 2)),
-        r#"f: expected the item in column 3, counted from 0, found the columns "a, b, 1"; others can be named (--columns)"#,
+        "f: expected the item in column 3, counted from 0, found the columns \"a, b, 1\"; others can be named \
+         (--columns)",
     );
     // A first row taken for a header would be lost without a word.
     assert_message(
