@@ -147,7 +147,7 @@ fn what_is_wrong_names_the_flag() {
         (&["--data", &good, "--min-rating", "nan"], &["--min-rating"]),
         (&["--data", &good, "--min-rating", "3"], &["x.csv", "a column with the rating"]),
         (&["--data", &write("r.dat", "a::b::1::1\n"), "--columns", "0,1,2"], &["data.columns", "dat", "fixed"]),
-        (&["--data", &dir.path().join("*.parquet").to_str().unwrap().to_owned()], &["a pattern that fits files"]),
+        (&["--data", dir.path().join("*.parquet").to_str().unwrap()], &["a pattern that fits files"]),
     ] {
         assert_refused("stream", args, parts);
     }

@@ -32,8 +32,8 @@ fn movielens() {
 fn amazon() {
     let reviews = concat!(
         r#"{"rating": 5.0, "title": "Such a \"lovely\" scent", "text": "This\nspray.", "images": [], "#,
-        r#""asin": "B00YQ6X8EO", "parent_asin": "B00YQ6X8XX", "user_id": "AGKHLEW2", "timestamp": 1588687728923, "helpful_vote": 0, "#,
-        r#""verified_purchase": true}"#,
+        r#""asin": "B00YQ6X8EO", "parent_asin": "B00YQ6X8XX", "user_id": "AGKHLEW2", "timestamp": 1588687728923, "#,
+        r#""helpful_vote": 0, "verified_purchase": true}"#,
         "\n",
         r#"{"rating": 2.0, "title": "", "text": "", "images": [], "asin": "B081TJ8YS3", "parent_asin": "B081TJ8YS3", "#,
         r#""user_id": "AGKHLEW3", "timestamp": 1588615855070, "helpful_vote": 1, "verified_purchase": false}"#,
