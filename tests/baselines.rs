@@ -70,7 +70,7 @@ fn yardsticks_on_real_streams() {
     ];
     for (name, format, expected) in cases {
         let Some(file) = recorded(name) else { continue };
-        let data = read(&file, &format).unwrap();
+        let data = read(&file, format).unwrap();
         let segments = cut(&data, Cut::Equal { segments: 10 }).unwrap();
         let mut wrong = Vec::new();
         for (mut baseline, (recall, ndcg)) in baselines().into_iter().zip(expected) {

@@ -13,14 +13,28 @@ use super::names::next_u32;
 use super::readers::{Dedup, MICROS};
 use crate::Result;
 
+/// Rows that are looked up together: enough for memory to come meanwhile.
+const AHEAD: usize = 32;
+
 /// Collects rows in any order.
 #[derive(Default)]
 pub(super) struct Builder {
+    /// The names of rows that are not yet looked up, end to end.
+    names: String,
+    ahead: Vec<Ahead>,
     users: Side,
     items: Side,
     /// Micros since 1970.
     times: Vec<i64>,
     unsorted: bool,
+}
+
+/// A row that is not yet looked up. Its names begin where those of the row before end.
+struct Ahead {
+    user_end: usize,
+    item_end: usize,
+    hashes: [u64; 2],
+    micros: i64,
 }
 
 /// The rows that are kept, and how many are not.
@@ -34,23 +48,42 @@ pub(super) struct Kept {
 
 impl Builder {
     pub fn push(&mut self, user: &str, item: &str, micros: i64) -> Result<()> {
-        let row = next_u32(self.times.len(), "rows")?;
-        self.users.push(row, user, "users")?;
-        self.items.push(row, item, "items")?;
-        self.unsorted |= self.times.last().is_some_and(|&last| micros < last);
-        push_slowly(&mut self.times, micros);
+        let hashes = [self.users.dictionary.hash(user), self.items.dictionary.hash(item)];
+        self.users.dictionary.expect(hashes[0]);
+        self.items.dictionary.expect(hashes[1]);
+        self.names.push_str(user);
+        let user_end = self.names.len();
+        self.names.push_str(item);
+        self.ahead.push(Ahead { user_end, item_end: self.names.len(), hashes, micros });
+        if self.ahead.len() < AHEAD { Ok(()) } else { self.look_up() }
+    }
+
+    /// Adds the rows that came last to the columns.
+    fn look_up(&mut self) -> Result<()> {
+        let mut start = 0;
+        for &Ahead { user_end, item_end, hashes: [user, item], micros } in &self.ahead {
+            let row = next_u32(self.times.len(), "rows")?;
+            self.users.push_of(user, row, &self.names[start..user_end], "users")?;
+            self.items.push_of(item, row, &self.names[user_end..item_end], "items")?;
+            self.unsorted |= self.times.last().is_some_and(|&last| micros < last);
+            push_slowly(&mut self.times, micros);
+            start = item_end;
+        }
+        self.ahead.clear();
+        self.names.clear();
         Ok(())
     }
 
     pub fn len(&self) -> usize {
-        self.times.len()
+        self.times.len() + self.ahead.len()
     }
 
     /// Sorts rows by time, stably, and leaves out what is not wanted.
     ///
     /// # Errors
-    /// [`Error::Limit`](crate::Error::Limit), which does not happen: there were as many names before.
+    /// [`Error::Limit`](crate::Error::Limit) past 2^32 - 1 rows, users or items.
     pub fn finish(mut self, dedup: Dedup, k_core: Option<u32>) -> Result<Kept> {
+        self.look_up()?;
         self.times.shrink_to_fit();
         self.users.ids.shrink_to_fit();
         self.items.ids.shrink_to_fit();

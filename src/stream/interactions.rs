@@ -28,7 +28,7 @@ pub(super) struct Side {
     pub ids: Vec<u32>,
     /// One an id: the row in which it first appears, strictly ascending.
     first_rows: Vec<u32>,
-    dictionary: Dictionary,
+    pub dictionary: Dictionary,
 }
 
 impl PartialEq for Side {
@@ -251,7 +251,12 @@ impl Side {
 
     /// Adds the id of row `row`.
     pub fn push(&mut self, row: u32, name: &str, arg: &'static str) -> Result<u32> {
-        let id = self.dictionary.id(name, arg)?;
+        self.push_of(self.dictionary.hash(name), row, name, arg)
+    }
+
+    /// The same where the hash of the name is known.
+    pub fn push_of(&mut self, hash: u64, row: u32, name: &str, arg: &'static str) -> Result<u32> {
+        let id = self.dictionary.id_of(hash, name, arg)?;
         if id as usize == self.first_rows.len() {
             self.first_rows.push(row);
         }

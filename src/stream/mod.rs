@@ -1,6 +1,7 @@
 //! From a file of interactions to the parts of a streaming experiment. Host code only; nothing here knows a device.
 //!
-//! 1. [`read`] files of any [`Format`]: rows in time order, users and items numbered by first appearance ([`Interactions`]).
+//! 1. [`read`] files of any [`Format`]: rows in time order, users and items numbered by first appearance
+//!    ([`Interactions`]).
 //! 2. [`cut`] the rows into [`Segment`]s, equal ones or by the number of new entities.
 //! 3. [`Segment::split`] a segment: the first 80 % trains, the rest tests, the end of the training part validates.
 //! 4. [`replay`] draws rows of earlier segments for the training part.

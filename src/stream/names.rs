@@ -87,10 +87,17 @@ impl Dictionary {
     /// # Errors
     /// [`Error::Limit`] at 2^32 texts; `arg` names what they are.
     pub fn id(&mut self, name: &str, arg: &'static str) -> Result<u32> {
+        self.id_of(self.hash(name), name, arg)
+    }
+
+    /// The same where the hash is known.
+    ///
+    /// # Errors
+    /// Those of [`id`](Self::id).
+    pub fn id_of(&mut self, hash: u64, name: &str, arg: &'static str) -> Result<u32> {
         if self.slots.len() <= 2 * self.names.len() {
             self.grow();
         }
-        let hash = self.hash(name);
         let slot = self.find(hash, name);
         if self.slots[slot].id == VACANT {
             self.slots[slot] = Slot { key: key(hash, name), id: next_u32(self.names.len(), arg)? };
@@ -111,8 +118,16 @@ impl Dictionary {
         &self.names
     }
 
-    fn hash(&self, name: &str) -> u64 {
+    /// The hash of a text.
+    pub fn hash(&self, name: &str) -> u64 {
         self.hasher.hash_one(name.as_bytes())
+    }
+
+    /// Asks memory ahead for the entry of a text whose id will be wanted.
+    pub fn expect(&self, hash: u64) {
+        if !self.slots.is_empty() {
+            prefetch_index::prefetch_index(self.slots.as_slice(), hash as usize & (self.slots.len() - 1));
+        }
     }
 
     /// The slot that holds a text, or the vacant one where it belongs.

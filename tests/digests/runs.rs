@@ -28,7 +28,7 @@ fn data() -> Interactions {
     static DATA: OnceLock<Interactions> = OnceLock::new();
     DATA.get_or_init(|| {
         let unpacked = zstd::Decoder::new(SAMPLE).unwrap();
-        let all = read_from(unpacked, Path::new("sample"), &FileFormat::Csv).unwrap();
+        let all = read_from(unpacked, Path::new("sample"), FileFormat::Csv).unwrap();
         let row = |row: usize| {
             let (user, item) = (all.users()[row], all.items()[row]);
             (format!("u{user}"), format!("i{item}"), all.timestamps()[row])

@@ -148,12 +148,14 @@ fn bytes_that_are_not_utf8() {
     assert_message(
         b"a::b::1::1\na::caf\xe9::1::1\n",
         &dat(),
-        r#"f:2: expected UTF-8 text, or a declared encoding (--encoding latin1), found byte 0xE9 at offset 6 of "a::caf\xe9::1::1""#,
+        "f:2: expected UTF-8 text, or a declared encoding (--encoding latin1), found byte 0xE9 at offset 6 of \
+         \"a::caf\\xe9::1::1\"",
     );
     assert_message(
         b"user,item,time\na,caf\xe9,1\n",
         &csv(),
-        r#"f:2: expected UTF-8 text, or a declared encoding (--encoding latin1), found byte 0xE9 at offset 3 of "caf\xe9""#,
+        "f:2: expected UTF-8 text, or a declared encoding (--encoding latin1), found byte 0xE9 at offset 3 of \
+         \"caf\\xe9\"",
     );
 }
 
@@ -176,12 +178,14 @@ fn headers() {
     assert_message(
         "user,item,When\na,b,1\n",
         &with_columns(Format::Csv, named),
-        r#"f: expected a column "when" with the timestamp, found the columns "user, item, When"; others can be named (--columns)"#,
+        "f: expected a column \"when\" with the timestamp, found the columns \"user, item, When\"; others can be \
+         named (--columns)",
     );
     assert_message(
         "a,b,1\n",
         &with_columns(Format::Csv, positions(0, 3, 2)),
-        r#"f: expected the item in column 3, counted from 0, found the columns "a, b, 1"; others can be named (--columns)"#,
+        "f: expected the item in column 3, counted from 0, found the columns \"a, b, 1\"; others can be named \
+         (--columns)",
     );
     // A first row taken for a header would be lost without a word.
     assert_message(
@@ -249,7 +253,7 @@ fn binary_files() {
         &format!("f:1: expected 4 fields, user::item::rating::unix_seconds, found 1 in {shown}"),
     );
     let utf16: Vec<u8> = "\u{feff}a::b::1::1\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
-    let error = read_bytes(utf16, &dat()).unwrap_err().to_string();
+    let error = read_bytes(utf16, dat()).unwrap_err().to_string();
     assert!(
         error.starts_with(
             "f:1: expected UTF-8 text, or a declared encoding (--encoding latin1), found byte 0xFF at offset 0 of"
@@ -257,7 +261,7 @@ fn binary_files() {
         "{error}"
     );
     // Zeros without end stop at the bound.
-    let error = read_from(std::io::repeat(0), Path::new("f"), &csv()).unwrap_err();
+    let error = read_from(std::io::repeat(0), Path::new("f"), csv()).unwrap_err();
     assert!(matches!(error, Error::BadRow { line: 1, .. }), "{error}");
 }
 
@@ -278,12 +282,12 @@ impl Read for Breaks<'_> {
 fn names_of_files_are_escaped() {
     for name in ["\u{1b}[2J\n.csv", "a\u{202e}b.csv"] {
         for bytes in ["", "user,item,time\na,b\n"] {
-            let error = read_from(bytes.as_bytes(), Path::new(name), &csv()).unwrap_err().to_string();
+            let error = read_from(bytes.as_bytes(), Path::new(name), csv()).unwrap_err().to_string();
             assert!(!error.contains(['\u{1b}', '\n', '\u{202e}']), "{error:?}");
             assert!(error.contains("\\u{1b}[2J\\n.csv:") || error.contains("a\\u{202e}b.csv:"), "{error:?}");
         }
     }
-    let error = read("\u{1b}[2J", &csv()).unwrap_err().to_string();
+    let error = read("\u{1b}[2J", csv()).unwrap_err().to_string();
     assert!(error.starts_with("\\u{1b}[2J: "), "{error:?}");
 }
 
@@ -296,7 +300,7 @@ fn unreadable_inputs() {
     }
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("none.csv");
-    match read(&path, &csv()).unwrap_err() {
+    match read(&path, csv()).unwrap_err() {
         Error::Io { file, .. } => assert_eq!(file, path),
         error => panic!("{error}"),
     }

@@ -151,7 +151,8 @@ proptest! {
     fn order(times in vec(prop_oneof![0..3u64, 0..253_402_300_799u64], 1..50), parts in vec(0..1_000_000u64, 50)) {
         for scale in [0, 1000, 1_000_000u64] {
             let rows: Vec<(u64, usize)> =
-                times.iter().zip(&parts).map(|(time, part)| time * 1_000_000 + part * scale % 1_000_000).zip(0..).collect();
+                times.iter().zip(&parts).map(|(time, part)| time * 1_000_000 + part * scale % 1_000_000).zip(0..)
+                .collect();
             let file: String =
                 rows.iter().map(|(time, k)| format!("u{k},i,{}.{:06}\n", time / 1_000_000, time % 1_000_000)).collect();
             let data = read_bytes(format!("user,item,ts\n{file}"), csv()).unwrap();

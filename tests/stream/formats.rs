@@ -12,7 +12,8 @@ fn json_lines() {
     assert_eq!(rows(&read_bytes(file, Format::Json).unwrap()), [("-3", "tea", 10), ("ann", "7", 20)]);
     let name = |name: &str| Column::Name(name.into());
     let nested = Columns { user: name("user.id"), item: name("item.id"), timestamp: name("ts"), ..Columns::default() };
-    let file = "{\"user\":{\"id\":\"a\"},\"item\":{\"id\":\"x\"},\"ts\":1}\n{\"user.id\":\"b\",\"item\":{\"id\":2},\"ts\":2.5}\n";
+    let file = "{\"user\":{\"id\":\"a\"},\"item\":{\"id\":\"x\"},\"ts\":1}\n\
+                {\"user.id\":\"b\",\"item\":{\"id\":2},\"ts\":2.5}\n";
     let data = read_bytes(file, with_columns(Format::Json, nested.clone())).unwrap();
     assert_eq!(rows(&data), [("a", "x", 1), ("b", "2", 2)]);
     let error = |file: &str, options: ReadOptions| read_bytes(file, options).unwrap_err().to_string();
@@ -25,7 +26,8 @@ fn json_lines() {
         ("[1]", "f:2: expected a JSON object in each line, found \"[1]\""),
         (
             "{\"user\":",
-            "f:2: expected a JSON object in each line, found \"{\\\"user\\\":\" (EOF while parsing a value at column 8)",
+            "f:2: expected a JSON object in each line, found \"{\\\"user\\\":\" \
+             (EOF while parsing a value at column 8)",
         ),
         (
             "{\"user\":1.5,\"item\":1,\"ts\":1}",
@@ -61,7 +63,8 @@ fn json_lines() {
 
 #[test]
 fn recbole() {
-    let file = "user_id:token\titem_id:token\trating:float\ttimestamp:float\n196\t242\t3\t881250949.0\n186\t302\t5\t891717742\n";
+    let file = "user_id:token\titem_id:token\trating:float\ttimestamp:float\n\
+                196\t242\t3\t881250949.0\n186\t302\t5\t891717742\n";
     let expected = [("196", "242", 881_250_949), ("186", "302", 891_717_742)];
     assert_eq!(rows(&read_bytes(file, Format::Inter).unwrap()), expected);
     for name in ["user_id", "user_id:token"] {

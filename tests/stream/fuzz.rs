@@ -170,10 +170,10 @@ proptest! {
         let start = format!("user,note,item,time\n{}", ended(&before));
         let rows: usize = before.iter().map(|((_, rows), _)| rows).sum();
         if rows > 0 {
-            prop_assert_eq!(read_bytes(&start, &csv()).unwrap().len(), rows);
+            prop_assert_eq!(read_bytes(&start, csv()).unwrap().len(), rows);
         }
         let expected = start.matches('\n').count() as u64 + 1;
-        match read_bytes(format!("{start}{bad}\n{}", ended(&after)), &csv()) {
+        match read_bytes(format!("{start}{bad}\n{}", ended(&after)), csv()) {
             Err(Error::BadRow { line, .. }) => prop_assert_eq!(line, expected),
             other => prop_assert!(false, "{:?}", other),
         }

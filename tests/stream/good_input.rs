@@ -40,7 +40,7 @@ fn csv_and_tsv() {
     assert_reads("user, item, n, time\nann, \"tea\" , 5\" x 7\",20\nann,jam,x\",20\n \"bob\",tea,,10\t", &csv());
     // Bytes that are not UTF-8 do no harm in a column that is not read.
     let latin = b"user,title,item,time\nann,caf\xe9,tea,20\nann,,jam,20\nbob,,tea,10";
-    assert_eq!(rows(&read_bytes(latin, &csv()).unwrap()), EXPECTED);
+    assert_eq!(rows(&read_bytes(latin, csv()).unwrap()), EXPECTED);
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn quotes_of_a_tsv_are_text_but_around_a_field() {
         ("\"", "\""),
     ] {
         let file = format!("{head}ann\t{field}\t1\t\"\nbob\t{field}\t2\t\"x\ty\"\n");
-        let data = read_bytes(file, &tsv()).unwrap();
+        let data = read_bytes(file, tsv()).unwrap();
         assert_eq!(rows(&data), [("ann", expected, 1), ("bob", expected, 2)]);
     }
 }
@@ -67,7 +67,7 @@ fn tabs_within_quotes_are_text_where_there_are_too_many() {
     let file = "user\tnote\titem\ttime\nann\t\"a\tb\"\ttea\t20\nann\t\"a\tjam\t20\nbob\t\"\t\t\"\t\"tea\"\t10\n";
     assert_reads(file, &tsv());
     // Here every tab parts two fields, and the quotes, one in a name and one in another, are text.
-    let data = read_bytes("user\tnote\titem\ttime\nann\t\"Heroes\tLow\"\t20\n", &tsv()).unwrap();
+    let data = read_bytes("user\tnote\titem\ttime\nann\t\"Heroes\tLow\"\t20\n", tsv()).unwrap();
     assert_eq!(rows(&data), [("ann", "Low\"", 20)]);
 }
 
@@ -75,7 +75,7 @@ fn tabs_within_quotes_are_text_where_there_are_too_many() {
 fn invisible_characters_at_the_ends_are_trimmed() {
     // Two files, each with a byte order mark, joined.
     let file = "\u{feff}1::10::5::1\n2::11::4::2\n1::12::4::3\n";
-    let data = read_bytes(file.repeat(2), &dat()).unwrap();
+    let data = read_bytes(file.repeat(2), dat()).unwrap();
     assert_eq!((data.len(), data.user_count(), data.item_count()), (6, 2, 3));
     for blank in ["\u{feff}", "\u{200b}", "\u{a0}", "\u{3000}", "\u{2009}", "\u{2060}", "\t", " "] {
         let pad = |text: &str| format!("{blank}{text}{blank}");
@@ -99,7 +99,7 @@ fn what_shapes_its_neighbours_is_text() {
     // A word of Persian with a non-joiner, a family, a heart in colour, and spaces of other widths.
     let ids = ["می\u{200c}خواهم", "👨\u{200d}👩\u{200d}👧", "❤\u{fe0f}", "山田\u{3000}太郎", "100\u{a0}%"];
     let file: String = ids.iter().map(|id| format!("{id}::x::1::1\n")).collect();
-    let data = read_bytes(file, &dat()).unwrap();
+    let data = read_bytes(file, dat()).unwrap();
     assert_eq!(data.user_names().iter().collect::<Vec<_>>(), ids);
 }
 
@@ -116,7 +116,7 @@ fn chosen_columns() {
 #[test]
 fn equal_times_keep_the_order_of_the_file() {
     let file: String = (0..500).map(|i| format!("u{i}::i{}::1::{}\n", 499 - i, i / 100 % 2)).collect();
-    let data = read_bytes(&file, &dat()).unwrap();
+    let data = read_bytes(&file, dat()).unwrap();
     let users: Vec<&str> = data.user_names().iter().collect();
     let (even, odd): (Vec<u32>, Vec<u32>) = (0..500).partition(|i| i / 100 % 2 == 0);
     assert_eq!(users, even.into_iter().chain(odd).map(|i| format!("u{i}")).collect::<Vec<_>>());
@@ -136,8 +136,8 @@ impl Read for Trickle<'_> {
 #[test]
 fn the_size_of_reads_does_not_matter() {
     let file = "\u{feff}user,note,item,timestamp\r\nann,\"a\n\nb\",tea,20\r\n\r\nbob,,tea,10";
-    let whole = read_bytes(file, &csv()).unwrap();
-    let trickled = read_from(Trickle(file.as_bytes()), Path::new("f"), &csv()).unwrap();
+    let whole = read_bytes(file, csv()).unwrap();
+    let trickled = read_from(Trickle(file.as_bytes()), Path::new("f"), csv()).unwrap();
     assert_eq!(whole, trickled);
     assert_eq!(rows(&whole), [("bob", "tea", 10), ("ann", "tea", 20)]);
 }

@@ -31,9 +31,9 @@ fn movielens() {
 #[test]
 fn amazon() {
     let reviews = concat!(
-        r#"{"rating": 5.0, "title": "Such a \"lovely\" scent", "text": "This\nspray.", "images": [], "asin": "B00YQ6X8EO", "#,
-        r#""parent_asin": "B00YQ6X8XX", "user_id": "AGKHLEW2", "timestamp": 1588687728923, "helpful_vote": 0, "#,
-        r#""verified_purchase": true}"#,
+        r#"{"rating": 5.0, "title": "Such a \"lovely\" scent", "text": "This\nspray.", "images": [], "#,
+        r#""asin": "B00YQ6X8EO", "parent_asin": "B00YQ6X8XX", "user_id": "AGKHLEW2", "timestamp": 1588687728923, "#,
+        r#""helpful_vote": 0, "verified_purchase": true}"#,
         "\n",
         r#"{"rating": 2.0, "title": "", "text": "", "images": [], "asin": "B081TJ8YS3", "parent_asin": "B081TJ8YS3", "#,
         r#""user_id": "AGKHLEW3", "timestamp": 1588615855070, "helpful_vote": 1, "verified_purchase": false}"#,
@@ -62,8 +62,8 @@ fn amazon() {
 #[test]
 fn yelp() {
     let file = concat!(
-        r#"{"review_id":"KU_O5udG6z","user_id":"mh_-eMZ6K5","business_id":"XQfwVwDr-v","stars":3.0,"useful":0,"funny":0,"#,
-        r#""cool":0,"text":"If you decide to eat here","date":"2018-07-07 22:09:11"}"#,
+        r#"{"review_id":"KU_O5udG6z","user_id":"mh_-eMZ6K5","business_id":"XQfwVwDr-v","stars":3.0,"useful":0,"#,
+        r#""funny":0,"cool":0,"text":"If you decide to eat here","date":"2018-07-07 22:09:11"}"#,
         "\n",
     );
     check("yelp_academic_dataset_review.json", file, usual(), &[("mh_-eMZ6K5", "XQfwVwDr-v", 1_531_001_351)]);

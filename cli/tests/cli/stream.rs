@@ -13,7 +13,7 @@ fn bad_input_is_refused_with_file_and_line() {
         ("rating.dat", b"1::2::good::4\n", &["rating.dat:1", "good"]),
         ("column.csv", b"user,thing,timestamp\na,b,1\n", &["column.csv", "item", "thing"]),
         ("time.csv", b"user,item,timestamp\na,b,1\na,c,soon\n", &["time.csv:3", "soon"]),
-        ("late.csv", b"user,item,timestamp\na,b,99999999999999\n", &["late.csv:2", "99999999999999"]),
+        ("late.csv", b"user,item,timestamp\na,b,-99999999999999\n", &["late.csv:2", "-99999999999999"]),
         ("utf8.csv", b"user,item,timestamp\na,\xff\xfe,1\n", &["utf8.csv:2", "UTF-8"]),
         ("empty.csv", b"", &["empty.csv", "expected", "found"]),
         ("header.tsv", b"user\titem\ttimestamp\n", &["header.tsv", "expected", "found"]),

@@ -125,8 +125,8 @@ impl Config {
     /// How the files of data are read, and which rows are kept. Without a path and a format they are CSV.
     ///
     /// # Errors
-    /// [`Error::BadConfig`] for a name of a format that there is not, for the name of a file that does not tell one, for
-    /// columns of a format that has fixed ones, and for numbers outside their domain.
+    /// [`Error::BadConfig`] for a name of a format that there is not, for the name of a file that does not tell one,
+    /// for columns of a format that has fixed ones, and for numbers outside their domain.
     pub fn read_options(&self) -> Result<ReadOptions> {
         let data = &self.data;
         let format = match &data.format {

@@ -34,7 +34,7 @@ impl Reader for DoubleColon {
     }
 
     fn read(&self, input: Input<'_>, rows: &mut Rows<'_>) -> Result<()> {
-        let mut lines = Lines::new(input.as_text(rows.options.encoding)?);
+        let mut lines = Lines::new(input.into_text(rows.options.encoding)?);
         let at = columns::find(rows.options, &NAMES, lines.file(), "")?;
         loop {
             let taken = match lines.next_record() {

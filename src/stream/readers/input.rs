@@ -69,7 +69,7 @@ impl<'a> Input<'a> {
     ///
     /// # Errors
     /// [`Error::BadFile`] for what is known to be no text.
-    pub fn as_text(mut self, encoding: Encoding) -> Result<Self> {
+    pub fn into_text(mut self, encoding: Encoding) -> Result<Self> {
         let mut first = Vec::with_capacity(KNOWN);
         let mut bytes = self.bytes;
         // What breaks here breaks again where the line is known.

@@ -36,7 +36,7 @@ impl Reader for JsonLines {
 
     fn read(&self, input: Input<'_>, rows: &mut Rows<'_>) -> Result<()> {
         let wanted = columns::wanted(rows.options);
-        let mut lines = Lines::new(input.as_text(rows.options.encoding)?);
+        let mut lines = Lines::new(input.into_text(rows.options.encoding)?);
         let mut keys: Option<Vec<String>> = None;
         loop {
             let taken = match lines.next_record() {

@@ -4,8 +4,8 @@
 //! |---|---|
 //! | `double_colon`, `delimited`, `json`, `parquet` | the readers |
 //! | `format`, `options`, `columns`, `encoding`, `time` | what a caller may say, and how the rest is found out |
-//! | `paths`, `input`, `lines`, `fields` | from a path to files, to bytes, to lines, to fields that are checked |
-//! | `rows` | what takes the rows: filters, counts |
+//! | `paths`, `input`, `lines`, `records`, `fields` | from a path to files, bytes, lines, records, fields that are checked |
+//! | `rows`, `report` | what takes the rows: filters, counts, what is said of them |
 //!
 //! One line is in memory at a time, and every error has its file and line.
 
@@ -21,6 +21,7 @@ mod lines;
 mod options;
 mod parquet;
 mod paths;
+mod records;
 mod report;
 mod rows;
 mod time;

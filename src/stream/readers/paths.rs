@@ -22,7 +22,8 @@ pub(super) fn is_standard_input(path: &Path) -> bool {
 ///   the feature `files`). A file that has such a name itself goes first.
 ///
 /// # Errors
-/// [`Error::BadFile`] for a folder or a pattern without files; [`Error::Io`] for a folder that cannot be read. A file that is not there is an error when it is read.
+/// [`Error::BadFile`] for a folder or a pattern without files; [`Error::Io`] for a folder that cannot be read.
+/// A file that is not there is an error when it is read.
 ///
 /// ```
 /// let folder = tempfile::tempdir()?;
