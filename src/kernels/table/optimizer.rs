@@ -9,7 +9,7 @@
 //! * Weight decay (of the L2 kind): `g += weight_decay * w`.
 //!
 //! [`Update`](super::update::Update) steps the rows of a batch, [`UpdateAll`](super::update_all::UpdateAll) every row.
-//! Both step by `shaders/common/optimizer.wgsl` on a GPU and by `optimizer/formulas.rs` on the CPU. The latter has the
+//! Both step by `shaders/common/formulas.wgsl` on a GPU and by `optimizer/formulas.rs` on the CPU. The latter has the
 //! formulas in f64 too, which tests compare with and which are the readable form. A dim without a gradient keeps its
 //! value and state, with or without decay; so does a row that a sparse update does not step.
 //!

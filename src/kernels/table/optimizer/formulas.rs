@@ -1,4 +1,4 @@
-//! The formulas: what a step makes of a value and its state, on the CPU. `shaders/common/optimizer.wgsl` has the same
+//! The formulas: what a step makes of a value and its state, on the CPU. `shaders/common/formulas.wgsl` has the same
 //! for GPUs, and the oracle in f64 is at the end of this file.
 //!
 //! A formula reads constants under the names of [`Constants`]. The recipes say which of an optimizer's constants these

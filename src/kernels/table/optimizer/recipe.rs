@@ -3,7 +3,7 @@
 //!
 //! # Adding an optimizer
 //! Its recipe in `list.rs`, its formula for the CPU and its oracle in `formulas.rs`, the formula again in
-//! `shaders/common/optimizer.wgsl`, and a line in the changelog. The state that tables hold, the file of a table,
+//! `shaders/common/formulas.wgsl`, and a line in the changelog. The state that tables hold, the file of a table,
 //! checks, command lines and tests follow from the recipe.
 
 use super::constants::Formula;

@@ -68,7 +68,7 @@ fn texts_that_are_no_optimizer_are_errors() {
 /// The shader's names for the formulas have the numbers that they have here.
 #[test]
 fn formulas_have_the_same_numbers_in_the_shader() {
-    let shader = include_str!("../../../../../shaders/common/optimizer.wgsl");
+    let shader = include_str!("../../../../../shaders/common/formulas.wgsl");
     for recipe in Optimizer::RECIPES {
         let name = format!("{:?}", recipe.formula);
         let mut constant = String::new();
