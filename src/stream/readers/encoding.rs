@@ -36,6 +36,7 @@ impl Encoding {
         self.0
     }
 
+    #[cfg(feature = "files")]
     pub(super) fn is_utf8(self) -> bool {
         self.0 == UTF8
     }
