@@ -208,7 +208,15 @@ fn a_log_has_a_line_for_each_segment_and_step_interval() {
     let mut flags = flags(&write(dir.path(), "shop.csv", purchases().as_bytes()));
     flags.extend(["--steps".to_owned(), "120".to_owned()]);
     let log = dir.path().join("log.jsonl");
-    run(&flags[..6], &["--segments", "equal=3", "--steps", "120", "--log", text(&log)]);
+    let page = dir.path().join("page.html");
+    let more = ["--segments", "equal=3", "--steps", "120", "--log", text(&log), "--html", text(&page)];
+    run(&flags[..6], &more);
+    // One file, without a network: what it shows is in it.
+    let page = std::fs::read_to_string(page).unwrap();
+    let line = page.lines().find_map(|line| line.strip_prefix("const written = ")).unwrap();
+    let shown: Value = serde_json::from_str(line.strip_suffix(';').unwrap()).unwrap();
+    assert_eq!((shown["segments"].as_array().unwrap().len(), shown["profiles"].as_array().unwrap().len()), (3, 3));
+    assert!(!page.contains("src=") && !page.contains("href="));
     let lines: Vec<Value> =
         std::fs::read_to_string(&log).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let of = |kind: &str| lines.iter().filter(|line| line["kind"] == kind).collect::<Vec<_>>();
