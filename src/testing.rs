@@ -63,6 +63,13 @@ pub(crate) fn devices() -> Vec<Device> {
     [Device::cpu()].into_iter().chain(full_gpu().map(Device::Gpu)).collect()
 }
 
+/// Whether a test runs this one of its pairs of a rule and a layout on a device. A GPU builds a pipeline for each pair,
+/// on which a software one spends half a second, so it takes a third of them, unless `SCALL_MUTANTS` is `all`.
+pub(crate) fn takes(device: &Device, pair: usize) -> bool {
+    let all = std::env::var("SCALL_MUTANTS").is_ok_and(|mode| mode == "all");
+    all || pair.is_multiple_of(3) || device.as_gpu().is_none_or(|gpu| !gpu.is_software())
+}
+
 /// A buffer whose every word is a value no kernel means: NaN as a float, 0xDEADBEEF-like as an integer.
 pub(crate) fn poisoned<T: Element>(device: &Device, len: usize) -> Buffer<T> {
     // A quiet NaN with a payload.

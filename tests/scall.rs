@@ -465,7 +465,7 @@ fn a_newcomer_without_a_row_is_told_what_sells() {
 #[test]
 fn sizes_by_frequency_beat_random_ones_on_movietweetings() {
     let Some(file) = recorded("movietweetings-100k/ratings.dat") else { return };
-    let data = scall_gpu::stream::read(file, &Format::DoubleColon).unwrap();
+    let data = scall_gpu::stream::read(file, Format::DoubleColon).unwrap();
     let ndcg = |policy: fn() -> Box<dyn SizePolicy>, seed| {
         let segments = cut(&data, Cut::Equal { segments: 10 }).unwrap();
         let options = ScallOptions { seed, ..ScallOptions::new(Budget::new(Amount::MeanSize(8.0))) };

@@ -112,10 +112,13 @@ fn state_that_is_not_finite_stays_with_its_values() {
         assert_eq!(counter.read().unwrap(), [7], "{}", case.what());
     };
     for device in devices() {
-        for &format in Format::ALL {
+        for (of_format, &format) in Format::ALL.iter().enumerate() {
             let layout = Layout { format, ..Layout::default() };
             let new = |rule| Case { layout, ..Case::new(&[4, 3], vec![0, 1, 1], 4, rule) };
-            for rule in oracle::rules() {
+            for (number, rule) in oracle::rules().into_iter().enumerate() {
+                if !takes(&device, of_format + number) {
+                    continue;
+                }
                 let case = new(rule);
                 for number in 0..rule.optimizer.state_size().numbers() {
                     for bad in [f32::INFINITY, f32::NEG_INFINITY, f32::NAN, f32::from_bits(0xFFC0_1234)] {
