@@ -98,6 +98,7 @@ pub type Changes = Box<dyn FnMut(Change, &mut Parameters<'_>) -> Result<bool> + 
 ///     touched: &touched,
 ///     window: 2,
 ///     step: 1,
+///     steps: 1,
 ///     seed: 7,
 ///     batch: 64,
 ///     triples: &mut triples,

@@ -235,7 +235,8 @@ impl Checkpoints {
     }
 }
 
-/// The entries of each file: those whose names begin alike. Names may be a caller's, so not all of them can name a file.
+/// The entries of each file: those whose names begin alike. Names may be a caller's, so not all of them can name a
+/// file.
 fn by_file(state: &State) -> BTreeMap<String, Vec<(&str, &Numbers)>> {
     let mut files: BTreeMap<String, Vec<_>> = BTreeMap::new();
     for (name, numbers) in state.iter() {

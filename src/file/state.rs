@@ -37,7 +37,8 @@ macro_rules! numbers {
                 match kind {
                     $(stringify!($type) => {
                         let (whole, rest) = bytes.as_chunks::<{ size_of::<$type>() }>();
-                        rest.is_empty().then(|| Self::$kind(whole.iter().map(|&of| <$type>::from_le_bytes(of)).collect()))
+                        let numbers = || whole.iter().map(|&of| <$type>::from_le_bytes(of)).collect();
+                        rest.is_empty().then(|| Self::$kind(numbers()))
                     })*
                     _ => None,
                 }

@@ -113,8 +113,8 @@ impl Scall {
     ///
     /// # Errors
     /// [`Error::BadState`](crate::Error::BadState) for a state of something else, of another model, policy, seed or
-    /// other options (the first that differs is named), or one that has been damaged; [`Error::Argument`](crate::Error::Argument) for options outside their domain; what
-    /// the device reports.
+    /// other options (the first that differs is named), or one that has been damaged;
+    /// [`Error::Argument`](crate::Error::Argument) for options outside their domain; what the device reports.
     pub fn restore<M: ModelBuilder + 'static>(
         device: &Device,
         mut policy: Box<dyn SizePolicy>,

@@ -12,8 +12,8 @@
 //!
 //! # Numerics
 //! Sums, steps and what becomes of numbers that are not finite are those of two updates of the same occurrences, bit
-//! for bit: a row's sum depends on nothing but its own occurrences and their order. (That holds for the steps as far as
-//! a GPU's compiler fuses the same products in both.)
+//! for bit: a row's sum depends on nothing but its own occurrences and their order. (That holds for the steps as far
+//! as a GPU's compiler fuses the same products in both.)
 //!
 //! # Cost
 //! On a GPU two dispatches: one for the rows that occur at most 32 times, of both tables, together with the partial

@@ -13,8 +13,8 @@ use crate::{Error, Result};
 
 impl Scall {
     /// Keeps the loop in a folder, which is made if it is not there: [`state`](Self::state) as a
-    /// [checkpoint](Checkpoints), whole or absent. [`load`](Self::load) goes on from it. Of those that were kept before,
-    /// the last one stays.
+    /// [checkpoint](Checkpoints), whole or absent. [`load`](Self::load) goes on from it. Of those that were kept
+    /// before, the last one stays.
     ///
     /// Who saves often holds [`Checkpoints`] open and gives them [`state`](Self::state).
     ///
