@@ -38,7 +38,14 @@ impl Embeddings {
     ///
     /// let excluded = |_| &[][..];
     /// let request =
-    ///     RankRequest { users: &[0, 1], candidates: &[0, 1], excluded: &excluded, k: 1, item_biases: None, scores: true };
+    ///     RankRequest {
+    ///         users: &[0, 1],
+    ///         candidates: &[0, 1],
+    ///         excluded: &excluded,
+    ///         k: 1,
+    ///         item_biases: None,
+    ///         scores: false,
+    ///     };
     /// let lists = model.rank(request)?;
     /// assert_eq!((lists.user(0), lists.user(1)), (&[0][..], &[1][..]));
     /// # Ok(()) }
