@@ -12,15 +12,15 @@ mod output;
 mod plot;
 mod profile;
 mod report;
-mod session;
+mod running;
 
 use std::process::ExitCode;
 use std::time::Instant;
 
 use log::Log;
+use running::Running;
 use scall_gpu::text::printable;
 use scall_gpu::{Result, Summary};
-use session::Session;
 
 pub use args::Args;
 pub use plot::Profile;
@@ -31,7 +31,7 @@ use crate::page;
 
 pub fn run(args: &Args) -> Result<ExitCode> {
     args.setup.threads.start();
-    let (config, kept) = Session::config(args)?;
+    let (config, kept) = Running::config(args)?;
     check_used(&args.setup, &config, std::slice::from_ref(&config.policy.name), false)?;
     let (report, plot) = (args.report.as_deref(), args.plot.as_deref());
     let files = config.files()?;
@@ -41,9 +41,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     Files { inputs, outputs, kept: &[("--log", args.log.as_deref())] }.check("stream")?;
     config.check()?;
     // Before anything is printed: it checks all options.
-    let mut session = Session::begin(args, config.clone(), kept)?;
-    let listener = args.profile.map(|what| profile::Listener::new(&session.device, what));
-    let resumed = session.scall.progress().0;
+    let mut running = Running::begin(args, config.clone(), kept)?;
+    let listener = args.profile.map(|what| profile::Listener::new(&running.device, what));
+    let resumed = running.scall.progress().0;
     let log = args.log.as_deref().map(|path| Log::open(path, resumed > 0)).transpose()?;
     let what_happens = match args.checkpoint {
         Some(_) => "The run ends after this segment and is saved",
@@ -52,29 +52,29 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let interrupt = Interrupt::listen(what_happens);
     let words = Words::of(&config)?;
     let steps = config.steps()?;
-    print_head(&session, &words)?;
+    print_head(&running, &words)?;
 
-    let progress = output::Progress::new(session.scall.progress().1, steps);
-    session.scall.report().iter().for_each(|report| progress.line(&output::row(report)));
+    let progress = output::Progress::new(running.scall.progress().1, steps);
+    running.scall.report().iter().for_each(|report| progress.line(&output::row(report)));
     let start = Instant::now();
     let mut interrupted = false;
     while !interrupted {
-        let (t, _) = session.scall.progress();
+        let (t, _) = running.scall.progress();
         let hear = |phase| {
             progress.show(t, steps, phase);
             listener.iter().for_each(|listener| listener.hear(phase));
             log.iter().for_each(|log| log.hear(t, phase));
         };
-        let Some(report) = session.scall.step(hear)? else { break };
+        let Some(report) = running.scall.step(hear)? else { break };
         listener.iter().for_each(profile::Listener::segment_ends);
         progress.line(&output::row(&report));
         log.as_ref().map_or(Ok(()), |log| log.segment(&report))?;
-        let (done, all) = session.scall.progress();
+        let (done, all) = running.scall.progress();
         interrupted = interrupt.asked() && done < all;
-        session.segment_ends(args.every, interrupted)?;
+        running.segment_ends(args.every, interrupted)?;
     }
     progress.finish();
-    let (whole, reports) = (start.elapsed().as_secs_f64(), session.scall.report());
+    let (whole, reports) = (start.elapsed().as_secs_f64(), running.scall.report());
 
     let summary = Summary::of(reports);
     if let Some(Summary { test_candidates: test, all_candidates: all, .. }) = &summary {
@@ -89,20 +89,20 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         listener.report(&reports[resumed..], whole);
     }
     if let Some(path) = plot {
-        let (policy, budget, name) = (&config.policy.name, config.budget.amount, &session.data);
+        let (policy, budget, name) = (&config.policy.name, config.budget.amount, &running.data);
         let title = format!("{policy} sizes, budget {budget}, {name}");
-        let figure = plot::figure(&title, &words.headline(), reports, &session.profiles);
+        let figure = plot::figure(&title, &words.headline(), reports, &running.profiles);
         write(path, figure.svg().as_bytes())?;
     }
     if let Some(path) = html {
-        let state = page::state(&config, &session.scall, &session.profiles);
-        write(path, page::written(state, &session.data, &words.settings()).as_bytes())?;
+        let state = page::state(&config, &running.scall, &running.profiles);
+        write(path, page::written(state, &running.data, &words.settings()).as_bytes())?;
     }
     if let Some(path) = report {
-        write(path, report::Report::of(&session, &words, summary)?.json().as_bytes())?;
+        write(path, report::Report::of(&running, &words, summary)?.json().as_bytes())?;
     }
     if interrupted {
-        let (done, all) = session.scall.progress();
+        let (done, all) = running.scall.progress();
         print(&format!("\ninterrupted after {done} of {all} segments"));
         if let Some(folder) = &args.checkpoint {
             print(&format!("saved; to go on: scall stream --resume --checkpoint {}", printable(folder)));
@@ -113,8 +113,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
 }
 
 /// What stands over the table.
-fn print_head(session: &Session, words: &Words) -> Result<()> {
-    let Session { config, headline, device, scall, .. } = session;
+fn print_head(running: &Running, words: &Words) -> Result<()> {
+    let Running { config, headline, device, scall, .. } = running;
     print(&format!("device   {}", device.describe()));
     print(headline);
     print(&words.headline());

@@ -8,7 +8,7 @@ use scall_gpu::run::Config;
 use scall_gpu::{Result, Summary};
 use serde::Serialize;
 
-use super::session::Session;
+use super::running::Running;
 use crate::common::{Made, Words};
 
 /// Metrics by cutoff: `{"5": .., "10": .., "20": ..}`.
@@ -181,8 +181,8 @@ impl Report {
     ///
     /// # Errors
     /// For a model that there is not.
-    pub fn of(session: &Session, words: &Words<'_>, summary: Option<Summary>) -> Result<Self> {
-        let Session { config, data, device, scall, .. } = session;
+    pub fn of(running: &Running, words: &Words<'_>, summary: Option<Summary>) -> Result<Self> {
+        let Running { config, data, device, scall, .. } = running;
         Ok(Self {
             made: Made::now("scall-gpu/stream/1", device),
             data: data.clone(),

@@ -15,7 +15,7 @@ use crate::common::{Kept, Notes, headline, open, read};
 pub type Folder = (Checkpoints, Option<Kept>);
 
 /// A run, and what is kept of it.
-pub struct Session {
+pub struct Running {
     pub config: Config,
     /// The data's name.
     pub data: String,
@@ -30,7 +30,7 @@ pub struct Session {
     checkpoints: Option<Checkpoints>,
 }
 
-impl Session {
+impl Running {
     /// The run that the flags describe, at its beginning or where it was kept.
     ///
     /// # Errors
