@@ -64,10 +64,25 @@ pub(crate) fn devices() -> Vec<Device> {
 }
 
 /// Whether a test runs this one of its pairs of a rule and a layout on a device. A GPU builds a pipeline for each pair,
-/// on which a software one spends half a second, so it takes a third of them, unless `SCALL_MUTANTS` is `all`.
+/// on which a software one spends a second, so it takes a few of them, unless `SCALL_MUTANTS` is `all`.
 pub(crate) fn takes(device: &Device, pair: usize) -> bool {
-    let all = std::env::var("SCALL_MUTANTS").is_ok_and(|mode| mode == "all");
-    all || pair.is_multiple_of(3) || device.as_gpu().is_none_or(|gpu| !gpu.is_software())
+    tries_all() || pair.is_multiple_of(5) || device.as_gpu().is_none_or(|gpu| !gpu.is_software())
+}
+
+fn tries_all() -> bool {
+    std::env::var("SCALL_MUTANTS").is_ok_and(|mode| mode == "all")
+}
+
+/// Whether the `number`-th of `tests` tests of one shader's mutants runs: each builds some hundred pipelines, so a
+/// software adapter runs one of them, another after a change of the shader, unless `SCALL_MUTANTS` is `all`.
+pub(crate) fn in_turn(shader: &str, number: usize, tests: usize) -> bool {
+    let text = || variants(&Dialect::ALL).find(|of| of.shader.name == shader).expect("it is in SHADERS").text;
+    tries_all() || gpu().is_none_or(|gpu| !gpu.is_software()) || turn(&text()) % tests == number
+}
+
+/// A number that follows from a text.
+fn turn(text: &str) -> usize {
+    text.bytes().fold(0, |sum: usize, byte| sum.wrapping_mul(31).wrapping_add(byte.into()))
 }
 
 /// A buffer whose every word is a value no kernel means: NaN as a float, 0xDEADBEEF-like as an integer.
@@ -229,7 +244,7 @@ pub(crate) fn assert_rejects(shader: &str, edits: &[(&str, &str)], parity: impl 
         _ if gpu.is_software() => 12,
         _ => 1,
     };
-    let turn = variants[0].text.bytes().fold(0, |sum: usize, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+    let turn = turn(&variants[0].text);
     for (number, (from, to)) in edits.iter().enumerate() {
         let known = variants.iter().any(|variant| variant.text.contains(from));
         assert!(known, "{shader}.wgsl has no text {from:?} to edit");

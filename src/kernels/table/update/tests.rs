@@ -8,8 +8,8 @@ use crate::kernels::table::optimizer::oracle::{
 use crate::kernels::table::testing::{self, HALF, Stepper};
 use crate::rows::{Format, Layout};
 use crate::testing::{
-    LAYOUTS, assert_close, assert_rejects, assert_same, devices, gpu, layouts, offsets_of, poisoned, rows_of, signed,
-    takes, upload,
+    LAYOUTS, assert_close, assert_rejects, assert_same, devices, gpu, in_turn, layouts, offsets_of, poisoned, rows_of,
+    signed, takes, upload,
 };
 
 mod behind;
@@ -214,6 +214,9 @@ fn bags_parity(device: &Device) {
 #[test]
 fn the_way_back_of_bags_is_that_of_their_ids() {
     devices().iter().for_each(bags_parity);
+    if !in_turn(SHADER.name, 0, 4) {
+        return;
+    }
     assert_rejects(
         SHADER.name,
         &[
@@ -704,6 +707,9 @@ fn batches_past_the_trips_of_a_lane_are_errors() {
 
 #[test]
 fn mutants_are_rejected() {
+    if !in_turn(SHADER.name, 1, 4) {
+        return;
+    }
     assert_rejects(
         SHADER.name,
         &[
@@ -757,6 +763,9 @@ fn mutants_are_rejected() {
 
 #[test]
 fn mutants_of_layouts_are_rejected() {
+    if !in_turn(SHADER.name, 2, 4) {
+        return;
+    }
     assert_rejects(
         SHADER.name,
         &[

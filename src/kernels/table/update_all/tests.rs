@@ -6,7 +6,9 @@ use crate::kernels::table::optimizer::oracle::{
 };
 use crate::kernels::table::testing::{self, HALF, Stepper};
 use crate::rows::{Format, Layout};
-use crate::testing::{assert_rejects, assert_same, devices, gpu, layouts, poisoned, rows_of, signed, takes, upload};
+use crate::testing::{
+    assert_rejects, assert_same, devices, gpu, in_turn, layouts, poisoned, rows_of, signed, takes, upload,
+};
 
 mod non_finite;
 
@@ -217,6 +219,9 @@ fn the_same_bits_twice() {
 
 #[test]
 fn mutants_of_formulas_are_rejected() {
+    if !in_turn(SHADER.name, 0, 4) {
+        return;
+    }
     assert_rejects(SHADER.name, oracle::MUTANTS, |device| {
         oracle::ALL.iter().for_each(|&optimizer| Case::new(&mixed(40), 16, optimizer).check(device));
     });
@@ -224,6 +229,9 @@ fn mutants_of_formulas_are_rejected() {
 
 #[test]
 fn mutants_are_rejected() {
+    if !in_turn(SHADER.name, 1, 4) {
+        return;
+    }
     assert_rejects(
         SHADER.name,
         &[
@@ -247,6 +255,9 @@ fn mutants_are_rejected() {
 
 #[test]
 fn mutants_of_layouts_are_rejected() {
+    if !in_turn(SHADER.name, 2, 4) {
+        return;
+    }
     assert_rejects(
         SHADER.name,
         &[
