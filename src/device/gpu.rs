@@ -71,6 +71,12 @@ impl Gpu {
         self.variant(self.inner.limits.clone(), Pipelines::edited(self.device(), file, from, to))
     }
 
+    /// Whether it runs edited WGSL.
+    #[cfg(test)]
+    pub(crate) fn is_edited(&self) -> bool {
+        self.inner.pipelines.is_edited()
+    }
+
     /// The same device that claims to allow fewer workgroups a dimension, so that small grids fold too.
     #[cfg(test)]
     pub(crate) fn with_max_groups(&self, max_groups: u32) -> Self {

@@ -116,6 +116,11 @@ impl Pipelines {
         Self { edit: Some((file.to_owned(), from.to_owned(), to.to_owned())), ..Self::of(device) }
     }
 
+    #[cfg(test)]
+    pub fn is_edited(&self) -> bool {
+        self.edit.is_some()
+    }
+
     pub fn has_immediates(&self) -> bool {
         self.dialect.immediates
     }
