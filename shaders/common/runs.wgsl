@@ -160,21 +160,17 @@ fn next_gradients(run: Run, tile: u32, is_tile: bool, position: u32, dims: vec4<
     return four_gradients(origin, dims, select(0u, run.row.size, position < run.end));
 }
 
-// The sums over a run that begins in a tile, or over a part of any. The loads of eight occurrences are under way
+// The sums over a run that begins in a tile, or over a part of any. The loads of four occurrences are under way
 // together; they are added one after the other.
 fn run_sums(run: Run, tile: u32, is_tile: bool, dims: vec4<u32>) -> vec4<f32> {
     var sum = vec4<f32>(0.0);
-    for (var position = run.start; position < run.end; position += 8u) {
+    for (var position = run.start; position < run.end; position += 4u) {
         let a = next_gradients(run, tile, is_tile, position, dims);
         let b = next_gradients(run, tile, is_tile, position + 1u, dims);
         let c = next_gradients(run, tile, is_tile, position + 2u, dims);
         let d = next_gradients(run, tile, is_tile, position + 3u, dims);
-        let e = next_gradients(run, tile, is_tile, position + 4u, dims);
-        let f = next_gradients(run, tile, is_tile, position + 5u, dims);
-        let g = next_gradients(run, tile, is_tile, position + 6u, dims);
-        let h = next_gradients(run, tile, is_tile, position + 7u, dims);
         // What is not there is added as 0, which changes no sum: it began at +0, and so is never -0.
-        sum = (((((((sum + a) + b) + c) + d) + e) + f) + g) + h;
+        sum = (((sum + a) + b) + c) + d;
     }
     return sum;
 }

@@ -719,8 +719,8 @@ fn mutants_are_rejected() {
         &[
             ("run.row.size, position < run.end)", "run.row.size, position <= run.end)"),
             ("let d = next_gradients(run, tile, is_tile, position + 3u, dims);", "let d = vec4<f32>(0.0);"),
-            ("position < run.end; position += 8u", "position + 1u < run.end; position += 8u"),
-            ("is_tile, position + 6u, dims)", "is_tile, position + 5u, dims)"),
+            ("position < run.end; position += 4u", "position + 1u < run.end; position += 4u"),
+            ("is_tile, position + 2u, dims)", "is_tile, position + 1u, dims)"),
             ("return beyond < params.count && key(beyond) == own;", "return false;"),
             ("is_start = position == 0u || key(position - 1u)", "is_start = position == first || key(position - 1u)"),
             ("min(first + TILE, params.count) + atomicLoad(&beyond_tile)", "min(first + TILE, params.count)"),
