@@ -344,8 +344,8 @@ fn parity_in_layouts(device: &Device) {
     let runs = [(0, 70), (1, 64), (2, 1), (3, 130), (4, 3), (5, 65), (8, 200), (9, 2), (10, 2), (11, 1), (400, 3)];
     let ids: Vec<u32> = runs.iter().rev().flat_map(|&(row, count)| vec![row; count]).collect();
     // Blocks of two rows.
-    for layout in layouts(20_000) {
-        for rule in [SGD.into(), clipped(ROW_WISE_ADAM)] {
+    for (number, layout) in layouts(20_000).into_iter().enumerate() {
+        for rule in [SGD.into(), clipped(ROW_WISE_ADAM)].into_iter().filter(|_| takes(device, number + 1)) {
             Case { layout, ..Case::new(&[5, 3, 20_000, 7, 2, 9, 4], spread(40, 7), 3, rule) }.check(device);
         }
     }
@@ -369,8 +369,10 @@ fn parity_in_layouts(device: &Device) {
             case.check(device);
         }
         // Lanes with one, two and three words of f16.
-        let sizes = [64, 65, 66, 0, 80, 127, 128, 129];
-        Case { layout: HALF, ..Case::new(&sizes, spread(30, 8), 140, rule) }.check(device);
+        if takes(device, number + 2) {
+            let sizes = [64, 65, 66, 0, 80, 127, 128, 129];
+            Case { layout: HALF, ..Case::new(&sizes, spread(30, 8), 140, rule) }.check(device);
+        }
     }
     for optimizer in [ADAM, ADAM_W, ROW_WISE_ADAM] {
         for step in [1, 100_000] {
@@ -388,7 +390,7 @@ fn updates_match_the_f64_oracle_in_every_layout() {
 #[test]
 fn pages_without_an_id_of_the_batch_stay() {
     for device in devices() {
-        for layout in layouts(16) {
+        for (_, layout) in (1..).zip(layouts(16)).filter(|(number, _)| takes(&device, *number)) {
             for rule in [SGD.into(), ADAM.into(), clipped(ROW_WISE_ADAM)] {
                 for ids in [&[0, 11, 12, 0, u32::MAX, 11][..], &[4], &[12, 13, u32::MAX], &[]] {
                     let case = Case { layout, ..Case::new(&[16; 12], ids.to_vec(), 16, rule) };

@@ -80,8 +80,8 @@ fn updates_match_the_f64_oracle() {
 /// Every rule on f16 and in pages.
 fn parity_in_layouts(device: &Device) {
     // Blocks of two rows.
-    for layout in layouts(20_000) {
-        for rule in [SGD.into(), clipped(ROW_WISE_ADAM)] {
+    for (number, layout) in layouts(20_000).into_iter().enumerate() {
+        for rule in [SGD.into(), clipped(ROW_WISE_ADAM)].into_iter().filter(|_| takes(device, number + 1)) {
             Case { layout, ..Case::new(&[5, 3, 20_000, 7, 2, 9, 4], 3, rule) }.check(device);
         }
     }
@@ -99,6 +99,9 @@ fn parity_in_layouts(device: &Device) {
             }
         }
         // Lanes with one, two and three words of f16, and with many.
+        if !takes(device, number + 2) {
+            continue;
+        }
         let sizes = [64, 65, 66, 0, 80, 127, 128, 129, 1000];
         Case { layout: HALF, ..Case::new(&sizes, 1001, rule) }.check(device);
         Case { layout: HALF, ..Case::new(&mixed(257), 4, rule) }.check(device);
