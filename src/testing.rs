@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 
 use crate::device::shader::Dialect;
 use crate::device::{Buffer, Device, Element, Gpu, GpuOptions};
@@ -13,9 +13,13 @@ use crate::rows::{Codec, Format, Layout, Page, Rows, StateSize, Stored, Values, 
 /// The GPU to test on, with the limits that every device has, by the variable `SCALL_GPU`: `required` takes the best
 /// adapter there is, a software one too, and panics without any; `off` skips; otherwise (`auto`) a hardware GPU is
 /// taken, and a missing one is said loudly.
+///
+/// A software adapter compiles a device's shaders one after another, so each test that runs beside others has a device
+/// of its own there.
 pub(crate) fn gpu() -> Option<Gpu> {
-    static GPU: OnceLock<Option<Gpu>> = OnceLock::new();
-    GPU.get_or_init(|| {
+    static FIRST: OnceLock<Option<Gpu>> = OnceLock::new();
+    static GPUS: [OnceLock<Gpu>; TESTS_AT_ONCE] = [const { OnceLock::new() }; TESTS_AT_ONCE];
+    let first = FIRST.get_or_init(|| {
         let mode = std::env::var("SCALL_GPU").unwrap_or_else(|_| "auto".to_owned());
         // On a software adapter the tests take some ten times as long.
         let hardware_only = mode == "auto";
@@ -35,21 +39,51 @@ pub(crate) fn gpu() -> Option<Gpu> {
             ("required", Err(error)) => panic!("SCALL_GPU=required: {error}"),
             (other, _) => panic!("SCALL_GPU must be auto, required or off, got {other:?}"),
         }
-    })
-    .clone()
+    });
+    let first = first.as_ref()?;
+    let place = Place::of_this_test(first);
+    let another = || Gpu::with_default_limits(&same_adapter(first)).expect("the adapter has just been started");
+    Some(if place == 0 { first.clone() } else { GPUS[place].get_or_init(another).clone() })
 }
 
 /// The same adapter with the features and limits that the crate asks for.
 fn full_gpu() -> Option<Gpu> {
-    static GPU: OnceLock<Option<Gpu>> = OnceLock::new();
-    GPU.get_or_init(|| {
-        let name_contains = Some(gpu()?.info().name.clone());
-        Some(
-            Gpu::start_best(&GpuOptions { name_contains, ..GpuOptions::default() })
-                .expect("the adapter has just been started"),
-        )
-    })
-    .clone()
+    static GPUS: [OnceLock<Gpu>; TESTS_AT_ONCE] = [const { OnceLock::new() }; TESTS_AT_ONCE];
+    let gpu = gpu()?;
+    let full = || Gpu::start_best(&same_adapter(&gpu)).expect("the adapter has just been started");
+    Some(GPUS[Place::of_this_test(&gpu)].get_or_init(full).clone())
+}
+
+fn same_adapter(gpu: &Gpu) -> GpuOptions {
+    GpuOptions { name_contains: Some(gpu.info().name.clone()), ..GpuOptions::default() }
+}
+
+/// As many devices as are made at most; further tests share them.
+const TESTS_AT_ONCE: usize = 8;
+
+/// Which of the devices a test has, until its thread ends: the one with the fewest users.
+struct Place(usize);
+
+static USERS: Mutex<[usize; TESTS_AT_ONCE]> = Mutex::new([0; TESTS_AT_ONCE]);
+
+impl Place {
+    fn of_this_test(gpu: &Gpu) -> usize {
+        thread_local!(static PLACE: Place = Place::take());
+        if gpu.is_software() { PLACE.with(|place| place.0) } else { 0 }
+    }
+
+    fn take() -> Self {
+        let mut users = USERS.lock().expect("nothing panics with it");
+        let place = (0..TESTS_AT_ONCE).min_by_key(|&place| users[place]).expect("there is one");
+        users[place] += 1;
+        Self(place)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        USERS.lock().expect("nothing panics with it")[self.0] -= 1;
+    }
 }
 
 /// Not by a macro, whose output the test harness keeps to itself.
@@ -67,7 +101,7 @@ pub(crate) fn devices() -> Vec<Device> {
 /// on which a software one spends a second, so it takes a few of them, unless `SCALL_MUTANTS` is `all`. A mutant meets
 /// all of them, until one finds it.
 pub(crate) fn takes(device: &Device, pair: usize) -> bool {
-    tries_all() || pair.is_multiple_of(5) || device.as_gpu().is_none_or(|gpu| !gpu.is_software() || gpu.is_edited())
+    tries_all() || pair.is_multiple_of(7) || device.as_gpu().is_none_or(|gpu| !gpu.is_software() || gpu.is_edited())
 }
 
 fn tries_all() -> bool {
@@ -231,7 +265,7 @@ pub(crate) fn signed(len: usize, salt: u32) -> Vec<f32> {
 /// Each edit of the shader must make `parity` find a mismatch; a parity test that passes them is blind.
 /// `parity` first passes on the shader as it is.
 ///
-/// A software adapter compiles the pipelines of a mutant in seconds, so there one mutant in twelve is tried, and at
+/// A software adapter compiles the pipelines of a mutant in seconds, so there one mutant in twenty is tried, and at
 /// least one, unless `SCALL_MUTANTS` is `all`. Which ones follows from the text of the shader: a change of it brings
 /// others.
 pub(crate) fn assert_rejects(shader: &str, edits: &[(&str, &str)], parity: impl Fn(&Device)) {
@@ -242,7 +276,7 @@ pub(crate) fn assert_rejects(shader: &str, edits: &[(&str, &str)], parity: impl 
     let variants: Vec<_> = variants(&Dialect::ALL).filter(|variant| variant.shader.name == shader).collect();
     let one_in = match std::env::var("SCALL_MUTANTS").as_deref() {
         Ok("all") => 1,
-        _ if gpu.is_software() => 12,
+        _ if gpu.is_software() => 20,
         _ => 1,
     };
     let turn = turn(&variants[0].text);
