@@ -24,6 +24,15 @@ impl Gpu {
     /// # Errors
     /// [`Error::NoGpu`] with the adapters that were seen.
     pub async fn new_async(options: &GpuOptions) -> Result<Self> {
+        Self::best(options, |adapter| {
+            let (features, limits) = Self::required_features_and_limits(adapter);
+            // For those who ask how long kernels take.
+            (features | adapter.features() & wgpu::Features::TIMESTAMP_QUERY, limits)
+        })
+        .await
+    }
+
+    async fn best(options: &GpuOptions, ask: fn(&wgpu::Adapter) -> (wgpu::Features, wgpu::Limits)) -> Result<Self> {
         let instance = wgpu::Instance::default();
         let mut adapters = instance.enumerate_adapters(wgpu::Backends::all()).await;
         let seen: Vec<String> = adapters.iter().map(|a| a.get_info().name).collect();
@@ -44,7 +53,8 @@ impl Gpu {
         });
         let mut refusals = Vec::new();
         for adapter in &adapters {
-            match Self::start(adapter).await {
+            let (features, limits) = ask(adapter);
+            match Self::start(adapter, features, limits).await {
                 Ok(gpu) => return Ok(gpu),
                 Err(error) => refusals.push(format!("{}: {error}", adapter.get_info().name)),
             }
@@ -57,14 +67,7 @@ impl Gpu {
         Err(Error::NoGpu { reason })
     }
 
-    async fn start(adapter: &wgpu::Adapter) -> Result<Self, wgpu::RequestDeviceError> {
-        let (features, limits) = Self::required_features_and_limits(adapter);
-        // For those who ask how long kernels take.
-        let timestamps = adapter.features() & wgpu::Features::TIMESTAMP_QUERY;
-        Self::start_with(adapter, features | timestamps, limits).await
-    }
-
-    async fn start_with(
+    async fn start(
         adapter: &wgpu::Adapter,
         required_features: wgpu::Features,
         required_limits: wgpu::Limits,
@@ -109,14 +112,6 @@ impl Gpu {
     /// The same adapter with WebGPU's default limits: what every device has.
     #[cfg(test)]
     pub(crate) fn with_default_limits(options: &GpuOptions) -> Result<Self> {
-        pollster::block_on(async {
-            let instance = wgpu::Instance::default();
-            let mut adapters = instance.enumerate_adapters(wgpu::Backends::all()).await;
-            let name = Self::new_async(options).await?.info().name.clone();
-            adapters.retain(|adapter| adapter.get_info().name == name);
-            let adapter = adapters.first().expect("it has just been started");
-            let started = Self::start_with(adapter, wgpu::Features::empty(), wgpu::Limits::default()).await;
-            started.map_err(|error| Error::NoGpu { reason: error.to_string() })
-        })
+        pollster::block_on(Self::best(options, |_| (wgpu::Features::empty(), wgpu::Limits::default())))
     }
 }
