@@ -25,6 +25,7 @@ pub use files::{Files, write};
 pub use interrupt::{INTERRUPTED, Interrupt};
 pub use kept::{Kept, Notes};
 pub use lists::{List, Output};
+#[cfg(feature = "serve")]
 pub use load::load;
 pub use output::{bytes, print};
 pub use plot::{Axis, Dash, Figure, Marker, Panel, Point, Rgb, Series};

@@ -24,7 +24,9 @@ use scall_gpu::{Result, Summary};
 
 pub use args::Args;
 pub use plot::Profile;
-pub use report::{Segment, repeatable};
+pub use report::Segment;
+#[cfg(feature = "serve")]
+pub use report::repeatable;
 
 use crate::common::{Files, INTERRUPTED, Interrupt, Words, check_used, inputs, print, write};
 use crate::page;
