@@ -14,8 +14,8 @@ use crate::rows::{Codec, Format, Layout, Page, Rows, StateSize, Stored, Values, 
 /// adapter there is, a software one too, and panics without any; `off` skips; otherwise (`auto`) a hardware GPU is
 /// taken, and a missing one is said loudly.
 ///
-/// A software adapter compiles a device's shaders one after another, so each test that runs beside others has a device
-/// of its own there.
+/// A software adapter compiles the shaders of one device one after another, so there tests that run at the same time
+/// have a device each.
 pub(crate) fn gpu() -> Option<Gpu> {
     static FIRST: OnceLock<Option<Gpu>> = OnceLock::new();
     static GPUS: [OnceLock<Gpu>; TESTS_AT_ONCE] = [const { OnceLock::new() }; TESTS_AT_ONCE];
@@ -58,7 +58,7 @@ fn same_adapter(gpu: &Gpu) -> GpuOptions {
     GpuOptions { name_contains: Some(gpu.info().name.clone()), ..GpuOptions::default() }
 }
 
-/// As many devices as are made at most; further tests share them.
+/// The most devices that are made. More tests at the same time share them.
 const TESTS_AT_ONCE: usize = 8;
 
 /// Which of the devices a test has, until its thread ends: the one with the fewest users.
