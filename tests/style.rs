@@ -63,9 +63,17 @@ fn recorded() -> BTreeMap<PathBuf, usize> {
     text.lines().map(known).collect()
 }
 
+/// What git leaves in a file where two changes met is not left standing.
+#[test]
+fn no_conflict_is_left() {
+    let is_mark = |line: &&str| ["<<<<<<< ", "=======", ">>>>>>> "].iter().any(|mark| line.starts_with(mark));
+    let wrong = |path: &PathBuf| std::fs::read_to_string(root().join(path)).unwrap().lines().any(|line| is_mark(&line));
+    let wrong: Vec<PathBuf> = texts().into_iter().filter(wrong).collect();
+    assert!(wrong.is_empty(), "marks of a merge in {wrong:?}");
+}
+
 /// No line passes 120 columns, apart from those of the files in `tests/style/long_lines.txt`. These are printed, and
-/// may
-/// have no more of them than stand there. `SCALL_RECORD_LONG_LINES=1` writes the list again once there are fewer.
+/// may have no more of them than stand there. `SCALL_RECORD_LONG_LINES=1` writes the list again once there are fewer.
 #[test]
 fn no_line_is_too_long() {
     let mut found: BTreeMap<PathBuf, Vec<usize>> =
