@@ -222,6 +222,14 @@ impl Recommender for BprMf {
         self.trainer.options.item_bias
     }
 
+    fn l2(&self) -> Option<f32> {
+        Some(self.trainer.options.l2)
+    }
+
+    fn set_l2(&mut self, l2: f32) {
+        self.trainer.options.l2 = l2;
+    }
+
     fn duplicate(&self, account: &Account) -> Result<Box<dyn Recommender>> {
         let embeddings = self.embeddings.duplicate(account)?;
         Ok(Box::new(Self { trainer: self.trainer.duplicate(), l2_bias: self.l2_bias, embeddings }))

@@ -181,6 +181,15 @@ pub trait Recommender: Send + Sync {
         }
     }
 
+    /// The weight of the squared rows in the loss, where the model has one that may be
+    /// [chosen in the stream](crate::ScallOptions::choose_l2). By default it has none.
+    fn l2(&self) -> Option<f32> {
+        None
+    }
+
+    /// Sets that weight for the training that comes; copies have it too. Called only where [`l2`](Self::l2) gives one.
+    fn set_l2(&mut self, _l2: f32) {}
+
     /// A copy, optimizer state included, that draws from another account: what a probe starts from. It ranks as this
     /// one does, and learns as this one would once it has been [prepared](Self::prepare) again.
     ///

@@ -11,6 +11,7 @@ mod live;
 mod options;
 mod probe;
 mod recommend;
+mod regularize;
 mod report;
 mod scall;
 mod segment;

@@ -32,6 +32,11 @@ pub struct ScallOptions<M = ModelOptions> {
     /// data: with 20,000 of them a metric's standard error is about 0.002, and evaluation costs no more as users grow
     /// in number.
     pub evaluate_users: Option<u32>,
+    /// Whether the stream chooses the weight of squared rows, beginning with the model's
+    /// [own](crate::models::Recommender::l2), where it has one above 0 (default: no, the model's own stands). Each
+    /// segment tries the weight in use, half and twice of it, by [probes](Self::probe) that are judged by the last
+    /// fifth of its training rows, and goes on as long as quality grows (`docs/method.md` section 5).
+    pub choose_l2: bool,
     /// Seed of everything that is drawn (default 0).
     pub seed: u64,
 }
@@ -52,6 +57,7 @@ impl ScallOptions {
             replay: Replay::All,
             late_seconds: 3600,
             evaluate_users: None,
+            choose_l2: false,
             seed: 0,
         }
     }
@@ -68,10 +74,10 @@ impl<M> ScallOptions<M> {
     pub(super) fn words(&self) -> String {
         // Without the model and the seed, which are named by themselves, and without what no result depends on.
         let probe = ProbeOptions { at_once: 0, ..self.probe };
-        let Self { budget, steps, early_stop, train_share, replay, evaluate_users, .. } = self;
+        let Self { budget, steps, early_stop, train_share, replay, evaluate_users, choose_l2, .. } = self;
         format!(
             "steps: {steps}, {budget:?}, early_stop: {early_stop:?}, {probe:?}, train_share: {train_share}, \
-             replay: {replay:?}, evaluate_users: {evaluate_users:?}"
+             replay: {replay:?}, evaluate_users: {evaluate_users:?}, choose_l2: {choose_l2}"
         )
     }
 
@@ -84,8 +90,19 @@ impl<M> ScallOptions<M> {
     }
 
     fn map<N>(self, map: impl FnOnce(M) -> N) -> ScallOptions<N> {
-        let Self { budget, model, steps, early_stop, probe, train_share, replay, late_seconds, evaluate_users, seed } =
-            self;
+        let Self {
+            budget,
+            model,
+            steps,
+            early_stop,
+            probe,
+            train_share,
+            replay,
+            late_seconds,
+            evaluate_users,
+            choose_l2,
+            seed,
+        } = self;
         ScallOptions {
             budget,
             model: map(model),
@@ -96,6 +113,7 @@ impl<M> ScallOptions<M> {
             replay,
             late_seconds,
             evaluate_users,
+            choose_l2,
             seed,
         }
     }

@@ -28,6 +28,8 @@ pub(super) struct Setup<'a> {
     pub last: &'a LastSegment,
     /// What users had touched when the segment was trained on.
     pub history: &'a UserItems,
+    /// The weight of squared rows, where it is chosen.
+    pub l2: Option<f32>,
 }
 
 impl Setup<'_> {
@@ -40,6 +42,9 @@ impl Setup<'_> {
             true => self.last.before.duplicate(&account)?,
             false => model.build(self.device, &account, seed)?,
         };
+        if let Some(l2) = self.l2 {
+            model.set_l2(l2);
+        }
         model.embeddings_mut().expect_sizes(d_max);
         model.embeddings_mut().resize(sizes)?;
         let bias = model.item_bias();

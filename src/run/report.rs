@@ -18,6 +18,11 @@ pub enum Phase {
     Size,
     /// Rows move to their new sizes.
     Resize,
+    /// The weight of squared rows is chosen ([`ScallOptions::choose_l2`](super::ScallOptions::choose_l2)).
+    Regularize {
+        /// Weights that were tried.
+        probes: u32,
+    },
     /// The recommender trains.
     Train {
         /// Steps done.
@@ -38,6 +43,8 @@ pub struct Seconds {
     pub size: f64,
     /// Moving rows.
     pub resize: f64,
+    /// Choosing the weight of squared rows.
+    pub regularize: f64,
     /// Laying out the segment's rows and training.
     pub train: f64,
     /// Ranking by both protocols.
@@ -47,7 +54,7 @@ pub struct Seconds {
 impl Seconds {
     /// All phases together.
     pub fn total(&self) -> f64 {
-        self.search + self.size + self.resize + self.train + self.evaluate
+        self.search + self.size + self.resize + self.regularize + self.train + self.evaluate
     }
 }
 
@@ -88,6 +95,8 @@ pub struct SegmentReport {
     /// Mean loss of the last training batch, as the model gives it: BPR without the squared rows that `l2` weighs, of
     /// those that there are.
     pub loss: f32,
+    /// Weight of squared rows in the loss, where the model has one.
+    pub l2: Option<f32>,
     /// Ranking among the items of the test part (`docs/method.md` section 6).
     pub test_candidates: Metrics,
     /// Ranking among all items with a row.

@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 
 use super::bias::BiasCounter;
 use super::options::{AnyOptions, ScallOptions};
+use super::regularize::L2Chooser;
 use super::report::SegmentReport;
 use super::segment::{Begun, LastSegment};
 use crate::device::Device;
@@ -55,6 +56,8 @@ pub struct Scall {
     pub(super) frequencies: [Vec<u32>; 2],
     /// Where biases are counted.
     pub(super) bias: Option<BiasCounter>,
+    /// Where the weight of squared rows is chosen.
+    pub(super) l2: Option<L2Chooser>,
     /// Biases of all rows so far, once a list was asked for.
     pub(super) served: OnceLock<Vec<f32>>,
     pub(super) last: Option<LastSegment>,
@@ -102,6 +105,7 @@ impl Scall {
             ItemBias::Counted { half_life } => Some(BiasCounter::new(half_life)),
             _ => None,
         };
+        let l2 = model.l2().filter(|&l2| options.choose_l2 && l2 > 0.0).map(L2Chooser::new);
         Ok(Self {
             device: device.clone(),
             model,
@@ -115,6 +119,7 @@ impl Scall {
             counted: 0,
             frequencies: Default::default(),
             bias,
+            l2,
             served: OnceLock::new(),
             last: None,
             begun: Begun::default(),

@@ -16,9 +16,9 @@ use crate::stream::{Interactions, Segment, UserItems};
 use crate::table::Account;
 
 /// Of what [`Scall::state`] gives.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
-const ENTRIES: [&str; 15] = [
+const ENTRIES: [&str; 16] = [
     "version",
     "options",
     "model.name",
@@ -33,6 +33,7 @@ const ENTRIES: [&str; 15] = [
     "frequencies.users",
     "frequencies.items",
     "bias",
+    "l2",
     "begun",
 ];
 
@@ -92,6 +93,9 @@ impl Scall {
         state.put("frequencies.items", &items[..]);
         if let Some(bias) = &self.bias {
             state.put("bias", bias.quality());
+        }
+        if let Some(l2) = &self.l2 {
+            l2.save(&mut state, "l2");
         }
         state.put_state("reports", reports::save(&self.reports));
         if let Some(last) = &self.last {
@@ -198,6 +202,10 @@ impl Scall {
             let expected = format!("at most the {rows} rows there are");
             state.check(name, frequencies, |of| u64::from(of) <= rows, &expected)?;
             self.frequencies[side] = frequencies.to_vec();
+        }
+        if let Some(l2) = &mut self.l2 {
+            l2.restore(state, "l2")?;
+            self.set_l2();
         }
         match &mut self.bias {
             Some(bias) => bias.restore(state, "bias"),

@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::evaluation::{Evaluation, Quality};
 use super::options::Replay;
 use super::probe::{Setup, Trial};
+use super::regularize::L2Chooser;
 use super::report::{Phase, Seconds, SegmentReport};
 use super::scall::Scall;
 use super::segment::{Begun, LastSegment, frame, rows};
@@ -41,11 +42,13 @@ impl Scall {
         self.search(&mut progress)?;
         timer.seconds.search = timer.lap();
 
-        let (policy, bias, capacity) = (self.policy.save()?, self.bias.clone(), self.account.capacity_bytes());
+        let (bias, l2) = (self.bias.clone(), self.l2.clone());
+        let (policy, capacity) = (self.policy.save()?, self.account.capacity_bytes());
         match self.learn(segment, timer, &mut progress) {
             Ok(report) => Ok(Some(report)),
             Err(error) => {
-                self.bias = bias;
+                (self.bias, self.l2) = (bias, l2);
+                self.set_l2();
                 // Refused where rows have moved to what the new capacity allows: then it stays.
                 let _ = self.account.set_capacity(capacity);
                 self.policy.restore(&policy).and(Err(error))
@@ -108,6 +111,10 @@ impl Scall {
         }
         timer.seconds.resize = timer.lap();
 
+        progress(Phase::Regularize { probes: 0 });
+        self.choose_l2(&train, &sampled, population, progress)?;
+        timer.seconds.regularize = timer.lap();
+
         progress(Phase::Train { done: 0, steps: self.options.steps });
         let trained = self.train(&train, &sampled, population, progress)?;
         timer.seconds.train = timer.lap();
@@ -137,6 +144,7 @@ impl Scall {
             resized,
             steps: trained.steps,
             loss: trained.loss,
+            l2: self.model.l2(),
             test_candidates,
             all_candidates,
             sampled,
@@ -175,7 +183,9 @@ impl Scall {
             return Ok(());
         };
         let searched = self.policy.save().and_then(|policy| {
-            let setup = Setup { device: &self.device, options: &self.options, last: &last, history: &self.history };
+            let l2 = self.l2.as_ref().map(L2Chooser::l2);
+            let (device, options, history) = (&self.device, &self.options, &self.history);
+            let setup = Setup { device, options, last: &last, history, l2 };
             let context = last.context(frame(&self.device, &self.options));
             let mut trial = Trial { setup, policy: self.policy.name(), context, probes: 0, progress };
             match self.policy.search(&context, &mut trial) {
@@ -190,6 +200,13 @@ impl Scall {
             Err(_) => self.last = Some(last),
         }
         searched.map(drop)
+    }
+
+    /// Puts the weight of squared rows that was chosen into the model.
+    pub(super) fn set_l2(&mut self) {
+        if let Some(l2) = &self.l2 {
+            self.model.set_l2(l2.l2());
+        }
     }
 
     /// A sample of the earlier rows and the segment's training part.

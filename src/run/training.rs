@@ -86,7 +86,7 @@ impl Scall {
     }
 
     /// Lays out for training what there is before row `end`: history, biases and rows.
-    fn lay_out(&mut self, end: usize, sampled: &[usize], population: Population) -> Result<Trained> {
+    pub(super) fn lay_out(&mut self, end: usize, sampled: &[usize], population: Population) -> Result<Trained> {
         let known = self.learned.max(end);
         self.history.extend(population.users, self.data.pairs(self.learned..known))?;
         self.learned = known;

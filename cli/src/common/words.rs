@@ -33,7 +33,7 @@ impl<'a> Words<'a> {
             ("model", self.model.name().to_owned()),
             ("steps", self.steps()),
             ("batch", training.batch.to_string()),
-            ("l2", training.l2.to_string()),
+            ("l2", self.l2()),
             ("sampling", sampling(training.sampling)),
             ("rate", rate(training)),
             ("bias", bias(training.item_bias)),
@@ -63,12 +63,21 @@ impl<'a> Words<'a> {
             self.steps(),
             training.batch,
             rate(training),
-            training.l2,
+            self.l2(),
             bias(training.item_bias),
             sampling(training.sampling),
             self.replay(),
             self.config.data.segments,
         )
+    }
+
+    /// The weight of squared rows, or where the stream begins to choose it.
+    fn l2(&self) -> String {
+        let l2 = self.model.training().l2;
+        match self.config.model.l2 {
+            Some(_) => l2.to_string(),
+            None => format!("chosen from {l2}"),
+        }
     }
 
     /// The bounds of a row's size, for a table's head.

@@ -27,6 +27,7 @@ impl Progress {
             Phase::Search { probes } => (0, format!("search, {probes} probes")),
             Phase::Size => (0, "sizes".to_owned()),
             Phase::Resize => (1, "resize".to_owned()),
+            Phase::Regularize { probes } => (2, format!("l2, {probes} weights tried")),
             Phase::Train { done, steps } => (2 + u64::from(done), format!("step {done} of {steps}")),
             Phase::Evaluate => (2 + u64::from(steps), "evaluate".to_owned()),
             _ => return,

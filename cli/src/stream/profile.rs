@@ -11,7 +11,7 @@ use crate::common::{bytes, print};
 use crate::kernel_times::{KernelTimes, Times};
 
 /// The phases of a segment, in their order.
-const PHASES: [&str; 5] = ["search", "size", "resize", "train", "evaluate"];
+const PHASES: [&str; 6] = ["search", "size", "resize", "l2", "train", "evaluate"];
 
 /// Listens to a run.
 pub struct Listener {
@@ -41,8 +41,9 @@ impl Listener {
             Phase::Search { .. } => 0,
             Phase::Size => 1,
             Phase::Resize => 2,
-            Phase::Train { .. } => 3,
-            Phase::Evaluate => 4,
+            Phase::Regularize { .. } => 3,
+            Phase::Train { .. } => 4,
+            Phase::Evaluate => 5,
             _ => return,
         });
     }
@@ -69,6 +70,7 @@ impl Listener {
             sum(|report| report.seconds.search),
             sum(|report| report.seconds.size),
             sum(|report| report.seconds.resize),
+            sum(|report| report.seconds.regularize),
             sum(|report| report.seconds.train),
             sum(|report| report.seconds.evaluate),
         ];

@@ -58,6 +58,9 @@ pub struct Segment {
     new_rows: u64,
     steps: u32,
     loss: f32,
+    /// Weight of squared rows in the loss.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    l2: Option<f32>,
     /// Ranked for.
     test_users: usize,
     /// Of whom these were drawn, and how far the metrics may lie from those of all; where not all were ranked for.
@@ -92,6 +95,8 @@ struct Seconds {
     search: f64,
     size: f64,
     resize: f64,
+    /// Choosing `l2`.
+    regularize: f64,
     train: f64,
     evaluate: f64,
     total: f64,
@@ -153,6 +158,7 @@ impl From<&SegmentReport> for Segment {
             new_rows: report.resized.new_rows,
             steps: report.steps,
             loss: report.loss,
+            l2: report.l2,
             test_users: report.test_candidates.users,
             drawn_of: report.sampled.map(|sampled| sampled.of),
             standard_errors: report.sampled.map(|of| Quality::errors(&of.test_candidates, &of.all_candidates)),
@@ -161,6 +167,7 @@ impl From<&SegmentReport> for Segment {
                 search: seconds.search,
                 size: seconds.size,
                 resize: seconds.resize,
+                regularize: seconds.regularize,
                 train: seconds.train,
                 evaluate: seconds.evaluate,
                 total: seconds.total(),

@@ -154,6 +154,14 @@ impl<P: PropagationSteps> Recommender for GraphModel<P> {
         self.trainer.options.item_bias
     }
 
+    fn l2(&self) -> Option<f32> {
+        Some(self.trainer.options.l2)
+    }
+
+    fn set_l2(&mut self, l2: f32) {
+        self.trainer.options.l2 = l2;
+    }
+
     fn duplicate(&self, account: &Account) -> Result<Box<dyn Recommender>> {
         Ok(Box::new(Self {
             propagation: self.propagation.clone(),

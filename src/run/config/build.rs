@@ -117,6 +117,7 @@ impl Config {
             replay: self.replay,
             late_seconds: self.late_seconds,
             evaluate_users: self.evaluate_users,
+            choose_l2: self.model.l2.is_none(),
             seed: self.seed,
             ..ScallOptions::new(self.budget())
         })

@@ -45,13 +45,15 @@ const NUMBERS: &[Numbers] = &[
         of.action.map_or([0.0; 3], numbers).to_vec()
     }),
     ("loss", |of| vec![of.loss.into()]),
+    // Below 0 where the model has none.
+    ("l2", |of| vec![of.l2.map_or(-1.0, f64::from)]),
     ("test.recall", |of| of.test_candidates.recall.to_vec()),
     ("test.ndcg", |of| of.test_candidates.ndcg.to_vec()),
     ("all.recall", |of| of.all_candidates.recall.to_vec()),
     ("all.ndcg", |of| of.all_candidates.ndcg.to_vec()),
     ("seconds", |of| {
-        let Seconds { search, size, resize, train, evaluate } = of.seconds;
-        vec![search, size, resize, train, evaluate]
+        let Seconds { search, size, resize, regularize, train, evaluate } = of.seconds;
+        vec![search, size, resize, regularize, train, evaluate]
     }),
 ];
 
@@ -93,7 +95,7 @@ struct Row<'a> {
 impl Row<'_> {
     fn report(self) -> Result<SegmentReport> {
         let (count, small) = (|name| self.count(name), |name| self.small(name));
-        let [search, size, resize, train, evaluate] = self.numbers("seconds")?;
+        let [search, size, resize, regularize, train, evaluate] = self.numbers("seconds")?;
         Ok(SegmentReport {
             t: self.t,
             users: small("users")?,
@@ -120,10 +122,11 @@ impl Row<'_> {
             },
             steps: small("steps")?,
             loss: self.numbers::<1>("loss")?[0] as f32,
+            l2: self.numbers::<1>("l2")?.map(|l2| (l2 >= 0.0).then_some(l2 as f32))[0],
             test_candidates: self.metrics(["test.recall", "test.ndcg", "test.users"])?,
             all_candidates: self.metrics(["all.recall", "all.ndcg", "all.users"])?,
             sampled: self.sampled()?,
-            seconds: Seconds { search, size, resize, train, evaluate },
+            seconds: Seconds { search, size, resize, regularize, train, evaluate },
         })
     }
 
