@@ -2,15 +2,22 @@
 
 use super::options::AnyOptions;
 use super::report::Sampled;
-use crate::Result;
-use crate::eval::{CUTOFFS, Metrics, StandardErrors};
+use crate::eval::{CatalogueMetrics, Cutoffs, Metrics, StandardErrors};
+use crate::kernels::rank::top_k::MAX_K;
 use crate::models::baselines::Baseline;
 use crate::models::{RankRequest, Rankings, Recommender, rank, rank_both};
 use crate::rng::{Philox, Purpose};
-use crate::stream::{Interactions, Segment, UserItems, replay};
+use crate::stream::{Interactions, Segment, UserItems, item_counts, replay};
+use crate::{Error, Result};
 
-/// Places of a list that count.
-const LONGEST: usize = CUTOFFS[CUTOFFS.len() - 1];
+/// That lists can be as long as these cutoffs want.
+pub(super) fn check_cutoffs(op: &'static str, cutoffs: &Cutoffs) -> Result<()> {
+    if cutoffs.longest() <= MAX_K {
+        return Ok(());
+    }
+    let (arg, limit) = ("cutoffs", "longest list that is ranked");
+    Err(Error::Limit { op, arg, limit, allowed: MAX_K.into(), requested: cutoffs.longest().into() })
+}
 
 /// Whatever gives lists.
 pub(super) trait Lists {
@@ -39,10 +46,12 @@ impl Lists for dyn Baseline + '_ {
 }
 
 /// How well was ranked.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Quality {
     pub test_candidates: Metrics,
     pub all_candidates: Metrics,
+    pub test_catalogue: CatalogueMetrics,
+    pub all_catalogue: CatalogueMetrics,
     pub sampled: Option<Sampled>,
 }
 
@@ -55,6 +64,8 @@ pub(super) struct Evaluation {
     relevant: UserItems,
     candidates: Vec<u32>,
     items: u32,
+    /// Rows before the test part.
+    seen_end: usize,
 }
 
 impl Evaluation {
@@ -69,7 +80,7 @@ impl Evaluation {
         let new = pairs.filter(|&(user, item)| !history.contains(user, item));
         let relevant = UserItems::new(users, new)?;
         let users: Vec<u32> = (0..users).filter(|&user| !relevant.row(user).is_empty()).collect();
-        Ok(Self { of: users.len(), users, relevant, candidates, items })
+        Ok(Self { of: users.len(), users, relevant, candidates, items, seen_end })
     }
 
     /// For as many of the users as the options say, drawn by seed and segment.
@@ -87,33 +98,56 @@ impl Evaluation {
         self.users.is_empty()
     }
 
-    /// Quality among the items of the test part.
-    pub fn among_test_items(&self, model: &mut (impl Lists + ?Sized), history: &UserItems) -> Result<Metrics> {
+    /// [Quality](Metrics::quality) among the items of the test part.
+    pub fn among_test_items(&self, model: &mut (impl Lists + ?Sized), history: &UserItems) -> Result<f64> {
         let excluded = |user: u32| history.row(user);
-        Ok(self.metrics(&model.lists(self.request(&self.candidates, &excluded))?).0)
+        let cutoffs = Cutoffs::new([Metrics::QUALITY_CUTOFF])?;
+        let lists = model.lists(self.request(&self.candidates, &excluded, &cutoffs))?;
+        Ok(self.metrics(&cutoffs, &lists).0.quality())
     }
 
-    /// Quality among the items of the test part, and among all items.
-    pub fn among_both(&self, model: &mut (impl Lists + ?Sized), history: &UserItems) -> Result<Quality> {
+    /// All metrics among the items of the test part, and among all items, at these cutoffs and at that of
+    /// [quality](Metrics::quality). An item is as popular as it has rows in `data` before the test part.
+    pub fn among_both(
+        &self,
+        model: &mut (impl Lists + ?Sized),
+        history: &UserItems,
+        data: &Interactions,
+        cutoffs: &Cutoffs,
+    ) -> Result<Quality> {
+        let cutoffs = &cutoffs.with(Metrics::QUALITY_CUTOFF);
         let everything: Vec<u32> = (0..self.items).collect();
         let excluded = |user: u32| history.row(user);
-        let rankings = model.both(self.request(&everything, &excluded), &self.candidates)?;
-        let [(test_candidates, of_test), (all_candidates, of_all)] = rankings.map(|rankings| self.metrics(&rankings));
+        let rankings = model.both(self.request(&everything, &excluded, cutoffs), &self.candidates)?;
+        let [(test_candidates, of_test), (all_candidates, of_all)] =
+            [0, 1].map(|protocol| self.metrics(cutoffs, &rankings[protocol]));
+        let popularity = item_counts(data, 0..self.seen_end);
+        let catalogue = |protocol: usize, candidates: u32| {
+            CatalogueMetrics::of(cutoffs, rankings[protocol].iter(), candidates, &popularity)
+        };
+        let (test_catalogue, all_catalogue) = (catalogue(0, self.candidates.len() as u32)?, catalogue(1, self.items)?);
         let sampled = (self.users.len() < self.of).then_some(Sampled {
             of: self.of,
             test_candidates: of_test,
             all_candidates: of_all,
         });
-        Ok(Quality { test_candidates, all_candidates, sampled })
+        Ok(Quality { test_candidates, all_candidates, test_catalogue, all_catalogue, sampled })
     }
 
-    fn request<'a>(&'a self, candidates: &'a [u32], excluded: &'a dyn Fn(u32) -> &'a [u32]) -> RankRequest<'a> {
-        RankRequest { users: &self.users, candidates, excluded, k: LONGEST as u32, item_biases: None, scores: false }
+    /// Lists as long as the longest cutoff.
+    fn request<'a>(
+        &'a self,
+        candidates: &'a [u32],
+        excluded: &'a dyn Fn(u32) -> &'a [u32],
+        cutoffs: &Cutoffs,
+    ) -> RankRequest<'a> {
+        let k = cutoffs.longest();
+        RankRequest { users: &self.users, candidates, excluded, k, item_biases: None, scores: false }
     }
 
-    fn metrics(&self, rankings: &Rankings) -> (Metrics, StandardErrors) {
+    fn metrics(&self, cutoffs: &Cutoffs, rankings: &Rankings) -> (Metrics, StandardErrors) {
         let lists = rankings.iter().zip(&self.users);
-        Metrics::mean_of_sample(lists.map(|(ranked, &user)| (ranked, self.relevant.row(user))), self.of)
+        Metrics::mean_of_sample(cutoffs, lists.map(|(ranked, &user)| (ranked, self.relevant.row(user))), self.of)
     }
 }
 

@@ -16,7 +16,7 @@ use crate::stream::{Interactions, Segment, UserItems};
 use crate::table::Account;
 
 /// Of what [`Scall::state`] gives.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 const ENTRIES: [&str; 15] = [
     "version",
@@ -142,7 +142,7 @@ impl Scall {
         policy.restore(&of_policy)?;
 
         let mut scall = Self::over(device, data, segments, policy, options)?;
-        scall.reports = reports::restored(&reports)?;
+        scall.reports = reports::restored(&reports, &scall.options.cutoffs)?;
         if scall.reports.len() > scall.segments.len() {
             let (most, found) = (scall.segments.len(), scall.reports.len());
             return Err(state.wrong("reports", &format!("at most {most} segments"), &found.to_string()));

@@ -117,6 +117,7 @@ impl Config {
             replay: self.replay,
             late_seconds: self.late_seconds,
             evaluate_users: self.evaluate_users,
+            cutoffs: self.cutoffs.clone(),
             seed: self.seed,
             ..ScallOptions::new(self.budget())
         })
