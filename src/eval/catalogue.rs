@@ -142,7 +142,8 @@ mod tests {
         assert_eq!(equal, CatalogueAtCutoff { coverage: 1.0, mean_popularity: 5.0, gini: 0.0 });
         let single = of("2", &[&[3], &[3], &[3]], 4, &[0, 0, 0, 7]).unwrap().at(2);
         assert_eq!(single, CatalogueAtCutoff { coverage: 0.25, mean_popularity: 7.0, gini: 0.75 });
-        for lists in [&[][..], &[&[]], &[&[u32::MAX]]] {
+        let (empty, no_item): (&[u32], &[u32]) = (&[], &[u32::MAX]);
+        for lists in [&[][..], &[empty], &[no_item]] {
             assert_eq!(of("2", lists, 4, &[5; 4]).unwrap().at(2), CatalogueAtCutoff::default());
         }
         assert_eq!(of("2", &[], 0, &[]).unwrap().at(2), CatalogueAtCutoff::default());

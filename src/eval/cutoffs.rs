@@ -102,7 +102,7 @@ mod tests {
     #[test]
     fn what_is_no_list_length_is_named() {
         let of = |lengths: &[u32]| Cutoffs::new(lengths.iter().copied()).unwrap_err().to_string();
-        assert!(of(&[]).ends_with("expected one or more list lengths of at least 1, got none"), "{}", of(&[]));
+        assert!(of(&[]).ends_with("must be one or more list lengths of at least 1, got none"), "{}", of(&[]));
         assert!(of(&[5, 0]).ends_with("got 0"), "{}", of(&[5, 0]));
         for text in ["", "5,", "5,,10", "0,5", "-1", "5;10", "4294967296", "five"] {
             let error = text.parse::<Cutoffs>().unwrap_err().to_string();

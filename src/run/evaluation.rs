@@ -171,12 +171,36 @@ mod tests {
     }
 
     fn reports(policy: Box<dyn SizePolicy>, evaluate_users: Option<u32>) -> Vec<SegmentReport> {
+        reports_with(policy, options(evaluate_users, 5))
+    }
+
+    fn reports_with(policy: Box<dyn SizePolicy>, options: ScallOptions) -> Vec<SegmentReport> {
         let data = Interactions::from_rows(rows()).unwrap();
         let segments = crate::stream::cut(&data, crate::stream::Cut::Equal { segments: 3 }).unwrap();
-        let options = options(evaluate_users, 5);
         let mut scall = Scall::over(&Device::cpu(), data, segments, policy, options).unwrap();
         while scall.step(|_| {}).unwrap().is_some() {}
         scall.report().to_vec()
+    }
+
+    /// Longer lists and other cutoffs change nothing that is learned or searched, nor what is found at 20.
+    #[test]
+    fn cutoffs_are_for_reports_alone() {
+        let policy = || Box::new(Bet::new(BetOptions { probes: 3, draws: 2, ..BetOptions::default() }));
+        let usual = reports(policy(), None);
+        let cutoffs = Cutoffs::new([1, 60]).unwrap();
+        let other = reports_with(policy(), ScallOptions { cutoffs, ..options(None, 5) });
+        for (usual, other) in usual.iter().zip(&other) {
+            assert_eq!((usual.loss, usual.action, usual.probes), (other.loss, other.action, other.probes));
+            assert!(other.all_candidates.by_cutoff.keys().eq(&[1, 20, 60]));
+            assert_eq!(usual.test_candidates.at(20), other.test_candidates.at(20));
+            assert_eq!(usual.all_catalogue.at(20), other.all_catalogue.at(20));
+            assert!(other.all_candidates.at(60).recall > other.all_candidates.at(20).recall);
+            // All lists of 60 of some 60 items hold what every user has not had.
+            assert!(other.all_catalogue.at(60).coverage > 0.99);
+        }
+        let cutoffs = Cutoffs::new([101]).unwrap();
+        let error = ScallOptions { cutoffs, ..options(None, 5) }.check().unwrap_err().to_string();
+        assert_eq!(error, "Scall::new: `cutoffs` needs 101, the limit `longest list that is ranked` is 100");
     }
 
     /// Training does not depend on it, probes and policies have the same users, and more than there are is all.
@@ -185,17 +209,20 @@ mod tests {
         let all = reports(Box::new(FrequencyRanked::default()), None);
         let sample = reports(Box::new(FrequencyRanked::default()), Some(9));
         for (all, sample) in all.iter().zip(&sample) {
-            assert_eq!((all.loss, all.sampled), (sample.loss, None));
-            let sampled = sample.sampled.unwrap();
+            assert_eq!((all.loss, &all.sampled), (sample.loss, &None));
+            let sampled = sample.sampled.as_ref().unwrap();
             assert_eq!((sample.test_candidates.users, sample.all_candidates.users), (9, 9));
             assert_eq!(sampled.of, all.test_candidates.users);
-            let (error, of_all) = (sampled.test_candidates.recall[2], all.test_candidates.recall[2]);
-            assert!(error > 0.0 && (sample.test_candidates.recall[2] - of_all).abs() < 5.0 * error);
+            let errors = sampled.test_candidates.at(20).values();
+            let (of_sample, of_all) = (sample.test_candidates.at(20).values(), all.test_candidates.at(20).values());
+            for ((error, of_sample), of_all) in errors.iter().zip(of_sample).zip(of_all) {
+                assert!(*error > 0.0 && (of_sample - of_all).abs() < 5.0 * error);
+            }
         }
         let more = reports(Box::new(FrequencyRanked::default()), Some(5000));
         for (all, more) in all.iter().zip(&more) {
-            assert_eq!((all.test_candidates, all.all_candidates), (more.test_candidates, more.all_candidates));
-            assert_eq!(more.sampled, None);
+            assert_eq!((&all.test_candidates, &all.all_candidates), (&more.test_candidates, &more.all_candidates));
+            assert_eq!((&all.all_catalogue, &more.sampled), (&more.all_catalogue, &None));
         }
         let searched =
             reports(Box::new(Bet::new(BetOptions { probes: 3, draws: 2, ..BetOptions::default() })), Some(9));

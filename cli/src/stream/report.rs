@@ -99,8 +99,9 @@ impl Quality {
     fn of(test: (&Metrics, &CatalogueMetrics), all: (&Metrics, &CatalogueMetrics)) -> Self {
         let mut quality = Self::default();
         for ((metrics, catalogue), among) in [(test, ""), (all, "_all")] {
-            quality.put(&metrics.by_cutoff, (AtCutoff::NAMES, AtCutoff::values), among);
-            quality.put(&catalogue.by_cutoff, (CatalogueAtCutoff::NAMES, CatalogueAtCutoff::values), among);
+            quality.put(AtCutoff::NAMES, metrics.by_cutoff.iter().map(|(&at, of)| (at, of.values())), among);
+            let listed = catalogue.by_cutoff.iter().map(|(&at, of)| (at, of.values()));
+            quality.put(CatalogueAtCutoff::NAMES, listed, among);
         }
         quality
     }
@@ -109,20 +110,17 @@ impl Quality {
     fn errors(sampled: &Sampled) -> Self {
         let mut errors = Self::default();
         for (of, among) in [(&sampled.test_candidates, ""), (&sampled.all_candidates, "_all")] {
-            errors.put(&of.by_cutoff, (AtCutoff::NAMES, AtCutoff::values), among);
+            errors.put(AtCutoff::NAMES, of.by_cutoff.iter().map(|(&at, of)| (at, of.values())), among);
         }
         errors
     }
 
-    fn put<T: Copy, const N: usize>(
-        &mut self,
-        by_cutoff: &BTreeMap<u32, T>,
-        (names, values): ([&str; N], fn(T) -> [f64; N]),
-        among: &str,
-    ) {
-        for (i, name) in names.iter().enumerate() {
-            let of_name = by_cutoff.iter().map(|(&cutoff, of)| (cutoff, values(*of)[i])).collect();
-            self.0.insert(format!("{name}{among}"), of_name);
+    /// Adds values by cutoff, in the order of their names.
+    fn put<const N: usize>(&mut self, names: [&str; N], values: impl Iterator<Item = (u32, [f64; N])>, among: &str) {
+        for (cutoff, values) in values {
+            for (name, value) in names.iter().zip(values) {
+                self.0.entry(format!("{name}{among}")).or_default().insert(cutoff, value);
+            }
         }
     }
 }
