@@ -89,11 +89,11 @@ fn stream(config: &Config, device: &Device, data: &Interactions) -> Result<f64> 
             report.resized.grown_rows,
             report.resized.shrunk_rows,
             report.resized.new_rows,
-            report.test_candidates.ndcg[2],
+            report.test_candidates.at(20).ndcg,
             begin.elapsed().as_secs_f64(),
         );
     }
-    Ok(Summary::of(scall.report()).map_or(0.0, |mean| mean.test_candidates.ndcg[2]))
+    Ok(Summary::of(scall.report()).map_or(0.0, |mean| mean.test_candidates.at(20).ndcg))
 }
 
 /// The best of four rankings that count, and what it finds.
@@ -106,8 +106,8 @@ fn best_without_rows(config: &Config, data: &Interactions) -> Result<(&'static s
         ("decayed popularity", Box::new(DecayedPopularity::new(2000.0))),
         ("item knn", Box::new(ItemKnn::default())),
     ] {
-        let summary = follow(data, &segments, config.train_share, &mut *baseline)?.summary();
-        let ndcg = summary.map_or(0.0, |mean| mean.test_candidates.ndcg[2]);
+        let summary = follow(data, &segments, config.train_share, &config.cutoffs, &mut *baseline)?.summary();
+        let ndcg = summary.map_or(0.0, |mean| mean.test_candidates.at(20).ndcg);
         if ndcg > best.1 {
             best = (name, ndcg);
         }

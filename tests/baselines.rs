@@ -1,10 +1,12 @@
 //! Baselines on recorded streams: the yardsticks that a recommender is measured with.
 
+#[path = "baselines/metrics.rs"]
+mod metrics;
 #[path = "common/recorded.rs"]
 mod recorded;
 
 use recorded::recorded;
-use scall_gpu::eval::Metrics;
+use scall_gpu::eval::{AtCutoff, CatalogueAtCutoff, Cutoffs, Metrics};
 use scall_gpu::models::baselines::{Baseline, ItemKnn, Popularity, RecentPopularity};
 use scall_gpu::stream::{Cut, Format, Interactions, Segment, cut, read};
 use scall_gpu::{Error, follow};
@@ -28,12 +30,16 @@ fn a_stream_by_hand() {
     });
     let data = Interactions::from_rows(rows).unwrap();
     let segments = cut(&data, Cut::Equal { segments: 3 }).unwrap();
-    let follow = |baseline: &mut dyn Baseline| follow(&data, &segments, 0.8, baseline).unwrap();
-    let at = |rank: f64| Metrics { recall: [1.0; 3], ndcg: [1.0 / (rank + 1.0).log2(); 3], users: 1 };
-    let check = |found: &Metrics, rank| {
-        let expected = at(rank);
-        assert_eq!((found.recall, found.users), (expected.recall, 1));
-        found.ndcg.iter().zip(expected.ndcg).for_each(|(a, b)| assert!((a - b).abs() < 1e-12, "{a} {b}"));
+    let cutoffs = Cutoffs::new([3, 5]).unwrap();
+    let follow = |baseline: &mut dyn Baseline| follow(&data, &segments, 0.8, &cutoffs, baseline).unwrap();
+    let check = |found: &Metrics, rank: f64| {
+        let (ndcg, mrr) = (1.0 / (rank + 1.0).log2(), 1.0 / rank);
+        assert!(found.users == 1 && found.by_cutoff.keys().eq(&[3, 5, 20]), "{found:?}");
+        for (&cutoff, of) in &found.by_cutoff {
+            let precision = 1.0 / f64::from(cutoff);
+            let expected = AtCutoff { recall: 1.0, ndcg, hit_rate: 1.0, mrr, precision, map: mrr };
+            of.values().iter().zip(expected.values()).for_each(|(a, b)| assert!((a - b).abs() < 1e-12, "{a} {b}"));
+        }
     };
     // Where the right item stands. Segment 0: u1 has a and takes b; rows are a 2, b 1, c 1, and u2 has a and b. Segment
     // 1: u5
@@ -44,17 +50,28 @@ fn a_stream_by_hand() {
             check(&followed.all_candidates[t], ranks[t]);
             check(&followed.test_candidates[t], 1.0);
         }
-        assert_eq!(followed.test_candidates[2], Metrics::default(), "{}", baseline.name());
+        let none = &followed.test_candidates[2];
+        assert_eq!((none.users, none.at(5)), (0, AtCutoff::default()), "{}", baseline.name());
+        // In segment 1, u5 is offered a, b and d of four items, which have 2, 3 and 2 rows; the test part has d alone.
+        let listed = CatalogueAtCutoff { coverage: 0.75, mean_popularity: 7.0 / 3.0, gini: 0.25 };
+        let single = CatalogueAtCutoff { coverage: 1.0, mean_popularity: 2.0, gini: 0.0 };
+        assert_eq!((followed.all_catalogue[1].at(3), followed.test_catalogue[1].at(3)), (listed, single));
         let mean = followed.summary().unwrap();
         assert_eq!((mean.segments, &mean.all_candidates), (1, &followed.all_candidates[1]));
+        assert_eq!(mean.all_catalogue, followed.all_catalogue[1]);
     }
 }
 
 #[test]
-fn a_share_outside_its_range_is_an_error() {
+fn a_share_and_a_cutoff_outside_their_range_are_errors() {
     let data = Interactions::from_rows([("u", "a", 1)]).unwrap();
-    let error = follow(&data, &[Segment { rows: 0..1 }], 1.5, &mut Popularity::default()).unwrap_err();
-    assert!(matches!(error, Error::Argument { .. }), "{error}");
+    let follow = |share, cutoffs: &[u32]| {
+        let cutoffs = Cutoffs::new(cutoffs.iter().copied()).unwrap();
+        follow(&data, &[Segment { rows: 0..1 }], share, &cutoffs, &mut Popularity::default()).unwrap_err()
+    };
+    let (share, cutoff) = (follow(1.5, &[5]), follow(0.5, &[5, 101]));
+    assert!(matches!(share, Error::Argument { .. }), "{share}");
+    assert_eq!(cutoff.to_string(), "follow: `cutoffs` needs 101, the limit `longest list that is ranked` is 100");
 }
 
 /// Recall@20 and NDCG@20 of the three baselines on ten equal segments, as other code counts them.
@@ -74,8 +91,9 @@ fn yardsticks_on_real_streams() {
         let segments = cut(&data, Cut::Equal { segments: 10 }).unwrap();
         let mut wrong = Vec::new();
         for (mut baseline, (recall, ndcg)) in baselines().into_iter().zip(expected) {
-            let mean = follow(&data, &segments, 0.8, &mut *baseline).unwrap().summary().unwrap().test_candidates;
-            let got = (mean.recall[2], mean.ndcg[2]);
+            let followed = follow(&data, &segments, 0.8, &Cutoffs::default(), &mut *baseline).unwrap();
+            let mean = followed.summary().unwrap().test_candidates.at(20);
+            let got = (mean.recall, mean.ndcg);
             let close = |got: f64, expected: f64| (got - expected).abs() < 1e-4;
             if !close(got.0, recall) || !close(got.1, ndcg) {
                 wrong.push(format!("{}: {got:?}, expected {:?}", baseline.name(), (recall, ndcg)));

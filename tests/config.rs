@@ -1,6 +1,7 @@
 //! A run from a configuration is the run that is built by hand, in every digit.
 
 use scall_gpu::device::Device;
+use scall_gpu::eval::Cutoffs;
 use scall_gpu::kernels::table::optimizer::{NonFinite, Optimizer, UpdateRule};
 use scall_gpu::models::{FismOptions, ItemBias, LightGcnOptions, ModelOptions, RateSchedule, Sampling};
 use scall_gpu::rows::{Format, Layout};
@@ -64,6 +65,7 @@ fn everything_is_said() {
         train_share = 0.7
         late_seconds = 60
         evaluate_users = 500
+        cutoffs = [30, 3]
 
         [data]
         segments = "new=60"
@@ -126,6 +128,7 @@ fn everything_is_said() {
         replay: Replay::Sample { share: 0.5 },
         late_seconds: 60,
         evaluate_users: Some(500),
+        cutoffs: Cutoffs::new([3, 30]).unwrap(),
         seed: 9,
         ..ScallOptions::new(Budget { counts, d_min: 0, d_max: 24, ..Budget::new(Amount::Bytes(9000)) })
     };

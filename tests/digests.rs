@@ -10,7 +10,7 @@
 // All names of the library that this test uses, in one place: paths may move, results may not.
 mod api {
     pub use scall_gpu::device::{Buffer, Device, Gpu, Kernel};
-    pub use scall_gpu::eval::Metrics;
+    pub use scall_gpu::eval::{AtCutoff, Cutoffs, Metrics};
     pub use scall_gpu::kernels::graph::spmm::{Accumulate, Operand, Spmm};
     pub use scall_gpu::kernels::prim::reduce::{Operator, Reduce};
     pub use scall_gpu::kernels::prim::scan::Scan;

@@ -8,7 +8,6 @@ use common::devices;
 use rand::Rng;
 use recorded::recorded;
 use scall_gpu::device::Device;
-use scall_gpu::eval::CUTOFFS;
 use scall_gpu::models::{ItemBias, ModelOptions, Sampling};
 use scall_gpu::rng::{Philox, Purpose};
 use scall_gpu::rows::{Format as RowFormat, Layout};
@@ -137,7 +136,7 @@ fn one_seed_gives_one_result_on_each_device() {
         let quality = |seed| {
             let options = ScallOptions { seed, ..options(Amount::MeanSize(4.0)) };
             let reports = run(&device, Box::new(Random::default()), options);
-            reports.iter().map(|r| (r.loss.to_bits(), r.test_candidates, r.all_candidates)).collect::<Vec<_>>()
+            reports.into_iter().map(|r| (r.loss.to_bits(), r.test_candidates, r.all_candidates)).collect::<Vec<_>>()
         };
         assert_eq!(quality(5), quality(5), "{}", device.describe());
         assert_ne!(quality(5), quality(6));
@@ -151,10 +150,10 @@ fn the_recommender_learns() {
         let options = ScallOptions { steps: 150, ..options(Amount::MeanSize(6.0)) };
         let reports = run(&device, Box::new(Uniform), options);
         let last = reports.last().unwrap();
-        let chance = CUTOFFS[2] as f64 / f64::from(last.items);
-        let recall = last.all_candidates.recall[2];
+        let chance = 20.0 / f64::from(last.items);
+        let recall = last.all_candidates.at(20).recall;
         assert!(recall > 3.0 * chance, "{}: Recall@20 {recall}, chance {chance}", device.describe());
-        assert!(last.test_candidates.recall[2] >= recall, "fewer candidates cannot rank worse");
+        assert!(last.test_candidates.at(20).recall >= recall, "fewer candidates cannot rank worse");
         assert!(last.loss < 0.5, "{}: loss {}", device.describe(), last.loss);
     }
 }
@@ -264,8 +263,8 @@ fn a_graph_model_follows_the_stream() {
         let options = ScallOptions { model, ..options(Amount::Bytes(20_000)) };
         let reports = run(device, Box::new(FrequencyRanked::default()), options.clone());
         let last = reports.last().unwrap();
-        let chance = CUTOFFS[2] as f64 / f64::from(last.items);
-        let recall = last.all_candidates.recall[2];
+        let chance = 20.0 / f64::from(last.items);
+        let recall = last.all_candidates.at(20).recall;
         let what = format!("{} on {}", model.name(), device.describe());
         assert!(recall > 2.0 * chance, "{what}: Recall@20 {recall}, chance {chance}");
         assert!(reports.iter().all(|r| r.counted_bytes <= 20_000 && r.working_bytes > 0), "{what}");
@@ -470,8 +469,9 @@ fn sizes_by_frequency_beat_random_ones_on_movietweetings() {
         let segments = cut(&data, Cut::Equal { segments: 10 }).unwrap();
         let options = ScallOptions { seed, ..ScallOptions::new(Budget::new(Amount::MeanSize(8.0))) };
         let mut scall = Scall::over(&Device::cpu(), data.clone(), segments, policy(), options).unwrap();
-        let reports: Vec<f64> =
-            std::iter::from_fn(|| scall.step(|_| {}).unwrap()).map(|report| report.test_candidates.ndcg[2]).collect();
+        let reports: Vec<f64> = std::iter::from_fn(|| scall.step(|_| {}).unwrap())
+            .map(|report| report.test_candidates.at(20).ndcg)
+            .collect();
         reports[1..].iter().sum::<f64>() / 9.0
     };
     let mean = |policy| (0..3).map(|seed| ndcg(policy, seed)).sum::<f64>() / 3.0;

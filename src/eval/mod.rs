@@ -1,5 +1,11 @@
-//! How well a model ranks: what share of the relevant items its lists hold, and how far up.
+//! How well a model ranks: what share of the relevant items its lists hold, how far up, and what part of the catalogue
+//! is listed at all.
 
+mod at_cutoff;
+mod catalogue;
+mod cutoffs;
 mod metrics;
 
-pub use metrics::{CUTOFFS, Metrics, StandardErrors};
+pub use catalogue::{CatalogueAtCutoff, CatalogueMetrics};
+pub use cutoffs::Cutoffs;
+pub use metrics::{AtCutoff, Metrics, StandardErrors};

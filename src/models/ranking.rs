@@ -127,7 +127,7 @@ impl Rankings {
     }
 
     /// The lists in the order of the users.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = &[u32]> {
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &[u32]> + Clone {
         (0..self.len()).map(|i| self.user(i))
     }
 

@@ -71,7 +71,7 @@ impl BiasCounter {
             let mut counts = DecayedPopularity::new(half_life);
             counts.learn(Past { data, segment: fit.rows.clone(), history: &history })?;
             let counts: &mut dyn Baseline = &mut counts;
-            *quality = MEMORY * *quality + evaluation.among_test_items(counts, &history)?.quality();
+            *quality = MEMORY * *quality + evaluation.among_test_items(counts, &history)?;
         }
         Ok(())
     }

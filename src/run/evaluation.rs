@@ -2,15 +2,22 @@
 
 use super::options::AnyOptions;
 use super::report::Sampled;
-use crate::Result;
-use crate::eval::{CUTOFFS, Metrics, StandardErrors};
+use crate::eval::{CatalogueMetrics, Cutoffs, Metrics, StandardErrors};
+use crate::kernels::rank::top_k::MAX_K;
 use crate::models::baselines::Baseline;
 use crate::models::{RankRequest, Rankings, Recommender, rank, rank_both};
 use crate::rng::{Philox, Purpose};
-use crate::stream::{Interactions, Segment, UserItems, replay};
+use crate::stream::{Interactions, Segment, UserItems, item_counts, replay};
+use crate::{Error, Result};
 
-/// Places of a list that count.
-const LONGEST: usize = CUTOFFS[CUTOFFS.len() - 1];
+/// That lists can be as long as these cutoffs want.
+pub(super) fn check_cutoffs(op: &'static str, cutoffs: &Cutoffs) -> Result<()> {
+    if cutoffs.longest() <= MAX_K {
+        return Ok(());
+    }
+    let (arg, limit) = ("cutoffs", "longest list that is ranked");
+    Err(Error::Limit { op, arg, limit, allowed: MAX_K.into(), requested: cutoffs.longest().into() })
+}
 
 /// Whatever gives lists.
 pub(super) trait Lists {
@@ -39,10 +46,12 @@ impl Lists for dyn Baseline + '_ {
 }
 
 /// How well was ranked.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Quality {
     pub test_candidates: Metrics,
     pub all_candidates: Metrics,
+    pub test_catalogue: CatalogueMetrics,
+    pub all_catalogue: CatalogueMetrics,
     pub sampled: Option<Sampled>,
 }
 
@@ -55,6 +64,8 @@ pub(super) struct Evaluation {
     relevant: UserItems,
     candidates: Vec<u32>,
     items: u32,
+    /// Rows before the test part.
+    seen_end: usize,
 }
 
 impl Evaluation {
@@ -69,7 +80,7 @@ impl Evaluation {
         let new = pairs.filter(|&(user, item)| !history.contains(user, item));
         let relevant = UserItems::new(users, new)?;
         let users: Vec<u32> = (0..users).filter(|&user| !relevant.row(user).is_empty()).collect();
-        Ok(Self { of: users.len(), users, relevant, candidates, items })
+        Ok(Self { of: users.len(), users, relevant, candidates, items, seen_end })
     }
 
     /// For as many of the users as the options say, drawn by seed and segment.
@@ -87,33 +98,56 @@ impl Evaluation {
         self.users.is_empty()
     }
 
-    /// Quality among the items of the test part.
-    pub fn among_test_items(&self, model: &mut (impl Lists + ?Sized), history: &UserItems) -> Result<Metrics> {
+    /// [Quality](Metrics::quality) among the items of the test part.
+    pub fn among_test_items(&self, model: &mut (impl Lists + ?Sized), history: &UserItems) -> Result<f64> {
         let excluded = |user: u32| history.row(user);
-        Ok(self.metrics(&model.lists(self.request(&self.candidates, &excluded))?).0)
+        let cutoffs = Cutoffs::new([Metrics::QUALITY_CUTOFF])?;
+        let lists = model.lists(self.request(&self.candidates, &excluded, &cutoffs))?;
+        Ok(self.metrics(&cutoffs, &lists).0.quality())
     }
 
-    /// Quality among the items of the test part, and among all items.
-    pub fn among_both(&self, model: &mut (impl Lists + ?Sized), history: &UserItems) -> Result<Quality> {
+    /// All metrics among the items of the test part, and among all items, at these cutoffs and at that of
+    /// [quality](Metrics::quality). An item is as popular as it has rows in `data` before the test part.
+    pub fn among_both(
+        &self,
+        model: &mut (impl Lists + ?Sized),
+        history: &UserItems,
+        data: &Interactions,
+        cutoffs: &Cutoffs,
+    ) -> Result<Quality> {
+        let cutoffs = &cutoffs.with(Metrics::QUALITY_CUTOFF);
         let everything: Vec<u32> = (0..self.items).collect();
         let excluded = |user: u32| history.row(user);
-        let rankings = model.both(self.request(&everything, &excluded), &self.candidates)?;
-        let [(test_candidates, of_test), (all_candidates, of_all)] = rankings.map(|rankings| self.metrics(&rankings));
+        let rankings = model.both(self.request(&everything, &excluded, cutoffs), &self.candidates)?;
+        let [(test_candidates, of_test), (all_candidates, of_all)] =
+            [0, 1].map(|protocol| self.metrics(cutoffs, &rankings[protocol]));
+        let popularity = item_counts(data, 0..self.seen_end);
+        let catalogue = |protocol: usize, candidates: u32| {
+            CatalogueMetrics::of(cutoffs, rankings[protocol].iter(), candidates, &popularity)
+        };
+        let (test_catalogue, all_catalogue) = (catalogue(0, self.candidates.len() as u32)?, catalogue(1, self.items)?);
         let sampled = (self.users.len() < self.of).then_some(Sampled {
             of: self.of,
             test_candidates: of_test,
             all_candidates: of_all,
         });
-        Ok(Quality { test_candidates, all_candidates, sampled })
+        Ok(Quality { test_candidates, all_candidates, test_catalogue, all_catalogue, sampled })
     }
 
-    fn request<'a>(&'a self, candidates: &'a [u32], excluded: &'a dyn Fn(u32) -> &'a [u32]) -> RankRequest<'a> {
-        RankRequest { users: &self.users, candidates, excluded, k: LONGEST as u32, item_biases: None, scores: false }
+    /// Lists as long as the longest cutoff.
+    fn request<'a>(
+        &'a self,
+        candidates: &'a [u32],
+        excluded: &'a dyn Fn(u32) -> &'a [u32],
+        cutoffs: &Cutoffs,
+    ) -> RankRequest<'a> {
+        let k = cutoffs.longest();
+        RankRequest { users: &self.users, candidates, excluded, k, item_biases: None, scores: false }
     }
 
-    fn metrics(&self, rankings: &Rankings) -> (Metrics, StandardErrors) {
+    fn metrics(&self, cutoffs: &Cutoffs, rankings: &Rankings) -> (Metrics, StandardErrors) {
         let lists = rankings.iter().zip(&self.users);
-        Metrics::mean_of_sample(lists.map(|(ranked, &user)| (ranked, self.relevant.row(user))), self.of)
+        Metrics::mean_of_sample(cutoffs, lists.map(|(ranked, &user)| (ranked, self.relevant.row(user))), self.of)
     }
 }
 
@@ -137,12 +171,36 @@ mod tests {
     }
 
     fn reports(policy: Box<dyn SizePolicy>, evaluate_users: Option<u32>) -> Vec<SegmentReport> {
+        reports_with(policy, options(evaluate_users, 5))
+    }
+
+    fn reports_with(policy: Box<dyn SizePolicy>, options: ScallOptions) -> Vec<SegmentReport> {
         let data = Interactions::from_rows(rows()).unwrap();
         let segments = crate::stream::cut(&data, crate::stream::Cut::Equal { segments: 3 }).unwrap();
-        let options = options(evaluate_users, 5);
         let mut scall = Scall::over(&Device::cpu(), data, segments, policy, options).unwrap();
         while scall.step(|_| {}).unwrap().is_some() {}
         scall.report().to_vec()
+    }
+
+    /// Longer lists and other cutoffs change nothing that is learned or searched, nor what is found at 20.
+    #[test]
+    fn cutoffs_are_for_reports_alone() {
+        let policy = || Box::new(Bet::new(BetOptions { probes: 3, draws: 2, ..BetOptions::default() }));
+        let usual = reports(policy(), None);
+        let cutoffs = Cutoffs::new([1, 60]).unwrap();
+        let other = reports_with(policy(), ScallOptions { cutoffs, ..options(None, 5) });
+        for (usual, other) in usual.iter().zip(&other) {
+            assert_eq!((usual.loss, usual.action, usual.probes), (other.loss, other.action, other.probes));
+            assert!(other.all_candidates.by_cutoff.keys().eq(&[1, 20, 60]));
+            assert_eq!(usual.test_candidates.at(20), other.test_candidates.at(20));
+            assert_eq!(usual.all_catalogue.at(20), other.all_catalogue.at(20));
+            assert!(other.all_candidates.at(60).recall > other.all_candidates.at(20).recall);
+            // All lists of 60 of some 60 items hold what every user has not had.
+            assert!(other.all_catalogue.at(60).coverage > 0.99);
+        }
+        let cutoffs = Cutoffs::new([101]).unwrap();
+        let error = ScallOptions { cutoffs, ..options(None, 5) }.check().unwrap_err().to_string();
+        assert_eq!(error, "Scall::new: `cutoffs` needs 101, the limit `longest list that is ranked` is 100");
     }
 
     /// Training does not depend on it, probes and policies have the same users, and more than there are is all.
@@ -151,17 +209,20 @@ mod tests {
         let all = reports(Box::new(FrequencyRanked::default()), None);
         let sample = reports(Box::new(FrequencyRanked::default()), Some(9));
         for (all, sample) in all.iter().zip(&sample) {
-            assert_eq!((all.loss, all.sampled), (sample.loss, None));
-            let sampled = sample.sampled.unwrap();
+            assert_eq!((all.loss, &all.sampled), (sample.loss, &None));
+            let sampled = sample.sampled.as_ref().unwrap();
             assert_eq!((sample.test_candidates.users, sample.all_candidates.users), (9, 9));
             assert_eq!(sampled.of, all.test_candidates.users);
-            let (error, of_all) = (sampled.test_candidates.recall[2], all.test_candidates.recall[2]);
-            assert!(error > 0.0 && (sample.test_candidates.recall[2] - of_all).abs() < 5.0 * error);
+            let errors = sampled.test_candidates.at(20).values();
+            let (of_sample, of_all) = (sample.test_candidates.at(20).values(), all.test_candidates.at(20).values());
+            for ((error, of_sample), of_all) in errors.iter().zip(of_sample).zip(of_all) {
+                assert!(*error > 0.0 && (of_sample - of_all).abs() < 5.0 * error);
+            }
         }
         let more = reports(Box::new(FrequencyRanked::default()), Some(5000));
         for (all, more) in all.iter().zip(&more) {
-            assert_eq!((all.test_candidates, all.all_candidates), (more.test_candidates, more.all_candidates));
-            assert_eq!(more.sampled, None);
+            assert_eq!((&all.test_candidates, &all.all_candidates), (&more.test_candidates, &more.all_candidates));
+            assert_eq!((&all.all_catalogue, &more.sampled), (&more.all_catalogue, &None));
         }
         let searched =
             reports(Box::new(Bet::new(BetOptions { probes: 3, draws: 2, ..BetOptions::default() })), Some(9));

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::evaluation::check_cutoffs;
+use crate::eval::Cutoffs;
 use crate::kernels::rank::top_k::MAX_DIMS;
 use crate::models::{ModelBuilder, ModelOptions};
 use crate::sizing::Budget;
@@ -37,6 +39,10 @@ pub struct ScallOptions<M = ModelOptions> {
     /// segment tries the weight in use, half and twice of it, by [probes](Self::probe) that are judged by the last
     /// fifth of its training rows, and goes on as long as quality grows (`docs/method.md` section 5).
     pub choose_l2: bool,
+    /// The list lengths that a segment's metrics are reported at (default: 5, 10 and 20; 20 is always among those that
+    /// a report has, since training and search compare quality there). Lists are ranked as long as the longest, at most
+    /// [`MAX_K`](crate::kernels::rank::top_k::MAX_K).
+    pub cutoffs: Cutoffs,
     /// Seed of everything that is drawn (default 0).
     pub seed: u64,
 }
@@ -58,6 +64,7 @@ impl ScallOptions {
             late_seconds: 3600,
             evaluate_users: None,
             choose_l2: false,
+            cutoffs: Cutoffs::default(),
             seed: 0,
         }
     }
@@ -74,10 +81,10 @@ impl<M> ScallOptions<M> {
     pub(super) fn words(&self) -> String {
         // Without the model and the seed, which are named by themselves, and without what no result depends on.
         let probe = ProbeOptions { at_once: 0, ..self.probe };
-        let Self { budget, steps, early_stop, train_share, replay, evaluate_users, choose_l2, .. } = self;
+        let Self { budget, steps, early_stop, train_share, replay, evaluate_users, choose_l2, cutoffs, .. } = self;
         format!(
             "steps: {steps}, {budget:?}, early_stop: {early_stop:?}, {probe:?}, train_share: {train_share}, \
-             replay: {replay:?}, evaluate_users: {evaluate_users:?}, choose_l2: {choose_l2}"
+             replay: {replay:?}, evaluate_users: {evaluate_users:?}, choose_l2: {choose_l2}, cutoffs: {cutoffs}"
         )
     }
 
@@ -90,31 +97,19 @@ impl<M> ScallOptions<M> {
     }
 
     fn map<N>(self, map: impl FnOnce(M) -> N) -> ScallOptions<N> {
-        let Self {
-            budget,
-            model,
-            steps,
-            early_stop,
-            probe,
-            train_share,
-            replay,
-            late_seconds,
-            evaluate_users,
-            choose_l2,
-            seed,
-        } = self;
         ScallOptions {
-            budget,
-            model: map(model),
-            steps,
-            early_stop,
-            probe,
-            train_share,
-            replay,
-            late_seconds,
-            evaluate_users,
-            choose_l2,
-            seed,
+            budget: self.budget,
+            model: map(self.model),
+            steps: self.steps,
+            early_stop: self.early_stop,
+            probe: self.probe,
+            train_share: self.train_share,
+            replay: self.replay,
+            late_seconds: self.late_seconds,
+            evaluate_users: self.evaluate_users,
+            choose_l2: self.choose_l2,
+            cutoffs: self.cutoffs,
+            seed: self.seed,
         }
     }
 
@@ -129,6 +124,7 @@ impl<M> ScallOptions<M> {
         if let Some(users) = self.evaluate_users {
             check::domain(op, "evaluate_users", users, users >= 2, "at least 2")?;
         }
+        check_cutoffs(op, &self.cutoffs)?;
         if let Some(stop) = self.early_stop {
             stop.check()?;
         }

@@ -51,7 +51,7 @@ impl Setup<'_> {
         set_biases(&mut *model, bias, self.last.biases.as_deref())?;
         model.prepare(TrainingData { rows: &self.last.rows, history: self.history })?;
         model.train(probe.steps, &mut |_| {})?;
-        let quality = self.last.evaluation.among_test_items(&mut *model, self.history)?.quality();
+        let quality = self.last.evaluation.among_test_items(&mut *model, self.history)?;
         let rows = rows(&*model);
         Ok(Outcome {
             quality,

@@ -129,7 +129,7 @@ impl Scall {
             model.set_l2(l2);
             model.prepare(TrainingData { rows: &laid_out.rows, history })?;
             model.train(probe.steps, &mut |_| {})?;
-            Ok(evaluation.among_test_items(&mut *model, history)?.quality())
+            evaluation.among_test_items(&mut *model, history)
         };
         let mut qualities = Vec::new();
         for some in chooser.tried().chunks(probe.at_once.max(1)) {

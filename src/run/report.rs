@@ -1,6 +1,6 @@
 //! What the loop reports: where it is, what a segment was, and the mean of all.
 
-use crate::eval::{Metrics, StandardErrors};
+use crate::eval::{CatalogueMetrics, Metrics, StandardErrors};
 use crate::models::Resized;
 use crate::sizing::Action;
 use crate::table::MemoryReport;
@@ -101,6 +101,10 @@ pub struct SegmentReport {
     pub test_candidates: Metrics,
     /// Ranking among all items with a row.
     pub all_candidates: Metrics,
+    /// What the lists among the items of the test part show of these.
+    pub test_catalogue: CatalogueMetrics,
+    /// What the lists among all items with a row show of these.
+    pub all_catalogue: CatalogueMetrics,
     /// What ranking for a sample of the test users leaves open; none where all were ranked for.
     pub sampled: Option<Sampled>,
     /// Where the time went.
@@ -109,7 +113,7 @@ pub struct SegmentReport {
 
 /// A sample of test users that stands for all of them
 /// ([`ScallOptions::evaluate_users`](super::ScallOptions::evaluate_users)). How many it has, [`Metrics::users`] says.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Sampled {
     /// All test users, of whom it was drawn.
     pub of: usize,
@@ -120,37 +124,43 @@ pub struct Sampled {
 }
 
 /// Mean quality over the segments t >= 1 that had a user to rank for (`docs/method.md` section 6).
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Summary {
     /// Ranking among the items of the test parts.
     pub test_candidates: Metrics,
     /// Ranking among all items with a row.
     pub all_candidates: Metrics,
+    /// What the lists among the items of the test parts show of these.
+    pub test_catalogue: CatalogueMetrics,
+    /// What the lists among all items with a row show of these.
+    pub all_catalogue: CatalogueMetrics,
     /// Segments that count.
     pub segments: usize,
 }
 
+/// What one protocol found in a segment.
+type Found<'a> = (&'a Metrics, &'a CatalogueMetrics);
+
 impl Summary {
-    /// The mean of these segments; none where no segment counts. Its `users` are those of all segments together.
+    /// The mean of these segments, at the cutoffs that all of them have; none where no segment counts. Its `users` are
+    /// those of all segments together.
     pub fn of(reports: &[SegmentReport]) -> Option<Self> {
-        Self::mean(reports.iter().map(|report| (report.t, &report.test_candidates, &report.all_candidates)))
+        Self::mean(reports.iter().map(|report| {
+            let test = (&report.test_candidates, &report.test_catalogue);
+            (report.t, test, (&report.all_candidates, &report.all_catalogue))
+        }))
     }
 
     /// The same of segments given as number, ranking among test items, ranking among all.
-    pub(super) fn mean<'a>(segments: impl IntoIterator<Item = (usize, &'a Metrics, &'a Metrics)>) -> Option<Self> {
-        let counted = segments.into_iter().filter(|(t, test, _)| *t > 0 && test.users > 0);
+    pub(super) fn mean<'a>(segments: impl IntoIterator<Item = (usize, Found<'a>, Found<'a>)>) -> Option<Self> {
+        let counted = segments.into_iter().filter(|(t, test, _)| *t > 0 && test.0.users > 0);
         let (test, all): (Vec<_>, Vec<_>) = counted.map(|(_, test, all)| (test, all)).unzip();
-        let mean = |metrics: &[&Metrics]| {
-            let at = |c: usize, part: fn(&Metrics) -> &[f64; 3]| {
-                metrics.iter().map(|metrics| part(metrics)[c]).sum::<f64>() / metrics.len() as f64
-            };
-            Metrics {
-                recall: std::array::from_fn(|c| at(c, |m| &m.recall)),
-                ndcg: std::array::from_fn(|c| at(c, |m| &m.ndcg)),
-                users: metrics.iter().map(|metrics| metrics.users).sum(),
-            }
+        let mean = |found: Vec<Found<'_>>| {
+            let (metrics, catalogues): (Vec<_>, Vec<_>) = found.into_iter().unzip();
+            (Metrics::mean_of(&metrics), CatalogueMetrics::mean_of(&catalogues))
         };
         let segments = test.len();
-        (segments > 0).then(|| Self { test_candidates: mean(&test), all_candidates: mean(&all), segments })
+        let ((test_candidates, test_catalogue), (all_candidates, all_catalogue)) = (mean(test), mean(all));
+        (segments > 0).then_some(Self { test_candidates, all_candidates, test_catalogue, all_catalogue, segments })
     }
 }

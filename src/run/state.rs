@@ -146,7 +146,7 @@ impl Scall {
         policy.restore(&of_policy)?;
 
         let mut scall = Self::over(device, data, segments, policy, options)?;
-        scall.reports = reports::restored(&reports)?;
+        scall.reports = reports::restored(&reports, &scall.options.cutoffs)?;
         if scall.reports.len() > scall.segments.len() {
             let (most, found) = (scall.segments.len(), scall.reports.len());
             return Err(state.wrong("reports", &format!("at most {most} segments"), &found.to_string()));

@@ -121,8 +121,8 @@ impl Scall {
 
         progress(Phase::Evaluate);
         let evaluation = Evaluation::new(&self.data, &test, train.rows.end, &self.history)?.sampled(&self.options, t);
-        let Quality { test_candidates, all_candidates, sampled } =
-            evaluation.among_both(&mut *self.model, &self.history)?;
+        let Quality { test_candidates, all_candidates, test_catalogue, all_catalogue, sampled } =
+            evaluation.among_both(&mut *self.model, &self.history, &self.data, &self.options.cutoffs)?;
         timer.seconds.evaluate = timer.lap();
 
         let Begun { probes, before, .. } = std::mem::take(&mut self.begun);
@@ -147,6 +147,8 @@ impl Scall {
             l2: self.model.l2(),
             test_candidates,
             all_candidates,
+            test_catalogue,
+            all_catalogue,
             sampled,
             seconds: timer.seconds,
         };

@@ -67,7 +67,7 @@ impl Scall {
             let now = stop.every.min(self.options.steps - steps);
             let before = std::mem::replace(&mut loss, self.take_steps(steps, now, progress)?);
             steps += now;
-            let quality = evaluation.among_test_items(&mut *self.model, &self.history)?.quality();
+            let quality = evaluation.among_test_items(&mut *self.model, &self.history)?;
             if quality > best {
                 // The values before go first: one set is held.
                 drop(best_values.take());

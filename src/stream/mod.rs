@@ -39,7 +39,7 @@ mod user_items;
 
 pub use interactions::Interactions;
 pub use names::Names;
-pub use popularity::decayed_counts;
+pub use popularity::{decayed_counts, item_counts};
 pub use readers::{
     Column, Columns, Dedup, Encoding, Filter, Format, ReadOptions, ReadReport, TimeUnit, files, read, read_all,
     read_from,

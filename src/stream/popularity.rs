@@ -1,9 +1,29 @@
-//! What sells lately.
+//! What sells, and what sells lately.
+
+use std::ops::Range;
 
 use super::Interactions;
 
 /// Half-lives after which a row weighs nothing: below 1e-12.
 const FORGOTTEN: f64 = 40.0;
+
+/// How often each item stands in these rows: one number for each item seen before their end.
+///
+/// # Panics
+/// When the rows end past the last one.
+///
+/// ```
+/// use scall_gpu::stream::{Interactions, item_counts};
+/// let data = Interactions::from_rows([("ann", "tea", 1), ("bob", "jam", 2), ("bob", "tea", 3)])?;
+/// assert_eq!(item_counts(&data, 0..3), [2, 1]);
+/// assert_eq!(item_counts(&data, 1..3), [1, 1]);
+/// # Ok::<(), scall_gpu::Error>(())
+/// ```
+pub fn item_counts(data: &Interactions, rows: Range<usize>) -> Vec<u32> {
+    let mut counts = vec![0; data.items_seen(rows.end) as usize];
+    data.items()[rows].iter().for_each(|&item| counts[item as usize] += 1);
+    counts
+}
 
 /// How often each item stands in rows `0..row_end`, a row of age a (0 for the last) weighing `2^(-a / half_life)`: one
 /// number for each item seen there.

@@ -148,7 +148,8 @@ fn metrics(report: &SegmentReport) -> Digest {
 }
 
 fn of_all(metrics: &Metrics) -> Vec<f64> {
-    [&metrics.recall[..], &metrics.ndcg[..], &[metrics.users as f64]].concat()
+    let at_each = |part: fn(&AtCutoff) -> f64| metrics.by_cutoff.values().map(part).collect::<Vec<f64>>();
+    [at_each(|of| of.recall), at_each(|of| of.ndcg), vec![metrics.users as f64]].concat()
 }
 
 fn of_metrics(metrics: &Metrics) -> Digest {
@@ -168,6 +169,6 @@ fn baselines(digests: &mut Digests) {
         let all: Vec<u64> = both.flat_map(|metrics| bits(&of_all(metrics))).collect();
         digests.add(format!("run/baseline/{name}"), Digest::of(&all));
     };
-    add("popularity", follow(&data, &segments, 0.8, &mut DecayedPopularity::new(300.0)).unwrap());
-    add("item-knn", follow(&data, &segments, 0.8, &mut ItemKnn::default()).unwrap());
+    add("popularity", follow(&data, &segments, 0.8, &Cutoffs::default(), &mut DecayedPopularity::new(300.0)).unwrap());
+    add("item-knn", follow(&data, &segments, 0.8, &Cutoffs::default(), &mut ItemKnn::default()).unwrap());
 }

@@ -58,7 +58,7 @@ fn it_learns_within_the_budget_whatever_the_policy() {
             let first = followed(&device, policy, 1)[0].loss;
             let losses: Vec<f32> = trained.iter().map(|report| report.loss).collect();
             assert!(first > 0.6 && losses.iter().all(|loss| *loss < 0.5 * first), "{what}: {first}, {losses:?}");
-            let ndcg = |reports: &[SegmentReport]| Summary::of(reports).unwrap().all_candidates.ndcg[1];
+            let ndcg = |reports: &[SegmentReport]| Summary::of(reports).unwrap().all_candidates.at(10).ndcg;
             assert!(ndcg(&trained) > 1.5 * ndcg(&untrained), "{what}: {} and {}", ndcg(&trained), ndcg(&untrained));
             assert!(trained[1..].iter().all(|report| (report.probes > 0) == searches), "{what}");
         }
@@ -118,8 +118,10 @@ fn an_error_of_the_model_comes_out_as_it_is_and_the_step_can_be_repeated() {
                 fails.store(0, Ordering::Relaxed);
                 if scall.step(|_| {}).unwrap().is_none() {
                     // What moved, moved before the step that was repeated: of the reports, what was learned and found.
-                    let learned =
-                        scall.report().iter().map(|of| (of.loss, of.probes, of.test_candidates, of.all_candidates));
+                    let learned = scall
+                        .report()
+                        .iter()
+                        .map(|of| (of.loss, of.probes, of.test_candidates.clone(), of.all_candidates.clone()));
                     return (learned.collect::<Vec<_>>(), values(&scall));
                 }
             }

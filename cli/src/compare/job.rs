@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use scall_gpu::device::Device;
-use scall_gpu::eval::Metrics;
+use scall_gpu::eval::Cutoffs;
 use scall_gpu::models::baselines::{Baseline, DecayedPopularity, ItemKnn, Popularity, RecentPopularity};
 use scall_gpu::run::Config;
 use scall_gpu::sizing::{Amount, Population, Uniform};
@@ -223,31 +223,32 @@ impl Bench<'_> {
     fn baseline(&self, job: &Job, counting: Counting) -> Result<Run> {
         let start = Instant::now();
         let baseline = &mut *counting.build(self.half_life);
-        let followed = follow(self.data, self.segments, self.config.train_share, baseline)?;
+        let followed = follow(self.data, self.segments, self.config.train_share, &self.config.cutoffs, baseline)?;
         let summary = followed.summary().ok_or_else(no_one_to_rank_for)?;
         Ok(self.found(job, &summary, start.elapsed().as_secs_f64()))
     }
 
     /// A run's quality and time, the rest left out.
     fn found(&self, job: &Job, summary: &Summary, seconds: f64) -> Run {
-        let Summary { test_candidates: Metrics { recall, ndcg, .. }, all_candidates: all, .. } = *summary;
+        let [test, all] = [&summary.test_candidates, &summary.all_candidates]
+            .map(|metrics| Cutoffs::default().iter().map(|cutoff| metrics.at(cutoff)).collect::<Vec<_>>());
         Run {
             policy: job.name(),
             budget: job.budget(),
             seed: job.seed(),
             model: String::new(),
-            recall_5: recall[0],
-            recall_10: recall[1],
-            recall_20: recall[2],
-            ndcg_5: ndcg[0],
-            ndcg_10: ndcg[1],
-            ndcg_20: ndcg[2],
-            recall_all_5: all.recall[0],
-            recall_all_10: all.recall[1],
-            recall_all_20: all.recall[2],
-            ndcg_all_5: all.ndcg[0],
-            ndcg_all_10: all.ndcg[1],
-            ndcg_all_20: all.ndcg[2],
+            recall_5: test[0].recall,
+            recall_10: test[1].recall,
+            recall_20: test[2].recall,
+            ndcg_5: test[0].ndcg,
+            ndcg_10: test[1].ndcg,
+            ndcg_20: test[2].ndcg,
+            recall_all_5: all[0].recall,
+            recall_all_10: all[1].recall,
+            recall_all_20: all[2].recall,
+            ndcg_all_5: all[0].ndcg,
+            ndcg_all_10: all[1].ndcg,
+            ndcg_all_20: all[2].ndcg,
             counted_bytes: None,
             held_bytes: None,
             peak_bytes: None,

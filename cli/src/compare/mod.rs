@@ -16,6 +16,7 @@ mod table;
 use groups::Group;
 use job::{Bench, Counting, Job, Run, config_of};
 use progress::{Progress, Weight};
+use scall_gpu::eval::Cutoffs;
 use scall_gpu::run::{Config, DataConfig, DeviceChoice};
 use scall_gpu::sizing::Amount;
 use scall_gpu::stream::Interactions;
@@ -28,7 +29,9 @@ use crate::common::{Files, Words, check_used, inputs, open, print, read, write};
 
 pub fn run(args: &Args) -> Result<(), Box<dyn std::error::Error>> {
     args.setup.threads.start();
-    let config = args.setup.config()?;
+    let mut config = args.setup.config()?;
+    // The columns of the file are at these; a configuration of `scall stream` may have others.
+    config.cutoffs = Cutoffs::default();
     check_used(&args.setup, &config, &args.policies.0, args.baselines)?;
     let (csv, plot) = (args.csv.as_deref(), args.plot.as_deref());
     let files = config.files()?;

@@ -320,7 +320,7 @@ async fn metrics(State(shared): State<Shared>) -> impl IntoResponse {
         Gauge("items", "Items of the stream.", served.data().item_count().into()),
         Gauge("rows", "Rows of the stream.", served.data().len() as f64),
         Gauge("loss", "Loss at the end of the last segment.", of(|report| report.loss.into())),
-        Gauge("ndcg_20", "NDCG@20 of the last segment among all items.", of(|of| of.all_candidates.ndcg[2])),
+        Gauge("ndcg_20", "NDCG@20 of the last segment among all items.", of(|of| of.all_candidates.at(20).ndcg)),
     ];
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], engine.counts.text(&gauges))
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
 use scall_gpu::Result;
+use scall_gpu::eval::Cutoffs;
 use scall_gpu::run::Config;
 use scall_gpu::sizing::{Amount, PolicyOptions};
 
@@ -27,6 +28,10 @@ pub struct Args {
     /// Seed of everything that is drawn [default: 0]
     #[arg(long)]
     pub seed: Option<u64>,
+
+    /// List lengths that metrics are reported at, from 1 to 100; 20 is always reported too [default: 5,10,20]
+    #[arg(long, value_name = "LIST", value_parser = parse::<Cutoffs>)]
+    pub cutoffs: Option<Cutoffs>,
 
     /// Where to write the JSON report
     #[arg(long, value_name = "FILE")]
@@ -108,6 +113,9 @@ impl Args {
         }
         config.budget.amount = self.budget.unwrap_or(config.budget.amount);
         config.seed = self.seed.unwrap_or(config.seed);
+        if let Some(cutoffs) = &self.cutoffs {
+            config.cutoffs = cutoffs.clone();
+        }
         Ok(config)
     }
 }

@@ -79,12 +79,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let (whole, reports) = (start.elapsed().as_secs_f64(), running.scall.report());
 
     let summary = Summary::of(reports);
-    if let Some(Summary { test_candidates: test, all_candidates: all, .. }) = &summary {
-        print(&format!(
-            "\nmean of t >= 1: Recall@20 {:.4}, NDCG@20 {:.4} among the items of the test part,\n\
-             {:16}Recall@20 {:.4}, NDCG@20 {:.4} among all items (R@20*, N@20*)",
-            test.recall[2], test.ndcg[2], "", all.recall[2], all.ndcg[2]
-        ));
+    if let Some(summary) = &summary {
+        print(&output::means(summary));
     }
     print(&output::most_held(reports));
     if let Some(listener) = &listener {
@@ -101,7 +97,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         write(path, page::written(state, &running.data, &words.settings()).as_bytes())?;
     }
     if let Some(path) = report {
-        write(path, report::Report::of(&running, &words, summary)?.json().as_bytes())?;
+        write(path, report::Report::of(&running, &words, summary.as_ref())?.json().as_bytes())?;
     }
     if interrupted {
         let (done, all) = running.scall.progress();

@@ -1,7 +1,8 @@
 //! What a person sees: a table on standard output, progress on a terminal's standard error.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use scall_gpu::{Phase, SegmentReport};
+use scall_gpu::eval::CatalogueAtCutoff;
+use scall_gpu::{Phase, SegmentReport, Summary};
 
 use crate::common::{bytes, print};
 
@@ -52,7 +53,7 @@ pub const HEAD: &str = "  t   users   items     params    counted of budget     
 
 /// A segment as a line of the table.
 pub fn row(report: &SegmentReport) -> String {
-    let (test, all) = (&report.test_candidates, &report.all_candidates);
+    let (test, all) = (report.test_candidates.at(20), report.all_candidates.at(20));
     format!(
         "{:>3} {:>7} {:>7} {:>10} {:>10} of {:<10} {:>9} {:>7} {:>7} {:>7} {:.4} {:.4} {:.4} {:.4} {:>7.2}",
         report.t,
@@ -65,12 +66,37 @@ pub fn row(report: &SegmentReport) -> String {
         report.resized.grown_rows,
         report.resized.shrunk_rows,
         report.resized.new_rows,
-        test.recall[2],
-        test.ndcg[2],
-        all.recall[2],
-        all.ndcg[2],
+        test.recall,
+        test.ndcg,
+        all.recall,
+        all.ndcg,
         report.seconds.total(),
     )
+}
+
+/// Column heads of [`means`], after the name of the candidates and the cutoff.
+const MEANS: [&str; 9] = ["Recall", "NDCG", "hit rate", "MRR", "precision", "MAP", "coverage", "Gini", "popularity"];
+
+/// The mean of the segments that count, a line for each set of candidates and cutoff.
+pub fn means(summary: &Summary) -> String {
+    let line = |left: &str, cells: &[String]| {
+        let cells = MEANS.iter().zip(cells).map(|(head, cell)| format!("  {cell:>0$}", head.len().max(6)));
+        format!("\n{left:<27}{}", cells.collect::<String>())
+    };
+    let mut lines = line("mean of t >= 1", &MEANS.map(str::to_owned));
+    for (among, metrics, catalogue) in [
+        ("items of the test part", &summary.test_candidates, &summary.test_catalogue),
+        ("all items (*)", &summary.all_candidates, &summary.all_catalogue),
+    ] {
+        for (at, (&cutoff, of)) in metrics.by_cutoff.iter().enumerate() {
+            let CatalogueAtCutoff { coverage, mean_popularity, gini } = catalogue.at(cutoff);
+            let mut cells: Vec<String> =
+                of.values().into_iter().chain([coverage, gini]).map(|value| format!("{value:.4}")).collect();
+            cells.push(format!("{mean_popularity:.1}"));
+            lines += &line(&format!("{:<22} @{cutoff}", if at == 0 { among } else { "" }), &cells);
+        }
+    }
+    lines
 }
 
 /// The most memory held in any segment, by what for.

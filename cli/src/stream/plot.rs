@@ -121,13 +121,13 @@ fn quality(reports: &[SegmentReport]) -> Panel {
         y: Axis { zero: true, ..Axis::new("Recall@20, NDCG@20") },
         series: vec![
             series("Recall@20, items of the test part", BLUE, Dash::Solid, Marker::Circle, |r| {
-                r.test_candidates.recall[2]
+                r.test_candidates.at(20).recall
             }),
-            series("Recall@20, all items", BLUE, Dash::Short, Marker::Square, |r| r.all_candidates.recall[2]),
+            series("Recall@20, all items", BLUE, Dash::Short, Marker::Square, |r| r.all_candidates.at(20).recall),
             series("NDCG@20, items of the test part", ORANGE, Dash::Solid, Marker::Triangle, |r| {
-                r.test_candidates.ndcg[2]
+                r.test_candidates.at(20).ndcg
             }),
-            series("NDCG@20, all items", ORANGE, Dash::Short, Marker::Diamond, |r| r.all_candidates.ndcg[2]),
+            series("NDCG@20, all items", ORANGE, Dash::Short, Marker::Diamond, |r| r.all_candidates.at(20).ndcg),
         ],
     }
 }

@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 
 use scall_gpu::SegmentReport;
-use scall_gpu::eval::{CUTOFFS, Metrics, StandardErrors};
-use scall_gpu::run::Config;
+use scall_gpu::eval::{AtCutoff, CatalogueAtCutoff, CatalogueMetrics, Metrics};
+use scall_gpu::run::{Config, Sampled};
 use scall_gpu::{Result, Summary};
 use serde::Serialize;
 
 use super::running::Running;
 use crate::common::{Made, Words};
 
-/// Metrics by cutoff: `{"5": .., "10": .., "20": ..}`.
-type ByCutoff = BTreeMap<usize, f64>;
+/// A metric by cutoff: `{"5": .., "10": .., "20": ..}`.
+type ByCutoff = BTreeMap<u32, f64>;
 
 #[derive(Serialize)]
 pub struct Report {
@@ -81,14 +81,11 @@ struct Action {
     alpha_items: f32,
 }
 
-/// `recall` and `ndcg` rank the items of the test part, `recall_all` and `ndcg_all` all items with a row.
-#[derive(Serialize)]
-pub struct Quality {
-    recall: ByCutoff,
-    ndcg: ByCutoff,
-    recall_all: ByCutoff,
-    ndcg_all: ByCutoff,
-}
+/// Each metric, by the names of [`AtCutoff`] and [`CatalogueAtCutoff`] where the items of the test part are ranked, and
+/// with `_all` after the name where all items with a row are.
+#[derive(Default, Serialize)]
+#[serde(transparent)]
+pub struct Quality(BTreeMap<String, ByCutoff>);
 
 #[derive(Serialize)]
 struct Seconds {
@@ -102,28 +99,33 @@ struct Seconds {
     total: f64,
 }
 
-fn by_cutoff(values: [f64; 3]) -> ByCutoff {
-    CUTOFFS.into_iter().zip(values).collect()
-}
-
 impl Quality {
-    pub fn new(test: &Metrics, all: &Metrics) -> Self {
-        Self {
-            recall: by_cutoff(test.recall),
-            ndcg: by_cutoff(test.ndcg),
-            recall_all: by_cutoff(all.recall),
-            ndcg_all: by_cutoff(all.ndcg),
+    /// Of rankings among the items of the test part, and among all.
+    fn of(test: (&Metrics, &CatalogueMetrics), all: (&Metrics, &CatalogueMetrics)) -> Self {
+        let mut quality = Self::default();
+        for ((metrics, catalogue), among) in [(test, ""), (all, "_all")] {
+            quality.put(AtCutoff::NAMES, metrics.by_cutoff.iter().map(|(&at, of)| (at, of.values())), among);
+            let listed = catalogue.by_cutoff.iter().map(|(&at, of)| (at, of.values()));
+            quality.put(CatalogueAtCutoff::NAMES, listed, among);
         }
+        quality
     }
-}
 
-impl Quality {
-    fn errors(test: &StandardErrors, all: &StandardErrors) -> Self {
-        Self {
-            recall: by_cutoff(test.recall),
-            ndcg: by_cutoff(test.ndcg),
-            recall_all: by_cutoff(all.recall),
-            ndcg_all: by_cutoff(all.ndcg),
+    /// How far metrics of a sample of users may lie from those of all.
+    fn errors(sampled: &Sampled) -> Self {
+        let mut errors = Self::default();
+        for (of, among) in [(&sampled.test_candidates, ""), (&sampled.all_candidates, "_all")] {
+            errors.put(AtCutoff::NAMES, of.by_cutoff.iter().map(|(&at, of)| (at, of.values())), among);
+        }
+        errors
+    }
+
+    /// Adds values by cutoff, in the order of their names.
+    fn put<const N: usize>(&mut self, names: [&str; N], values: impl Iterator<Item = (u32, [f64; N])>, among: &str) {
+        for (cutoff, values) in values {
+            for (name, value) in names.iter().zip(values) {
+                self.0.entry(format!("{name}{among}")).or_default().insert(cutoff, value);
+            }
         }
     }
 }
@@ -160,9 +162,12 @@ impl From<&SegmentReport> for Segment {
             loss: report.loss,
             l2: report.l2,
             test_users: report.test_candidates.users,
-            drawn_of: report.sampled.map(|sampled| sampled.of),
-            standard_errors: report.sampled.map(|of| Quality::errors(&of.test_candidates, &of.all_candidates)),
-            quality: Quality::new(&report.test_candidates, &report.all_candidates),
+            drawn_of: report.sampled.as_ref().map(|sampled| sampled.of),
+            standard_errors: report.sampled.as_ref().map(Quality::errors),
+            quality: Quality::of(
+                (&report.test_candidates, &report.test_catalogue),
+                (&report.all_candidates, &report.all_catalogue),
+            ),
             seconds: Seconds {
                 search: seconds.search,
                 size: seconds.size,
@@ -188,7 +193,7 @@ impl Report {
     ///
     /// # Errors
     /// For a model that there is not.
-    pub fn of(running: &Running, words: &Words<'_>, summary: Option<Summary>) -> Result<Self> {
+    pub fn of(running: &Running, words: &Words<'_>, summary: Option<&Summary>) -> Result<Self> {
         let Running { config, data, device, scall, .. } = running;
         Ok(Self {
             made: Made::now("scall-gpu/stream/1", device),
@@ -203,7 +208,9 @@ impl Report {
             seed: config.seed,
             config: repeatable(config),
             segments: scall.report().iter().map(Segment::from).collect(),
-            mean: summary.map(|of| Quality::new(&of.test_candidates, &of.all_candidates)),
+            mean: summary.map(|of| {
+                Quality::of((&of.test_candidates, &of.test_catalogue), (&of.all_candidates, &of.all_catalogue))
+            }),
         })
     }
 

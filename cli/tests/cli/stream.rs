@@ -91,6 +91,27 @@ fn budgets_beyond_all_need_are_saturated() {
     }
 }
 
+/// The names that a report has, for the items of the test part and with `_all` for all items.
+const METRICS: [&str; 9] =
+    ["recall", "ndcg", "hit_rate", "mrr", "precision", "map", "coverage", "mean_popularity", "gini"];
+
+fn at(quality: &Value, metric: &str, cutoff: &str) -> f64 {
+    quality[metric][cutoff].as_f64().unwrap_or_else(|| panic!("no {metric}@{cutoff}: {quality}"))
+}
+
+#[test]
+fn cutoffs_that_no_list_has_are_refused() {
+    for (cutoffs, said) in [
+        ("5,101", "config: `cutoffs`: expected list lengths from 1 to 100, found 5,101"),
+        ("5,0", "list lengths of at least 1, such as 1,5,50, got \"5,0\""),
+        ("", "list lengths of at least 1, such as 1,5,50, got \"\""),
+    ] {
+        let output = stream(&["--cutoffs", cutoffs]);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && error.contains(said), "{cutoffs}: {error}");
+    }
+}
+
 #[test]
 fn the_report_holds_what_it_promises() {
     let dir = tempfile::tempdir().unwrap();
@@ -105,6 +126,8 @@ fn the_report_holds_what_it_promises() {
         "bytes=400kB",
         "--min-size",
         "0",
+        "--cutoffs",
+        "50,1",
         "--report",
         report.to_str().unwrap(),
     ]);
@@ -125,16 +148,30 @@ fn the_report_holds_what_it_promises() {
         assert!(number("peak_bytes") >= number("table_bytes") + number("optimizer_bytes") + number("metadata_bytes"));
         assert!(number("users") > 0 && number("items") > 0 && number("interactions") > 0);
         assert_eq!(segment["action"].is_null(), t == 0, "uniform sizes in segment 0 only");
-        for metric in ["recall", "ndcg", "recall_all", "ndcg_all"] {
-            for cutoff in ["5", "10", "20"] {
-                let value = segment[metric][cutoff].as_f64().unwrap();
-                assert!((0.0..=1.0).contains(&value), "{metric}@{cutoff} {value}");
+        for metric in METRICS {
+            for name in [metric.to_owned(), format!("{metric}_all")] {
+                let keys: Vec<_> = segment[&name].as_object().unwrap().keys().map(String::as_str).collect();
+                assert_eq!(keys, ["1", "20", "50"], "{name}");
+                for (cutoff, value) in segment[&name].as_object().unwrap() {
+                    let (value, most) = (value.as_f64().unwrap(), if metric == "mean_popularity" { 1e6 } else { 1.0 });
+                    assert!((0.0..=most).contains(&value), "{name}@{cutoff} {value}");
+                }
             }
         }
+        // A longer list holds no fewer of the items; one item that is right is all that a list of one can have.
+        assert!(at(segment, "coverage_all", "50") >= at(segment, "coverage_all", "20"));
+        assert_eq!(at(segment, "hit_rate", "1"), at(segment, "precision", "1"));
+        assert!(at(segment, "mean_popularity_all", "20") > 1.0, "{segment}");
         assert!(segment["seconds"]["train"].as_f64().unwrap() > 0.0);
     }
-    let mean = (1..4).map(|t| segments[t]["ndcg"]["20"].as_f64().unwrap()).sum::<f64>() / 3.0;
-    assert!((report["mean"]["ndcg"]["20"].as_f64().unwrap() - mean).abs() < 1e-12);
+    for metric in METRICS {
+        let mean = (1..4).map(|t| at(&segments[t], metric, "20")).sum::<f64>() / 3.0;
+        assert!((at(&report["mean"], metric, "20") - mean).abs() < 1e-12 * mean.max(1.0), "{metric}");
+    }
+    assert_eq!(report["config"]["cutoffs"], serde_json::json!([1, 50]));
+    // The last lines say the same.
+    let row = text.lines().find(|line| line.starts_with("all items (*)")).unwrap();
+    assert!(row.contains(" @1 ") && row.contains(&format!(" {:.4} ", at(&report["mean"], "gini_all", "1"))), "{row}");
 }
 
 #[test]

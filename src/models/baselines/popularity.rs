@@ -6,7 +6,7 @@ use super::{Baseline, Past, better, sorted};
 use crate::Result;
 use crate::check;
 use crate::models::{RankRequest, Rankings};
-use crate::stream::{Interactions, decayed_counts};
+use crate::stream::{Interactions, decayed_counts, item_counts};
 
 /// Ranks by the number of rows of an item so far.
 #[derive(Clone, Debug, Default)]
@@ -37,9 +37,7 @@ impl DecayedPopularity {
 }
 
 fn count(data: &Interactions, rows: Range<usize>) -> Vec<f64> {
-    let mut counts = vec![0.0; data.items_seen(rows.end) as usize];
-    data.items()[rows].iter().for_each(|&item| counts[item as usize] += 1.0);
-    counts
+    item_counts(data, rows).into_iter().map(f64::from).collect()
 }
 
 /// One order for all users; each list is its first `k` without the exclusions.

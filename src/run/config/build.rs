@@ -118,6 +118,7 @@ impl Config {
             late_seconds: self.late_seconds,
             evaluate_users: self.evaluate_users,
             choose_l2: self.model.l2.is_none(),
+            cutoffs: self.cutoffs.clone(),
             seed: self.seed,
             ..ScallOptions::new(self.budget())
         })

@@ -1,7 +1,7 @@
 //! What is wrong with a configuration, by the key that says it, before anything runs.
 
 use super::{BudgetConfig, Config, DataConfig, ModelConfig};
-use crate::kernels::rank::top_k::MAX_DIMS;
+use crate::kernels::rank::top_k::{MAX_DIMS, MAX_K};
 use crate::kernels::table::optimizer::Optimizer;
 use crate::models::{ItemBias, ModelOptions, Sampling};
 use crate::sizing::Amount;
@@ -43,6 +43,8 @@ impl Config {
         if let Some(proposals) = self.policy.proposals_at_once {
             domain("policy.proposals_at_once", proposals, (1..=1000).contains(&proposals), "from 1 to 1000")?;
         }
+        let in_range = self.cutoffs.longest() <= MAX_K;
+        domain("cutoffs", &self.cutoffs, in_range, &format!("list lengths from 1 to {MAX_K}"))?;
         self.policy()?;
         self.model.check()?;
         self.scall_options()?.check().map_err(|error| match error {

@@ -1,6 +1,7 @@
 //! What a configuration says where nothing is said, and the paper's.
 
 use super::{BudgetConfig, Config, DataConfig, DeviceChoice, ModelConfig, PolicyConfig};
+use crate::eval::Cutoffs;
 use crate::run::{EarlyStop, ProbeOptions, Replay};
 use crate::sizing::Amount;
 use crate::stream::{Columns, Cut, Dedup, Encoding, TimeUnit};
@@ -14,6 +15,7 @@ impl Default for Config {
             train_share: 0.8,
             late_seconds: 3600,
             evaluate_users: None,
+            cutoffs: Cutoffs::default(),
             data: DataConfig::default(),
             budget: BudgetConfig::default(),
             policy: PolicyConfig::default(),

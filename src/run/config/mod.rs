@@ -13,6 +13,7 @@ mod tests;
 use std::path::PathBuf;
 
 use super::{EarlyStop, ProbeOptions, Replay};
+use crate::eval::Cutoffs;
 use crate::kernels::table::optimizer::{NonFinite, Optimizer};
 use crate::models::RateSchedule;
 use crate::rows::Format;
@@ -86,6 +87,10 @@ pub struct Config {
     /// How many test users of a segment are ranked for, at least 2, drawn by seed and segment (default: all).
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub evaluate_users: Option<u32>,
+    /// The list lengths that metrics are reported at, from 1 to 100 (default: `[5, 10, 20]`; 20 is always reported
+    /// too).
+    #[cfg_attr(feature = "serde", serde(with = "serial::cutoffs", skip_serializing_if = "serial::cutoffs::are_usual"))]
+    pub cutoffs: Cutoffs,
     /// The stream, and where it is cut.
     pub data: DataConfig,
     /// What the tables may hold.

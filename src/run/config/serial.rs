@@ -28,11 +28,15 @@ impl<T: FromStr<Err = Error>> Visitor<'_> for Text<T> {
     }
 
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
-        text.parse().map_err(|error| match error {
-            // In serde's own words, which `wrong` takes apart again.
-            Error::Argument { expected, got, .. } => E::custom(format!("invalid value: {got}, expected {expected}")),
-            other => E::custom(other),
-        })
+        text.parse().map_err(refused)
+    }
+}
+
+/// The error for a value that is none of its type: in serde's own words, which `wrong` takes apart again.
+fn refused<E: serde::de::Error>(error: Error) -> E {
+    match error {
+        Error::Argument { expected, got, .. } => E::custom(format!("invalid value: {got}, expected {expected}")),
+        other => E::custom(other),
     }
 }
 
@@ -78,6 +82,24 @@ pub(super) mod format {
 
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Format>, D::Error> {
         deserializer.deserialize_str(Text(PhantomData)).map(Some)
+    }
+}
+
+/// List lengths, as a list.
+pub(super) mod cutoffs {
+    use super::*;
+    use crate::eval::Cutoffs;
+
+    pub fn are_usual(cutoffs: &Cutoffs) -> bool {
+        *cutoffs == Cutoffs::default()
+    }
+
+    pub fn serialize<S: Serializer>(cutoffs: &Cutoffs, serializer: S) -> Result<S::Ok, S::Error> {
+        cutoffs.as_slice().serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Cutoffs, D::Error> {
+        Cutoffs::new(Vec::deserialize(deserializer)?).map_err(refused)
     }
 }
 
@@ -331,6 +353,7 @@ fn in_words(expected: &str) -> &str {
     match expected {
         "u32" | "u64" | "usize" => "a whole number of at least 0 that is not too large",
         "f32" | "f64" => "a number",
+        "a sequence" => "a list",
         other if other.starts_with("struct ") => "a table of keys",
         other => other,
     }

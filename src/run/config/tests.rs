@@ -12,7 +12,7 @@ fn the_defaults_are_those_of_the_parts() {
     assert_eq!((theirs.model, theirs.steps, theirs.probe), (options.model, options.steps, options.probe));
     assert_eq!((theirs.train_share, theirs.replay), (options.train_share, options.replay));
     assert_eq!((theirs.late_seconds, theirs.early_stop), (options.late_seconds, options.early_stop));
-    assert_eq!(theirs.evaluate_users, options.evaluate_users);
+    assert_eq!((theirs.evaluate_users, theirs.cutoffs), (options.evaluate_users, options.cutoffs));
     assert_eq!((theirs.budget, ours.budget()), (options.budget, crate::sizing::Budget::new(Amount::MeanSize(8.0))));
     assert_eq!(ours.policy_options().unwrap(), PolicyOptions::default());
     for name in ModelOptions::NAMES {
@@ -85,6 +85,10 @@ fn what_is_wrong_is_named_by_its_key() {
         ),
         (|c| c.train_share = 1.5, "`train_share`: expected from 0 to 1, found 1.5"),
         (|c| c.evaluate_users = Some(1), "`evaluate_users`: expected at least 2, found 1"),
+        (
+            |c| c.cutoffs = Cutoffs::new([5, 101]).unwrap(),
+            "`cutoffs`: expected list lengths from 1 to 100, found 5,101",
+        ),
         (|c| c.replay = Replay::Sample { share: f64::NAN }, "`replay`: expected from 0 to 1, found NaN"),
         (
             |c| c.early_stop = Some(EarlyStop { every: 0, ..EarlyStop::default() }),
@@ -214,7 +218,8 @@ mod files {
     #[test]
     fn errors_of_a_text_name_line_and_key() {
         let keys = "expected one of `device`, `seed`, `replay`, `train_share`, `late_seconds`, \
-                    `evaluate_users`, `data`, `budget`, `policy`, `model`, `probe`, `early_stop`, found the key `sede`";
+                    `evaluate_users`, `cutoffs`, `data`, `budget`, `policy`, `model`, `probe`, `early_stop`, found \
+                    the key `sede`";
         let whole = "a whole number of at least 0 that is not too large";
         for (text, said) in [
             ("sede = 3\n", format!(":1: `sede`: {keys}")),
@@ -241,6 +246,8 @@ mod files {
                 "replay = \"none\"\n",
                 ":1: `replay`: expected \"all\" or a number from 0 to 1, found string \"none\"".into(),
             ),
+            ("\ncutoffs = [5, 0]\n", ":2: `cutoffs`: expected one or more list lengths of at least 1, found 0".into()),
+            ("cutoffs = \"5,10\"\n", ":1: `cutoffs`: expected a list, found string \"5,10\"".into()),
             ("model = 3\n", ":1: `model`: expected a table of keys, found integer `3`".into()),
             ("seed = 1\nseed = 2\n", ":2: expected well-formed TOML, found duplicate key".into()),
             ("seed 1\n", ":1: expected well-formed TOML, found key with no value, expected `=`".into()),

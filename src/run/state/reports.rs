@@ -1,7 +1,10 @@
-//! Reports as columns of numbers, one entry each.
+//! Reports as columns of numbers, one entry each. What has a value at each cutoff is all of the first one, then of the
+//! next.
+
+use std::collections::BTreeMap;
 
 use crate::Result;
-use crate::eval::{CUTOFFS, Metrics, StandardErrors};
+use crate::eval::{AtCutoff, CatalogueAtCutoff, CatalogueMetrics, Cutoffs, Metrics, StandardErrors};
 use crate::file::State;
 use crate::models::Resized;
 use crate::run::report::{Sampled, Seconds, SegmentReport};
@@ -47,10 +50,10 @@ const NUMBERS: &[Numbers] = &[
     ("loss", |of| vec![of.loss.into()]),
     // Below 0 where the model has none.
     ("l2", |of| vec![of.l2.map_or(-1.0, f64::from)]),
-    ("test.recall", |of| of.test_candidates.recall.to_vec()),
-    ("test.ndcg", |of| of.test_candidates.ndcg.to_vec()),
-    ("all.recall", |of| of.all_candidates.recall.to_vec()),
-    ("all.ndcg", |of| of.all_candidates.ndcg.to_vec()),
+    ("test.metrics", |of| flat(&of.test_candidates.by_cutoff, AtCutoff::values)),
+    ("all.metrics", |of| flat(&of.all_candidates.by_cutoff, AtCutoff::values)),
+    ("test.catalogue", |of| flat(&of.test_catalogue.by_cutoff, CatalogueAtCutoff::values)),
+    ("all.catalogue", |of| flat(&of.all_catalogue.by_cutoff, CatalogueAtCutoff::values)),
     ("seconds", |of| {
         let Seconds { search, size, resize, regularize, train, evaluate } = of.seconds;
         vec![search, size, resize, regularize, train, evaluate]
@@ -58,7 +61,12 @@ const NUMBERS: &[Numbers] = &[
 ];
 
 /// There where a sample of users was ranked for: of how many they are, 0 for all, and the errors.
-const SAMPLED: [&str; 2] = ["sampled.of", "sampled.errors"];
+const SAMPLED: [&str; 3] = ["sampled.of", "sampled.test", "sampled.all"];
+
+/// The values at each cutoff, in one row.
+fn flat<T: Copy, const N: usize>(by_cutoff: &BTreeMap<u32, T>, values: fn(T) -> [f64; N]) -> Vec<f64> {
+    by_cutoff.values().flat_map(|of| values(*of)).collect()
+}
 
 pub(super) fn save(reports: &[SegmentReport]) -> State {
     let mut state = State::default();
@@ -69,30 +77,39 @@ pub(super) fn save(reports: &[SegmentReport]) -> State {
         state.put(*name, reports.iter().flat_map(of).collect::<Vec<f64>>());
     }
     if reports.iter().any(|of| of.sampled.is_some()) {
-        let sampled = || reports.iter().map(|of| of.sampled.unwrap_or_default());
-        let errors = |of: Sampled| [of.test_candidates, of.all_candidates].map(|of| [of.recall, of.ndcg]);
-        state.put(SAMPLED[0], sampled().map(|sampled| sampled.of as u64).collect::<Vec<u64>>());
-        state.put(SAMPLED[1], sampled().flat_map(errors).flatten().flatten().collect::<Vec<f64>>());
+        let of = |report: &SegmentReport| report.sampled.as_ref().map_or(0, |sampled| sampled.of as u64);
+        state.put(SAMPLED[0], reports.iter().map(of).collect::<Vec<u64>>());
+        let parts: [fn(&Sampled) -> &StandardErrors; 2] = [|of| &of.test_candidates, |of| &of.all_candidates];
+        for (name, part) in SAMPLED[1..].iter().zip(parts) {
+            let errors = |report: &SegmentReport| match &report.sampled {
+                Some(sampled) => flat(&part(sampled).by_cutoff, AtCutoff::values),
+                None => vec![0.0; report.test_candidates.by_cutoff.len() * AtCutoff::NAMES.len()],
+            };
+            state.put(*name, reports.iter().flat_map(errors).collect::<Vec<f64>>());
+        }
     }
     state
 }
 
-pub(super) fn restored(state: &State) -> Result<Vec<SegmentReport>> {
+/// The reports of a loop with these cutoffs.
+pub(super) fn restored(state: &State, cutoffs: &Cutoffs) -> Result<Vec<SegmentReport>> {
+    let cutoffs = &cutoffs.with(Metrics::QUALITY_CUTOFF);
     let names = COUNTS.iter().map(|(name, _)| *name).chain(NUMBERS.iter().map(|(name, _)| *name));
     state.only(&names.chain(SAMPLED).collect::<Vec<_>>())?;
     let reports = state.numbers::<u64>("users")?.len();
-    (0..reports).map(|t| Row { state, reports, t }.report()).collect()
+    (0..reports).map(|t| Row { state, cutoffs, reports, t }.report()).collect()
 }
 
 /// One report in its columns.
 #[derive(Clone, Copy)]
 struct Row<'a> {
     state: &'a State,
+    cutoffs: &'a Cutoffs,
     reports: usize,
     t: usize,
 }
 
-impl Row<'_> {
+impl<'a> Row<'a> {
     fn report(self) -> Result<SegmentReport> {
         let (count, small) = (|name| self.count(name), |name| self.small(name));
         let [search, size, resize, regularize, train, evaluate] = self.numbers("seconds")?;
@@ -123,8 +140,10 @@ impl Row<'_> {
             steps: small("steps")?,
             loss: self.numbers::<1>("loss")?[0] as f32,
             l2: self.numbers::<1>("l2")?.map(|l2| (l2 >= 0.0).then_some(l2 as f32))[0],
-            test_candidates: self.metrics(["test.recall", "test.ndcg", "test.users"])?,
-            all_candidates: self.metrics(["all.recall", "all.ndcg", "all.users"])?,
+            test_candidates: self.metrics("test.metrics", "test.users")?,
+            all_candidates: self.metrics("all.metrics", "all.users")?,
+            test_catalogue: CatalogueMetrics { by_cutoff: self.by_cutoff("test.catalogue")? },
+            all_catalogue: CatalogueMetrics { by_cutoff: self.by_cutoff("all.catalogue")? },
             sampled: self.sampled()?,
             seconds: Seconds { search, size, resize, regularize, train, evaluate },
         })
@@ -141,20 +160,25 @@ impl Row<'_> {
         }
     }
 
-    fn metrics(self, [recall, ndcg, users]: [&str; 3]) -> Result<Metrics> {
-        const LEN: usize = CUTOFFS.len();
-        let users = self.count(users)? as usize;
-        Ok(Metrics { recall: self.numbers::<LEN>(recall)?, ndcg: self.numbers::<LEN>(ndcg)?, users })
+    fn metrics(self, metrics: &str, users: &str) -> Result<Metrics> {
+        Ok(Metrics { by_cutoff: self.by_cutoff(metrics)?, users: self.count(users)? as usize })
+    }
+
+    /// What [`flat`] has laid out.
+    fn by_cutoff<T: From<[f64; N]>, const N: usize>(self, name: &str) -> Result<BTreeMap<u32, T>> {
+        let numbers = self.some(name, N * self.cutoffs.iter().len())?;
+        let (values, _) = numbers.as_chunks::<N>();
+        Ok(self.cutoffs.iter().zip(values.iter().map(|values| (*values).into())).collect())
     }
 
     fn sampled(self) -> Result<Option<Sampled>> {
         if !SAMPLED.iter().any(|name| self.state.has(name)) {
             return Ok(None);
         }
-        let (of, errors) = (self.count(SAMPLED[0])? as usize, self.numbers::<{ 4 * CUTOFFS.len() }>(SAMPLED[1])?);
-        let part = |at: usize| std::array::from_fn(|c| errors[at * CUTOFFS.len() + c]);
-        let errors = |at: usize| StandardErrors { recall: part(at), ndcg: part(at + 1) };
-        Ok((of > 0).then(|| Sampled { of, test_candidates: errors(0), all_candidates: errors(2) }))
+        let errors = |name: &str| Ok(StandardErrors { by_cutoff: self.by_cutoff(name)? });
+        let of = self.count(SAMPLED[0])? as usize;
+        let (test_candidates, all_candidates) = (errors(SAMPLED[1])?, errors(SAMPLED[2])?);
+        Ok((of > 0).then_some(Sampled { of, test_candidates, all_candidates }))
     }
 
     fn count(self, name: &str) -> Result<u64> {
@@ -167,7 +191,13 @@ impl Row<'_> {
     }
 
     fn numbers<const N: usize>(self, name: &str) -> Result<[f64; N]> {
-        let numbers = self.state.exactly::<f64>(name, self.reports.saturating_mul(N))?;
-        Ok(std::array::from_fn(|i| numbers[self.t * N + i]))
+        let numbers = self.some(name, N)?;
+        Ok(std::array::from_fn(|i| numbers[i]))
+    }
+
+    /// The report's numbers in a column that has this many for each.
+    fn some(self, name: &str, len: usize) -> Result<&'a [f64]> {
+        let numbers = self.state.exactly::<f64>(name, self.reports.saturating_mul(len))?;
+        Ok(&numbers[self.t * len..][..len])
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::*;
+use crate::eval::Cutoffs;
 use crate::file::Numbers;
 use crate::models::{ItemBias, ModelOptions, RateSchedule};
 use crate::run::options::AnyOptions;
@@ -46,6 +47,7 @@ fn cases() -> Vec<(ScallOptions, MakePolicy)> {
         other.budget.amount = Amount::Bytes(6_000);
         other.budget.d_min = 0;
         other.evaluate_users = Some(4);
+        other.cutoffs = Cutoffs::new([1, 25]).unwrap();
         cases.push((options, policies[i]));
         cases.push((other, policies[(i + 2) % 4]));
     }
@@ -199,6 +201,8 @@ fn a_state_of_something_else_is_refused() {
     assert_eq!(restore(policy, fism, &state), "state `model.name`: expected fism, found mf");
     let seed = ScallOptions { seed: 5, ..options() };
     assert_eq!(restore(policy, seed, &state), "state `seed`: expected 5, found 0");
+    let cutoffs = ScallOptions { cutoffs: Cutoffs::new([3, 10]).unwrap(), ..options() };
+    assert_eq!(restore(policy, cutoffs, &state), "state `options`: expected cutoffs: 3,10, found cutoffs: 5,10,20");
     let steps = ScallOptions { steps: 7, ..options() };
     assert_eq!(
         restore(policy, steps, &state),
@@ -206,7 +210,7 @@ fn a_state_of_something_else_is_refused() {
     );
     assert_eq!(restore(policy, options(), &State::default()), "state `version`: expected numbers (u32), found none");
     for (name, numbers, said) in [
-        ("version", Numbers::from([1u32]), "state `version`: expected 2, found 1"),
+        ("version", Numbers::from([2u32]), "state `version`: expected 3, found 2"),
         ("more", [2u32].into(), "state `more`: expected nothing of this name, found 1 numbers (u32)"),
         ("data/timestamps", vec![0i64; 3].into(), "state `data/timestamps`: expected 200 numbers (i64), found 3"),
         ("segments", [0u64, 9, 3].into(), "state `segments`: expected begin and end of each, found 3 numbers"),

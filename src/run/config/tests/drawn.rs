@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use proptest::option;
 use proptest::prelude::*;
 
+use crate::eval::Cutoffs;
 use crate::kernels::table::optimizer::{NonFinite, Optimizer};
 use crate::models::{ItemBias, ModelOptions, RateSchedule, Sampling};
 use crate::rows::Format;
@@ -182,10 +183,11 @@ pub fn config() -> impl Strategy<Value = Config> {
         share(),
         any::<u32>(),
         option::of(2u32..),
+        proptest::collection::vec(1..=100u32, 1..4),
     );
     (loop_numbers, data(), budget(), policy(), model(), probe, option::of(early_stop)).prop_map(
         |(
-            (device, seed, replay, train_share, late_seconds, evaluate_users),
+            (device, seed, replay, train_share, late_seconds, evaluate_users, cutoffs),
             data,
             budget,
             policy,
@@ -201,6 +203,7 @@ pub fn config() -> impl Strategy<Value = Config> {
                 train_share,
                 late_seconds,
                 evaluate_users,
+                cutoffs: Cutoffs::new(cutoffs).unwrap(),
                 data,
                 budget,
                 policy,
