@@ -1,8 +1,9 @@
 //! What a person sees: a table on standard output, progress on a terminal's standard error.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use scall_gpu::{Phase, SegmentReport};
+use scall_gpu::{Phase, SegmentReport, Summary};
 
+use super::against::Against;
 use crate::common::{bytes, print};
 
 /// Progress within a segment. Hidden when standard error is no terminal; the table's lines are progress enough there.
@@ -69,6 +70,18 @@ pub fn row(report: &SegmentReport) -> String {
         all.recall[2],
         all.ndcg[2],
         report.seconds.total(),
+    )
+}
+
+/// How well something else ranked, as the lines of the run's own mean.
+pub fn against(against: &Against) -> String {
+    let Against { name, seconds, summary, .. } = against;
+    let Some(Summary { test_candidates: test, all_candidates: all, .. }) = summary else {
+        return format!("against {name}: no one to rank for after segment 0");
+    };
+    format!(
+        "against {name}: Recall@20 {:.4}, NDCG@20 {:.4} and R@20* {:.4}, N@20* {:.4} in {seconds:.2} s",
+        test.recall[2], test.ndcg[2], all.recall[2], all.ndcg[2],
     )
 }
 

@@ -8,6 +8,7 @@ use scall_gpu::run::Config;
 use scall_gpu::{Result, Summary};
 use serde::Serialize;
 
+use super::against::Against;
 use super::running::Running;
 use crate::common::{Made, Words};
 
@@ -33,6 +34,9 @@ pub struct Report {
     pub segments: Vec<Segment>,
     /// The metrics averaged over t >= 1, segments without a test user left out; none before segment 1.
     pub mean: Option<Quality>,
+    /// What was compared with, on the same stream. A ranking without embeddings ranks for all test users.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub against: Vec<Against>,
 }
 
 #[derive(Serialize)]
@@ -181,7 +185,7 @@ impl Report {
     ///
     /// # Errors
     /// For a model that there is not.
-    pub fn of(running: &Running, words: &Words<'_>, summary: Option<Summary>) -> Result<Self> {
+    pub fn of(running: &Running, words: &Words<'_>, summary: Option<Summary>, against: Vec<Against>) -> Result<Self> {
         let Running { config, data, device, scall, .. } = running;
         Ok(Self {
             made: Made::now("scall-gpu/stream/1", device),
@@ -196,6 +200,7 @@ impl Report {
             seed: config.seed,
             config: repeatable(config),
             segments: scall.report().iter().map(Segment::from).collect(),
+            against,
             mean: summary.map(|of| Quality::new(&of.test_candidates, &of.all_candidates)),
         })
     }
