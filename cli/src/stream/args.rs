@@ -47,9 +47,9 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
 
-    /// Compare with the same run by the sizes of other policies, or with rankings without embeddings, all of which
-    /// take the stream from its beginning once this run is done. `none` leaves it out; it is all time that the run
-    /// itself does not need [default: with --html uniform,decayed-popularity, else none]
+    /// Compare with the same run by other policies' sizes, or with rankings without embeddings. Each takes the stream
+    /// from its beginning once this run is done, and needs the time of a run of its own: with uniform sizes that of one
+    /// without a search. `none` leaves it out [default: with --html uniform,decayed-popularity, else none]
     #[arg(long, value_name = "NAMES", value_delimiter = ',',
         value_parser = PossibleValuesParser::new(Rival::flags()))]
     pub against: Option<Vec<String>>,

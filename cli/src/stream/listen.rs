@@ -38,8 +38,9 @@ impl Listeners {
     /// # Errors
     /// For a file that cannot be written.
     pub fn run_begins(&self, device: &Device) -> Result<()> {
-        let named = self.trace.as_ref().zip(device.as_gpu());
-        named.map(|(trace, _)| trace.gpu_is(&device.describe()));
+        if let (Some(trace), Some(_)) = (&self.trace, device.as_gpu()) {
+            trace.gpu_is(&device.describe());
+        }
         self.flush()
     }
 
