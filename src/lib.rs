@@ -69,6 +69,7 @@
 //! | [`eval`] | Recall and NDCG |
 //! | [`run`] | the loop over a stream: search, sizes, resize, training, evaluation, state |
 //! | [`mod@file`] | files that are written whole or not at all, and numbers by name |
+//! | [`spans`] | what long work says of itself while it goes on, for programs that subscribe to `tracing` |
 //! | [`rng`] | Philox4x32-10, one random stream for all devices |
 //! | [`text`] | which characters of a text cannot be seen, and how a text of others is shown |
 //!
@@ -103,6 +104,7 @@ pub mod rng;
 pub mod rows;
 pub mod run;
 pub mod sizing;
+pub mod spans;
 pub mod stream;
 pub mod table;
 #[cfg(test)]

@@ -8,6 +8,7 @@ use super::networks::{self, Mlp, Widths, tensor, values};
 use super::options::wrong;
 use super::{ACTIONS, AgentOptions, ReplayBuffer, Transition};
 use crate::rng::{Philox, Purpose};
+use crate::spans::span;
 use crate::{Error, Result};
 
 /// A sampled action.
@@ -216,6 +217,7 @@ impl Agent {
     /// # Errors
     /// As [`remember`](Self::remember) and [`learn`](Self::learn); [`Error::Argument`] for no learning steps.
     pub fn observe(&mut self, transition: Transition) -> Result<Losses> {
+        let _span = span!("learn");
         self.remember(transition)?;
         for _ in 1..self.options.learning_steps {
             self.learn()?;

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use super::counters::{Counters, GpuCounts};
 use super::faults::Faults;
 use super::pipeline::{Key, Pipeline, Pipelines};
+use super::timing::GpuClock;
 use super::waiter::{Signal, Waiter};
 use crate::{Error, Result};
 
@@ -26,6 +27,7 @@ struct Inner {
     borrowed: bool,
     pipelines: Pipelines,
     counters: Counters,
+    clock: Arc<GpuClock>,
     normal_table: OnceLock<wgpu::Buffer>,
     one_buffer: OnceLock<wgpu::BindGroupLayout>,
     waiter: Waiter,
@@ -56,6 +58,7 @@ impl Gpu {
             faults,
             pipelines: Pipelines::of(&device),
             counters: Counters::default(),
+            clock: Arc::default(),
             device,
             queue,
             borrowed,
@@ -95,6 +98,7 @@ impl Gpu {
             borrowed: self.inner.borrowed,
             pipelines,
             counters: Counters::default(),
+            clock: Arc::default(),
             normal_table: OnceLock::new(),
             one_buffer: OnceLock::new(),
             waiter: Waiter::default(),
@@ -187,6 +191,10 @@ impl Gpu {
 
     pub(super) fn counters(&self) -> &Counters {
         &self.inner.counters
+    }
+
+    pub(super) fn clock(&self) -> &Arc<GpuClock> {
+        &self.inner.clock
     }
 
     pub(super) fn pipeline(&self, key: &Key) -> Pipeline {

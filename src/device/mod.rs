@@ -40,5 +40,5 @@ pub(crate) use launch::{Binding, Launch, check_distinct};
 pub use place::Device;
 pub use prepared::{Change, Changes, Parameters, Prepared};
 pub(crate) use shader::{Access, CodecSource, Entry, Shader, param_group, params, reads, writes};
-pub use timing::KERNEL_TIMES;
+pub use timing::{KERNEL_TIMES, clock_start};
 pub use warm_up::KernelPipelines;

@@ -23,6 +23,7 @@ use serde_json::{Value, json};
 use super::atomic::{self, sync_folder};
 use super::state::{Numbers, State};
 use super::tensors;
+use crate::spans::span;
 use crate::{Error, Result};
 
 const FORMAT: &str = "scall-gpu checkpoint";
@@ -135,6 +136,7 @@ impl Checkpoints {
         let places = self.places()?;
         let before = places.last();
         let number = before.map_or(0, |place| place.number + 1);
+        let _span = span!("checkpoint", number = number);
         let old = before.and_then(|place| Manifest::read(place).ok().map(|manifest| (place, manifest)));
 
         let io = |source| Error::Io { file: self.folder.clone(), source };

@@ -9,6 +9,7 @@ use crate::Result;
 use crate::device::Device;
 use crate::models::{ItemBias, Recommender, TrainingData};
 use crate::sizing::{Budget, Outcome, Probe, Sizes, SizingContext, mean_row};
+use crate::spans::{Here, span};
 use crate::stream::UserItems;
 use crate::table::Account;
 
@@ -34,10 +35,12 @@ pub(super) struct Setup<'a> {
 
 impl Setup<'_> {
     /// Trains and ranks on the last segment.
-    fn probe(&self, sizes: &Sizes) -> Result<Outcome> {
+    fn probe(&self, number: u32, sizes: &Sizes) -> Result<Outcome> {
+        let _span = span!("probe", number = number);
         // Sizes come from a policy that divides the dims there are; what a probe holds is outside the budget.
         let account = Account::unlimited();
         let &AnyOptions { ref model, probe, budget: Budget { d_max, .. }, seed, .. } = self.options;
+        let span = span!("resize");
         let mut model = match probe.warm {
             true => self.last.before.duplicate(&account)?,
             false => model.build(self.device, &account, seed)?,
@@ -49,8 +52,12 @@ impl Setup<'_> {
         model.embeddings_mut().resize(sizes)?;
         let bias = model.item_bias();
         set_biases(&mut *model, bias, self.last.biases.as_deref())?;
+        drop(span);
+        let span = span!("train");
         model.prepare(TrainingData { rows: &self.last.rows, history: self.history })?;
         model.train(probe.steps, &mut |_| {})?;
+        drop(span);
+        let _span = span!("evaluate");
         let quality = self.last.evaluation.among_test_items(&mut *model, self.history)?;
         let rows = rows(&*model);
         Ok(Outcome {
@@ -84,7 +91,8 @@ impl Trial<'_> {
 impl Probe for Trial<'_> {
     fn run(&mut self, sizes: &Sizes) -> Result<Outcome> {
         sizes.check_probe(self.policy, &self.context)?;
-        let outcome = self.setup.probe(sizes);
+        let _span = span!("round", probes = 1u32);
+        let outcome = self.setup.probe(self.probes, sizes);
         self.count(outcome)
     }
 
@@ -92,8 +100,10 @@ impl Probe for Trial<'_> {
         sizes.iter().try_for_each(|sizes| sizes.check_probe(self.policy, &self.context))?;
         let mut outcomes = Vec::with_capacity(sizes.len());
         for some in sizes.chunks(self.setup.options.probe.at_once.max(1)) {
-            let setup = &self.setup;
-            let found: Vec<_> = some.par_iter().map(|sizes| setup.probe(sizes)).collect();
+            let _span = span!("round", probes = some.len());
+            let (setup, here, first) = (&self.setup, Here::now(), self.probes);
+            let probe = |(k, sizes)| here.run(|| setup.probe(first + k as u32, sizes));
+            let found: Vec<_> = some.par_iter().enumerate().map(probe).collect();
             for outcome in found {
                 outcomes.push(self.count(outcome)?);
             }

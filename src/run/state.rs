@@ -12,6 +12,7 @@ use crate::device::Device;
 use crate::file::State;
 use crate::models::{ModelBuilder, Recommender, TrainingData};
 use crate::sizing::{Action, SizePolicy, Sizes};
+use crate::spans::span;
 use crate::stream::{Interactions, Segment, UserItems};
 use crate::table::Account;
 
@@ -125,6 +126,7 @@ impl Scall {
         options: ScallOptions<M>,
         mut state: State,
     ) -> Result<Self> {
+        let _span = span!("restore");
         let [data, of_policy, of_model, reports, last, before] =
             ["data", "policy", "model", "reports", "last", "begun.before"].map(|name| state.take_state(name));
         state.only(&ENTRIES)?;

@@ -14,6 +14,7 @@ use crate::Result;
 use crate::models::{ItemBias, Resized};
 use crate::rng::{Philox, Purpose};
 use crate::sizing::{Population, SizePolicy, Sizes, SizingContext, Uniform};
+use crate::spans::span;
 use crate::stream::{Segment, replay};
 use crate::table::Account;
 
@@ -38,6 +39,7 @@ impl Scall {
             return Ok(None);
         };
         self.served = OnceLock::new();
+        let _span = span!("segment", t = self.reports.len());
         let mut timer = Timer::start();
         self.search(&mut progress)?;
         timer.seconds.search = timer.lap();
@@ -79,6 +81,7 @@ impl Scall {
         };
 
         progress(Phase::Size);
+        let span = span!("size");
         let budget = self.options.budget.resolve(population, &tables.shape())?;
         let frequencies = self.count(&sampled, population);
         let context = SizingContext {
@@ -94,8 +97,10 @@ impl Scall {
         let sizes = policy.decide(&context)?;
         sizes.check_decision(policy, &context)?;
         timer.seconds.size = timer.lap();
+        drop(span);
 
         progress(Phase::Resize);
+        let span = span!("resize");
         if self.policy.searches() && self.begun.before.is_none() {
             self.begun.before = Some(self.model.duplicate(&Account::unlimited())?);
         }
@@ -110,20 +115,25 @@ impl Scall {
             bias.validate(&self.data, &train, &self.history, self.learned)?;
         }
         timer.seconds.resize = timer.lap();
+        drop(span);
 
         progress(Phase::Regularize { probes: 0 });
         self.choose_l2(&train, &sampled, population, progress)?;
         timer.seconds.regularize = timer.lap();
 
         progress(Phase::Train { done: 0, steps: self.options.steps });
+        let span = span!("train");
         let trained = self.train(&train, &sampled, population, progress)?;
         timer.seconds.train = timer.lap();
+        drop(span);
 
         progress(Phase::Evaluate);
+        let span = span!("evaluate");
         let evaluation = Evaluation::new(&self.data, &test, train.rows.end, &self.history)?.sampled(&self.options, t);
         let Quality { test_candidates, all_candidates, test_catalogue, all_catalogue, sampled } =
             evaluation.among_both(&mut *self.model, &self.history, &self.data, &self.options.cutoffs)?;
         timer.seconds.evaluate = timer.lap();
+        drop(span);
 
         let Begun { probes, before, .. } = std::mem::take(&mut self.begun);
         let tables = self.model.embeddings();
@@ -184,6 +194,7 @@ impl Scall {
         let Some(last) = self.last.take() else {
             return Ok(());
         };
+        let _span = span!("search");
         let searched = self.policy.save().and_then(|policy| {
             let l2 = self.l2.as_ref().map(L2Chooser::l2);
             let (device, options, history) = (&self.device, &self.options, &self.history);

@@ -7,6 +7,7 @@ use super::scall::Scall;
 use crate::Result;
 use crate::models::TrainingData;
 use crate::sizing::Population;
+use crate::spans::span;
 use crate::stream::Segment;
 
 /// What was learned, and how.
@@ -67,7 +68,9 @@ impl Scall {
             let now = stop.every.min(self.options.steps - steps);
             let before = std::mem::replace(&mut loss, self.take_steps(steps, now, progress)?);
             steps += now;
+            let ranking = span!("evaluate");
             let quality = evaluation.among_test_items(&mut *self.model, &self.history)?;
+            drop(ranking);
             if quality > best {
                 // The values before go first: one set is held.
                 drop(best_values.take());
@@ -87,6 +90,7 @@ impl Scall {
 
     /// Lays out for training what there is before row `end`: history, biases and rows.
     pub(super) fn lay_out(&mut self, end: usize, sampled: &[usize], population: Population) -> Result<Trained> {
+        let _span = span!("lay_out");
         let known = self.learned.max(end);
         self.history.extend(population.users, self.data.pairs(self.learned..known))?;
         self.learned = known;
@@ -110,6 +114,7 @@ impl Scall {
 
     /// Takes steps after those that are done. Returns the last loss.
     fn take_steps(&mut self, done: u32, count: u32, progress: &mut dyn FnMut(Phase)) -> Result<f32> {
+        let _span = span!("steps", count = count);
         let (mut done, steps) = (done, self.options.steps);
         self.model.train(count, &mut |now| {
             done += now;

@@ -71,7 +71,7 @@ impl Counting {
     /// purchases.
     pub const HALF_LIFE: f64 = 2000.0;
 
-    fn build(self, half_life: f64) -> Box<dyn Baseline> {
+    pub fn build(self, half_life: f64) -> Box<dyn Baseline> {
         match self {
             Self::Popularity => Box::new(Popularity::default()),
             Self::Recent => Box::new(RecentPopularity::default()),

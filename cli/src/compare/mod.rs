@@ -14,7 +14,7 @@ mod store;
 mod table;
 
 use groups::Group;
-use job::{Bench, Counting, Job, Run, config_of};
+use job::{Bench, Job, Run, config_of};
 use progress::{Progress, Weight};
 use scall_gpu::eval::Cutoffs;
 use scall_gpu::run::{Config, DataConfig, DeviceChoice};
@@ -24,6 +24,7 @@ use scall_gpu::{Phase, Result};
 use store::Store;
 
 pub use args::Args;
+pub use job::Counting;
 
 use crate::common::{Files, Words, check_used, inputs, open, print, read, write};
 

@@ -8,6 +8,7 @@ use scall_gpu::eval::Cutoffs;
 use scall_gpu::run::Config;
 use scall_gpu::sizing::{Amount, PolicyOptions};
 
+use super::against::Rival;
 use crate::common::{Setup, described, parse};
 
 /// Streams interactions through a recommender whose embeddings live in ragged tables inside a fixed budget, and prints
@@ -50,6 +51,18 @@ pub struct Args {
     /// Where to write a page of its own (HTML) with quality, bytes, and sizes by frequency rank after each segment
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
+
+    /// Compare with the same run by other policies' sizes, or with rankings without embeddings. Each takes the stream
+    /// from its beginning once this run is done, and needs the time of a run of its own: with uniform sizes that of one
+    /// without a search. `none` leaves it out [default: with --html uniform,decayed-popularity, else none]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',',
+        value_parser = PossibleValuesParser::new(Rival::flags()))]
+    pub against: Option<Vec<String>>,
+
+    /// Where to write a trace of phases and kernels, as it happens, for ui.perfetto.dev (on a GPU kernels by its own
+    /// timestamps, which take time of their own). About 100 bytes a kernel
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
 
     /// Folder that keeps all that was learned, the last two times it was saved: to go on with --resume, and for
     /// `scall recommend`, `similar`, `export` and `serve`

@@ -6,22 +6,28 @@
 //! scall stream --policy scall --plot out.svg
 //! ```
 
+mod against;
 mod args;
+mod listen;
 mod log;
 mod output;
 mod plot;
 mod profile;
 mod report;
 mod running;
+mod trace;
 
 use std::process::ExitCode;
 use std::time::Instant;
 
+use against::Rival;
+use listen::Listeners;
 use log::Log;
 use running::Running;
 use scall_gpu::text::printable;
 use scall_gpu::{Result, Summary};
 
+pub use against::Against;
 pub use args::Args;
 pub use plot::Profile;
 pub use report::Segment;
@@ -29,24 +35,31 @@ pub use report::Segment;
 pub use report::repeatable;
 
 use crate::common::{Files, INTERRUPTED, Interrupt, Words, check_used, inputs, print, write};
+use crate::compare::Counting;
 use crate::page;
 
 pub fn run(args: &Args) -> Result<ExitCode> {
     args.setup.threads.start();
     let (config, kept) = Running::config(args)?;
-    check_used(&args.setup, &config, std::slice::from_ref(&config.policy.name), false)?;
+    let rivals = Rival::asked(args, &config)?;
+    let decays = rivals.contains(&Rival::Counting(Counting::Decayed));
+    check_used(&args.setup, &config, std::slice::from_ref(&config.policy.name), decays)?;
     let (report, plot) = (args.report.as_deref(), args.plot.as_deref());
     let files = config.files()?;
     let inputs = &inputs(args.setup.config.as_deref(), &files);
     let html = args.html.as_deref();
     let outputs = &[("--report", report), ("--plot", plot), ("--html", html)];
-    Files { inputs, outputs, kept: &[("--log", args.log.as_deref())] }.check("stream")?;
+    let growing = &[("--log", args.log.as_deref()), ("--trace", args.trace.as_deref())];
+    Files { inputs, outputs, kept: growing }.check("stream")?;
     config.check()?;
     // Before anything is printed: it checks all options.
+    let goes_on = args.resume && kept.as_ref().is_some_and(|(_, kept)| kept.is_some());
+    let listeners = Listeners::begin(args, goes_on)?;
     let mut running = Running::begin(args, config.clone(), kept)?;
-    let listener = args.profile.map(|what| profile::Listener::new(&running.device, what));
+    listeners.run_begins(&running.device)?;
+    let listener = args.profile.map(|_| profile::Listener::new(&running.device, listeners.kernels.clone()));
     let resumed = running.scall.progress().0;
-    let log = args.log.as_deref().map(|path| Log::open(path, resumed > 0)).transpose()?;
+    let log = args.log.as_deref().map(|path| Log::open(path, running.scall.report())).transpose()?;
     let what_happens = match args.checkpoint {
         Some(_) => "The run ends after this segment and is saved",
         None => "The run ends after this segment",
@@ -74,6 +87,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         let (done, all) = running.scall.progress();
         interrupted = interrupt.asked() && done < all;
         running.segment_ends(args.every, interrupted)?;
+        listeners.flush()?;
     }
     progress.finish();
     let (whole, reports) = (start.elapsed().as_secs_f64(), running.scall.report());
@@ -86,6 +100,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     if let Some(listener) = &listener {
         listener.report(&reports[resumed..], whole);
     }
+    let rivals = if interrupted { Vec::new() } else { rivals };
+    let (against, compared) = against::all(args, &running, &rivals, &interrupt);
     if let Some(path) = plot {
         let (policy, budget, name) = (&config.policy.name, config.budget.amount, &running.data);
         let title = format!("{policy} sizes, budget {budget}, {name}");
@@ -94,11 +110,12 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     }
     if let Some(path) = html {
         let state = page::state(&config, &running.scall, &running.profiles);
-        write(path, page::written(state, &running.data, &words.settings()).as_bytes())?;
+        write(path, page::written(state, &running.data, &against).as_bytes())?;
     }
     if let Some(path) = report {
-        write(path, report::Report::of(&running, &words, summary.as_ref())?.json().as_bytes())?;
+        write(path, report::Report::of(&running, &words, summary.as_ref(), against)?.json().as_bytes())?;
     }
+    listeners.finish()?;
     if interrupted {
         let (done, all) = running.scall.progress();
         print(&format!("\ninterrupted after {done} of {all} segments"));
@@ -107,7 +124,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         }
         return Ok(ExitCode::from(INTERRUPTED));
     }
-    Ok(ExitCode::SUCCESS)
+    compared.map(|whole| if whole { ExitCode::SUCCESS } else { ExitCode::from(INTERRUPTED) })
 }
 
 /// What stands over the table.

@@ -4,6 +4,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use scall_gpu::eval::CatalogueAtCutoff;
 use scall_gpu::{Phase, SegmentReport, Summary};
 
+use super::against::Against;
 use crate::common::{bytes, print};
 
 /// Progress within a segment. Hidden when standard error is no terminal; the table's lines are progress enough there.
@@ -97,6 +98,19 @@ pub fn means(summary: &Summary) -> String {
         }
     }
     lines
+}
+
+/// How well something else ranked, as the lines of the run's own mean.
+pub fn against(against: &Against) -> String {
+    let Against { name, seconds, summary, .. } = against;
+    let Some(Summary { test_candidates, all_candidates, .. }) = summary else {
+        return format!("against {name}: no one to rank for after segment 0");
+    };
+    let (test, all) = (test_candidates.at(20), all_candidates.at(20));
+    format!(
+        "against {name}: Recall@20 {:.4}, NDCG@20 {:.4} and R@20* {:.4}, N@20* {:.4} in {seconds:.2} s",
+        test.recall, test.ndcg, all.recall, all.ndcg,
+    )
 }
 
 /// The most memory held in any segment, by what for.

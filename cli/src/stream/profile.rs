@@ -6,7 +6,6 @@ use std::sync::Arc;
 use scall_gpu::device::{Device, GpuCounts};
 use scall_gpu::{Phase, SegmentReport};
 
-use super::args::Profile;
 use crate::common::{bytes, print};
 use crate::kernel_times::{KernelTimes, Times};
 
@@ -24,13 +23,8 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Listens from now on, to all kernels too if these are wanted. A segment begins with the search.
-    pub fn new(device: &Device, what: Profile) -> Self {
-        let kernels = (what == Profile::Times).then(|| {
-            let kernels = Arc::new(KernelTimes::default());
-            tracing::subscriber::set_global_default(kernels.clone()).expect("this program has no other listener");
-            kernels
-        });
+    /// Listens from now on, to all kernels too if these are heard. A segment begins with the search.
+    pub fn new(device: &Device, kernels: Option<Arc<KernelTimes>>) -> Self {
         let now = Cell::new((0, counts(device)));
         Self { device: device.clone(), kernels, asked: Default::default(), now }
     }

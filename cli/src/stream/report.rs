@@ -8,6 +8,7 @@ use scall_gpu::run::{Config, Sampled};
 use scall_gpu::{Result, Summary};
 use serde::Serialize;
 
+use super::against::Against;
 use super::running::Running;
 use crate::common::{Made, Words};
 
@@ -33,6 +34,9 @@ pub struct Report {
     pub segments: Vec<Segment>,
     /// The metrics averaged over t >= 1, segments without a test user left out; none before segment 1.
     pub mean: Option<Quality>,
+    /// What was compared with, on the same stream. A ranking without embeddings ranks for all test users.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub against: Vec<Against>,
 }
 
 #[derive(Serialize)]
@@ -99,9 +103,12 @@ struct Seconds {
     total: f64,
 }
 
+/// What one set of candidates showed.
+pub type Found<'a> = (&'a Metrics, &'a CatalogueMetrics);
+
 impl Quality {
     /// Of rankings among the items of the test part, and among all.
-    fn of(test: (&Metrics, &CatalogueMetrics), all: (&Metrics, &CatalogueMetrics)) -> Self {
+    pub fn of(test: Found<'_>, all: Found<'_>) -> Self {
         let mut quality = Self::default();
         for ((metrics, catalogue), among) in [(test, ""), (all, "_all")] {
             quality.put(AtCutoff::NAMES, metrics.by_cutoff.iter().map(|(&at, of)| (at, of.values())), among);
@@ -109,6 +116,11 @@ impl Quality {
             quality.put(CatalogueAtCutoff::NAMES, listed, among);
         }
         quality
+    }
+
+    /// Of the mean over segments.
+    pub fn of_mean(of: &Summary) -> Self {
+        Self::of((&of.test_candidates, &of.test_catalogue), (&of.all_candidates, &of.all_catalogue))
     }
 
     /// How far metrics of a sample of users may lie from those of all.
@@ -193,7 +205,7 @@ impl Report {
     ///
     /// # Errors
     /// For a model that there is not.
-    pub fn of(running: &Running, words: &Words<'_>, summary: Option<&Summary>) -> Result<Self> {
+    pub fn of(running: &Running, words: &Words<'_>, summary: Option<&Summary>, against: Vec<Against>) -> Result<Self> {
         let Running { config, data, device, scall, .. } = running;
         Ok(Self {
             made: Made::now("scall-gpu/stream/1", device),
@@ -208,9 +220,8 @@ impl Report {
             seed: config.seed,
             config: repeatable(config),
             segments: scall.report().iter().map(Segment::from).collect(),
-            mean: summary.map(|of| {
-                Quality::of((&of.test_candidates, &of.test_catalogue), (&of.all_candidates, &of.all_catalogue))
-            }),
+            against,
+            mean: summary.map(Quality::of_mean),
         })
     }
 

@@ -225,3 +225,59 @@ fn a_log_has_a_line_for_each_segment_and_step_interval() {
     assert!(of("steps").len() >= 3 * 2, "{lines:?}");
     assert!(of("steps").iter().all(|line| line["steps"] == 120 && line["elapsed_seconds"].is_number()));
 }
+
+/// What a log says, without times: they differ between two runs that find the same.
+fn timeless_log(path: &Path) -> Vec<Value> {
+    let lines = std::fs::read_to_string(path).unwrap();
+    let timeless = |line: &str| {
+        let mut line: Value = serde_json::from_str(line).unwrap();
+        line["elapsed_seconds"].take();
+        line["seconds"].take();
+        line
+    };
+    lines.lines().map(timeless).collect()
+}
+
+#[test]
+fn a_log_goes_on_without_double_or_missing_lines() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = write(dir.path(), "shop.csv", purchases().as_bytes());
+    let (log, folder) = (dir.path().join("log.jsonl"), dir.path().join("kept"));
+    let mut flags = flags(&data);
+    flags.extend(["--policy", "uniform", "--steps", "60"].map(str::to_owned));
+    flags.retain(|flag| flag != "--probes" && flag != "3");
+    let kept = ["--log", text(&log), "--checkpoint", text(&folder), "--every", "3"];
+    run(&flags, &kept);
+    let whole = timeless_log(&log);
+    assert_eq!(whole.iter().filter(|line| line["kind"] == "segment").count(), 5);
+    assert_eq!(whole.iter().filter(|line| line["kind"] == "steps").count(), 5);
+
+    // Killed in the last segment, as far as its checkpoint and its log can say.
+    let last = |folder: &Path| {
+        let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        entries.filter(|path| path.join("manifest.json").exists()).max().unwrap()
+    };
+    std::fs::remove_dir_all(last(&folder)).unwrap();
+    let mut lines = std::fs::read_to_string(&log).unwrap();
+    lines.push_str("{\"kind\": \"ste");
+    std::fs::write(&log, lines).unwrap();
+    let resume = [&["--resume"], &kept[..]].concat();
+    run(&flags, &resume);
+    assert_eq!(timeless_log(&log), whole);
+
+    // Lines of segments that are done are made again from what was kept: without those of their steps.
+    let without: Vec<String> =
+        std::fs::read_to_string(&log).unwrap().lines().skip(6).map(|line| format!("{line}\n")).collect();
+    std::fs::write(&log, without.concat()).unwrap();
+    run(&flags, &resume);
+    let segments = |lines: &[Value]| lines.iter().filter(|line| line["kind"] == "segment").cloned().collect::<Vec<_>>();
+    assert_eq!(segments(&timeless_log(&log)), segments(&whole));
+    std::fs::remove_file(&log).unwrap();
+    run(&flags, &resume);
+    assert_eq!(timeless_log(&log), segments(&whole));
+
+    let other = write(dir.path(), "other.txt", b"{\"t\": 1}\n");
+    let refused = ["--log", &other, "--checkpoint", text(&folder), "--resume"];
+    assert_refused("stream", &refused, &["other.txt", "a log to go on with", "line 1"]);
+    assert_eq!(std::fs::read(&other).unwrap(), b"{\"t\": 1}\n");
+}

@@ -10,10 +10,12 @@ mod flags;
 mod kernel_report;
 #[cfg(unix)]
 mod names;
+mod page;
 #[path = "../../src/common/record.rs"]
 #[allow(dead_code, reason = "the program makes records")]
 mod record;
 mod stream;
+mod trace;
 
 use std::path::Path;
 use std::process::{Command, Output};

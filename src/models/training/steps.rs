@@ -7,6 +7,7 @@ use crate::device::{BindGroups, Buffer, Commands, Device, Gpu, Reading};
 use crate::kernels::prim::reduce::{Operator, Reduce};
 use crate::kernels::table::optimizer::NonFinite;
 use crate::models::{Embeddings, TablesMut};
+use crate::spans::Here;
 use crate::{Error, Result};
 
 /// The steps of a model.
@@ -59,12 +60,12 @@ pub(in crate::models) fn run_steps(
 
 /// From one of the CPU's threads: a kernel called from outside of them waits for one to wake up, and is waited for.
 fn on_cpu(steps: u32, progress: &mut dyn FnMut(u32), model: &mut impl Steps) -> Result<End> {
-    let listener = tracing::dispatcher::get_default(Clone::clone);
+    let here = Here::now();
     let mut done = 0;
     loop {
         let now = AT_ONCE_ON_CPU.min(steps - done);
         let end = rayon::scope(|_| {
-            tracing::dispatcher::with_default(&listener, || {
+            here.run(|| {
                 let mut commands = Device::Cpu.commands();
                 (0..now).try_for_each(|_| model.record(&mut commands))?;
                 if done + now < steps { Ok(None) } else { End::record(&Device::Cpu, &mut commands, model).map(Some) }

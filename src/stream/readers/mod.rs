@@ -30,6 +30,7 @@ use std::io::Read;
 use std::path::Path;
 
 use super::Interactions;
+use crate::spans::span;
 use crate::text::printable;
 use crate::{Error, Result};
 
@@ -173,6 +174,7 @@ pub fn read(path: impl AsRef<Path>, options: impl Into<ReadOptions>) -> Result<I
 pub fn read_all(paths: &[impl AsRef<Path>], options: impl Into<ReadOptions>) -> Result<(Interactions, ReadReport)> {
     let options = options.into();
     options.check()?;
+    let _span = span!("read");
     let files = files(paths)?;
     let mut stream = Stream::new(&options);
     for path in &files {
@@ -190,6 +192,7 @@ pub fn read_all(paths: &[impl AsRef<Path>], options: impl Into<ReadOptions>) -> 
 pub fn read_from(input: impl Read, name: &Path, options: impl Into<ReadOptions>) -> Result<Interactions> {
     let options = options.into();
     options.check()?;
+    let _span = span!("read");
     let mut stream = Stream::new(&options);
     stream.add(Input::new(input, name)?)?;
     Ok(stream.finish(vec![name.to_owned()])?.0)
