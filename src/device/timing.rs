@@ -25,8 +25,8 @@ use super::gpu::Gpu;
 /// The clock of a GPU and that of the host know nothing of each other. Their difference is taken to be such that no
 /// kernel begins before its submission is on its way, and none ends after the host has heard of its end. It stays as it
 /// is while it satisfies both, and moves no further than it has to where it does not, as clocks drift. So `begin` is
-/// wrong by at most the time from a submission to its first kernel, of the quickest submission so far; `gpu_begin` is
-/// what to take for the time between two kernels.
+/// early by at most the time from a submission to its first kernel, of the quickest submission so far, apart from what
+/// the clocks have drifted since; `gpu_begin` is what to take for the time between two kernels.
 pub const KERNEL_TIMES: &str = "scall_gpu::kernel";
 
 /// The moment that the `begin` of kernels is counted from: the first time that this process asked for it.
