@@ -15,7 +15,8 @@ fn on_screen() -> MutexGuard<'static, Option<ProgressBar>> {
     SHOWN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A bar, as long as this lives. Hidden where standard error is no terminal, and by `--quiet`. Only one at a time.
+/// A bar, as long as this lives. Hidden where standard error is no terminal, and by `--quiet`. Only one at a time. What
+/// a narrow terminal has no room for is the end of what is said last.
 pub struct Progress {
     bar: ProgressBar,
 }
@@ -23,24 +24,24 @@ pub struct Progress {
 impl Progress {
     /// Of a number of parts that take the same time each.
     pub fn new(length: u64) -> Self {
-        Self::styled(length, "{bar:20} {percent:>3} %  {msg}, {elapsed} gone, about {eta} left")
+        Self::styled(length, "{bar:20} {percent:>3} %  {elapsed} gone, about {eta} left: {wide_msg}")
     }
 
     /// Of bytes that are read.
     pub fn of_bytes(length: u64) -> Self {
-        Self::styled(length, "{bar:20} {percent:>3} %  {msg}, {bytes} of {total_bytes}, about {eta} left")
+        Self::styled(length, "{bar:20} {percent:>3} %  {bytes} of {total_bytes}, about {eta} left: {wide_msg}")
     }
 
     /// Of work whose end is not known.
     pub fn endless() -> Self {
-        let endless = Self::styled(1, "{msg}, {elapsed} gone");
+        let endless = Self::styled(1, "{elapsed} gone: {wide_msg}");
         endless.bar.enable_steady_tick(Duration::from_millis(500));
         endless
     }
 
     /// For one who says the time that is left by what it knows.
     pub fn bare(length: u64) -> Self {
-        Self::styled(length, "{bar:20} {percent:>3} %  {msg}")
+        Self::styled(length, "{bar:20} {percent:>3} %  {wide_msg}")
     }
 
     fn styled(length: u64, template: &str) -> Self {

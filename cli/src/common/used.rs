@@ -64,7 +64,7 @@ fn listed(names: &[&str]) -> String {
 pub fn helped(error: Error) -> String {
     match error {
         Error::Infeasible { .. } => format!(
-            "{error} (every row has --min-size dims at least, and an item a bias: --min-size 0 and --bias none need less)"
+            "{error} (a row has --min-size dims at least, and an item a bias: --min-size 0 and --bias none need less)"
         ),
         error => error.to_string(),
     }

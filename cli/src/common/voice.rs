@@ -29,8 +29,8 @@ pub struct Voice {
 
     /// Say on standard error what is done; -vv says more
     ///
-    /// Once: the device, segments, checkpoints. Twice: files read, and the phases of a segment. Each line has the seconds
-    /// since the program began.
+    /// Once: the device, segments, checkpoints. Twice: files read, and the phases of a segment. Each line has the
+    /// seconds since the program began.
     #[arg(short, long, global = true, action = ArgAction::Count)]
     verbose: u8,
 }

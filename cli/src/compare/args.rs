@@ -20,8 +20,8 @@ pub struct Args {
 
     /// Budgets: mean=8, params=N, bytes=10MB
     ///
-    /// What the tables may hold together; mean is the parameters that an entity has on average. A number may end with k,
-    /// M or G.
+    /// What the tables may hold together; mean is the parameters that an entity has on average. A number may end with
+    /// k, M or G.
     #[arg(long, value_name = "LIST", default_value = "mean=8", value_parser = parse_budgets)]
     pub budgets: List<Amount>,
 

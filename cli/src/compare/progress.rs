@@ -113,12 +113,12 @@ impl Runs {
             false => "unknown".to_owned(),
         };
         let what = format!(
-            "run {} of {}: {}, segment {t} of {}; {} gone, {left} left",
+            "{} gone, {left} left: run {} of {}, {}, segment {t} of {}",
+            time(self.start.elapsed().as_secs_f64()),
             self.done + 1,
             self.jobs.len(),
             job.describe(),
             self.segments,
-            time(self.start.elapsed().as_secs_f64()),
         );
         self.bar.show((finished * FULL as f64) as u64, what);
     }

@@ -268,9 +268,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         }
     }
     drop(progress);
-    let legend = "kernel ms: between the GPU's timestamps; GB/s: bytes that the operator has to move a second, by those \
-                  where there are any; copy GB/s: what a copy reads and writes, measured just before; of limit: the \
-                  one over the other, above 1 where caches hold the data; x naive: times the speed of a plain loop \
+    let legend = "kernel ms: between the GPU's timestamps; GB/s: bytes that the operator has to move a second, by \
+                  those where there are any; copy GB/s: what a copy reads and writes, measured just before; of limit: \
+                  the one over the other, above 1 where caches hold the data; x naive: times the speed of a plain loop \
                   (of top_k: of a bare matrix product on all threads); x torch: of torch";
     print(&format!("\n{}", wrapped(legend, Some(width().unwrap_or(LEGEND)))));
     let compared = record.map_or(Ok(()), |record| record.compare(&made.device, &rows, args.tolerance));

@@ -51,8 +51,8 @@ pub struct Args {
 
     /// Go on where the last checkpoint was saved
     ///
-    /// To the bits of a run that was not interrupted. The run's own configuration is in the checkpoint; other flags may be
-    /// left out, and have to agree with it. A folder without a checkpoint begins at the beginning.
+    /// To the bits of a run that was not interrupted. The run's own configuration is in the checkpoint; other flags may
+    /// be left out, and have to agree with it. A folder without a checkpoint begins at the beginning.
     #[arg(long, requires = "checkpoint")]
     pub resume: bool,
 
@@ -73,8 +73,8 @@ pub struct Args {
 
     /// Print where the time went: times, or counts alone
     ///
-    /// By phase and by kernel (on a GPU by its own timestamps; probes side by side count in full each), and what a GPU was
-    /// asked in each phase. `counts` leaves out the kernels, whose timestamps take time of their own.
+    /// By phase and by kernel (on a GPU by its own timestamps; probes side by side count in full each), and what a GPU
+    /// was asked in each phase. `counts` leaves out the kernels, whose timestamps take time of their own.
     #[arg(long, value_name = "WHAT", num_args = 0..=1, require_equals = true, default_missing_value = "times",
         hide_possible_values = true)]
     pub profile: Option<Profile>,

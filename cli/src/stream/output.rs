@@ -28,7 +28,8 @@ impl Lengths {
 }
 
 impl Run {
-    /// For a run of segments, of which some are done. A search takes a number of probes at most, and each a number of steps.
+    /// For a run of segments, of which some are done. A search takes a number of probes at most, and each a
+    /// number of steps.
     pub fn new((done, segments): (usize, usize), steps: u32, [probes, steps_a_probe]: [u32; 2]) -> Self {
         let steps_a_probe = u64::from(steps_a_probe);
         let lengths = Lengths { steps: steps.into(), search: u64::from(probes) * steps_a_probe };

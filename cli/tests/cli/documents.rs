@@ -22,8 +22,8 @@ fn shortened(words: &[String]) -> Vec<&str> {
     let has = |word: &str| words.iter().any(|other| other == word);
     let mut args: Vec<&str> = words[1..].iter().map(String::as_str).collect();
     match args[0] {
-        "stream" => args.extend(["--steps", "1", "--device", "cpu"]),
-        "compare" => args.extend(["--steps", "1", "--device", "cpu", "--policies", "uniform", "--seeds", "1"]),
+        "stream" => args.extend(["--steps", "1", "--segments", "equal=2", "--device", "cpu"]),
+        "compare" => args.extend(["--steps", "1", "--device", "cpu", "--seeds", "1", "--policies", "uniform"]),
         _ => {}
     }
     let reads = ["--data", "--config", "--resume", "--help"].into_iter().any(has);
