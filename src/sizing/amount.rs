@@ -20,7 +20,7 @@ impl FromStr for Amount {
     type Err = Error;
 
     /// Reads `mean=8`, `params=100000`, or `bytes=10MB`. A count may have k, M or G after it, bytes B, kB, MB, GB by
-    /// 1000 (the B may be left out) or KiB, MiB, GiB by 1024, after a blank if wanted and in any case; `1e6` is a number
+    /// 1000 (the B may be left out) or KiB, MiB, GiB by 1024, in any case, after a blank if wanted. `1e6` is a number
     /// too.
     fn from_str(text: &str) -> Result<Self> {
         let expected = "mean=NUMBER, params=COUNT or bytes=SIZE such as 10MB or 512KiB";
