@@ -2,13 +2,14 @@
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
-use scall_gpu::file::atomic;
+use scall_gpu::file::atomic::{self, Pending};
 use scall_gpu::text::printable;
 use scall_gpu::{Error, Result};
 use serde_json::json;
 
-use crate::common::{Source, print};
+use crate::common::{Interrupt, Json, Progress, Source, print, print_json};
 
 /// Writes the embeddings of all items, or of all users, with their ids.
 #[derive(clap::Args, Debug)]
@@ -20,17 +21,24 @@ pub struct Args {
     #[arg(value_enum, default_value = "items")]
     side: Side,
 
-    /// How to write them [default: by the extension of --out]
+    /// How to write them [default: by the name of --out]
     #[arg(long, value_enum)]
     format: Option<Format>,
 
-    /// Where to write them. A .npy file has its ids beside it, in FILE.ids.txt, a line a row
+    /// Where to write them: FILE.npy, .safetensors or .jsonl
+    ///
+    /// The ids of the first two stand in FILE.ids.txt, a line a row.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
 
-    /// Rows as long as they are. Without it, a .npy file and JSON lines have all rows padded with zeros to the widest
+    /// Rows as long as they are, not padded with zeros
+    ///
+    /// Without it, a .npy file and JSON lines have all rows padded to the widest.
     #[arg(long)]
     ragged: bool,
+
+    #[command(flatten)]
+    json: Json,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -49,7 +57,14 @@ enum Format {
     Jsonl,
 }
 
-pub fn run(args: &Args) -> Result<()> {
+pub fn run(args: &Args) -> Result<ExitCode> {
+    let json = args.json.asked();
+    let interrupt = Interrupt::listen("Ends without the file that is being written");
+    let written = write(args, json, interrupt);
+    interrupt.end(written, "the file is not written")
+}
+
+fn write(args: &Args, json: bool, interrupt: Interrupt) -> Result<()> {
     let format = match (args.format, args.out.extension().and_then(|of| of.to_str())) {
         (Some(format), _) => format,
         (None, Some("npy")) => Format::Npy,
@@ -67,7 +82,10 @@ pub fn run(args: &Args) -> Result<()> {
         Side::Users => (tables.users(), scall.data().user_names(), 0),
     };
     let ids: Vec<&str> = names.iter().take(table.rows() as usize).collect();
-    let rows = Rows { values: table.read()?, sizes: table.sizes().map(|size| size as usize).collect(), bias };
+    let sizes = table.sizes().map(|size| size as usize).collect();
+    let progress = Progress::new(table.rows().into());
+    progress.show(0, "rows");
+    let rows = Rows { values: table.read()?, sizes, bias, progress, interrupt };
     match format {
         Format::Safetensors => {
             table.save(&args.out)?;
@@ -79,8 +97,12 @@ pub fn run(args: &Args) -> Result<()> {
         }
         Format::Jsonl => rows.write_lines(&args.out, &ids, args.ragged)?,
     }
+    drop(rows);
     let (rows, values) = (table.rows(), table.len());
     print(&format!("{rows} rows of {values} values in {}", printable(&args.out)));
+    if json {
+        print_json(&json!({"file": printable(&args.out), "rows": rows, "values": values}));
+    }
     Ok(())
 }
 
@@ -90,16 +112,40 @@ struct Rows {
     sizes: Vec<usize>,
     /// Values in front of each that are no part of its embedding.
     bias: usize,
+    progress: Progress,
+    interrupt: Interrupt,
 }
+
+/// Rows between two looks at the clock and at Ctrl-C.
+const CHUNK: usize = 4096;
 
 impl Rows {
     fn iter(&self) -> impl Iterator<Item = &[f32]> {
         let mut rest = &self.values[..];
         self.sizes.iter().map(move |&size| {
-            let (row, behind) = rest.split_at(size);
-            rest = behind;
+            let (row, more) = rest.split_at(size);
+            rest = more;
             row
         })
+    }
+
+    /// Writes something of each row, until it is interrupted.
+    fn put_each<T>(
+        &self,
+        rows: impl Iterator<Item = T>,
+        file: &mut Pending,
+        mut put: impl FnMut(T, &mut Vec<u8>),
+    ) -> Result<()> {
+        let mut bytes = Vec::new();
+        for (k, row) in rows.enumerate() {
+            if k % CHUNK == 0 {
+                self.interrupt.check()?;
+                self.progress.show(k as u64, "rows");
+                file.put(&std::mem::take(&mut bytes))?;
+            }
+            put(row, &mut bytes);
+        }
+        file.put(&bytes)
     }
 
     /// The embeddings, without biases.
@@ -112,37 +158,40 @@ impl Rows {
     }
 
     fn write_npy(&self, out: &Path, ragged: bool) -> Result<()> {
+        let all: usize = self.embeddings().map(<[f32]>::len).sum();
         if ragged {
             let ends = self.embeddings().scan(0u64, |end, row| {
                 *end += row.len() as u64;
                 Some(*end)
             });
-            let offsets: Vec<u8> = std::iter::once(0).chain(ends).flat_map(u64::to_le_bytes).collect();
-            write_npy(&beside(out, "offsets.npy"), "<u8", &[self.sizes.len() + 1], &offsets)?;
-            let values: Vec<u8> = self.embeddings().flatten().flat_map(|value| value.to_le_bytes()).collect();
-            return write_npy(out, "<f4", &[values.len() / 4], &values);
+            write_npy(&beside(out, "offsets.npy"), "<u8", &[self.sizes.len() + 1], |file| {
+                let offsets = std::iter::once(0).chain(ends);
+                self.put_each(offsets, file, |offset, bytes| bytes.extend(offset.to_le_bytes()))
+            })?;
         }
-        let width = self.widest();
-        let mut values = vec![0; self.sizes.len() * width * 4];
-        for (row, out) in self.embeddings().zip(values.chunks_exact_mut(4 * width.max(1))) {
-            row.iter().zip(out.chunks_exact_mut(4)).for_each(|(value, out)| out.copy_from_slice(&value.to_le_bytes()));
-        }
-        write_npy(out, "<f4", &[self.sizes.len(), width], &values)
+        let width = if ragged { 0 } else { self.widest() };
+        let shape = if ragged { vec![all] } else { vec![self.sizes.len(), width] };
+        write_npy(out, "<f4", &shape, |file| {
+            self.put_each(self.embeddings(), file, |row, bytes| {
+                bytes.extend(row.iter().flat_map(|value| value.to_le_bytes()));
+                bytes.resize(bytes.len() + 4 * width.saturating_sub(row.len()), 0);
+            })
+        })
     }
 
     fn write_lines(&self, out: &Path, ids: &[&str], ragged: bool) -> Result<()> {
         let width = if ragged { 0 } else { self.widest() };
         atomic::write(out, |file| {
-            for ((id, row), embedding) in ids.iter().zip(self.iter()).zip(self.embeddings()) {
+            let rows = ids.iter().zip(self.iter()).zip(self.embeddings());
+            self.put_each(rows, file, |((id, row), embedding), bytes| {
                 let mut vector = embedding.to_vec();
                 vector.resize(vector.len().max(width), 0.0);
                 let mut line = json!({"id": id, "vector": vector});
                 if self.bias > 0 {
                     line["bias"] = row.first().copied().unwrap_or(0.0).into();
                 }
-                file.put(format!("{line}\n").as_bytes())?;
-            }
-            Ok(())
+                bytes.extend(format!("{line}\n").into_bytes());
+            })
         })
     }
 }
@@ -164,7 +213,7 @@ fn write_ids(out: &Path, ids: &[&str]) -> Result<()> {
 }
 
 /// A NumPy file of version 1.0: magic, version, the header's length, the header, blanks to a multiple of 64, values.
-fn write_npy(path: &Path, dtype: &str, shape: &[usize], bytes: &[u8]) -> Result<()> {
+fn write_npy(path: &Path, dtype: &str, shape: &[usize], values: impl FnOnce(&mut Pending) -> Result<()>) -> Result<()> {
     let shape: String = shape.iter().map(|len| format!("{len}, ")).collect();
     let mut header = format!("{{'descr': '{dtype}', 'fortran_order': False, 'shape': ({}), }}", shape.trim_end());
     // 10 bytes stand before it, and a line's end closes it.
@@ -176,6 +225,6 @@ fn write_npy(path: &Path, dtype: &str, shape: &[usize], bytes: &[u8]) -> Result<
         file.put(b"\x93NUMPY\x01\x00")?;
         file.put(&(header.len() as u16).to_le_bytes())?;
         file.put(header.as_bytes())?;
-        file.put(bytes)
+        values(file)
     })
 }

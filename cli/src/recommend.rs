@@ -2,12 +2,13 @@
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use scall_gpu::run::{RecommendOptions, Recommendations};
 use scall_gpu::{Error, Result};
 use serde_json::Value;
 
-use crate::common::{List, Output, Source};
+use crate::common::{Interrupt, List, Output, Progress, Source};
 
 /// Lists the best items for users, with their scores.
 ///
@@ -52,7 +53,13 @@ pub struct Args {
 /// Users that are ranked for at once.
 const BATCH: usize = 4096;
 
-pub fn run(args: &Args) -> Result<()> {
+pub fn run(args: &Args) -> Result<ExitCode> {
+    let interrupt = Interrupt::listen("Ends after these users, and writes nothing");
+    let written = write(args, interrupt);
+    interrupt.end(written, "nothing is written")
+}
+
+fn write(args: &Args, interrupt: Interrupt) -> Result<()> {
     let mut users = args.user.clone();
     if let Some(path) = &args.users {
         users.extend(lines(path)?);
@@ -66,7 +73,10 @@ pub fn run(args: &Args) -> Result<()> {
     let options =
         RecommendOptions { k: args.top, among: among.as_deref(), without: &without, known_items: args.known_items };
     let mut lists = Vec::new();
+    let progress = Progress::new(users.len() as u64);
     for users in users.chunks(BATCH) {
+        interrupt.check()?;
+        progress.show(lists.len() as u64, "users");
         let names = texts(users);
         for (of, Recommendations { known, items: entries }) in users.iter().zip(scall.recommend_batch(&names, options)?)
         {
@@ -74,6 +84,8 @@ pub fn run(args: &Args) -> Result<()> {
             lists.push(List { of, note, entries });
         }
     }
+    drop(progress);
+    interrupt.check()?;
     args.output.write("user", "item", &lists)
 }
 

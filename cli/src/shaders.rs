@@ -16,7 +16,7 @@ use scall_gpu::kernels::manifest::{
 use scall_gpu::text::printable;
 use serde_json::{Value, json};
 
-use crate::common::print;
+use crate::common::{Json, print, print_json};
 
 /// Writes all shaders, and a manifest of them, to a folder.
 #[derive(clap::Args, Debug)]
@@ -24,14 +24,21 @@ pub struct Args {
     /// The folder: a new one, or one that is empty
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
+
+    #[command(flatten)]
+    json: Json,
 }
 
 /// What is bound where an entry point takes a `normal_table`: integers, on one line.
 const NORMAL_TABLE: &str = "normal_table.json";
 
-pub fn run(Args { out }: &Args) -> Result<(), String> {
+pub fn run(Args { out, json }: &Args) -> Result<(), String> {
+    let json = json.asked();
     let count = write_all(out).map_err(|error| format!("--out {}: {error}", printable(out)))?;
     print(&format!("{count} shaders and manifest.json in {}", printable(out)));
+    if json {
+        print_json(&json!({"folder": printable(out), "shaders": count}));
+    }
     Ok(())
 }
 

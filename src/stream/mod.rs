@@ -41,8 +41,8 @@ pub use interactions::Interactions;
 pub use names::Names;
 pub use popularity::{decayed_counts, item_counts};
 pub use readers::{
-    Column, Columns, Dedup, Encoding, Filter, Format, ReadOptions, ReadReport, TimeUnit, files, read, read_all,
-    read_from,
+    Column, Columns, Dedup, Encoding, Filter, Format, READ_PROGRESS, ReadOptions, ReadReport, TimeUnit, files, read,
+    read_all, read_from,
 };
 pub use replay::replay;
 pub use segments::{Cut, Segment, cut};

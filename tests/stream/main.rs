@@ -12,6 +12,7 @@ mod hostile;
 mod packed;
 #[cfg(all(feature = "files", feature = "parquet"))]
 mod parquet;
+mod progress;
 mod properties;
 #[path = "../common/recorded.rs"]
 mod recorded;

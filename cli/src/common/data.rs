@@ -8,6 +8,7 @@ use scall_gpu::text::printable;
 use scall_gpu::{Error, Result};
 
 use super::files::Flag;
+use super::progress::Progress;
 
 /// A year of grocery purchases; see `examples/data/README.md`.
 const SAMPLE: &[u8] = include_bytes!("../../../examples/data/completejourney.csv.zst");
@@ -48,7 +49,10 @@ pub fn read(config: &Config) -> Result<Data> {
         let rows = stream::read_from(unpacked, name, &config.read_options()?)?;
         return Ok(Data { name: SAMPLE_NAME.to_owned(), rows, found: String::new() });
     }
-    let (rows, report) = config.read_and_report()?;
+    let (rows, report) = {
+        let _progress = reading(config)?;
+        config.read_and_report()?
+    };
     let shown = |path: &PathBuf| if path.as_os_str() == "-" { "standard input".to_owned() } else { printable(path) };
     let name = match paths.as_slice() {
         [first, second, _, ..] => format!("{}, {} and {} more", shown(first), shown(second), paths.len() - 2),
@@ -56,6 +60,24 @@ pub fn read(config: &Config) -> Result<Data> {
     };
     let found = report.to_string().lines().map(|line| format!("\n         {line}")).collect();
     Ok(Data { name, rows, found })
+}
+
+/// Progress while files are read, which [`READ_PROGRESS`](stream::READ_PROGRESS) moves.
+fn reading(config: &Config) -> Result<Progress> {
+    let files = config.files()?;
+    let is_parquet = |path: &Path| {
+        let by_name = path.extension().is_some_and(|of| of.eq_ignore_ascii_case("parquet"));
+        config.data.format.as_deref().map_or(by_name, |name| name == "parquet")
+    };
+    let length = |path: &PathBuf| std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file).map(|of| of.len());
+    let bytes: Option<u64> = files.iter().map(|path| length(path).filter(|_| !is_parquet(path))).sum();
+    let what = match files.as_slice() {
+        [file] => format!("reading {}", printable(file)),
+        files => format!("reading {} files", files.len()),
+    };
+    let progress = bytes.map_or_else(Progress::endless, Progress::of_bytes);
+    progress.show(0, what);
+    Ok(progress)
 }
 
 /// The files that a run reads, for [`Files`](super::Files).

@@ -9,10 +9,11 @@ use super::setup::parse;
 
 /// Flags of data.
 #[derive(clap::Args, Debug)]
-#[command(next_help_heading = "Data")]
 pub struct DataFlags {
-    /// Interactions to stream: files, folders, patterns such as '2024-*.csv.gz', or - for standard input [default: the
-    /// embedded sample, a year of grocery purchases].
+    /// Files, folders, patterns, or - [default: the embedded sample]
+    ///
+    /// Interactions to stream: files, folders, patterns such as '2024-*.csv.gz', or - for standard input. The sample is
+    /// a year of grocery purchases.
     ///
     /// Several files are one stream, sorted by time; those of a folder or a pattern come in the order of their names.
     /// Files that are packed by gzip, zstd or bzip2 are unpacked, whatever their names. How a --config says that files
@@ -20,12 +21,11 @@ pub struct DataFlags {
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub data: Vec<PathBuf>,
 
-    /// How the files are written [default: by their names, before .gz, .zst or .bz2]
+    /// How the files are written [default: by their names]
     #[arg(long, value_name = "FORMAT", long_help = format_help())]
     pub format: Option<String>,
 
-    /// Columns as user,item,timestamp, or with the rating as a fourth: names, or positions from 0 [default: the usual
-    /// names]
+    /// Names or positions of columns [default: the usual names]
     #[arg(long, value_name = "U,I,T", value_parser = parse_columns, long_help = columns_help())]
     pub columns: Option<Columns>,
 
@@ -33,14 +33,16 @@ pub struct DataFlags {
     #[arg(long, requires = "columns")]
     pub no_header: bool,
 
-    /// Encoding of text, such as latin1, windows-1251, gbk or utf-16le [default: utf-8]
+    /// Encoding of text, such as latin1 or utf-16le [default: utf-8]
+    ///
+    /// Any name that the WHATWG Encoding Standard has, windows-1251 and gbk among them.
     #[arg(long, value_name = "NAME", value_parser = parse::<Encoding>)]
     pub encoding: Option<Encoding>,
 
-    /// Unit of times that are numbers: s, ms, us, ns, or auto for the one that the size of the first tells [default:
-    /// auto].
+    /// Unit of times in numbers: s, ms, us, ns or auto [default: auto]
     ///
-    /// Dates are read as well: 2024-02-29, 2024-02-29 13:05:00, 2024-02-29T13:05:00.5+01:00.
+    /// auto takes the unit that the size of the first time suggests. Dates are read as well: 2024-02-29, 2024-02-29
+    /// 13:05:00, 2024-02-29T13:05:00.5+01:00.
     #[arg(long, value_name = "UNIT", value_parser = parse::<TimeUnit>)]
     pub time_unit: Option<TimeUnit>,
 
@@ -48,12 +50,15 @@ pub struct DataFlags {
     #[arg(long, value_name = "NUMBER", value_parser = parse_finite)]
     pub min_rating: Option<f64>,
 
-    /// Keep rows with this value in a column; several values of one column are alternatives
+    /// Keep rows with this value in a column
+    ///
+    /// Several values of one column are alternatives; several columns all count.
     #[arg(long = "where", value_name = "COLUMN=VALUE", value_parser = parse::<Filter>)]
     pub filters: Vec<Filter>,
 
-    /// Keep users and items with at least so many rows, counted again until all that are left have them. It looks at
-    /// the whole stream, its end included
+    /// Keep users and items with at least this number of rows
+    ///
+    /// Counted again until all that are left have them. It looks at the whole stream, its end included.
     #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u32).range(1..))]
     pub k_core: Option<u32>,
 
@@ -61,14 +66,16 @@ pub struct DataFlags {
     #[arg(long, value_name = "first|all", value_parser = parse::<Dedup>)]
     pub dedup: Option<Dedup>,
 
-    /// Leave out at most so many bad lines, count them and show the first; more are an error [default: 0]
+    /// Bad lines that are left out; more are an error [default: 0]
+    ///
+    /// They are counted, and the first is shown.
     #[arg(long, value_name = "LINES")]
     pub skip_bad: Option<u32>,
 
-    /// Where to cut: equal=10 (that number of segments of one length) or new=15000 (after more new users and items than
-    /// that)
-    /// [default: equal=10]
-    #[arg(long, value_parser = parse::<Cut>)]
+    /// Where to cut: equal=10 or new=15000 [default: equal=10]
+    ///
+    /// equal: that number of segments of one length; new: a segment ends after more new users and items than that.
+    #[arg(long, value_name = "CUT", value_parser = parse::<Cut>)]
     pub segments: Option<Cut>,
 }
 

@@ -7,6 +7,8 @@ use scall_gpu::Result;
 use scall_gpu::device::Device;
 use scall_gpu::run::DeviceChoice;
 
+use super::voice::note;
+
 /// The names that a flag takes.
 pub fn choices() -> impl TypedValueParser<Value = DeviceChoice> {
     PossibleValuesParser::new(DeviceChoice::ALL.iter().map(|choice| choice.name())).try_map(|name| name.parse())
@@ -15,13 +17,15 @@ pub fn choices() -> impl TypedValueParser<Value = DeviceChoice> {
 /// Threads of the CPU, for every program that measures or trains.
 #[derive(clap::Args, Clone, Copy, Debug)]
 pub struct Threads {
-    /// Threads of the CPU. Results are the same for any number [default: all]
+    /// Threads of the CPU [default: all]
+    ///
+    /// Results are the same for any number.
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..))]
     pub threads: Option<u16>,
 }
 
 impl Threads {
-    /// Starts so many, before anything else needs one.
+    /// Starts them, before anything else needs one.
     pub fn start(self) {
         if let Some(threads) = self.threads {
             let built = rayon::ThreadPoolBuilder::new().num_threads(threads.into()).build_global();
@@ -36,10 +40,14 @@ impl Threads {
 /// Where a GPU is asked for and there is none.
 pub fn open(choice: DeviceChoice) -> Result<Device> {
     let device = choice.open();
+    if let (DeviceChoice::Cpu | DeviceChoice::Gpu, Ok(device)) = (choice, &device) {
+        // A device that is found by itself says so.
+        tracing::info!("device: {}", device.describe());
+    }
     if choice != DeviceChoice::Cpu && says_error() {
-        eprintln!(
+        note(
             "note: a layer of Mesa's looks for a screen, and says above that XDG_RUNTIME_DIR is not set; no harm, \
-             nothing is shown. NODEVICE_SELECT=1 leaves it out."
+             nothing is shown. NODEVICE_SELECT=1 leaves it out.",
         );
     }
     device

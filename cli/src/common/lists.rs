@@ -7,7 +7,7 @@ use scall_gpu::run::Scored;
 use scall_gpu::{Error, Result};
 use serde_json::{Value, json};
 
-use super::output::print;
+use super::output::put;
 
 /// How lists are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -23,13 +23,19 @@ pub enum ListFormat {
 /// Where lists go.
 #[derive(clap::Args, Debug)]
 pub struct Output {
-    /// How to write lists [default: jsonl for --out FILE.jsonl, csv for FILE.csv, else table]
+    /// How to write lists [default: by the name of --out, or table]
     #[arg(long, value_enum)]
     pub format: Option<ListFormat>,
 
     /// Where to write them [default: standard output]
+    ///
+    /// FILE.jsonl is written as JSON lines, FILE.csv as CSV, any other as a table.
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+
+    /// Write a line of JSON for each list, as --format jsonl does
+    #[arg(long, conflicts_with = "format")]
+    pub json: bool,
 }
 
 /// A list.
@@ -48,7 +54,7 @@ impl Output {
             Some("csv") => ListFormat::Csv,
             _ => ListFormat::Table,
         };
-        self.format.unwrap_or_else(by_name)
+        if self.json { ListFormat::Jsonl } else { self.format.unwrap_or_else(by_name) }
     }
 
     /// Writes all lists. `of` and `entry` are the columns' heads, such as `user` and `item`.
@@ -64,7 +70,8 @@ impl Output {
         match &self.out {
             Some(path) => atomic::write(path, |file| file.put(text.as_bytes())),
             None => {
-                print(text.trim_end());
+                // What was asked for, so with --quiet too.
+                put(text.trim_end());
                 Ok(())
             }
         }

@@ -12,129 +12,179 @@ use super::data_flags::DataFlags;
 use super::device::{Threads, choices};
 use super::load::load;
 
-/// Flags that every example has.
+/// Flags that every command which runs has. Those that stand in no group are the ones that matter most.
 #[derive(clap::Args, Debug)]
 pub struct Setup {
-    /// A run described in a file: TOML, or JSON by its name, as a report has it. Flags win over it
-    #[arg(long, value_name = "FILE", conflicts_with = "paper")]
-    pub config: Option<PathBuf>,
-
     #[command(flatten)]
     pub data: DataFlags,
 
-    /// Where to run: a hardware GPU or else the CPU, the best GPU there is (software included), or the CPU [default:
-    /// auto]
-    #[arg(long, value_parser = choices())]
-    pub device: Option<DeviceChoice>,
-
-    #[command(flatten)]
-    pub threads: Threads,
-
-    /// The paper's constants wherever no flag says otherwise: `--model lightgcn --sampling users --replay 0.2 --bias
-    /// none --batch 10000 --l2 0.0001 --early-stop --steps 4000 --max-size 256 --segments new=15000`, probes that start
-    /// from new rows, and for `scall` shapes on a linear scale, proposals by the actor alone, its mean action deployed,
-    /// and at most 31 probes a segment
-    #[arg(long)]
-    pub paper: bool,
-
-    /// Recommender: matrix factorisation, rows propagated over the graph of users and items, or users made of their
-    /// items [default: mf]
+    /// Recommender [default: mf]
+    ///
+    /// Matrix factorisation, rows propagated over the graph of users and items, or users made of their items.
     #[arg(long, value_parser = models())]
     pub model: Option<String>,
 
-    /// A budget in bytes counts the optimizer's state too
+    /// Where to run [default: auto]
+    ///
+    /// A hardware GPU or else the CPU (auto), the best GPU there is, software included (gpu), or the CPU.
+    #[arg(long, value_parser = choices())]
+    pub device: Option<DeviceChoice>,
+
+    /// Run described in a file, TOML or a report; flags win over it
+    ///
+    /// JSON by its name: a configuration, or the report of a run. What a file may hold is in the docs of `run::Config`.
+    /// `scall stream --report out.json` writes one, out.toml.
+    #[arg(long, value_name = "FILE", conflicts_with = "paper")]
+    pub config: Option<PathBuf>,
+
+    /// Constants of the paper where no flag says otherwise
+    ///
+    /// `--model lightgcn --sampling users --replay 0.2 --bias none --batch 10000 --l2 0.0001 --early-stop --steps 4000
+    /// --max-size 256 --segments new=15000`, probes that start from new rows, and for `scall` shapes on a linear scale,
+    /// proposals by the actor alone, its mean action deployed, and at most 31 probes a segment.
+    #[arg(long)]
+    pub paper: bool,
+
+    #[command(flatten)]
+    pub sizes: SizeFlags,
+
+    #[command(flatten)]
+    pub training: TrainingFlags,
+
+    /// Test users that are ranked for, drawn [default: all]
+    ///
+    /// Of each segment, by seed and segment. The report has the standard errors of the metrics.
+    #[arg(long, value_name = "USERS", value_parser = clap::value_parser!(u32).range(2..))]
+    pub evaluate_users: Option<u32>,
+
+    #[command(flatten)]
+    pub threads: Threads,
+}
+
+/// Flags of budgets, sizes, and the search for these.
+#[derive(clap::Args, Debug)]
+pub struct SizeFlags {
+    /// Largest row [default: 64]
+    #[arg(long, value_name = "DIMS", value_parser = clap::value_parser!(u32).range(1..=8192))]
+    pub max_size: Option<u32>,
+
+    /// Smallest row, 0 or 1 [default: 1]
+    ///
+    /// 0 lets a fixed budget survive any number of entities.
+    #[arg(long, value_name = "DIMS", value_parser = clap::value_parser!(u32).range(0..=1))]
+    pub min_size: Option<u32>,
+
+    /// Count the optimizer's state in a budget of bytes
     #[arg(long)]
     pub count_optimizer: bool,
 
-    /// A budget in bytes leaves the row directory out
+    /// Leave the row directory out of a budget of bytes
     #[arg(long)]
     pub ignore_metadata: bool,
 
-    /// Largest row [default: 64]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=8192))]
-    pub max_size: Option<u32>,
-
-    /// Smallest row; 0 lets a fixed budget survive any number of entities [default: 1]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(0..=1))]
-    pub min_size: Option<u32>,
-
-    /// Family of size profiles, for `ranked`, `random` and `scall` [default: power-law]
-    #[arg(long, value_parser = parse::<Distribution>)]
+    /// Family of size profiles [default: power-law]
+    #[arg(long, value_name = "NAME", value_parser = parse::<Distribution>, long_help = distribution_help())]
     pub distribution: Option<Distribution>,
 
-    /// Shape of the profile of `ranked` and `random` [default: 1 for the power law, else the middle of the published
-    /// range]
-    #[arg(long, value_parser = parse_at_least_0)]
+    /// Shape of a profile [default: by its family]
+    ///
+    /// For `ranked` and `random`. 1 for the power law, else the middle of the published range.
+    #[arg(long, value_name = "NUMBER", value_parser = parse_at_least_0)]
     pub alpha: Option<f32>,
 
-    /// Part of the parameters that goes to the users, for `ranked` and `random` [default: their part of the entities]
-    #[arg(long, value_parser = parse_share)]
+    /// Users' part of the parameters, 0 to 1 [default: by entities]
+    ///
+    /// For `ranked` and `random`. By default their part of the entities.
+    #[arg(long, value_name = "SHARE", value_parser = parse_share)]
     pub user_share: Option<f64>,
 
-    /// Most probes a segment for policies that search: of the sizes in use, for scall of uniform sizes and the mean
-    /// action, and of what is proposed [default: 8 for bet and linucb, 15 for scall]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(3..=10_000))]
+    /// Most probes a segment, for a search [default: by policy]
+    ///
+    /// Of the sizes in use, for scall of uniform sizes and the mean action, and of what is proposed. 8 for bet and
+    /// linucb, 15 for scall.
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(3..=10_000))]
     pub probes: Option<u32>,
 
-    /// Proposals that `scall` draws before it learns from any of them, and that are probed side by side [default: 1]
+    /// Proposals that `scall` draws at once [default: 1]
+    ///
+    /// Before it learns from any of them; they are probed side by side.
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub proposals_at_once: Option<u32>,
+}
 
-    /// Training steps a segment, the most of them with --early-stop [default: 300 for mf, 200 for lightgcn and fism]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+/// Flags of how a recommender learns.
+#[derive(clap::Args, Debug)]
+pub struct TrainingFlags {
+    /// Steps a segment [default: by model]
+    ///
+    /// The most of them with --early-stop. 300 for mf, 200 for lightgcn and fism.
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
     pub steps: Option<u32>,
 
+    /// End a segment's training when it gets no better
+    ///
     /// Hold the last fifth of a segment's training rows out, rank for it every 200 steps, end when three rankings in a
-    /// row were no better and the loss hardly fell, and keep the best values
+    /// row were no better and the loss hardly fell, and keep the best values.
     #[arg(long)]
     pub early_stop: bool,
 
     /// Triples a step [default: 4096, for fism 2048]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
     pub batch: Option<u32>,
 
-    /// Step size: Adagrad's, or Adam's at the first step of a segment [default: 0.5 for mf, 0.3 for fism, 0.03 for
-    /// lightgcn]
-    #[arg(long, value_parser = |text: &str| parse_positive(text).map(|rate| rate as f32))]
+    /// Step size of the optimizer [default: by model]
+    ///
+    /// Adagrad's, or Adam's at the first step of a segment. 0.5 for mf, 0.3 for fism, 0.03 for lightgcn.
+    #[arg(long, value_name = "RATE", value_parser = |text: &str| parse_positive(text).map(|rate| rate as f32))]
     pub learning_rate: Option<f32>,
 
     /// Adagrad's epsilon, for mf and fism [default: 0.001]
-    #[arg(long, value_parser = |text: &str| parse_positive(text).map(|epsilon| epsilon as f32))]
+    #[arg(long, value_name = "NUMBER", value_parser = |text: &str| parse_positive(text).map(|epsilon| epsilon as f32))]
     pub epsilon: Option<f32>,
 
-    /// Weight of the squared embeddings [default: chosen in each segment by the last of its training rows, from 0.02 for
-    /// mf, 0.015 for fism, 0.001 for lightgcn]
-    #[arg(long, value_parser = parse_at_least_0)]
+    /// Weight of the squared embeddings [default: chosen]
+    ///
+    /// By default each segment chooses it by the last of its training rows, beginning from 0.02 for mf, 0.015 for fism,
+    /// 0.001 for lightgcn. A number stands.
+    #[arg(long, value_name = "WEIGHT", value_parser = parse_at_least_0)]
     pub l2: Option<f32>,
 
-    /// Where an item's bias, one of its parameters, comes from [default: counted]
+    /// Item bias [default: counted]
+    ///
+    /// Where an item's bias, one of its parameters, comes from.
     #[arg(long, value_parser = biases())]
     pub bias: Option<String>,
 
-    /// Rows after which a row counts half in a counted bias and in decayed popularity [default: for a bias chosen in
-    /// each segment by its last training rows, for decayed popularity 2000]
+    /// Rows after which a row counts half [default: chosen]
+    ///
+    /// In a counted bias, which chooses one in each segment by its last training rows, and in decayed popularity, which
+    /// takes 2000.
     #[arg(long, value_name = "ROWS", value_parser = parse_positive)]
     pub half_life: Option<f64>,
 
-    /// What is left of a learned bias when a segment begins, 0 to 1 [default: 0]
-    #[arg(long, value_parser = |text: &str| parse_share(text).map(|share| share as f32))]
+    /// What is left of a learned bias in a new segment [default: 0]
+    ///
+    /// From 0 to 1.
+    #[arg(long, value_name = "SHARE", value_parser = |text: &str| parse_share(text).map(|share| share as f32))]
     pub keep_bias: Option<f32>,
 
-    /// How triples are drawn: rows of the log with negatives of their time, or users first [default: log]
-    #[arg(long, value_parser = PossibleValuesParser::new(Sampling::NAMES))]
+    /// How triples are drawn [default: log]
+    ///
+    /// Rows of the log with negatives of their time (log), or users first (users).
+    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(Sampling::NAMES))]
     pub sampling: Option<String>,
 
-    /// Rows before and after a positive that its negative comes from, for `log` [default: 5000, for fism 20000]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    /// Rows around a positive for its negative [default: by model]
+    ///
+    /// For `--sampling log`: before it and after it each. 5000, for fism 20000.
+    #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u32).range(1..))]
     pub window: Option<u32>,
 
-    /// Earlier rows that are trained on again, as a part of a segment's rows [default: all]
-    #[arg(long, value_parser = parse_share)]
-    pub replay: Option<f64>,
-
-    /// Test users of a segment that are ranked for, drawn by seed and segment [default: all]
-    #[arg(long, value_name = "USERS", value_parser = clap::value_parser!(u32).range(2..))]
-    pub evaluate_users: Option<u32>,
+    /// Earlier rows that are trained on again, 0 to 1 or all [default: all]
+    ///
+    /// A number is a part of a segment's rows; 0 is none of them.
+    #[arg(long, value_name = "SHARE", value_parser = parse_replay)]
+    pub replay: Option<Replay>,
 }
 
 impl Setup {
@@ -157,35 +207,36 @@ impl Setup {
     pub fn over(&self, mut config: Config) -> Result<Config> {
         let (data, budget, policy, model) =
             (&mut config.data, &mut config.budget, &mut config.policy, &mut config.model);
+        let (sizes, training) = (&self.sizes, &self.training);
         set(&mut config.device, self.device);
         self.data.put(data);
-        budget.count_optimizer |= self.count_optimizer;
-        budget.ignore_metadata |= self.ignore_metadata;
-        set(&mut budget.max_size, self.max_size);
-        set(&mut budget.min_size, self.min_size);
-        some(&mut policy.distribution, &self.distribution);
-        some(&mut policy.alpha, &self.alpha);
-        some(&mut policy.user_share, &self.user_share);
-        some(&mut policy.probes, &self.probes);
-        some(&mut policy.proposals_at_once, &self.proposals_at_once);
+        budget.count_optimizer |= sizes.count_optimizer;
+        budget.ignore_metadata |= sizes.ignore_metadata;
+        set(&mut budget.max_size, sizes.max_size);
+        set(&mut budget.min_size, sizes.min_size);
+        some(&mut policy.distribution, &sizes.distribution);
+        some(&mut policy.alpha, &sizes.alpha);
+        some(&mut policy.user_share, &sizes.user_share);
+        some(&mut policy.probes, &sizes.probes);
+        some(&mut policy.proposals_at_once, &sizes.proposals_at_once);
         set(&mut model.name, self.model.clone());
-        some(&mut model.steps, &self.steps);
-        some(&mut model.batch, &self.batch);
-        some(&mut model.learning_rate, &self.learning_rate);
-        some(&mut model.epsilon, &self.epsilon);
-        some(&mut model.l2, &self.l2);
-        set(&mut model.bias, self.bias.clone());
-        set(&mut model.sampling, self.sampling.clone());
+        some(&mut model.steps, &training.steps);
+        some(&mut model.batch, &training.batch);
+        some(&mut model.learning_rate, &training.learning_rate);
+        some(&mut model.epsilon, &training.epsilon);
+        some(&mut model.l2, &training.l2);
+        set(&mut model.bias, training.bias.clone());
+        set(&mut model.sampling, training.sampling.clone());
         // A half-life may be meant for a baseline alone, and a file's numbers for the choices that a flag replaces.
-        some(&mut model.half_life, &self.half_life);
-        some(&mut model.keep_bias, &self.keep_bias);
-        some(&mut model.window, &self.window);
+        some(&mut model.half_life, &training.half_life);
+        some(&mut model.keep_bias, &training.keep_bias);
+        some(&mut model.window, &training.window);
         model.half_life = model.half_life.filter(|_| model.bias == "counted");
         model.keep_bias = model.keep_bias.filter(|_| model.bias == "learned");
         model.window = model.window.filter(|_| model.sampling == "log");
-        set(&mut config.replay, self.replay.map(|share| Replay::Sample { share }));
+        set(&mut config.replay, training.replay);
         some(&mut config.evaluate_users, &self.evaluate_users);
-        if self.early_stop {
+        if training.early_stop {
             config.early_stop.get_or_insert_default();
         }
         Ok(config)
@@ -243,6 +294,20 @@ fn parse_at_least_0(text: &str) -> Result<f32, String> {
         Ok(number) if number >= 0.0 && number.is_finite() => Ok(number),
         _ => Err(format!("expected a number of at least 0, found {text:?}")),
     }
+}
+
+/// What a configuration calls `replay`.
+fn parse_replay(text: &str) -> Result<Replay, String> {
+    match text.parse() {
+        _ if text == "all" => Ok(Replay::All),
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(Replay::Sample { share }),
+        _ => Err(format!("expected a number from 0 (none) to 1, or all, found {text:?}")),
+    }
+}
+
+fn distribution_help() -> String {
+    let names = Distribution::ALL.map(|distribution| distribution.to_string());
+    format!("Family of size profiles, for `ranked`, `random` and `scall`: {} [default: power-law]", names.join(", "))
 }
 
 fn parse_share(text: &str) -> Result<f64, String> {

@@ -11,11 +11,13 @@ use super::kept::Kept;
 /// The flags of every command that asks a recommender.
 #[derive(clap::Args, Debug)]
 pub struct Source {
-    /// Folder of checkpoints, as `scall stream --checkpoint` and `scall serve` write it
+    /// Folder of checkpoints, of `scall stream` or `scall serve`
     #[arg(long, value_name = "DIR")]
     pub checkpoint: PathBuf,
 
-    /// Where to rank: a hardware GPU or else the CPU, the best GPU there is (software included), or the CPU
+    /// Where to rank
+    ///
+    /// A hardware GPU or else the CPU (auto), the best GPU there is, software included (gpu), or the CPU.
     #[arg(long, value_parser = choices(), default_value = "cpu")]
     pub device: DeviceChoice,
 

@@ -1,4 +1,5 @@
-//! Whether a flag means something for what is run: one that does nothing is an error, not ignored.
+//! Whether a flag means something for what is run: one that does nothing is an error, not ignored. And which flag
+//! helps.
 
 use scall_gpu::kernels::table::optimizer::Optimizer;
 use scall_gpu::models::ModelOptions;
@@ -25,24 +26,30 @@ pub fn check_used(setup: &Setup, config: &Config, policies: &[String], decays: b
         let used = policies.iter().any(|policy| users.contains(&policy.as_str()));
         check(given, used, arg, &listed(&users), policies.join(", "))
     };
-    of_policies(setup.alpha.is_some(), "--alpha", CommonOption::Alpha(1.0))?;
-    of_policies(setup.user_share.is_some(), "--user-share", CommonOption::UserShare(0.5))?;
+    of_policies(setup.sizes.alpha.is_some(), "--alpha", CommonOption::Alpha(1.0))?;
+    of_policies(setup.sizes.user_share.is_some(), "--user-share", CommonOption::UserShare(0.5))?;
     let family = CommonOption::Distribution(Distribution::default());
-    of_policies(setup.distribution.is_some(), "--distribution", family)?;
-    of_policies(setup.probes.is_some(), "--probes", CommonOption::Probes(8))?;
-    of_policies(setup.proposals_at_once.is_some(), "--proposals-at-once", CommonOption::ProposalsAtOnce(2))?;
+    of_policies(setup.sizes.distribution.is_some(), "--distribution", family)?;
+    of_policies(setup.sizes.probes.is_some(), "--probes", CommonOption::Probes(8))?;
+    of_policies(setup.sizes.proposals_at_once.is_some(), "--proposals-at-once", CommonOption::ProposalsAtOnce(2))?;
 
     let adagrad = |options: &ModelOptions| matches!(options.training().rule.optimizer, Optimizer::Adagrad { .. });
     let model = config.model_options()?;
     let by_name = |name: &&&str| ModelOptions::from_name(name).is_ok_and(|options| adagrad(&options));
     let users: Vec<&str> = ModelOptions::NAMES.iter().filter(by_name).copied().collect();
-    check(setup.epsilon.is_some(), adagrad(&model), "--epsilon", &listed(&users), model.name().into())?;
+    check(setup.training.epsilon.is_some(), adagrad(&model), "--epsilon", &listed(&users), model.name().into())?;
     let (bias, sampling) = (config.model.bias.as_str(), config.model.sampling.as_str());
     let of_bias = || format!("a {bias} bias");
-    check(setup.keep_bias.is_some(), bias == "learned", "--keep-bias", "a learned bias", of_bias())?;
+    check(setup.training.keep_bias.is_some(), bias == "learned", "--keep-bias", "a learned bias", of_bias())?;
     let counted = bias == "counted" || decays;
-    check(setup.half_life.is_some(), counted, "--half-life", "a counted bias", of_bias())?;
-    check(setup.window.is_some(), sampling == "log", "--window", "--sampling log", format!("--sampling {sampling}"))
+    check(setup.training.half_life.is_some(), counted, "--half-life", "a counted bias", of_bias())?;
+    check(
+        setup.training.window.is_some(),
+        sampling == "log",
+        "--window",
+        "--sampling log",
+        format!("--sampling {sampling}"),
+    )
 }
 
 /// `a, b and c`.
@@ -50,5 +57,15 @@ fn listed(names: &[&str]) -> String {
     match names {
         [first @ .., last] if !first.is_empty() => format!("{} and {last}", first.join(", ")),
         _ => names.concat(),
+    }
+}
+
+/// An error in words, and what helps where flags do.
+pub fn helped(error: Error) -> String {
+    match error {
+        Error::Infeasible { .. } => format!(
+            "{error} (a row has --min-size dims at least, and an item a bias: --min-size 0 and --bias none need less)"
+        ),
+        error => error.to_string(),
     }
 }

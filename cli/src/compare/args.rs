@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::ArgAction;
 use scall_gpu::sizing::{Amount, PolicyOptions};
 
-use crate::common::{Setup, parse};
+use crate::common::{Json, Setup, parse};
 
 /// Runs size policies at budgets over seeds on one stream, and compares how well they rank and what they hold.
 #[derive(clap::Args, Debug)]
@@ -13,11 +13,15 @@ pub struct Args {
     #[command(flatten)]
     pub setup: Setup,
 
+    /// Policies to compare, or all
     #[arg(long, value_name = "LIST", default_value = DEFAULT_POLICIES, value_parser = parse_policies,
-        help = format!("Policies to compare: {}, or all", PolicyOptions::NAMES.join(", ")))]
+        long_help = format!("Policies to compare: {}, or all", PolicyOptions::NAMES.join(", ")))]
     pub policies: List<String>,
 
-    /// Budgets to compare them at: mean=8 (parameters an entity), params=N, bytes=10MB
+    /// Budgets: mean=8, params=N, bytes=10MB
+    ///
+    /// What the tables may hold together; mean is the parameters that an entity has on average. A number may end with
+    /// k, M or G.
     #[arg(long, value_name = "LIST", default_value = "mean=8", value_parser = parse_budgets)]
     pub budgets: List<Amount>,
 
@@ -27,17 +31,21 @@ pub struct Args {
 
     /// Whether rankings without embeddings are compared too
     #[arg(long, value_name = "BOOL", default_value_t = true, default_missing_value = "true", num_args = 0..=1,
-        action = ArgAction::Set)]
+        action = ArgAction::Set, hide_possible_values = true)]
     pub baselines: bool,
 
-    /// Where to keep a line for each finished run. Runs that the file holds already are not run again, so the same
-    /// command goes on where it was interrupted
+    /// Where finished runs are kept, a line each
+    ///
+    /// Runs that the file holds already are not run again, so the same command goes on where it was interrupted.
     #[arg(long, value_name = "FILE")]
     pub csv: Option<PathBuf>,
 
     /// Where to write a plot (SVG) of NDCG@20 against bytes
     #[arg(long, value_name = "FILE")]
     pub plot: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub json: Json,
 }
 
 #[cfg(feature = "search")]

@@ -11,6 +11,8 @@ use scall_gpu::stream::{Interactions, Segment};
 use scall_gpu::{Error, Phase, Result, Scall, SegmentReport, Summary, follow};
 use serde::{Deserialize, Serialize};
 
+use crate::common::Interrupt;
+
 /// What a run was and found: a line of the CSV file. A baseline has no budget, seed, model or bytes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Run {
@@ -147,6 +149,8 @@ pub struct Bench<'a> {
     pub segments: &'a [Segment],
     /// For the file.
     pub settings: &'a str,
+    /// A run is given up where it comes, at the end of a segment.
+    pub interrupt: Interrupt,
 }
 
 impl Bench<'_> {
@@ -189,6 +193,7 @@ impl Bench<'_> {
         let model = config.model_options()?.name();
         let mut scall = config.build_on(self.device, self.data.clone())?;
         loop {
+            self.interrupt.check()?;
             let (t, _) = scall.progress();
             if scall.step(|phase| progress(t, phase))?.is_none() {
                 break;

@@ -13,22 +13,30 @@ mod progress;
 mod store;
 mod table;
 
+use std::process::ExitCode;
+
 use groups::Group;
-use job::{Bench, Job, Run, config_of};
-use progress::{Progress, Weight};
+use job::{Bench, Counting, Job, Run, config_of};
+use progress::{Runs, Weight};
 use scall_gpu::eval::Cutoffs;
 use scall_gpu::run::{Config, DataConfig, DeviceChoice};
 use scall_gpu::sizing::Amount;
 use scall_gpu::stream::Interactions;
+use scall_gpu::text::printable;
 use scall_gpu::{Phase, Result};
+use serde::Serialize;
 use store::Store;
 
 pub use args::Args;
 pub use job::Counting;
 
-use crate::common::{Files, Words, check_used, inputs, open, print, read, write};
+use crate::common::{
+    Files, Interrupt, Made, Words, check_used, ended, helped, inputs, open, print, print_json, read, width, wrapped,
+    write,
+};
 
-pub fn run(args: &Args) -> Result<(), Box<dyn std::error::Error>> {
+pub fn run(args: &Args) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    let json = args.json.asked();
     args.setup.threads.start();
     let mut config = args.setup.config()?;
     // The columns of the file are at these; a configuration of `scall stream` may have others.
@@ -46,41 +54,72 @@ pub fn run(args: &Args) -> Result<(), Box<dyn std::error::Error>> {
     let device = open(config.device)?;
     let segments = config.segments(&data)?;
     let head = head(args, &config, &device.describe(), &headline, segments.len())?;
-    let half_life = args.setup.half_life.or(config.model.half_life).unwrap_or(Counting::HALF_LIFE);
+    let half_life = args.setup.training.half_life.or(config.model.half_life).unwrap_or(Counting::HALF_LIFE);
     let settings = settings(args, &config, half_life, &device.describe(), &name, &data)?;
-    let bench =
-        Bench { config: &config, half_life, device: &device, data: &data, segments: &segments, settings: &settings };
-    bench.check(&args.budgets.0)?;
+    let interrupt = Interrupt::listen("The comparison ends after this segment");
+    let (config, device, data, segments) = (&config, &device, &data, &segments[..]);
+    let bench = Bench { config, half_life, device, data, segments, settings: &settings, interrupt };
+    bench.check(&args.budgets.0).map_err(helped)?;
     let (mut store, mut runs) = match csv {
         Some(path) => Store::open(path, &settings).map(|(store, runs)| (Some(store), runs))?,
         None => (None, Vec::new()),
     };
-    print(&head);
+    print(&wrapped(&head, width()));
 
     let weighed = jobs.iter().cloned().zip(weights);
     let (done, todo): (Vec<_>, Vec<_>) = weighed.partition(|(job, _)| runs.iter().any(|run| job.is_done_by(run)));
     let finished: Vec<&Run> = done.iter().filter_map(|(job, _)| runs.iter().find(|run| job.is_done_by(run))).collect();
-    let mut progress = Progress::new([&done[..], &todo].concat(), &finished, segments.len());
+    let mut progress = Runs::new([&done[..], &todo].concat(), &finished, segments.len());
     for (job, _) in &todo {
+        if interrupt.asked() {
+            break;
+        }
         progress.show(0, Phase::Size);
-        let run = bench.run(job, |t, phase| progress.show(t, phase));
-        let run = run.map_err(|error| format!("{}: {error}", job.describe()))?;
+        let run = match bench.run(job, |t, phase| progress.show(t, phase)) {
+            Err(_) if interrupt.asked() => break,
+            run => run.map_err(|error| format!("{}: {error}", job.describe()))?,
+        };
+        tracing::info!(ndcg_20 = run.ndcg_20, seconds = run.seconds, "run is done: {}", job.describe());
         if let Some(store) = &mut store {
             store.append(&run)?;
         }
         progress.finish_run(&run);
         runs.push(run);
     }
-    progress.finish();
+    drop(progress);
 
     let groups = Group::all(&jobs, &runs);
-    print(&format!("\n{}", table::table(&groups)));
+    if !groups.is_empty() {
+        print(&format!("\n{}", table::table(&groups, width())));
+    }
+    if json {
+        print_json(&Comparison { made: Made::now("scall-gpu/compare/1", device), data: name, config, runs: &runs });
+    }
+    let done = jobs.iter().filter(|job| runs.iter().any(|run| job.is_done_by(run))).count();
+    if done < jobs.len() {
+        let kept = csv.map_or("without --csv none is kept".to_owned(), |path| {
+            format!("they are in {}, and the same command goes on", printable(path))
+        });
+        return Ok(ended(&format!("{done} of {} runs are done; {kept}", jobs.len())));
+    }
     if let Some(path) = plot {
         // Without the device, which says nothing about quality, and without the names of the lines.
         let notes = head.lines().skip(1).map(|line| line.get(9..).unwrap_or(line).to_owned());
         write(path, plot::figure(&groups, notes.collect()).svg().as_bytes())?;
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A comparison as JSON.
+#[derive(Serialize)]
+struct Comparison<'a> {
+    #[serde(flatten)]
+    made: Made,
+    data: String,
+    /// What all runs have in common, as `--config` takes it.
+    config: &'a Config,
+    /// As the lines of `--csv` have them.
+    runs: &'a [Run],
 }
 
 /// All runs, in the order of the table: budgets, within them policies, within them seeds; baselines last.

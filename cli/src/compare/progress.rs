@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use scall_gpu::Phase;
 
 use super::job::{Job, Run};
+use crate::common::{Progress, note};
 
 /// What of a bar's length a full bar is.
 const FULL: u64 = 1000;
@@ -49,8 +49,8 @@ impl Estimates {
 }
 
 /// Progress over all runs. On a standard error that is no terminal, a line for each run that ends.
-pub struct Progress {
-    bar: ProgressBar,
+pub struct Runs {
+    bar: Progress,
     /// Name and weight of all jobs, those that are done first.
     jobs: Vec<(Job, Weight)>,
     done: usize,
@@ -60,12 +60,10 @@ pub struct Progress {
     run_start: Instant,
 }
 
-impl Progress {
+impl Runs {
     /// For jobs of which the first `finished` were run before.
     pub fn new(jobs: Vec<(Job, Weight)>, finished: &[&Run], segments: usize) -> Self {
-        let bar = ProgressBar::with_draw_target(Some(FULL), ProgressDrawTarget::stderr());
-        let style = ProgressStyle::with_template("{bar:20} {percent:>3} %  {msg}");
-        bar.set_style(style.expect("a valid template"));
+        let bar = Progress::bare(FULL);
         let start = Instant::now();
         let estimates = Estimates::default();
         let mut progress = Self { bar, jobs, done: 0, segments, estimates, start, run_start: start };
@@ -114,15 +112,15 @@ impl Progress {
             true => format!("about {}", time((1.0 - part) * now + later)),
             false => "unknown".to_owned(),
         };
-        self.bar.set_message(format!(
-            "run {} of {}: {}, segment {t} of {}; {} gone, {left} left",
+        let what = format!(
+            "{} gone, {left} left: run {} of {}, {}, segment {t} of {}",
+            time(self.start.elapsed().as_secs_f64()),
             self.done + 1,
             self.jobs.len(),
             job.describe(),
             self.segments,
-            time(self.start.elapsed().as_secs_f64()),
-        ));
-        self.bar.set_position((finished * FULL as f64) as u64);
+        );
+        self.bar.show((finished * FULL as f64) as u64, what);
     }
 
     /// A run has ended.
@@ -130,14 +128,10 @@ impl Progress {
         if self.bar.is_hidden() {
             let (job, of) = (self.jobs[self.done].0.describe(), self.jobs.len());
             let (done, quality, seconds) = (self.done + 1, run.ndcg_20, run.seconds);
-            eprintln!("run {done} of {of}: {job}: NDCG@20 {quality:.4}, {seconds:.1} s");
+            note(&format!("run {done} of {of}: {job}: NDCG@20 {quality:.4}, {seconds:.1} s"));
         }
         self.learn(run);
         self.run_start = Instant::now();
-    }
-
-    pub fn finish(&self) {
-        self.bar.finish_and_clear();
     }
 }
 

@@ -6,6 +6,7 @@ use scall_gpu::{Error, Result};
 use serde::Deserialize;
 
 use super::Row;
+use crate::common::{print, width, wrapped};
 
 /// A report that was written before.
 pub struct Record {
@@ -53,9 +54,9 @@ impl Record {
     /// [`Error::Other`] where nothing can be compared, and for cases that take longer than the tolerance allows.
     pub fn compare(&self, device: &str, rows: &[Row], tolerance: f64) -> Result<()> {
         let Self { path, written } = self;
-        println!("\nagainst {}, of {} on {}", path.display(), written.date, written.device);
+        print(&format!("\nagainst {}, of {} on {}", path.display(), written.date, written.device));
         if written.device != device {
-            println!("The device is another: {device}");
+            print(&format!("The device is another: {device}"));
         }
         let (mut compared, mut slower) = (0, Vec::new());
         for row in rows {
@@ -67,13 +68,8 @@ impl Record {
             };
             let ratio = now / before;
             compared += 1;
-            println!(
-                "{:<18} {:<60} {:>9.3} ms, {:>9.3} before: {ratio:.2}",
-                row.kernel,
-                row.case,
-                now * 1e3,
-                before * 1e3
-            );
+            let (case, ms) = (format!("{:<18} {:<60}", row.kernel, row.case), now * 1e3);
+            print(&wrapped(&format!("{case} {ms:>9.3} ms, {:>9.3} before: {ratio:.2}", before * 1e3), width()));
             // A time of zero is none.
             if !ratio.is_finite() || ratio > 1.0 + tolerance {
                 slower.push(format!("{} {} ({ratio:.2})", row.kernel, row.case));
@@ -83,7 +79,7 @@ impl Record {
             return Err(Error::other(format!("{}: no case of the record was measured", path.display())));
         }
         if slower.is_empty() {
-            println!("{compared} cases, none takes more than {:.2} times as long", 1.0 + tolerance);
+            print(&format!("{compared} cases, none takes more than {:.2} times as long", 1.0 + tolerance));
             return Ok(());
         }
         let (count, list) = (slower.len(), slower.join("; "));

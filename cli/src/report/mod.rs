@@ -14,6 +14,7 @@ mod torch;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use against::Record;
 use bandwidth::Copier;
@@ -24,12 +25,17 @@ use timing::Timer;
 use torch::Peer;
 
 use crate::cases::{self, Case, Meter};
-use crate::common::{Files, Made, Threads, choices, open, write};
+use crate::common::{
+    Column, Columns, Files, Interrupt, Made, Progress, Threads, choices, ended, hush, open, print, print_json, width,
+    wrapped, write,
+};
 
 /// Measures the copy bandwidth of a device, then every kernel at three sizes or at those named.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// A hardware GPU or else the CPU, the best GPU there is (software included), or the CPU
+    /// Where to run
+    ///
+    /// A hardware GPU or else the CPU (auto), the best GPU there is, software included (gpu), or the CPU.
     #[arg(long, value_parser = choices(), default_value = "auto")]
     device: DeviceChoice,
 
@@ -53,11 +59,13 @@ pub struct Args {
     #[arg(long, value_name = "PYTHON")]
     torch: Option<PathBuf>,
 
-    /// Write everything as JSON too
-    #[arg(long, value_name = "FILE")]
+    /// Write everything as JSON, to a file too or to standard output alone
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
     json: Option<PathBuf>,
 
-    /// Compare with a report that was written as JSON, and fail where a case takes longer than the tolerance allows
+    /// Compare with a report that was written as JSON
+    ///
+    /// Fails where a case takes longer than the tolerance allows.
     #[arg(long, value_name = "RECORD")]
     against: Option<PathBuf>,
 
@@ -119,6 +127,9 @@ struct Lines<'a> {
     copy_bandwidth: f64,
     torch: Option<&'a mut Peer>,
     rows: &'a mut Vec<Row>,
+    columns: &'a Columns,
+    one_line: bool,
+    interrupt: Interrupt,
 }
 
 impl Meter for Lines<'_> {
@@ -128,6 +139,7 @@ impl Meter for Lines<'_> {
         run: &mut dyn FnMut() -> Result<()>,
         naive: Option<&mut dyn FnMut()>,
     ) -> Result<()> {
+        self.interrupt.check()?;
         let Case { name, bytes, parts, torch } = case;
         let time = self.timer.median(run)?.part(parts);
         // A GPU is not measured against a thread of the CPU.
@@ -143,7 +155,7 @@ impl Meter for Lines<'_> {
             naive_seconds: naive.map(|naive| self.timer.naive(naive)).transpose()?,
             torch_seconds: self.torch.as_mut().zip(torch).map(|(peer, torch)| peer.seconds(torch)).transpose()?,
         };
-        row.print();
+        row.print(self.columns, self.one_line);
         self.rows.push(row);
         Ok(())
     }
@@ -152,33 +164,56 @@ impl Meter for Lines<'_> {
 /// Characters of the column of cases. A longer one has a line of its own, so that numbers stay in their columns.
 const CASE: usize = 50;
 
+/// Characters of a line of the legend, where no terminal sets them.
+const LEGEND: usize = 110;
+
+/// Characters of the column of kernels.
+const KERNEL: usize = 18;
+
+/// The columns of numbers. Where they and the case do not fit one line, each case has a line of its own.
+fn columns(width: Option<usize>) -> (Columns, bool) {
+    let heads = ["ms", "kernel ms", "GB/s", "copy GB/s", "of limit", "x naive", "x torch"];
+    let ranks = [0, 4, 1, 5, 2, 3, 6];
+    let all: Vec<Column> = heads.into_iter().zip(ranks).map(|(head, rank)| Column::new(head, 9, rank)).collect();
+    let one_line = width.is_none_or(|width| width > KERNEL + 1 + CASE + 10 * heads.len());
+    (Columns::fit(all, 1, width.map(|width| width - 2)), one_line)
+}
+
 impl Row {
-    fn print(&self) {
+    fn print(&self, columns: &Columns, one_line: bool) {
         let or_none = |value: Option<f64>, digits| value.map_or("-".to_owned(), |value| format!("{value:.digits$}"));
         let device = self.kernel_seconds.unwrap_or(self.seconds);
         let times = |other: Option<f64>| or_none(other.map(|other| other / device), 2);
-        let mut name = format!("{:<18} {:<CASE$}", self.kernel, self.case);
-        if self.case.chars().count() > CASE {
-            println!("{name}");
-            name = " ".repeat(18 + 1 + CASE);
-        }
-        println!(
-            "{name} {:>9.3} {:>9} {:>9.2} {:>9.1} {:>9.3} {:>9} {:>9}",
-            self.seconds * 1e3,
+        let numbers = columns.row(&[
+            format!("{:.3}", self.seconds * 1e3),
             or_none(self.kernel_seconds.map(|seconds| seconds * 1e3), 3),
-            self.bytes as f64 / device / 1e9,
-            self.copy_bandwidth / 1e9,
-            self.of_limit,
+            format!("{:.2}", self.bytes as f64 / device / 1e9),
+            format!("{:.1}", self.copy_bandwidth / 1e9),
+            format!("{:.3}", self.of_limit),
             times(self.naive_seconds),
             times(self.torch_seconds),
-        );
+        ]);
+        let name = format!("{:<KERNEL$} {:<CASE$}", self.kernel, self.case);
+        let fits = one_line && self.case.chars().count() <= CASE;
+        let indent = if one_line { KERNEL + 1 + CASE } else { 1 };
+        match fits {
+            true => print(&format!("{name} {numbers}")),
+            false => {
+                print(&wrapped(name.trim_end(), width()));
+                print(&format!("{:indent$} {numbers}", ""));
+            }
+        }
     }
 }
 
 /// What a record says it is.
 const SCHEMA: &str = "scall-gpu/kernel_report/1";
 
-pub fn run(args: &Args) -> Result<()> {
+pub fn run(args: &Args) -> Result<ExitCode> {
+    let to_standard_output = args.json.as_deref().is_some_and(|path| path.as_os_str() == "-");
+    if to_standard_output {
+        hush();
+    }
     args.threads.start();
     let device = open(args.device)?;
     let wanted = |name: &str| args.only.as_ref().is_none_or(|part| name.contains(part));
@@ -187,7 +222,7 @@ pub fn run(args: &Args) -> Result<()> {
         let got = args.only.clone().unwrap_or_default();
         return Err(Error::Argument { op: "kernel_report", arg: "--only", expected, got });
     }
-    let json = args.json.as_deref();
+    let json = args.json.as_deref().filter(|_| !to_standard_output);
     let against = args.against.as_deref();
     let (inputs, outputs) = (&[("--torch", args.torch.as_deref()), ("--against", against)], &[("--json", json)]);
     Files { inputs, outputs, ..Default::default() }.check("kernel_report")?;
@@ -195,40 +230,59 @@ pub fn run(args: &Args) -> Result<()> {
     let timer = Timer { seconds: args.seconds, gpu: device.as_gpu().is_some() };
     let mut copier = Copier::new(&device)?;
     let mut torch = args.torch.as_deref().map(|python| Peer::start(python, &device)).transpose()?;
+    let interrupt = Interrupt::listen("Ends after this case");
     let made = Made::now(SCHEMA, &device);
-    println!("device   {}", made.device);
+    let say = |words: &str| print(&wrapped(words, width()));
+    say(&format!("device   {}", made.device));
     if args.threads.threads.is_some() && device.as_gpu().is_some() {
-        println!("threads  not used: they are those of the CPU");
+        say("threads  not used: they are those of the CPU");
     }
-    torch.iter().for_each(|peer| println!("torch    {}", peer.describe()));
-    println!();
-    let titles = ["ms", "kernel ms", "GB/s", "copy GB/s", "of limit", "x naive", "x torch"];
-    println!("{:<18} {:<CASE$} {}", "kernel", "case", titles.map(|title| format!("{title:>9}")).join(" "));
+    torch.iter().for_each(|peer| say(&format!("torch    {}", peer.describe())));
+    let (columns, one_line) = columns(width());
+    let left_out = columns.left_out("in --json and a pipe");
+    say(&left_out.map_or(String::new(), |words| format!("\n{words}")));
+    let head = format!("{:<KERNEL$} {:<CASE$}", "kernel", "case");
+    match one_line {
+        true => print(&format!("{head} {}", columns.head())),
+        false => print(&format!("{}\n  {}", head.trim_end(), columns.head())),
+    }
     let mut rows = Vec::new();
-    for family in cases::ALL {
-        if !wanted(family.name) {
-            continue;
-        }
+    let families: Vec<_> = cases::ALL.into_iter().filter(|family| wanted(family.name)).collect();
+    let progress = Progress::new((families.len() * args.sizes.len()) as u64);
+    let mut done = 0;
+    for family in families {
         for &size in &args.sizes {
+            progress.show(done, format!("{}, {size}", family.name));
             let copy_bandwidth = copier.bandwidth()?;
             let (kernel, timer, torch) = (family.name, &timer, torch.as_mut());
-            let mut lines = Lines { kernel, timer, copy_bandwidth, torch, rows: &mut rows };
-            (family.run)(&device, &mut lines, size as usize)?;
+            let columns = &columns;
+            let mut lines =
+                Lines { kernel, timer, copy_bandwidth, torch, rows: &mut rows, columns, one_line, interrupt };
+            let measured = (family.run)(&device, &mut lines, size as usize);
+            if interrupt.asked() {
+                drop(progress);
+                return Ok(ended("what was measured is above; nothing is written"));
+            }
+            measured?;
+            done += 1;
         }
     }
-    println!(
-        "\nkernel ms: between the GPU's timestamps; GB/s: bytes that the operator has to move a second, by those\n\
-         where there are any; copy GB/s: what a copy reads and writes, measured just before; of limit: the one over\n\
-         the other, above 1 where caches hold the data; x naive: times the speed of a plain loop (of top_k: of a bare\n\
-         matrix product on all threads); x torch: of torch"
-    );
+    drop(progress);
+    let legend = "kernel ms: between the GPU's timestamps; GB/s: bytes that the operator has to move a second, by \
+                  those where there are any; copy GB/s: what a copy reads and writes, measured just before; of limit: \
+                  the one over the other, above 1 where caches hold the data; x naive: times the speed of a plain loop \
+                  (of top_k: of a bare matrix product on all threads); x torch: of torch";
+    print(&format!("\n{}", wrapped(legend, Some(width().unwrap_or(LEGEND)))));
     let compared = record.map_or(Ok(()), |record| record.compare(&made.device, &rows, args.tolerance));
-    if let Some(path) = json {
-        let torch = torch.map(|peer| peer.describe().to_owned());
-        let text = serde_json::to_string_pretty(&Report { made, torch, options: args.options(), rows });
-        write(path, (text.expect("numbers and strings only") + "\n").as_bytes())?;
+    let report = Report { made, torch: torch.map(|peer| peer.describe().to_owned()), options: args.options(), rows };
+    if to_standard_output {
+        print_json(&report);
     }
-    compared
+    if let Some(path) = json {
+        let text = serde_json::to_string_pretty(&report).expect("numbers and strings only");
+        write(path, (text + "\n").as_bytes())?;
+    }
+    compared.map(|()| ExitCode::SUCCESS)
 }
 
 impl Args {

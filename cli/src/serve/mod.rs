@@ -16,8 +16,9 @@ use scall_gpu::run::Config;
 use scall_gpu::sizing::Amount;
 use scall_gpu::text::printable;
 use scall_gpu::{Error, Result};
+use serde_json::json;
 
-use crate::common::{Threads, choices, load, parse, print};
+use crate::common::{Json, Threads, choices, load, note, parse, print, print_json};
 
 /// Serves recommendations over HTTP, takes events in, and learns from them while it is asked.
 ///
@@ -28,55 +29,69 @@ use crate::common::{Threads, choices, load, parse, print};
 /// A second copy of the recommender is held for learning, outside the budget.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// Folder of checkpoints and of events that no checkpoint has yet
+    /// Folder of checkpoints, and of events that none has yet
     #[arg(long, value_name = "DIR")]
     checkpoint: PathBuf,
 
-    /// Where to listen. Other addresses than those of this machine are for networks that you trust, or with a token
+    /// Where to listen
+    ///
+    /// Other addresses than those of this machine are for networks that you trust, or with a token.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8477")]
     listen: SocketAddr,
 
-    /// A file whose first line clients have to send as `Authorization: Bearer`
+    /// A file whose first line clients have to send
+    ///
+    /// As `Authorization: Bearer`.
     #[arg(long, value_name = "FILE")]
     token: Option<PathBuf>,
 
-    /// Events that close a segment: it is learned then
-    #[arg(long, value_name = "COUNT", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(2..))]
-    segment_events: u32,
-
-    /// Seconds after which a segment closes with fewer [default: it stays open]
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
-    segment_seconds: Option<u64>,
-
-    /// The run, where it begins here: a file as `scall stream --config` takes it
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-
     /// Where to run [default: that of the configuration, or auto]
-    #[arg(long, value_parser = choices())]
+    ///
+    /// A hardware GPU or else the CPU (auto), the best GPU there is, software included (gpu), or the CPU (cpu).
+    #[arg(long, value_parser = choices(), hide_possible_values = true)]
     device: Option<scall_gpu::run::DeviceChoice>,
 
-    /// Who gets which size, where the run begins here [default: ranked]
-    #[arg(long)]
+    /// The run, as `scall stream --config` takes it
+    #[arg(long, value_name = "FILE", help_heading = "Where a run begins here")]
+    config: Option<PathBuf>,
+
+    /// Who gets which size [default: ranked]
+    #[arg(long, value_name = "NAME", help_heading = "Where a run begins here")]
     policy: Option<String>,
 
-    /// What both tables may hold together, where the run begins here: mean=8, params=N, bytes=10MB [default: mean=8]
-    #[arg(long, value_parser = parse::<Amount>)]
+    /// What the tables may hold: mean=8, params=N, bytes=10MB [default: mean=8]
+    #[arg(long, value_name = "AMOUNT", value_parser = parse::<Amount>, help_heading = "Where a run begins here")]
     budget: Option<Amount>,
 
+    /// Events that close a segment: it is learned then
+    #[arg(long, value_name = "COUNT", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(2..),
+        help_heading = "Learning")]
+    segment_events: u32,
+
+    /// Seconds after which a segment closes [default: never]
+    ///
+    /// With fewer events than --segment-events.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Learning")]
+    segment_seconds: Option<u64>,
+
     /// Largest body of a request, in bytes
-    #[arg(long, value_name = "BYTES", default_value_t = 4 << 20)]
+    #[arg(long, value_name = "BYTES", default_value_t = 4 << 20, help_heading = "Limits")]
     max_body: usize,
 
     /// Seconds after which a request is given up
-    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..),
+        help_heading = "Limits")]
     timeout: u64,
 
     #[command(flatten)]
     threads: Threads,
+
+    #[command(flatten)]
+    json: Json,
 }
 
 pub fn run(args: &Args) -> Result<()> {
+    let json = args.json.asked();
     args.threads.start();
     let closing = Closing { events: args.segment_events as usize, seconds: args.segment_seconds };
     let threads = args.threads.threads.map_or_else(rayon::current_num_threads, usize::from);
@@ -104,6 +119,14 @@ pub fn run(args: &Args) -> Result<()> {
         print(&format!("device   {}", served.model().embeddings().device().describe()));
         print(&format!("stream   {rows} interactions, {users} users, {items} items"));
         print(&format!("kept in  {}", printable(&args.checkpoint)));
+        if json {
+            print_json(&json!({
+                "address": format!("http://{address}"),
+                "interactions": rows,
+                "users": users,
+                "items": items,
+            }));
+        }
     }
     let router = http::router(engine.clone(), limits);
     let served = runtime.block_on(async {
@@ -114,7 +137,7 @@ pub fn run(args: &Args) -> Result<()> {
             })
             .await
     });
-    eprintln!("stopping: what is learned now comes to its end and is kept");
+    note("stopping: what is learned now comes to its end and is kept");
     engine.stop();
     let panicked = |_| Error::other("a thread ended by a panic; what was acknowledged is on the disk");
     taking.join().map_err(panicked)?;

@@ -1,5 +1,6 @@
 //! The same stream by other sizes, and by rankings without embeddings, to compare with.
 
+use std::process::ExitCode;
 use std::time::Instant;
 
 use scall_gpu::run::Config;
@@ -9,9 +10,10 @@ use serde::Serialize;
 
 use super::args::Args;
 use super::output;
+use super::probes;
 use super::report::{Found, Quality};
 use super::running::Running;
-use crate::common::{Interrupt, print};
+use crate::common::{Interrupt, ended, print, width, wrapped};
 use crate::compare::Counting;
 
 /// What `--against` takes for nothing.
@@ -119,6 +121,14 @@ impl Rival {
         Ok(asked)
     }
 
+    /// The run with its policy, where it is one.
+    fn policy(self, config: &Config) -> Result<Option<Config>> {
+        match self {
+            Self::Policy(name) => config.with_policy(name).map(Some),
+            Self::Counting(_) => Ok(None),
+        }
+    }
+
     /// Takes it through the whole stream; `progress` hears of the segment and what happens in it. None where somebody
     /// wants the program to end before.
     ///
@@ -173,9 +183,14 @@ impl Rival {
     }
 }
 
-/// Takes rivals through the stream of a run that is done, and prints how well they ranked. Whether all have come to
-/// their end is the second. What the others found is there in any case.
-pub fn all(args: &Args, running: &Running, rivals: &[Rival], interrupt: &Interrupt) -> (Vec<Against>, Result<bool>) {
+/// Takes rivals through the stream of a run that is done, and prints how well they ranked. The exit code, by whether all
+/// have come to their end, is the second. What the others found is there in any case.
+pub fn all(
+    args: &Args,
+    running: &Running,
+    rivals: &[Rival],
+    interrupt: &Interrupt,
+) -> (Vec<Against>, Result<ExitCode>) {
     let mut found = Vec::with_capacity(rivals.len());
     let ended = each(args, running, rivals, interrupt, &mut found);
     (found, ended)
@@ -187,21 +202,21 @@ fn each(
     rivals: &[Rival],
     interrupt: &Interrupt,
     found: &mut Vec<Against>,
-) -> Result<bool> {
+) -> Result<ExitCode> {
     let Running { config, scall, .. } = running;
-    let (steps, segments) = (config.steps()?, scall.progress().1);
+    let (steps, (_, segments)) = (config.steps()?, scall.progress());
     let half_life = args.setup.half_life.or(config.model.half_life).unwrap_or(Counting::HALF_LIFE);
     for rival in rivals {
-        let progress = output::Progress::new(segments, steps);
-        let ran = rival.run(running, half_life, interrupt, |t, phase| progress.show(t, steps, phase));
-        progress.finish();
+        let probes = rival.policy(config)?.map_or(Ok([0; 2]), |config| probes(&config))?;
+        let progress = output::Run::new((0, segments), steps, probes);
+        let ran = rival.run(running, half_life, interrupt, |t, phase| progress.show(t, phase));
+        drop(progress);
         let Some(against) = ran? else {
-            print(&format!("interrupted: {} and what follows is not compared with", rival.name()));
-            return Ok(false);
+            return Ok(ended(&format!("the run is done; {} and what follows is not compared with", rival.name())));
         };
         let first = if found.is_empty() { "\n" } else { "" };
-        print(&format!("{first}{}", output::against(&against)));
+        print(&wrapped(&format!("{first}{}", output::against(&against)), width()));
         found.push(against);
     }
-    Ok(true)
+    Ok(ExitCode::SUCCESS)
 }

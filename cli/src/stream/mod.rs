@@ -8,11 +8,12 @@
 
 mod against;
 mod args;
-mod listen;
 mod log;
 mod output;
 mod plot;
 mod profile;
+mod recording;
+mod repeat;
 mod report;
 mod running;
 mod trace;
@@ -21,11 +22,13 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use against::Rival;
-use listen::Listeners;
 use log::Log;
+use recording::Recording;
+use repeat::Repeated;
 use running::Running;
+use scall_gpu::run::Config;
 use scall_gpu::text::printable;
-use scall_gpu::{Result, Summary};
+use scall_gpu::{Phase, Result, Summary};
 
 pub use against::Against;
 pub use args::Args;
@@ -34,69 +37,78 @@ pub use report::Segment;
 #[cfg(feature = "serve")]
 pub use report::repeatable;
 
-use crate::common::{Files, INTERRUPTED, Interrupt, Words, check_used, inputs, print, write};
+use crate::common::{Files, Interrupt, Words, check_used, ended, inputs, print, print_json, width, wrapped, write};
 use crate::compare::Counting;
 use crate::page;
 
 pub fn run(args: &Args) -> Result<ExitCode> {
+    let json = args.json.asked();
     args.setup.threads.start();
     let (config, kept) = Running::config(args)?;
     let rivals = Rival::asked(args, &config)?;
     let decays = rivals.contains(&Rival::Counting(Counting::Decayed));
     check_used(&args.setup, &config, std::slice::from_ref(&config.policy.name), decays)?;
-    let (report, plot) = (args.report.as_deref(), args.plot.as_deref());
+    let (report, plot, html) = (args.report.as_deref(), args.plot.as_deref(), args.html.as_deref());
+    let repeated = report.map(|report| Repeated::next_to(report, &config)).transpose()?.flatten();
     let files = config.files()?;
     let inputs = &inputs(args.setup.config.as_deref(), &files);
-    let html = args.html.as_deref();
-    let outputs = &[("--report", report), ("--plot", plot), ("--html", html)];
+    let own = ("--report (with .toml for its end)", repeated.as_ref().map(|of| &*of.path));
+    let outputs = &[("--report", report), own, ("--plot", plot), ("--html", html)];
     let growing = &[("--log", args.log.as_deref()), ("--trace", args.trace.as_deref())];
     Files { inputs, outputs, kept: growing }.check("stream")?;
     config.check()?;
     // Before anything is printed: it checks all options.
     let goes_on = args.resume && kept.as_ref().is_some_and(|(_, kept)| kept.is_some());
-    let listeners = Listeners::begin(args, goes_on)?;
+    let recording = Recording::begin(args, goes_on)?;
     let mut running = Running::begin(args, config.clone(), kept)?;
-    listeners.run_begins(&running.device)?;
-    let listener = args.profile.map(|_| profile::Listener::new(&running.device, listeners.kernels.clone()));
-    let resumed = running.scall.progress().0;
+    recording.run_begins(&running.device)?;
+    let listener = args.profile.map(|what| profile::Listener::new(&running.device, what));
+    let (resumed, _) = running.scall.progress();
     let log = args.log.as_deref().map(|path| Log::open(path, running.scall.report())).transpose()?;
-    let what_happens = match args.checkpoint {
+    let interrupt = Interrupt::listen(match args.checkpoint {
         Some(_) => "The run ends after this segment and is saved",
         None => "The run ends after this segment",
-    };
-    let interrupt = Interrupt::listen(what_happens);
+    });
     let words = Words::of(&config)?;
-    let steps = config.steps()?;
     print_head(&running, &words)?;
+    let columns = output::columns(width());
+    let left_out = columns.left_out("in --report, --json, and a pipe");
+    print(&left_out.map_or(String::new(), |words| format!("\n{}", wrapped(&words, width()))));
+    print(&columns.head());
 
-    let progress = output::Progress::new(running.scall.progress().1, steps);
-    running.scall.report().iter().for_each(|report| progress.line(&output::row(report)));
+    running.scall.report().iter().for_each(|report| print(&columns.row(&output::row(report))));
+    let progress = output::Run::new(running.scall.progress(), config.steps()?, probes(&config)?);
     let start = Instant::now();
     let mut interrupted = false;
     while !interrupted {
         let (t, _) = running.scall.progress();
         let hear = |phase| {
-            progress.show(t, steps, phase);
+            progress.show(t, phase);
+            if !matches!(phase, Phase::Train { done: 1.., .. }) {
+                tracing::debug!(segment = t, "{phase:?}");
+            }
             listener.iter().for_each(|listener| listener.hear(phase));
             log.iter().for_each(|log| log.hear(t, phase));
         };
         let Some(report) = running.scall.step(hear)? else { break };
         listener.iter().for_each(profile::Listener::segment_ends);
-        progress.line(&output::row(&report));
+        print(&columns.row(&output::row(&report)));
+        let (bytes, quality) = (report.counted_bytes, report.test_candidates.at(20).ndcg);
+        tracing::info!(counted_bytes = bytes, ndcg_20 = quality, "segment {t} is done");
         log.as_ref().map_or(Ok(()), |log| log.segment(&report))?;
         let (done, all) = running.scall.progress();
         interrupted = interrupt.asked() && done < all;
         running.segment_ends(args.every, interrupted)?;
-        listeners.flush()?;
+        recording.flush()?;
     }
-    progress.finish();
+    drop(progress);
     let (whole, reports) = (start.elapsed().as_secs_f64(), running.scall.report());
 
     let summary = Summary::of(reports);
     if let Some(summary) = &summary {
-        print(&output::means(summary));
+        print(&wrapped(&output::means(summary, width()), width()));
     }
-    print(&output::most_held(reports));
+    print(&wrapped(&output::most_held(reports), width()));
     if let Some(listener) = &listener {
         listener.report(&reports[resumed..], whole);
     }
@@ -112,36 +124,49 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         let state = page::state(&config, &running.scall, &running.profiles);
         write(path, page::written(state, &running.data, &against).as_bytes())?;
     }
+    let found = report::Report::of(&running, &words, summary.as_ref(), against)?;
     if let Some(path) = report {
-        write(path, report::Report::of(&running, &words, summary.as_ref(), against)?.json().as_bytes())?;
+        write(path, found.json().as_bytes())?;
     }
-    listeners.finish()?;
+    repeated.map_or(Ok(()), |repeated| repeated.write())?;
+    if json {
+        print_json(&found);
+    }
+    recording.finish()?;
     if interrupted {
         let (done, all) = running.scall.progress();
-        print(&format!("\ninterrupted after {done} of {all} segments"));
-        if let Some(folder) = &args.checkpoint {
-            print(&format!("saved; to go on: scall stream --resume --checkpoint {}", printable(folder)));
-        }
-        return Ok(ExitCode::from(INTERRUPTED));
+        let kept = match &args.checkpoint {
+            Some(folder) => {
+                format!("saved; to go on: scall stream --resume --checkpoint {}", printable(folder))
+            }
+            None => "without --checkpoint nothing goes on from there".to_owned(),
+        };
+        return Ok(ended(&format!("{done} of {all} segments are done; {kept}")));
     }
-    compared.map(|whole| if whole { ExitCode::SUCCESS } else { ExitCode::from(INTERRUPTED) })
+    compared
+}
+
+/// Most probes of a segment's search, and the steps of each.
+fn probes(config: &Config) -> Result<[u32; 2]> {
+    let most = if config.policy()?.searches() { config.policy_options()?.most_probes() } else { None };
+    Ok([most.unwrap_or(0), config.probe.steps])
 }
 
 /// What stands over the table.
 fn print_head(running: &Running, words: &Words) -> Result<()> {
     let Running { config, headline, device, scall, .. } = running;
-    print(&format!("device   {}", device.describe()));
-    print(headline);
-    print(&words.headline());
+    let say = |line: &str| print(&wrapped(line, width()));
+    say(&format!("device   {}", device.describe()));
+    say(headline);
+    say(&words.headline());
     let (policy, budget) = (&config.policy.name, config.budget.amount);
-    print(&format!("policy   {policy}, budget {budget}, {}, seed {}", words.sizes(), config.seed));
-    if config.policy()?.searches() {
-        let most = config.policy_options()?.most_probes().unwrap_or(0);
-        print(&format!("search   {}, at most {most} a segment", words.probes()));
+    say(&format!("policy   {policy}, budget {budget}, {}, seed {}", words.sizes(), config.seed));
+    let [most, _] = probes(config)?;
+    if most > 0 {
+        say(&format!("search   {}, at most {most} a segment", words.probes()));
     }
     if let (done @ 1.., all) = scall.progress() {
-        print(&format!("resumed  {done} of {all} segments are done"));
+        say(&format!("resumed  {done} of {all} segments are done"));
     }
-    print(&format!("\n{}", output::HEAD));
     Ok(())
 }

@@ -1,103 +1,141 @@
 //! What a person sees: a table on standard output, progress on a terminal's standard error.
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use scall_gpu::eval::CatalogueAtCutoff;
 use scall_gpu::{Phase, SegmentReport, Summary};
 
 use super::against::Against;
-use crate::common::{bytes, print};
+use crate::common::{Column, Columns, Progress, bytes};
 
-/// Progress within a segment. Hidden when standard error is no terminal; the table's lines are progress enough there.
-pub struct Progress {
-    bar: ProgressBar,
+/// Progress over all segments.
+pub struct Run {
+    bar: Progress,
+    lengths: Lengths,
+    steps_a_probe: u64,
 }
 
-impl Progress {
-    pub fn new(segments: usize, steps: u32) -> Self {
-        // Every segment counts its steps, and one each for sizes, resize and evaluation.
-        let length = segments as u64 * (u64::from(steps) + 3);
-        let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr());
-        let style = ProgressStyle::with_template("{bar:20} {percent:>3} %  {msg}, {elapsed} gone, about {eta} left");
-        bar.set_style(style.expect("a valid template"));
-        Self { bar }
+/// Training steps of a segment, and those of all probes of its search at most.
+#[derive(Clone, Copy)]
+struct Lengths {
+    steps: u64,
+    search: u64,
+}
+
+impl Lengths {
+    /// What is done when a segment begins. Every segment counts its steps, and one each for sizes, resize and
+    /// evaluation; all but the first a search.
+    fn begin(self, t: usize) -> u64 {
+        let t = t as u64;
+        t * (self.steps + 3) + t.saturating_sub(1) * self.search
+    }
+}
+
+impl Run {
+    /// For a run of segments, of which some are done. A search takes a number of probes at most, and each a
+    /// number of steps.
+    pub fn new((done, segments): (usize, usize), steps: u32, [probes, steps_a_probe]: [u32; 2]) -> Self {
+        let steps_a_probe = u64::from(steps_a_probe);
+        let lengths = Lengths { steps: steps.into(), search: u64::from(probes) * steps_a_probe };
+        let bar = Progress::new(lengths.begin(segments));
+        bar.begin_at(lengths.begin(done));
+        Self { bar, lengths, steps_a_probe }
     }
 
     /// Shows where segment `t` is.
-    pub fn show(&self, t: usize, steps: u32, phase: Phase) {
-        let start = t as u64 * (u64::from(steps) + 3);
+    pub fn show(&self, t: usize, phase: Phase) {
+        let Lengths { steps: training, search } = self.lengths;
+        let search = if t > 0 { search } else { 0 };
         let (done, what) = match phase {
-            Phase::Search { probes } => (0, format!("search, {probes} probes")),
-            Phase::Size => (0, "sizes".to_owned()),
-            Phase::Resize => (1, "resize".to_owned()),
-            Phase::Regularize { probes } => (2, format!("l2, {probes} weights tried")),
-            Phase::Train { done, steps } => (2 + u64::from(done), format!("step {done} of {steps}")),
-            Phase::Evaluate => (2 + u64::from(steps), "evaluate".to_owned()),
+            Phase::Search { probes } => {
+                ((u64::from(probes) * self.steps_a_probe).min(search), format!("search, {probes} probes"))
+            }
+            Phase::Size => (search, "sizes".to_owned()),
+            Phase::Resize => (search + 1, "resize".to_owned()),
+            Phase::Regularize { probes } => (search + 2, format!("l2, {probes} weights tried")),
+            Phase::Train { done, steps } => (search + 2 + u64::from(done), format!("step {done} of {steps}")),
+            Phase::Evaluate => (search + 2 + training, "evaluate".to_owned()),
             _ => return,
         };
-        self.bar.set_message(format!("segment {t}: {what}"));
-        self.bar.set_position(start + done);
-    }
-
-    /// Prints a line of the table without tearing the bar.
-    pub fn line(&self, line: &str) {
-        self.bar.suspend(|| print(line));
-    }
-
-    pub fn finish(&self) {
-        self.bar.finish_and_clear();
+        self.bar.show(self.lengths.begin(t) + done, format!("segment {t}: {what}"));
     }
 }
 
-/// Column heads of [`row`]: `counted` is what the budget counts, `held` is everything, optimizer state included.
-pub const HEAD: &str = "  t   users   items     params    counted of budget          held   grown  shrunk     new   \
-                        R@20   N@20  R@20*  N@20* seconds";
+/// The table's columns, those that fit. `counted` is what the budget counts, `held` is everything, optimizer state
+/// included.
+pub fn columns(width: Option<usize>) -> Columns {
+    let all = [
+        ("t", 3, 0),
+        ("users", 7, 6),
+        ("items", 7, 7),
+        ("params", 10, 10),
+        ("counted of budget    ", 24, 3),
+        ("held", 9, 5),
+        ("grown", 7, 12),
+        ("shrunk", 7, 13),
+        ("new", 7, 11),
+        ("R@20", 6, 2),
+        ("N@20", 6, 1),
+        ("R@20*", 6, 9),
+        ("N@20*", 6, 8),
+        ("seconds", 7, 4),
+    ];
+    Columns::fit(all.map(|(head, width, rank)| Column::new(head, width, rank)).into(), 1, width)
+}
 
-/// A segment as a line of the table.
-pub fn row(report: &SegmentReport) -> String {
+/// A segment as a row of [`columns`].
+pub fn row(report: &SegmentReport) -> Vec<String> {
     let (test, all) = (report.test_candidates.at(20), report.all_candidates.at(20));
-    format!(
-        "{:>3} {:>7} {:>7} {:>10} {:>10} of {:<10} {:>9} {:>7} {:>7} {:>7} {:.4} {:.4} {:.4} {:.4} {:>7.2}",
-        report.t,
-        report.users,
-        report.items,
-        report.params,
-        bytes(report.counted_bytes),
-        bytes(report.budget_bytes),
+    let metric = |value: f64| format!("{value:.4}");
+    vec![
+        report.t.to_string(),
+        report.users.to_string(),
+        report.items.to_string(),
+        report.params.to_string(),
+        format!("{:>10} of {:<10}", bytes(report.counted_bytes), bytes(report.budget_bytes)),
         bytes(report.memory.total_bytes()),
-        report.resized.grown_rows,
-        report.resized.shrunk_rows,
-        report.resized.new_rows,
-        test.recall,
-        test.ndcg,
-        all.recall,
-        all.ndcg,
-        report.seconds.total(),
-    )
+        report.resized.grown_rows.to_string(),
+        report.resized.shrunk_rows.to_string(),
+        report.resized.new_rows.to_string(),
+        metric(test.recall),
+        metric(test.ndcg),
+        metric(all.recall),
+        metric(all.ndcg),
+        format!("{:.2}", report.seconds.total()),
+    ]
 }
 
-/// Column heads of [`means`], after the name of the candidates and the cutoff.
-const MEANS: [&str; 9] = ["Recall", "NDCG", "hit rate", "MRR", "precision", "MAP", "coverage", "Gini", "popularity"];
+/// Columns of [`means`], with their ranks.
+const MEANS: [(&str, u8); 9] = [
+    ("Recall", 3),
+    ("NDCG", 2),
+    ("hit rate", 4),
+    ("MRR", 5),
+    ("precision", 8),
+    ("MAP", 9),
+    ("coverage", 6),
+    ("Gini", 7),
+    ("popularity", 10),
+];
 
 /// The mean of the segments that count, a line for each set of candidates and cutoff.
-pub fn means(summary: &Summary) -> String {
-    let line = |left: &str, cells: &[String]| {
-        let cells = MEANS.iter().zip(cells).map(|(head, cell)| format!("  {cell:>0$}", head.len().max(6)));
-        format!("\n{left:<27}{}", cells.collect::<String>())
-    };
-    let mut lines = line("mean of t >= 1", &MEANS.map(str::to_owned));
+pub fn means(summary: &Summary, width: Option<usize>) -> String {
+    let numbers = MEANS.map(|(head, rank)| Column::new(head, 6, rank));
+    let left = [Column::left("mean of t >= 1", 22, 0), Column::left("", 4, 1)];
+    let columns = Columns::fit(left.into_iter().chain(numbers).collect(), 2, width);
+    let mut lines = format!("\n{}", columns.head());
     for (among, metrics, catalogue) in [
         ("items of the test part", &summary.test_candidates, &summary.test_catalogue),
         ("all items (*)", &summary.all_candidates, &summary.all_catalogue),
     ] {
         for (at, (&cutoff, of)) in metrics.by_cutoff.iter().enumerate() {
             let CatalogueAtCutoff { coverage, mean_popularity, gini } = catalogue.at(cutoff);
-            let mut cells: Vec<String> =
-                of.values().into_iter().chain([coverage, gini]).map(|value| format!("{value:.4}")).collect();
+            let mut cells = vec![if at == 0 { among.to_owned() } else { String::new() }, format!("@{cutoff}")];
+            cells.extend(of.values().into_iter().chain([coverage, gini]).map(|value| format!("{value:.4}")));
             cells.push(format!("{mean_popularity:.1}"));
-            lines += &line(&format!("{:<22} @{cutoff}", if at == 0 { among } else { "" }), &cells);
+            lines += &format!("\n{}", columns.row(&cells));
         }
     }
-    lines
+    let left_out = columns.left_out("in --report and --json");
+    lines + &left_out.map_or(String::new(), |words| format!("\n{words}"))
 }
 
 /// How well something else ranked, as the lines of the run's own mean.

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use scall_gpu::device::{Device, GpuCounts};
 use scall_gpu::{Phase, SegmentReport};
 
-use crate::common::{bytes, print};
+use super::args::Profile;
+use crate::common::{Column, Columns, bytes, kernel_times, print, width, wrapped};
 use crate::kernel_times::{KernelTimes, Times};
 
 /// The phases of a segment, in their order.
@@ -23,8 +24,9 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Listens from now on, to all kernels too if these are heard. A segment begins with the search.
-    pub fn new(device: &Device, kernels: Option<Arc<KernelTimes>>) -> Self {
+    /// Listens from now on, to all kernels too if these are wanted. A segment begins with the search.
+    pub fn new(device: &Device, what: Profile) -> Self {
+        let kernels = (what == Profile::Times).then(kernel_times);
         let now = Cell::new((0, counts(device)));
         Self { device: device.clone(), kernels, asked: Default::default(), now }
     }
@@ -85,25 +87,25 @@ impl Listener {
     }
 
     fn report_asked(&self) {
-        print(&format!(
-            "\n{:<10} {:>10} {:>7} {:>7} {:>8} {:>7} {:>7} {:>9} {:>9} {:>9} {:>9}",
-            "asked in",
-            "dispatches",
-            "passes",
-            "copies",
-            "submits",
-            "waits",
-            "buffers",
-            "groups",
-            "pipelines",
-            "up",
-            "down"
-        ));
+        let heads = [
+            ("dispatches", 10),
+            ("passes", 7),
+            ("copies", 7),
+            ("submits", 8),
+            ("waits", 7),
+            ("buffers", 7),
+            ("groups", 9),
+            ("pipelines", 9),
+            ("up", 9),
+            ("down", 9),
+        ];
+        let numbers = heads.into_iter().zip(1..).map(|((head, width), rank)| Column::new(head, width, rank));
+        let columns = Columns::fit([Column::left("asked in", 10, 0)].into_iter().chain(numbers).collect(), 1, width());
+        print(&format!("\n{}", columns.head()));
         let all = self.asked.iter().fold(GpuCounts::default(), |sum, asked| sum + asked.get());
         let phases = PHASES.into_iter().zip(self.asked.iter().map(Cell::get));
         for (phase, asked) in phases.chain([("all", all)]) {
-            print(&format!(
-                "{phase:<10} {:>10} {:>7} {:>7} {:>8} {:>7} {:>7} {:>9} {:>9} {:>9} {:>9}",
+            let counts = [
                 asked.dispatches,
                 asked.passes,
                 asked.copies + asked.clears,
@@ -112,10 +114,12 @@ impl Listener {
                 asked.buffers,
                 asked.bind_groups,
                 asked.pipelines,
-                bytes(asked.bytes_uploaded),
-                bytes(asked.bytes_read),
-            ));
+            ];
+            let bytes = [bytes(asked.bytes_uploaded), bytes(asked.bytes_read)];
+            let cells = [phase.to_owned()].into_iter().chain(counts.map(|count| count.to_string())).chain(bytes);
+            print(&columns.row(&cells.collect::<Vec<_>>()));
         }
+        columns.left_out("in a pipe").iter().for_each(|words| print(&wrapped(words, width())));
     }
 }
 

@@ -3,6 +3,7 @@
 use scall_gpu::device::Device;
 use scall_gpu::file::Checkpoints;
 use scall_gpu::run::Config;
+use scall_gpu::text::printable;
 use scall_gpu::{Error, Result, Scall};
 use serde_json::Value;
 
@@ -96,6 +97,8 @@ impl Running {
         let profiles = self.profiles.iter().map(Profile::json).collect();
         let notes = Notes { config, data: self.data.clone(), profiles };
         let notes = serde_json::to_string(&notes).map_err(Error::other)?;
-        checkpoints.save(&self.scall.state()?, &notes).map(drop)
+        let path = checkpoints.save(&self.scall.state()?, &notes)?;
+        tracing::info!("checkpoint {} is written", printable(&path));
+        Ok(())
     }
 }

@@ -23,13 +23,9 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::{Metadata, Subscriber};
 use tracing_core::span::Current;
 
-use crate::kernel_times::KernelTimes;
-
 /// Hears spans and kernels, and writes them when they end.
 pub struct Trace {
     state: Mutex<State>,
-    /// Those who want the kernels' times too: a program has one listener.
-    times: Option<Arc<KernelTimes>>,
 }
 
 struct State {
@@ -57,15 +53,15 @@ thread_local! {
 }
 
 impl Trace {
-    /// Begins a trace, or goes on with that of a run that was kept; `times` hears of kernels too.
+    /// Begins a trace, or goes on with that of a run that was kept.
     ///
     /// # Errors
     /// For a file that cannot be written, and for one of a run that goes on that is no trace.
-    pub fn open(path: &Path, resumed: bool, times: Option<Arc<KernelTimes>>) -> Result<Arc<Self>> {
+    pub fn open(path: &Path, resumed: bool) -> Result<Arc<Self>> {
         let events = Events::open(path, resumed)?;
         let (open, tracks) = (HashMap::new(), Vec::new());
         let state = State { events, open, last_id: 0, tracks, gpu_ends: Vec::new() };
-        Ok(Arc::new(Self { state: Mutex::new(state), times }))
+        Ok(Arc::new(Self { state: Mutex::new(state) }))
     }
 
     /// Names the GPU's tracks.
@@ -191,7 +187,6 @@ impl Subscriber for Trace {
         let mut kernel = Kernel::default();
         event.record(&mut kernel);
         self.state().kernel(kernel);
-        self.times.iter().for_each(|times| times.event(event));
     }
 
     fn enter(&self, span: &Id) {

@@ -197,7 +197,7 @@ fn an_interrupted_run_is_saved() {
     let (shown, said) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
     assert_eq!(output.status.code(), Some(130), "{shown}{said}");
     assert!(said.contains("ends after this segment"), "{said}");
-    assert!(shown.contains("interrupted after") && shown.contains("--resume"), "{shown}");
+    assert!(said.contains("interrupted: ") && said.contains("--resume --checkpoint"), "{said}");
     let (shown, _) = run(&["--checkpoint".to_owned(), text(&folder).to_owned(), "--resume".to_owned()], &[]);
     assert!(shown.contains("resumed"), "{shown}");
 }

@@ -4,7 +4,9 @@ mod ask;
 mod checkpoint;
 mod compare;
 mod config;
+mod daily;
 mod data;
+mod documents;
 mod files;
 mod flags;
 mod kernel_report;
@@ -23,7 +25,8 @@ use std::process::{Command, Output};
 /// The program, with a command.
 fn scall(command: &str) -> Command {
     let mut program = Command::new(env!("CARGO_BIN_EXE_scall"));
-    program.arg(command);
+    // Whatever terminal the tests are started from.
+    program.arg(command).env_remove("COLUMNS");
     program
 }
 

@@ -20,6 +20,35 @@ const FOREIGN: [(&[u8], &str); 6] = [
     (b"PAR1", "a Parquet file: give its format (--format parquet)"),
 ];
 
+/// Target of the events that say how much of a file has been read.
+///
+/// While a file is read, about each MiB of it is an event of the [`tracing`] crate, of level TRACE, whose field `bytes`
+/// is the number of bytes read since the last one: of the file as it lies on the disk, packed or not. Their sum is the
+/// length of the file, apart from Parquet, whose reader goes by the places of columns. Nothing is said of standard
+/// input, whose end is not known.
+pub const READ_PROGRESS: &str = "scall_gpu::read";
+
+/// Bytes between two events: few enough for a display, and too many to cost anything.
+const SAID_EVERY: u64 = 1 << 20;
+
+/// A file that says how much of it has been read.
+struct Said {
+    file: File,
+    /// Bytes since the last event.
+    bytes: u64,
+}
+
+impl Read for Said {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.file.read(buffer)?;
+        self.bytes += read as u64;
+        if self.bytes >= SAID_EVERY || (read == 0 && self.bytes > 0) {
+            tracing::trace!(target: READ_PROGRESS, bytes = std::mem::take(&mut self.bytes));
+        }
+        Ok(read)
+    }
+}
+
 /// An input, its name, and what was found of it.
 pub(in crate::stream) struct Input<'a> {
     pub name: &'a Path,
@@ -40,7 +69,7 @@ impl<'a> Input<'a> {
     pub fn open(path: &'a Path) -> Result<Self> {
         let file = File::open(path).map_err(|source| Error::Io { file: path.into(), source })?;
         let is_file = file.metadata().is_ok_and(|data| data.is_file());
-        let input = Self::new(file, path)?;
+        let input = Self::new(Said { file, bytes: 0 }, path)?;
         Ok(Self { on_disk: is_file && input.packed.is_none(), ..input })
     }
 

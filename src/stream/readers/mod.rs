@@ -36,6 +36,7 @@ use crate::{Error, Result};
 
 pub use columns::{Column, Columns};
 pub use encoding::Encoding;
+pub use input::READ_PROGRESS;
 pub use options::{Dedup, Filter, ReadOptions};
 pub use paths::files;
 pub use report::ReadReport;
