@@ -16,7 +16,7 @@ mod table;
 use std::process::ExitCode;
 
 use groups::Group;
-use job::{Bench, Counting, Job, Run, config_of};
+use job::{Bench, Job, Run, config_of};
 use progress::{Runs, Weight};
 use scall_gpu::eval::Cutoffs;
 use scall_gpu::run::{Config, DataConfig, DeviceChoice};

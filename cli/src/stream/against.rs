@@ -205,7 +205,7 @@ fn each(
 ) -> Result<ExitCode> {
     let Running { config, scall, .. } = running;
     let (steps, (_, segments)) = (config.steps()?, scall.progress());
-    let half_life = args.setup.half_life.or(config.model.half_life).unwrap_or(Counting::HALF_LIFE);
+    let half_life = args.setup.training.half_life.or(config.model.half_life).unwrap_or(Counting::HALF_LIFE);
     for rival in rivals {
         let probes = rival.policy(config)?.map_or(Ok([0; 2]), |config| probes(&config))?;
         let progress = output::Run::new((0, segments), steps, probes);
