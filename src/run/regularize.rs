@@ -149,6 +149,9 @@ impl Scall {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::device::Device;
+    use crate::run::ScallOptions;
+    use crate::sizing::{Amount, Budget, Uniform};
 
     /// Goes through segments where weights rank by `quality`.
     fn climb(chooser: &mut L2Chooser, segments: usize, quality: impl Fn(f32) -> f64) {
@@ -194,6 +197,35 @@ mod tests {
         assert_eq!(chooser.l2(), 0.5);
         chooser.hear(&[0.3; 3]);
         assert_eq!(chooser.l2(), 0.25);
+    }
+
+    /// A weight that leaves nothing of the rows comes down from segment to segment, and the model has it.
+    #[test]
+    fn a_loop_leaves_a_weight_that_is_too_large() {
+        // Two tastes: users and items of one parity go together.
+        let taste = |row: u32| (format!("u{}", row % 20), format!("i{}", 2 * (row * 7 % 11) + row % 2), i64::from(row));
+        let mut options = ScallOptions::new(Budget::new(Amount::MeanSize(4.0)));
+        (options.steps, options.probe.steps, options.choose_l2) = (20, 10, true);
+        options.model.training_mut().batch = 64;
+        options.model.training_mut().l2 = 100.0;
+        let mut scall = Scall::new(&Device::cpu(), Box::new(Uniform), options.clone()).unwrap();
+        let mut tried = 0;
+        for t in 0..3 {
+            scall.observe((200 * t..200 * (t + 1)).map(taste)).unwrap();
+            let hear = |phase| tried += u32::from(matches!(phase, Phase::Regularize { probes: 1.. }));
+            scall.step(hear).unwrap().unwrap();
+        }
+        let weights: Vec<f32> = scall.report().iter().map(|report| report.l2.unwrap()).collect();
+        assert_eq!((weights, scall.model().l2()), (vec![50.0, 25.0, 12.5], Some(12.5)));
+        assert_eq!(tried, 9);
+        // Without the option, and without a weight to begin with, it stays.
+        for (choose_l2, l2) in [(false, 100.0), (true, 0.0)] {
+            options.choose_l2 = choose_l2;
+            options.model.training_mut().l2 = l2;
+            let mut scall = Scall::new(&Device::cpu(), Box::new(Uniform), options.clone()).unwrap();
+            scall.observe((0..200).map(taste)).unwrap();
+            assert_eq!(scall.step(|_| {}).unwrap().unwrap().l2, Some(l2));
+        }
     }
 
     #[test]

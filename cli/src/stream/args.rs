@@ -50,12 +50,9 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
 
-    /// Compare with other policies, or with rankings without embeddings [default: none]
-    ///
-    /// With --html the default is uniform,decayed-popularity. Each takes the stream from its beginning once this run is
-    /// done, and needs the time of a run of its own: with uniform sizes that of one without a search.
-    #[arg(long, value_name = "NAMES", value_delimiter = ',',
-        value_parser = PossibleValuesParser::new(Rival::flags()))]
+    /// Compare with other policies or rankings without embeddings
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', hide_possible_values = true,
+        value_parser = PossibleValuesParser::new(Rival::flags()), long_help = against_help())]
     pub against: Option<Vec<String>>,
 
     /// Where to write a trace of phases and kernels, for ui.perfetto.dev
@@ -125,6 +122,16 @@ fn policy_help() -> String {
     let options = PolicyOptions::NAMES.iter().filter_map(|name| PolicyOptions::from_name(name).ok());
     let lines: String = options.map(|options| format!("- {}: {}\n", options.name(), options.summary())).collect();
     format!("Who gets which size [default: ranked]:\n{lines}")
+}
+
+fn against_help() -> String {
+    format!(
+        "Compare with the same run by other policies' sizes, or with rankings without embeddings, by names between \
+         commas: {} [default: none, and uniform,decayed-popularity with --html].\n\nEach takes the stream from its \
+         beginning once this run is done, and needs the time of a run of its own: with uniform sizes that of one \
+         without a search.",
+        Rival::flags().join(", ")
+    )
 }
 
 impl Args {

@@ -47,6 +47,7 @@ fn cases() -> Vec<(ScallOptions, MakePolicy)> {
         other.budget.amount = Amount::Bytes(6_000);
         other.budget.d_min = 0;
         other.evaluate_users = Some(4);
+        other.choose_l2 = true;
         other.cutoffs = Cutoffs::new([1, 25]).unwrap();
         cases.push((options, policies[i]));
         cases.push((other, policies[(i + 2) % 4]));
