@@ -6,13 +6,16 @@
 //! | `format`, `options`, `columns`, `encoding`, `time` | what a caller may say, and how the rest is found out |
 //! | `paths`, `input`, `lines`, `records`, `fields` | from a path to files, bytes, lines, records, fields that are checked |
 //! | `rows`, `report` | what takes the rows: filters, counts, what is said of them |
+//! | `feed`, `ahead`, `plain` | some megabytes of lines at a time, parsed by all threads and taken in their order |
 //!
-//! One line is in memory at a time, and every error has its file and line.
+//! Every error has its file and line.
 
+mod ahead;
 mod columns;
 mod delimited;
 mod double_colon;
 mod encoding;
+mod feed;
 mod fields;
 mod format;
 mod input;
@@ -21,9 +24,12 @@ mod lines;
 mod options;
 mod parquet;
 mod paths;
+mod plain;
 mod records;
 mod report;
 mod rows;
+#[cfg(test)]
+mod tests;
 mod time;
 
 use std::io::Read;
