@@ -51,6 +51,7 @@ impl<'a> Lines<'a> {
     pub fn pass(&mut self, bytes: usize, lines: u64) {
         self.input.consume(bytes);
         self.last += lines;
+        self.first = self.last;
     }
 }
 

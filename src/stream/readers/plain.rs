@@ -145,10 +145,10 @@ fn short(text: &[u8], (start, end): (usize, usize)) -> Option<u64> {
     let used = u64::MAX >> (64 - 8 * count);
     let name = word(&text[start..]) & used;
     // Bytes after the name as some that can be seen.
-    let filled = name | (ONES * u64::from(b'a') & !used);
+    let filled = name | ((ONES * u64::from(b'a')) & !used);
     let below = filled.wrapping_sub(ONES * u64::from(b'!')) & !filled;
     let above = filled.wrapping_add(ONES) | filled;
-    ((below | above) & HIGH == 0).then_some(name | (count as u64) << 56)
+    ((below | above) & HIGH == 0).then_some(name | ((count as u64) << 56))
 }
 
 /// A whole number of at most 18 digits.

@@ -132,7 +132,7 @@ fn pool(threads: usize) -> &'static rayon::ThreadPool {
     POOLS[threads].get_or_init(|| ThreadPoolBuilder::new().num_threads(threads).build().unwrap())
 }
 
-/// Files of several rounds, in the sizes that are used: in packed and plain form, with a bad line at the end.
+/// A file of several rounds in the sizes that are used, also with a bad line at its end.
 #[test]
 fn large_files() {
     let mut text = String::from("user,item,time\n");
@@ -151,4 +151,48 @@ fn large_files() {
     text += "1,2\n";
     let error = read_in(text.as_bytes(), false, &Format::Csv.into(), Sizes::default()).unwrap_err();
     assert_eq!(error, r#"f:200002: expected 3 fields, as in the first line, found 2 in "1,2""#);
+}
+
+/// A bad line is an error before a pipe has more to give.
+#[test]
+fn a_pipe_is_read_as_it_comes() {
+    struct Paused<'t>(&'t [u8]);
+
+    impl Read for Paused<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            assert!(!self.0.is_empty(), "it would wait");
+            self.0.read(buffer)
+        }
+    }
+
+    for good in [1, 2, 20_000] {
+        let text = "user,item,time\n".to_owned() + &"a,b,1\n".repeat(good) + "a,b\n";
+        let error = read_in(Paused(text.as_bytes()), true, &Format::Csv.into(), Sizes::default()).unwrap_err();
+        assert!(error.starts_with(&format!("f:{}: expected 3 fields", good + 2)), "{error}");
+    }
+}
+
+/// What is plain to be a time is the time that all other ways find.
+#[test]
+fn whole_times() {
+    let place = fields::Place { file: Path::new("f"), line: 1, encoding: "UTF-8" };
+    let around = |number: i64| [number - 1, number, number + 1];
+    let edges =
+        [1, 1_600_000_000, 253_402_300_799, 100_000_000_000_000, 99_000_000_000_000_000, 100_000_000_000_000_000];
+    let mut plain = 0;
+    for &said in TimeUnit::ALL {
+        for first in edges {
+            let mut clock = time::Clock::new(said);
+            let Ok((_, told)) = clock.micros(place, first.to_string().as_bytes()) else { continue };
+            clock.tell(told);
+            for number in edges.into_iter().flat_map(around) {
+                if let Some(micros) = clock.whole(number) {
+                    let (found, again) = clock.micros(place, number.to_string().as_bytes()).unwrap();
+                    assert_eq!((found, again), (micros, told), "{number} by {told:?}");
+                    plain += 1;
+                }
+            }
+        }
+    }
+    assert!(plain > 30, "{plain}");
 }
