@@ -48,7 +48,7 @@ pub(super) struct Source<'a> {
 }
 
 impl Source<'_> {
-    /// Adds bytes until there are as many as are read at once, or a live input pauses.
+    /// Adds bytes up to the number that is read at once, or until a live input pauses.
     pub fn fill(&mut self, bytes: &mut Vec<u8>) {
         bytes.reserve_exact(self.sizes.first.saturating_sub(bytes.len()));
         while !self.ended && bytes.len() < self.sizes.first {

@@ -59,7 +59,7 @@ impl<'a> Records<'a> {
 }
 
 impl<'a, B: BufRead> Records<'a, B> {
-    /// Those after a first record of so many fields.
+    /// Those after a first record of `width` fields.
     pub fn of_width(lines: Lines<'a, B>, delimiter: u8, width: usize) -> Self {
         Self { lines, delimiter, fields: Vec::new(), width, has_quotes: false }
     }
