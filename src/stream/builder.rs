@@ -6,15 +6,16 @@
 
 use std::collections::HashSet;
 
-use rayon::slice::ParallelSliceMut;
+use rayon::prelude::*;
 
 use super::interactions::{Interactions, Side};
-use super::names::next_u32;
+use super::names::{Lookup, next_u32};
+use super::parsed::{Known, Parsed};
 use super::readers::{Dedup, MICROS};
 use crate::Result;
 
 /// Rows that are looked up together: enough for memory to come meanwhile.
-const AHEAD: usize = 32;
+pub(super) const AHEAD: usize = 32;
 
 /// Collects rows in any order.
 #[derive(Default)]
@@ -33,7 +34,7 @@ pub(super) struct Builder {
 struct Ahead {
     user_end: usize,
     item_end: usize,
-    hashes: [u64; 2],
+    lookups: [Lookup; 2],
     micros: i64,
 }
 
@@ -48,20 +49,20 @@ pub(super) struct Kept {
 
 impl Builder {
     pub fn push(&mut self, user: &str, item: &str, micros: i64) -> Result<()> {
-        let hashes = [self.users.dictionary.hash(user), self.items.dictionary.hash(item)];
-        self.users.dictionary.expect(hashes[0]);
-        self.items.dictionary.expect(hashes[1]);
+        let lookups = [self.users.dictionary.lookup(user), self.items.dictionary.lookup(item)];
+        self.users.dictionary.expect(lookups[0]);
+        self.items.dictionary.expect(lookups[1]);
         self.names.push_str(user);
         let user_end = self.names.len();
         self.names.push_str(item);
-        self.ahead.push(Ahead { user_end, item_end: self.names.len(), hashes, micros });
+        self.ahead.push(Ahead { user_end, item_end: self.names.len(), lookups, micros });
         if self.ahead.len() < AHEAD { Ok(()) } else { self.look_up() }
     }
 
     /// Adds the rows that came last to the columns.
     fn look_up(&mut self) -> Result<()> {
         let mut start = 0;
-        for &Ahead { user_end, item_end, hashes: [user, item], micros } in &self.ahead {
+        for &Ahead { user_end, item_end, lookups: [user, item], micros } in &self.ahead {
             let row = next_u32(self.times.len(), "rows")?;
             self.users.push_of(user, row, &self.names[start..user_end], "users")?;
             self.items.push_of(item, row, &self.names[user_end..item_end], "items")?;
@@ -71,6 +72,34 @@ impl Builder {
         }
         self.ahead.clear();
         self.names.clear();
+        Ok(())
+    }
+
+    /// What looks rows up among the names so far.
+    pub fn known<'r>(&'r self, rows: &'r mut Parsed) -> Known<'r> {
+        Known::new(&self.users.dictionary, &self.items.dictionary, rows)
+    }
+
+    /// Adds rows that were looked up, after all others, and gives numbers to names that are new.
+    ///
+    /// # Errors
+    /// [`Error::Limit`](crate::Error::Limit) past 2^32 - 1 rows, users or items.
+    pub fn append(&mut self, rows: &mut Parsed) -> Result<()> {
+        self.look_up()?;
+        let first = self.times.len();
+        let last = (first + rows.micros.len()).min(u32::MAX as usize + 1).saturating_sub(1);
+        next_u32(last, "rows")?;
+        for (row, lookup, name) in rows.new_users.iter() {
+            rows.users[row] = self.users.id_of(lookup, (first + row) as u32, name, "users")?;
+        }
+        for (row, lookup, name) in rows.new_items.iter() {
+            rows.items[row] = self.items.id_of(lookup, (first + row) as u32, name, "items")?;
+        }
+        let is_before = |&next: &i64| self.times.last().is_some_and(|&last| next < last);
+        self.unsorted |= rows.micros.first().is_some_and(is_before) || !rows.micros.is_sorted();
+        extend_slowly(&mut self.users.ids, &rows.users);
+        extend_slowly(&mut self.items.ids, &rows.items);
+        extend_slowly(&mut self.times, &rows.micros);
         Ok(())
     }
 
@@ -101,10 +130,10 @@ impl Builder {
         }
         let kept = self.len();
         if self.unsorted || kept < rows {
-            self.users.renumber()?;
-            self.items.renumber()?;
+            let (users, items) = rayon::join(|| self.users.renumber(), || self.items.renumber());
+            users.and(items)?;
         }
-        self.times.iter_mut().for_each(|time| *time = time.div_euclid(MICROS));
+        self.times.par_iter_mut().for_each(|time| *time = time.div_euclid(MICROS));
         let data = Interactions::of(self.users, self.items, self.times);
         Ok(Kept { data, repeated: (rows - distinct) as u64, outside_core: (distinct - kept) as u64 })
     }
@@ -126,7 +155,7 @@ impl Builder {
         self.times.par_sort_unstable();
         let mask = (1 << row_bits) - 1;
         for ids in [&mut self.users.ids, &mut self.items.ids] {
-            *ids = self.times.iter().map(|key| ids[(key & mask) as usize]).collect();
+            *ids = self.times.par_iter().map(|key| ids[(key & mask) as usize]).collect();
         }
         self.times.iter_mut().for_each(|key| *key = ((*key >> row_bits) + first) * unit);
     }
@@ -178,6 +207,14 @@ impl Builder {
         self.items.ids.truncate(kept);
         self.times.truncate(kept);
     }
+}
+
+/// Adds values as [`push_slowly`] does one.
+fn extend_slowly<T: Copy>(values: &mut Vec<T>, more: &[T]) {
+    if values.capacity() - values.len() < more.len() {
+        values.reserve_exact((values.len() / 8).max(more.len()));
+    }
+    values.extend_from_slice(more);
 }
 
 /// Adds a value. Where there is no room, there is an eighth more afterwards: what is never used should be little of

@@ -1,7 +1,7 @@
 //! The rows of a stream in time order, as columns.
 
 use super::builder::{Builder, push_slowly};
-use super::names::{Dictionary, Names, next_u32};
+use super::names::{Dictionary, Lookup, Names, next_u32};
 use super::readers::{Dedup, MICROS, check_row};
 use crate::{Error, Result, check};
 
@@ -235,13 +235,13 @@ impl Side {
     /// Numbers ids by first appearance. Names without a row are forgotten.
     pub fn renumber(&mut self) -> Result<()> {
         const UNSEEN: u32 = u32::MAX;
-        let old = std::mem::take(&mut self.dictionary);
-        let mut new_ids = vec![UNSEEN; old.names().len()];
+        let old = std::mem::take(&mut self.dictionary).into_names();
+        let mut new_ids = vec![UNSEEN; old.len()];
         self.first_rows.clear();
         for (row, id) in self.ids.iter_mut().enumerate() {
             let new = &mut new_ids[*id as usize];
             if *new == UNSEEN {
-                *new = self.dictionary.id(old.names().get(*id).unwrap_or_default(), "names")?;
+                *new = self.dictionary.id(old.get(*id).unwrap_or_default(), "names")?;
                 self.first_rows.push(row as u32);
             }
             *id = *new;
@@ -251,16 +251,22 @@ impl Side {
 
     /// Adds the id of row `row`.
     pub fn push(&mut self, row: u32, name: &str, arg: &'static str) -> Result<u32> {
-        self.push_of(self.dictionary.hash(name), row, name, arg)
+        self.push_of(self.dictionary.lookup(name), row, name, arg)
     }
 
-    /// The same where the hash of the name is known.
-    pub fn push_of(&mut self, hash: u64, row: u32, name: &str, arg: &'static str) -> Result<u32> {
-        let id = self.dictionary.id_of(hash, name, arg)?;
+    /// The same where it is known what the name is looked up by.
+    pub fn push_of(&mut self, lookup: Lookup, row: u32, name: &str, arg: &'static str) -> Result<u32> {
+        let id = self.id_of(lookup, row, name, arg)?;
+        push_slowly(&mut self.ids, id);
+        Ok(id)
+    }
+
+    /// The id of a row that is to be added.
+    pub fn id_of(&mut self, lookup: Lookup, row: u32, name: &str, arg: &'static str) -> Result<u32> {
+        let id = self.dictionary.id_of(lookup, name, arg)?;
         if id as usize == self.first_rows.len() {
             self.first_rows.push(row);
         }
-        push_slowly(&mut self.ids, id);
         Ok(id)
     }
 

@@ -56,18 +56,29 @@ struct Slot {
 }
 
 /// The longest text that is its own key: with its length it fills one.
-const SHORT: usize = 7;
+pub(super) const SHORT: usize = 7;
 
-/// The key of a text, given its hash.
-fn key(hash: u64, name: &str) -> [u32; 2] {
-    let bytes = name.as_bytes();
-    let key = if bytes.len() <= SHORT {
-        // The length is below 2^7, so the highest bit is that of longer texts.
-        bytes.iter().fold(0, |key, &byte| key << 8 | u64::from(byte)) | (bytes.len() as u64) << 56
-    } else {
-        hash | 1 << 63
-    };
-    [(key >> 32) as u32, key as u32]
+/// What a text is looked up by.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lookup {
+    hash: u64,
+    key: u64,
+}
+
+impl Lookup {
+    /// The text, where it is its own key: its bytes from the lowest on, and its length.
+    pub fn short(self) -> Option<([u8; SHORT], usize)> {
+        let [bytes @ .., length] = self.key.to_le_bytes();
+        (usize::from(length) <= SHORT).then_some((bytes, length.into()))
+    }
+
+    fn slot(self, id: u32) -> Slot {
+        Slot { key: self.halves(), id }
+    }
+
+    fn halves(self) -> [u32; 2] {
+        [(self.key >> 32) as u32, self.key as u32]
+    }
 }
 
 /// Gives each new text the next id: an open-addressing table of ids over [`Names`], which keeps each text once.
@@ -87,20 +98,20 @@ impl Dictionary {
     /// # Errors
     /// [`Error::Limit`] at 2^32 texts; `arg` names what they are.
     pub fn id(&mut self, name: &str, arg: &'static str) -> Result<u32> {
-        self.id_of(self.hash(name), name, arg)
+        self.id_of(self.lookup(name), name, arg)
     }
 
-    /// The same where the hash is known.
+    /// The same where it is known what the text is looked up by.
     ///
     /// # Errors
     /// Those of [`id`](Self::id).
-    pub fn id_of(&mut self, hash: u64, name: &str, arg: &'static str) -> Result<u32> {
+    pub fn id_of(&mut self, lookup: Lookup, name: &str, arg: &'static str) -> Result<u32> {
         if self.slots.len() <= 2 * self.names.len() {
             self.grow();
         }
-        let slot = self.find(hash, name);
+        let slot = self.find(lookup, name);
         if self.slots[slot].id == VACANT {
-            self.slots[slot] = Slot { key: key(hash, name), id: next_u32(self.names.len(), arg)? };
+            self.slots[slot] = lookup.slot(next_u32(self.names.len(), arg)?);
             self.names.push(name);
         }
         Ok(self.slots[slot].id)
@@ -108,32 +119,75 @@ impl Dictionary {
 
     /// The id of a text that was seen before.
     pub fn get(&self, name: &str) -> Option<u32> {
+        self.get_of(self.lookup(name), name)
+    }
+
+    /// The same where it is known what the text is looked up by; one that is its own key may be left out.
+    pub fn get_of(&self, lookup: Lookup, name: &str) -> Option<u32> {
         if self.slots.is_empty() {
             return None;
         }
-        Some(self.slots[self.find(self.hash(name), name)].id).filter(|&id| id != VACANT)
+        Some(self.slots[self.find(lookup, name)].id).filter(|&id| id != VACANT)
+    }
+
+    pub fn into_names(self) -> Names {
+        self.names
     }
 
     pub fn names(&self) -> &Names {
         &self.names
     }
 
-    /// The hash of a text.
-    pub fn hash(&self, name: &str) -> u64 {
-        self.hasher.hash_one(name.as_bytes())
+    /// What a text is looked up by.
+    pub fn lookup(&self, name: &str) -> Lookup {
+        let bytes = name.as_bytes();
+        if bytes.len() <= SHORT {
+            let text = bytes.iter().rfold(0, |key, &byte| key << 8 | u64::from(byte));
+            return self.lookup_short(text | (bytes.len() as u64) << 56);
+        }
+        let hash = self.hasher.hash_one(bytes);
+        // The lengths of others are below 2^7, so the highest bit is that of longer texts.
+        Lookup { hash, key: hash | 1 << 63 }
+    }
+
+    /// The same of a text that is its own key.
+    pub fn lookup_short(&self, key: u64) -> Lookup {
+        Lookup { hash: self.hasher.hash_one(key), key }
     }
 
     /// Asks memory ahead for the entry of a text whose id will be wanted.
-    pub fn expect(&self, hash: u64) {
+    pub fn expect(&self, lookup: Lookup) {
         if !self.slots.is_empty() {
-            prefetch_index::prefetch_index(self.slots.as_slice(), hash as usize & (self.slots.len() - 1));
+            let slot = lookup.hash as usize & (self.slots.len() - 1);
+            prefetch_index::prefetch_index(self.slots.as_slice(), slot);
         }
     }
 
-    /// The slot that holds a text, or the vacant one where it belongs.
-    fn find(&self, hash: u64, name: &str) -> usize {
+    /// The same for the text that is compared with a longer one, once its entry is there: first where it stands.
+    pub fn expect_place(&self, lookup: Lookup) -> Option<u32> {
+        if lookup.short().is_some() || self.slots.is_empty() {
+            return None;
+        }
         let mask = self.slots.len() - 1;
-        let (mut slot, key) = (hash as usize & mask, key(hash, name));
+        let mut slot = lookup.hash as usize & mask;
+        while self.slots[slot].id != VACANT && self.slots[slot].key != lookup.halves() {
+            slot = (slot + 1) & mask;
+        }
+        let id = Some(self.slots[slot].id).filter(|&id| id != VACANT)?;
+        prefetch_index::prefetch_index(self.names.ends.as_slice(), id as usize);
+        Some(id)
+    }
+
+    /// Then the text itself.
+    pub fn expect_text(&self, id: u32) {
+        let start = (id as usize).checked_sub(1).map_or(0, |before| self.names.ends[before]);
+        prefetch_index::prefetch_index(self.names.text.as_bytes(), start);
+    }
+
+    /// The slot that holds a text, or the vacant one where it belongs.
+    fn find(&self, lookup: Lookup, name: &str) -> usize {
+        let mask = self.slots.len() - 1;
+        let (mut slot, key) = (lookup.hash as usize & mask, lookup.halves());
         loop {
             let found = self.slots[slot];
             let is_same = || name.len() <= SHORT || self.names.get(found.id) == Some(name);
@@ -149,12 +203,12 @@ impl Dictionary {
         let mask = self.slots.len() - 1;
         for (id, name) in self.names.iter().enumerate() {
             // No two names are the same, so none has to be looked at.
-            let hash = self.hash(name);
-            let mut slot = hash as usize & mask;
+            let lookup = self.lookup(name);
+            let mut slot = lookup.hash as usize & mask;
             while self.slots[slot].id != VACANT {
                 slot = (slot + 1) & mask;
             }
-            self.slots[slot] = Slot { key: key(hash, name), id: id as u32 };
+            self.slots[slot] = lookup.slot(id as u32);
         }
     }
 }

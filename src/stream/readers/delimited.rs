@@ -2,9 +2,11 @@
 
 use std::borrow::Cow;
 
+use super::ahead::Rounds;
 use super::columns::Columns;
 use super::input::Input;
 use super::lines::Lines;
+use super::plain::Plain;
 use super::records::Records;
 use super::rows::Rows;
 use super::time::Time;
@@ -90,10 +92,12 @@ impl Reader for Delimited {
     }
 
     fn read(&self, input: Input<'_>, rows: &mut Rows<'_>) -> Result<()> {
-        let mut records = Records::new(Lines::new(input.into_text(rows.options.encoding)?), self.delimiter);
+        let mut records = Records::new(Lines::new(input.into_text(rows.options.encoding)?, rows.sizes), self.delimiter);
         let Some(first) = records.advance()? else { return Ok(()) };
         let at = self.columns(&records, rows.options)?;
         records.check_breaks(&at)?;
+        let parse = Plain::new(self.delimiter, records.len(), &at);
+        let mut rounds = Rounds::default();
         let mut next = Ok(Some(first));
         if self.has_columns() && rows.options.columns.header {
             let timestamp = records.field(at[2]);
@@ -116,6 +120,9 @@ impl Reader for Delimited {
                     return Err(error);
                 }
                 rows.leave_out(error)?;
+            }
+            if let Some(parse) = &parse {
+                rounds.take(records.lines(), parse, rows)?;
             }
             next = records.advance();
         }

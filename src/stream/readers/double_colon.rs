@@ -2,11 +2,12 @@
 
 use std::borrow::Cow;
 
+use super::ahead::{Ahead, Parse, Rounds};
 use super::fields::Place;
 use super::input::Input;
 use super::lines::Lines;
-use super::rows::Rows;
-use super::{Reader, columns};
+use super::rows::{Rows, Take};
+use super::{Reader, ahead, columns};
 use crate::text::quoted;
 use crate::{Error, Result};
 
@@ -34,9 +35,11 @@ impl Reader for DoubleColon {
     }
 
     fn read(&self, input: Input<'_>, rows: &mut Rows<'_>) -> Result<()> {
-        let mut lines = Lines::new(input.into_text(rows.options.encoding)?);
+        let mut lines = Lines::new(input.into_text(rows.options.encoding)?, rows.sizes);
         let at = columns::find(rows.options, &NAMES, lines.file(), "")?;
+        let mut rounds = Rounds::default();
         loop {
+            rounds.take(&mut lines, &Row { at: &at }, rows)?;
             let taken = match lines.next_record() {
                 Ok(None) => return Ok(()),
                 Ok(Some(place)) => row(place, lines.record(), &at, rows),
@@ -49,7 +52,18 @@ impl Reader for DoubleColon {
     }
 }
 
-fn row(place: Place<'_>, record: &[u8], at: &[usize], rows: &mut Rows<'_>) -> Result<()> {
+/// A line, given where the columns that are wanted stand.
+struct Row<'c> {
+    at: &'c [usize],
+}
+
+impl Parse for Row<'_> {
+    fn record(&self, place: Place<'_>, text: &[u8], rows: &mut Ahead<'_, '_>) -> Option<(usize, u64)> {
+        ahead::line(text, |line| row(place, line, self.at, rows))
+    }
+}
+
+fn row(place: Place<'_>, record: &[u8], at: &[usize], rows: &mut impl Take) -> Result<()> {
     let text = place.text(record)?;
     let mut fields = text.split("::").map(str::as_bytes);
     let mut next = || fields.next();

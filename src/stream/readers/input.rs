@@ -59,6 +59,8 @@ pub(in crate::stream) struct Input<'a> {
     /// Whether the name leads to the same bytes again, which are not packed.
     #[cfg_attr(not(feature = "parquet"), allow(dead_code, reason = "only Parquet is read from its end"))]
     pub on_disk: bool,
+    /// Whether it may pause, as a pipe does and a file does not.
+    pub is_live: bool,
 }
 
 impl<'a> Input<'a> {
@@ -70,7 +72,7 @@ impl<'a> Input<'a> {
         let file = File::open(path).map_err(|source| Error::Io { file: path.into(), source })?;
         let is_file = file.metadata().is_ok_and(|data| data.is_file());
         let input = Self::new(Said { file, bytes: 0 }, path)?;
-        Ok(Self { on_disk: is_file && input.packed.is_none(), ..input })
+        Ok(Self { on_disk: is_file && input.packed.is_none(), is_live: !is_file, ..input })
     }
 
     /// Looks at the first bytes of an input, and unpacks the rest while it is read.
@@ -91,7 +93,7 @@ impl<'a> Input<'a> {
                 found: format!("{kind} data"),
             })?,
         };
-        Ok(Self { name, bytes, packed, encoding: Encoding::default(), on_disk: false })
+        Ok(Self { name, bytes, packed, encoding: Encoding::default(), on_disk: false, is_live: true })
     }
 
     /// The same for a reader of lines: as UTF-8, whatever the encoding.

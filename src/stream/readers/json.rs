@@ -7,12 +7,13 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 
+use super::ahead::{Ahead, Parse, Rounds};
 use super::columns::{self, Wanted, WantedColumn};
 use super::fields::Place;
 use super::input::Input;
 use super::lines::Lines;
-use super::rows::Rows;
-use super::{Columns, Reader};
+use super::rows::{Rows, Take};
+use super::{Columns, Reader, ahead};
 use crate::text::{quoted, trim_bytes};
 use crate::{Error, Result};
 
@@ -36,9 +37,13 @@ impl Reader for JsonLines {
 
     fn read(&self, input: Input<'_>, rows: &mut Rows<'_>) -> Result<()> {
         let wanted = columns::wanted(rows.options);
-        let mut lines = Lines::new(input.into_text(rows.options.encoding)?);
+        let mut lines = Lines::new(input.into_text(rows.options.encoding)?, rows.sizes);
         let mut keys: Option<Vec<String>> = None;
+        let mut rounds = Rounds::default();
         loop {
+            if let Some(keys) = &keys {
+                rounds.take(&mut lines, &Row { wanted: &wanted, keys }, rows)?;
+            }
             let taken = match lines.next_record() {
                 Ok(None) => return Ok(()),
                 Ok(Some(place)) => object(place, lines.record()).and_then(|object| {
@@ -46,7 +51,7 @@ impl Reader for JsonLines {
                         Some(keys) => keys,
                         None => keys.insert(keys_of(&wanted, &object, place, &rows.options.columns)?),
                     };
-                    rows.take(place, |k| field(place, &object, &keys[k], &wanted[k].kind, k))
+                    Row { wanted: &wanted, keys }.take(place, &object, rows)
                 }),
                 Err(error) => Err(error),
             };
@@ -54,6 +59,24 @@ impl Reader for JsonLines {
                 rows.leave_out(error)?;
             }
         }
+    }
+}
+
+/// The row of a line, given the keys of what is wanted.
+struct Row<'k> {
+    wanted: &'k [Wanted<'k>],
+    keys: &'k [String],
+}
+
+impl Row<'_> {
+    fn take(&self, place: Place<'_>, object: &Object, rows: &mut impl Take) -> Result<()> {
+        rows.take(place, |k| field(place, object, &self.keys[k], &self.wanted[k].kind, k))
+    }
+}
+
+impl Parse for Row<'_> {
+    fn record(&self, place: Place<'_>, text: &[u8], rows: &mut Ahead<'_, '_>) -> Option<(usize, u64)> {
+        ahead::line(text, |line| self.take(place, &object(place, line)?, rows))
     }
 }
 

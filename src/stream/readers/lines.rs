@@ -1,19 +1,20 @@
 //! A file record by record: lines are counted, and bounded in length.
 
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, Read};
 use std::path::Path;
 
+use super::feed::{Feed, Sizes};
 use super::fields::Place;
 use super::input::Input;
 use crate::text::{blank_prefix, quoted};
 use crate::{Error, Result};
 
 /// The longest record in bytes. Without a bound, a binary file or an open quote would be read into memory whole.
-const LONGEST_RECORD: usize = 1 << 20;
+pub(super) const LONGEST_RECORD: usize = 1 << 20;
 
 /// The records of a file, one at a time in one buffer: a line each, or several where a quoted field has line breaks.
-pub(super) struct Lines<'a> {
-    input: BufReader<Box<dyn Read + 'a>>,
+pub(super) struct Lines<'a, B = Feed<'a>> {
+    input: B,
     file: &'a Path,
     packed: Option<&'static str>,
     encoding: &'static str,
@@ -28,17 +29,37 @@ pub(super) struct Lines<'a> {
 }
 
 impl<'a> Lines<'a> {
-    pub fn new(input: Input<'a>) -> Self {
-        Self {
-            input: BufReader::with_capacity(1 << 16, input.bytes),
-            file: input.name,
-            packed: input.packed,
-            encoding: input.encoding.name(),
-            record: Vec::new(),
-            first: 0,
-            last: 0,
-            cut: false,
-        }
+    pub fn new(input: Input<'a>, sizes: Sizes) -> Self {
+        let place = Place { file: input.name, line: 0, encoding: input.encoding.name() };
+        Self { packed: input.packed, ..Lines::at(place, Feed::new(input.bytes, input.is_live, sizes)) }
+    }
+
+    /// What the lines come from.
+    pub fn feed(&mut self) -> &mut Feed<'a> {
+        &mut self.input
+    }
+
+    /// Brings the input to the beginning of a line.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn end_line(&mut self) -> Result<()> {
+        if self.cut { self.skip_rest() } else { Ok(()) }
+    }
+
+    /// Passes lines that were parsed ahead.
+    pub fn pass(&mut self, bytes: usize, lines: u64) {
+        self.input.consume(bytes);
+        self.last += lines;
+        self.first = self.last;
+    }
+}
+
+impl<'a, B: BufRead> Lines<'a, B> {
+    /// Lines of which `place` is the one before the first.
+    pub fn at(place: Place<'a>, input: B) -> Self {
+        let Place { file, line, encoding } = place;
+        Self { input, file, packed: None, encoding, record: Vec::new(), first: line, last: line, cut: false }
     }
 
     pub fn file(&self) -> &'a Path {
@@ -91,6 +112,11 @@ impl<'a> Lines<'a> {
     /// Whether the record at hand has no line break. Of a line that is too long only the start is at hand.
     pub fn is_one_line(&self) -> bool {
         self.first == self.last
+    }
+
+    /// The line that was read last, and what is left of the input.
+    pub fn left(&self) -> (u64, &B) {
+        (self.last, &self.input)
     }
 
     /// Where the record at hand begins.

@@ -6,13 +6,16 @@
 //! | `format`, `options`, `columns`, `encoding`, `time` | what a caller may say, and how the rest is found out |
 //! | `paths`, `input`, `lines`, `records`, `fields` | from a path to files, bytes, lines, records, fields that are checked |
 //! | `rows`, `report` | what takes the rows: filters, counts, what is said of them |
+//! | `feed`, `ahead`, `plain` | some megabytes of lines at a time, parsed by all threads and taken in their order |
 //!
-//! One line is in memory at a time, and every error has its file and line.
+//! Every error has its file and line.
 
+mod ahead;
 mod columns;
 mod delimited;
 mod double_colon;
 mod encoding;
+mod feed;
 mod fields;
 mod format;
 mod input;
@@ -21,9 +24,12 @@ mod lines;
 mod options;
 mod parquet;
 mod paths;
+mod plain;
 mod records;
 mod report;
 mod rows;
+#[cfg(test)]
+mod tests;
 mod time;
 
 use std::io::Read;
@@ -141,8 +147,9 @@ readers! {
 /// [`text`](crate::text) has the table. Nothing else is normalised.
 ///
 /// # Cost
-/// At most 20 bytes a row while it is read, 24 where a least number of rows or one row of each pair is asked for, and
-/// what the names take.
+/// At most 20 bytes a row while it is read, 24 where a least number of rows or one row of each pair is asked for,
+/// what the names take, and some megabytes of lines. All threads of rayon's pool parse lines, but for Parquet; rows,
+/// ids and errors are the same for any number of them.
 ///
 /// # Errors
 /// [`Error::Io`] for a file that cannot be read; [`Error::BadRow`] with the line for a bad row or one longer than 1

@@ -13,12 +13,14 @@
 //! with a line break and a line like a row is refused.
 
 use std::borrow::Cow;
+use std::io::BufRead;
 use std::ops::Range;
 use std::path::Path;
 
+use super::feed::Feed;
 use super::fields::Place;
 use super::lines::Lines;
-use super::rows::Rows;
+use super::rows::Take;
 use super::time::Time;
 use crate::text::{blank_prefix, quoted, trim_bytes};
 use crate::{Error, Result};
@@ -35,8 +37,8 @@ struct Field {
 type Split = (Field, Option<usize>);
 
 /// The records of a file with delimiters, one at a time.
-pub(super) struct Records<'a> {
-    lines: Lines<'a>,
+pub(super) struct Records<'a, B = Feed<'a>> {
+    lines: Lines<'a, B>,
     delimiter: u8,
     fields: Vec<Field>,
     /// Fields of the first record; 0 before it.
@@ -47,7 +49,24 @@ pub(super) struct Records<'a> {
 
 impl<'a> Records<'a> {
     pub fn new(lines: Lines<'a>, delimiter: u8) -> Self {
-        Self { lines, delimiter, fields: Vec::new(), width: 0, has_quotes: false }
+        Self::of_width(lines, delimiter, 0)
+    }
+
+    /// The lines that the records are of.
+    pub fn lines(&mut self) -> &mut Lines<'a> {
+        &mut self.lines
+    }
+}
+
+impl<'a, B: BufRead> Records<'a, B> {
+    /// Those after a first record of `width` fields.
+    pub fn of_width(lines: Lines<'a, B>, delimiter: u8, width: usize) -> Self {
+        Self { lines, delimiter, fields: Vec::new(), width, has_quotes: false }
+    }
+
+    /// The line that was read last, and what is left of the input.
+    pub fn left(&self) -> (u64, &B) {
+        self.lines.left()
     }
 
     pub fn file(&self) -> &'a Path {
@@ -141,7 +160,7 @@ impl<'a> Records<'a> {
     }
 
     /// Gives the record to `rows`.
-    pub fn row(&self, place: Place<'_>, at: &[usize], rows: &mut Rows<'_>) -> Result<()> {
+    pub fn row(&self, place: Place<'_>, at: &[usize], rows: &mut impl Take) -> Result<()> {
         if self.len() != self.width {
             return Err(self.bad_width(&format!("{} fields, as in the first line", self.width)));
         }

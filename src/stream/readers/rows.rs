@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::feed::Sizes;
 use super::fields::Place;
 use super::time::{Clock, Time, Told};
 use super::{ReadOptions, TimeUnit};
@@ -11,16 +12,33 @@ use crate::{Error, Result};
 /// Bad lines that are shown.
 const SHOWN: usize = 5;
 
+/// What takes rows.
+pub(super) trait Take {
+    /// Takes a row, given its fields in the order of [`wanted`](super::columns::wanted). A row that is filtered is not
+    /// looked at further.
+    ///
+    /// # Errors
+    /// [`Error::BadRow`], and those of `field`; [`Error::Limit`].
+    fn take<'f>(&mut self, place: Place<'_>, field: impl Fn(usize) -> Result<Cow<'f, [u8]>>) -> Result<()>;
+}
+
+/// What a row is checked by.
+pub(super) struct Checks<'o> {
+    options: &'o ReadOptions,
+    pub clock: Clock,
+}
+
 /// The rows of all files of one stream.
 pub(in crate::stream) struct Rows<'o> {
     pub options: &'o ReadOptions,
     /// Whether one of the files had a header.
     pub has_header: bool,
-    builder: Builder,
-    clock: Clock,
+    pub sizes: Sizes,
+    pub builder: Builder,
+    pub checks: Checks<'o>,
+    pub filtered: u64,
     bad: u64,
     first_bad: Vec<String>,
-    filtered: u64,
 }
 
 /// What became of the rows.
@@ -33,12 +51,12 @@ pub(super) struct Counted {
 
 impl<'o> Rows<'o> {
     pub fn new(options: &'o ReadOptions) -> Self {
-        let clock = Clock::new(options.time_unit);
         Self {
             options,
             has_header: false,
+            sizes: Sizes::default(),
             builder: Builder::default(),
-            clock,
+            checks: Checks { options, clock: Clock::new(options.time_unit) },
             bad: 0,
             first_bad: Vec::new(),
             filtered: 0,
@@ -50,61 +68,22 @@ impl<'o> Rows<'o> {
         self.builder.len() as u64 + self.filtered + self.bad
     }
 
-    /// Takes a row, given its fields in the order of [`wanted`](super::columns::wanted). A row that is filtered is not
-    /// looked at further.
+    /// Takes a row, where the format has types and the time is known.
     ///
     /// # Errors
-    /// [`Error::BadRow`], and those of `field`; [`Error::Limit`].
-    pub fn take<'f>(&mut self, place: Place<'_>, field: impl Fn(usize) -> Result<Cow<'f, [u8]>>) -> Result<()> {
-        self.take_at(place, field, None)
-    }
-
-    /// The same, where the format has types and the time is known.
-    ///
-    /// # Errors
-    /// Those of [`take`](Self::take).
+    /// Those of [`Take::take`].
     pub fn take_at<'f>(
         &mut self,
         place: Place<'_>,
         field: impl Fn(usize) -> Result<Cow<'f, [u8]>>,
         time: Option<Time>,
     ) -> Result<()> {
-        let is_plain = self.options.min_rating.is_none() && self.options.filters.is_empty();
-        if !is_plain && !self.is_wanted(place, &field)? {
-            self.filtered += 1;
-            return Ok(());
+        let Self { checks, builder, .. } = self;
+        match checks.row(place, field, time, |user, item, micros| builder.push(user, item, micros))? {
+            Some(told) => checks.clock.tell(told),
+            None => self.filtered += 1,
         }
-        let (user, item) = (field(0)?, field(1)?);
-        let (user, item) = (place.id("user", &user)?, place.id("item", &item)?);
-        let micros = match time {
-            Some(time) => self.clock.micros_of(place, time, b"a time of its own type")?,
-            None => self.clock.micros(place, &field(2)?)?,
-        };
-        self.builder.push(user, item, micros)
-    }
-
-    fn is_wanted<'f>(&self, place: Place<'_>, field: &impl Fn(usize) -> Result<Cow<'f, [u8]>>) -> Result<bool> {
-        let ReadOptions { min_rating, filters, .. } = self.options;
-        let mut next = 3;
-        if let &Some(least) = min_rating {
-            if place.rating(&field(next)?)? < least {
-                return Ok(false);
-            }
-            next += 1;
-        }
-        for (k, filter) in filters.iter().enumerate() {
-            // The first of its column speaks for all of them.
-            if filters[..k].iter().any(|other| other.column == filter.column) {
-                continue;
-            }
-            let text = field(next + k)?;
-            let text = place.text(&text)?;
-            let mut same = filters[k..].iter().filter(|other| other.column == filter.column);
-            if !same.any(|other| other.value == text) {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+        Ok(())
     }
 
     /// Leaves a bad line out, if there may be one more of them.
@@ -131,9 +110,63 @@ impl<'o> Rows<'o> {
 
     /// All rows in time order.
     pub fn finish(self) -> Result<(Kept, Counted)> {
-        let Self { options, builder, clock, bad, first_bad, filtered, .. } = self;
+        let Self { options, builder, checks, bad, first_bad, filtered, .. } = self;
         let kept = builder.finish(options.dedup, options.k_core)?;
-        Ok((kept, Counted { told: clock.told(), bad, first_bad, filtered }))
+        Ok((kept, Counted { told: checks.clock.told(), bad, first_bad, filtered }))
+    }
+}
+
+impl Take for Rows<'_> {
+    fn take<'f>(&mut self, place: Place<'_>, field: impl Fn(usize) -> Result<Cow<'f, [u8]>>) -> Result<()> {
+        self.take_at(place, field, None)
+    }
+}
+
+impl Checks<'_> {
+    /// Checks a row as [`Take::take`] says, hands on what is kept, and says what its time is; `None` if it is filtered.
+    pub fn row<'f>(
+        &self,
+        place: Place<'_>,
+        field: impl Fn(usize) -> Result<Cow<'f, [u8]>>,
+        time: Option<Time>,
+        keep: impl FnOnce(&str, &str, i64) -> Result<()>,
+    ) -> Result<Option<Told>> {
+        let is_plain = self.options.min_rating.is_none() && self.options.filters.is_empty();
+        if !is_plain && !self.is_wanted(place, &field)? {
+            return Ok(None);
+        }
+        let (user, item) = (field(0)?, field(1)?);
+        let (user, item) = (place.id("user", &user)?, place.id("item", &item)?);
+        let (micros, told) = match time {
+            Some(time) => self.clock.micros_of(place, time, b"a time of its own type")?,
+            None => self.clock.micros(place, &field(2)?)?,
+        };
+        keep(user, item, micros)?;
+        Ok(Some(told))
+    }
+
+    fn is_wanted<'f>(&self, place: Place<'_>, field: &impl Fn(usize) -> Result<Cow<'f, [u8]>>) -> Result<bool> {
+        let ReadOptions { min_rating, filters, .. } = self.options;
+        let mut next = 3;
+        if let &Some(least) = min_rating {
+            if place.rating(&field(next)?)? < least {
+                return Ok(false);
+            }
+            next += 1;
+        }
+        for (k, filter) in filters.iter().enumerate() {
+            // The first of its column speaks for all of them.
+            if filters[..k].iter().any(|other| other.column == filter.column) {
+                continue;
+            }
+            let text = field(next + k)?;
+            let text = place.text(&text)?;
+            let mut same = filters[k..].iter().filter(|other| other.column == filter.column);
+            if !same.any(|other| other.value == text) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }
 

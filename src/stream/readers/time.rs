@@ -172,11 +172,29 @@ impl Clock {
         self.told
     }
 
-    /// The micros of a field.
+    /// What a row said that was kept.
+    pub fn tell(&mut self, told: Told) {
+        self.told = Some(told);
+    }
+
+    /// The micros of a whole number, where it is plain that they are of the unit; `None` leaves that open.
+    pub fn whole(&self, number: i64) -> Option<i64> {
+        let Some(Told::Numbers(unit)) = self.told else { return None };
+        // Well within the bounds of sizes, and whole micros.
+        let (least, most) = match unit {
+            TimeUnit::Seconds => (1, LAST_SECOND),
+            TimeUnit::Millis => (LAST_SECOND + 1, 99_999_999_999_999),
+            TimeUnit::Micros => (100_000_000_000_000, 99_000_000_000_000_000),
+            TimeUnit::Auto | TimeUnit::Nanos => return None,
+        };
+        (least..=most).contains(&number).then(|| number * (MICROS / unit.per_second()))
+    }
+
+    /// The micros of a field, and what times are by it.
     ///
     /// # Errors
     /// [`Error::BadRow`] for what is no time, or none of the unit.
-    pub fn micros(&mut self, place: Place<'_>, field: &[u8]) -> Result<i64> {
+    pub fn micros(&self, place: Place<'_>, field: &[u8]) -> Result<(i64, Told)> {
         let text = place.text(field)?;
         let Some(time) = Time::parse(text) else {
             return Err(place.bad_row(self.expected(), quoted(field)));
@@ -188,7 +206,7 @@ impl Clock {
     ///
     /// # Errors
     /// [`Error::BadRow`] for a time that is none of the unit.
-    pub fn micros_of(&mut self, place: Place<'_>, time: Time, field: &[u8]) -> Result<i64> {
+    pub fn micros_of(&self, place: Place<'_>, time: Time, field: &[u8]) -> Result<(i64, Told)> {
         let by_size = |time: Time| time.number().map_or(Told::Dates, |number| Told::Numbers(TimeUnit::of(number)));
         let told = self.told.unwrap_or_else(|| by_size(time));
         let unit = match told {
@@ -197,10 +215,7 @@ impl Clock {
         };
         let fits = by_size(time) == told || (self.said != TimeUnit::Auto && time.number().is_some());
         match time.micros(unit) {
-            Some(micros) if fits || (micros == 0 && told != Told::Dates) => {
-                self.told = Some(told);
-                Ok(micros)
-            }
+            Some(micros) if fits || (micros == 0 && told != Told::Dates) => Ok((micros, told)),
             _ => {
                 let looks = time.number().map_or("", |number| finer_unit(number as i64));
                 let hint = if self.said == TimeUnit::Auto && looks.is_empty() == (unit == TimeUnit::Seconds) {
