@@ -34,7 +34,7 @@ pub use report::Segment;
 #[cfg(feature = "serve")]
 pub use report::repeatable;
 
-use crate::common::{Files, INTERRUPTED, Interrupt, Words, check_used, inputs, print, write};
+use crate::common::{Files, INTERRUPTED, Interrupt, Words, check_used, inputs, print, shown, write};
 use crate::compare::Counting;
 use crate::page;
 
@@ -80,7 +80,15 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             listener.iter().for_each(|listener| listener.hear(phase));
             log.iter().for_each(|log| log.hear(t, phase));
         };
-        let Some(report) = running.scall.step(hear)? else { break };
+        let report = match running.scall.step(hear) {
+            Ok(Some(report)) => report,
+            Ok(None) => break,
+            Err(error) => {
+                // The checkpoint before is written still. What went wrong there may be why this did.
+                running.saved().unwrap_or_else(|error| eprintln!("error: {}", shown(&error.to_string())));
+                return Err(error);
+            }
+        };
         listener.iter().for_each(profile::Listener::segment_ends);
         progress.line(&output::row(&report));
         log.as_ref().map_or(Ok(()), |log| log.segment(&report))?;
@@ -89,6 +97,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         running.segment_ends(args.every, interrupted)?;
         listeners.flush()?;
     }
+    running.saved()?;
     progress.finish();
     let (whole, reports) = (start.elapsed().as_secs_f64(), running.scall.report());
 

@@ -5,6 +5,7 @@ mod checkpoint;
 mod compare;
 mod config;
 mod data;
+mod delta;
 mod files;
 mod flags;
 mod kernel_report;
