@@ -44,6 +44,14 @@ pub enum Purpose {
     Evaluate = 14,
 }
 
+/// Stafford's mix 13, the finaliser of SplitMix64: a bijection of 64 bits, in which each bit that goes in moves half of
+/// those that come out. It hashes; nothing is drawn by it.
+pub(crate) fn mix(x: u64) -> u64 {
+    let x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    x ^ (x >> 31)
+}
+
 /// Ten rounds of Philox4x32: four random words for a counter and a key.
 ///
 /// ```

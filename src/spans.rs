@@ -11,11 +11,12 @@
 //! | `learn` | | the agent takes what it has observed and updates its networks |
 //! | `size` | | the policy decides on sizes |
 //! | `resize` | | rows move to them |
+//! | `regularize` | `number` | a copy learns with another weight of squared rows, which may be side by side |
 //! | `train` | | the recommender learns |
 //! | `lay_out` | | in a segment's `train`: its rows are brought to the device |
 //! | `steps` | `count` | in a segment's `train`: steps without anything between them |
 //! | `evaluate` | | test users are ranked for, or held-out ones where training ends early |
-//! | `checkpoint` | `number` | a state is written to a folder |
+//! | `checkpoint` | `number` | a state is written to a folder, by a [`Saver`](crate::file::Saver) next to other spans |
 //!
 //! Their target is [`SPANS`], their level DEBUG. Kernels are events within them, of another target
 //! ([`KERNEL_TIMES`](crate::device::KERNEL_TIMES)). Where work goes to other threads, listener and span go with it. A

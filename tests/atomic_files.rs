@@ -1,9 +1,13 @@
-//! Files that several processes write at once.
+//! Files that several processes write at once, and checkpoints that are written while other work goes on.
 
 use std::path::Path;
 use std::process::{Child, Command};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use scall_gpu::device::Device;
+use scall_gpu::file::{Checkpoints, Saver, State};
 use scall_gpu::table::{Account, RaggedTable, TableOptions};
 
 const PATH: &str = "SCALL_TEST_ATOMIC_FILE";
@@ -59,4 +63,81 @@ fn two_processes_save_to_one_path() {
     assert!(seen[1] > 0, "files of the other process: {seen:?}");
     let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, ["table.safetensors"]);
+}
+
+fn state(weights: &[f32]) -> State {
+    let mut state = State::default();
+    state.put("weights", weights);
+    state
+}
+
+/// What is saved is what there was when the state was taken, whatever happens while it is written.
+#[test]
+fn a_saver_writes_what_was_there_while_training_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut saver = Saver::new(Checkpoints::open(folder.path()).unwrap());
+    assert_eq!(saver.wait().unwrap(), None);
+    let mut weights = vec![0.5f32; 200_000];
+    let mut written = Vec::new();
+    for step in 0..4 {
+        let before = weights.clone();
+        saver.save(state(&weights), format!("step {step}")).unwrap();
+        weights.iter_mut().zip(0u32..).for_each(|(weight, i)| *weight = *weight * 0.9 + i as f32);
+        written.push(saver.wait().unwrap().unwrap());
+        assert!(!saver.is_writing());
+        assert_eq!(saver.wait().unwrap(), None, "reported once");
+        let bytes = std::fs::read(written[step].join("loop.safetensors")).unwrap();
+        let values: Vec<u8> = before.iter().flat_map(|value| value.to_le_bytes()).collect();
+        assert!(bytes.ends_with(&values), "step {step}");
+    }
+    // The last two are kept, as without a saver; and one that is dropped has written.
+    assert_eq!(written.iter().map(|path| path.exists()).collect::<Vec<_>>(), [false, false, true, true]);
+    saver.save(state(&weights), "the last".to_owned()).unwrap();
+    drop(saver);
+    let latest = Checkpoints::open(folder.path()).unwrap().latest().unwrap().unwrap();
+    assert_eq!((latest.number, &*latest.notes), (4, "the last"));
+    assert_eq!(latest.state, state(&weights));
+}
+
+#[test]
+fn one_write_is_under_way_and_what_follows_it_comes_before_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut saver = Saver::new(Checkpoints::open(folder.path()).unwrap());
+    let done = Arc::new(AtomicU32::new(0));
+    for step in 0..3u32 {
+        assert!(Checkpoints::open(folder.path()).is_err(), "it is locked");
+        let mine = done.clone();
+        let then = move |path: &Path| {
+            std::thread::sleep(Duration::from_millis(20));
+            assert!(path.join("manifest.json").exists());
+            mine.store(step + 1, Ordering::SeqCst);
+            Ok(())
+        };
+        saver.save_then(state(&[step as f32]), String::new(), then).unwrap();
+        // When this one began, the one before was done.
+        assert!(done.load(Ordering::SeqCst) >= step);
+    }
+    saver.wait().unwrap();
+    assert_eq!(done.load(Ordering::SeqCst), 3);
+}
+
+#[test]
+fn what_a_write_reports_comes_with_the_next_call_and_the_one_after_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    let mut saver = Saver::new(Checkpoints::open(&path).unwrap());
+    std::fs::remove_dir_all(&path).unwrap();
+    let never = |_: &Path| -> scall_gpu::Result<()> { panic!("nothing was written") };
+    saver.save_then(state(&[1.0]), String::new(), never).unwrap();
+    let error = saver.save(state(&[2.0]), String::new()).unwrap_err().to_string();
+    assert!(error.contains("run: "), "{error}");
+    assert_eq!(saver.wait().unwrap(), None, "the second state was not saved");
+    std::fs::create_dir(&path).unwrap();
+    // What was to be done then fails: the checkpoint is there, and its error is reported.
+    let then = |_: &Path| Err(scall_gpu::Error::other("no room for the log"));
+    saver.save_then(state(&[3.0]), String::new(), then).unwrap();
+    assert_eq!(saver.wait().unwrap_err().to_string(), "no room for the log");
+    saver.save(state(&[4.0]), String::new()).unwrap();
+    let last = saver.wait().unwrap().unwrap();
+    assert!(last.file_name().unwrap().to_str().unwrap().starts_with("checkpoint-000001-"), "{last:?}");
 }

@@ -51,7 +51,8 @@ fn assert_same(config: &Config, by_hand: Scall) {
 fn the_default_with_a_few_steps() {
     let mut config = Config { device: DeviceChoice::Cpu, ..Config::default() };
     config.model.steps = Some(5);
-    let options = ScallOptions { steps: 5, ..ScallOptions::new(Budget::new(Amount::MeanSize(8.0))) };
+    // A configuration without an `l2` has it chosen.
+    let options = ScallOptions { steps: 5, choose_l2: true, ..ScallOptions::new(Budget::new(Amount::MeanSize(8.0))) };
     assert_same(&config, by_hand(Cut::Equal { segments: 10 }, Box::new(FrequencyRanked::default()), options));
 }
 

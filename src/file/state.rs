@@ -192,6 +192,17 @@ impl State {
         self.put(name, text.as_bytes());
     }
 
+    /// Adds a list of texts: all of them one after the other as `NAME.text`, and where each ends as `NAME.ends`.
+    pub(crate) fn put_texts<'a>(&mut self, name: &str, texts: impl Iterator<Item = &'a str>) {
+        let (mut all, mut ends) = (String::new(), Vec::new());
+        for text in texts {
+            all.push_str(text);
+            ends.push(all.len() as u64);
+        }
+        self.put_text(format!("{name}.text"), &all);
+        self.put(format!("{name}.ends"), ends);
+    }
+
     /// Adds all of another state, each name after this one and a slash.
     pub fn put_state(&mut self, name: &str, state: Self) {
         self.entries.extend(state.entries.into_iter().map(|(inner, numbers)| (format!("{name}/{inner}"), numbers)));
@@ -277,6 +288,25 @@ impl State {
         text.map_err(|error| self.wrong(name, "UTF-8 text", &error.to_string()))
     }
 
+    /// What [`put_texts`](Self::put_texts) added.
+    ///
+    /// # Errors
+    /// Those of [`text`](Self::text), and [`Error::BadState`] for ends that are none of texts.
+    pub(crate) fn texts(&self, name: &str) -> Result<Vec<&str>> {
+        let (all, ends) = (self.text(&format!("{name}.text"))?, format!("{name}.ends"));
+        let mut start = 0;
+        let mut texts = Vec::new();
+        for &end in self.numbers::<u64>(&ends)? {
+            let text = usize::try_from(end).ok().and_then(|end| all.get(start..end));
+            texts.push(text.ok_or_else(|| self.wrong(&ends, "ends of texts, ascending", &end.to_string()))?);
+            start = end as usize;
+        }
+        match start == all.len() {
+            true => Ok(texts),
+            false => Err(self.wrong(&ends, &format!("an end at {}", all.len()), &start.to_string())),
+        }
+    }
+
     /// Checks that there is nothing of another name, such as what another version or another policy has.
     ///
     /// # Errors
@@ -319,69 +349,4 @@ fn shape(len: usize, kind: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn entries_are_what_was_put_in() {
-        let mut state = State::default();
-        state.put("f", vec![f64::NAN, -0.0]);
-        state.put("bits", [1u16, 65_535]);
-        state.put("none", Vec::<u64>::new());
-        state.put_text("name", "né");
-        assert_eq!(state, state.clone());
-        assert_eq!(state.numbers::<u16>("bits").unwrap(), [1, 65_535]);
-        assert_eq!(state.text("name").unwrap(), "né");
-        assert!(state.has("none") && state.numbers::<u64>("none").unwrap().is_empty());
-        assert_eq!(state.array::<f64, 2>("f").unwrap().map(f64::to_bits), [f64::NAN, -0.0].map(f64::to_bits));
-        assert_eq!(Numbers::from([1u32, 258]).to_le_bytes()[..], [1, 0, 0, 0, 2, 1, 0, 0]);
-        // Bits count: zeros of both signs are two numbers, and so are numbers of two types.
-        assert_ne!(Numbers::from([0.0f32]), Numbers::from([-0.0f32]));
-        assert_ne!(Numbers::from([0u32]), Numbers::from([0.0f32]));
-        let names: Vec<&str> = state.iter().map(|(name, _)| name).collect();
-        assert_eq!(names, ["bits", "f", "name", "none"]);
-    }
-
-    #[test]
-    fn states_within_states_come_back() {
-        let inner = |n: u32| {
-            let mut state = State::default();
-            state.put("n", [n]);
-            state
-        };
-        let mut policy = inner(1);
-        policy.put_state("agent", inner(2));
-        let mut state = inner(0);
-        // Names that stand next to the one that is taken out.
-        for (name, n) in [("policy.", 3u32), ("policy0", 4), ("polic", 5), ("policy/", 6)] {
-            state.put(name, [n]);
-        }
-        let mut whole = state.clone();
-        whole.put_state("policy", policy.clone());
-        let mut taken = whole.take_state("policy");
-        assert_eq!(taken.remove("").unwrap(), Numbers::from([6u32]));
-        state.remove("policy/");
-        assert_eq!((taken.clone(), whole.clone()), (policy, state));
-        let error = taken.take_state("agent").one::<u64>("n").unwrap_err().to_string();
-        assert_eq!(error, "state `policy/agent/n`: expected numbers (u64), found 1 numbers (u32)");
-        assert!(whole.take_state("policy").is_empty());
-    }
-
-    #[test]
-    fn what_is_wrong_is_named() {
-        let mut state = State::default();
-        state.put("rates", [0.5f32, f32::NAN]);
-        state.put("text", [0xFFu8]);
-        let text = |error: Error| error.to_string();
-        assert_eq!(text(state.numbers::<f32>("x").unwrap_err()), "state `x`: expected numbers (f32), found none");
-        assert!(text(state.text("text").unwrap_err()).starts_with("state `text`: expected UTF-8 text, found invalid"));
-        assert!(state.only(&["rates", "text", "more"]).is_ok());
-        assert_eq!(
-            text(state.only(&["rates"]).unwrap_err()),
-            "state `text`: expected nothing of this name, found 1 numbers (u8)"
-        );
-        let rates = state.numbers::<f32>("rates").unwrap();
-        let error = state.check("rates", rates, f32::is_finite, "finite").unwrap_err();
-        assert_eq!(text(error), "state `rates`: expected finite, found NaN");
-    }
-}
+mod tests;

@@ -9,6 +9,7 @@ use crate::Result;
 use crate::file::State;
 use crate::models::TrainingData;
 use crate::sizing::Population;
+use crate::spans::{Here, span};
 use crate::stream::Segment;
 use crate::table::Account;
 
@@ -27,8 +28,8 @@ const SHARE: f64 = 0.2;
 /// What a segment's verdict weighs in the next one's: one segment's last rows are few.
 const MEMORY: f64 = 0.5;
 
-/// The gain that a larger weight needs. Among equals the smaller one is taken: rows that a weight has pulled to zero all
-/// rank alike, and never learn again.
+/// The gain that a larger weight needs. Among equals the smaller one is taken: rows that a weight has pulled to zero
+/// all rank alike, and never learn again.
 const LEAST: f64 = 1e-3;
 
 /// Chooses among the weights `base * FACTOR^k` by climbing: each segment compares the weight in use with its two
@@ -124,7 +125,9 @@ impl Scall {
             return Ok(());
         }
         let (model, history, probe) = (&*self.model, &self.history, self.options.probe);
-        let quality = |&l2: &f32| {
+        let here = Here::now();
+        let quality = |(&l2, number): (&f32, usize)| {
+            let _span = span!("regularize", number = number);
             let mut model = model.duplicate(&Account::unlimited())?;
             model.set_l2(l2);
             model.prepare(TrainingData { rows: &laid_out.rows, history })?;
@@ -133,7 +136,9 @@ impl Scall {
         };
         let mut qualities = Vec::new();
         for some in chooser.tried().chunks(probe.at_once.max(1)) {
-            let found: Vec<Result<f64>> = some.par_iter().map(quality).collect();
+            let first = qualities.len();
+            let quality = |(at, l2)| here.run(|| quality((l2, first + at)));
+            let found: Vec<Result<f64>> = some.par_iter().enumerate().map(quality).collect();
             for quality in found {
                 qualities.push(quality?);
                 progress(Phase::Regularize { probes: qualities.len() as u32 });

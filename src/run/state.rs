@@ -307,14 +307,7 @@ fn save_data(data: &Interactions) -> State {
     state.put("items", data.items());
     state.put("timestamps", data.timestamps());
     for (side, names) in [("users", data.user_names()), ("items", data.item_names())] {
-        let mut ends = Vec::with_capacity(names.len());
-        let mut text = String::new();
-        for name in names.iter() {
-            text.push_str(name);
-            ends.push(text.len() as u64);
-        }
-        state.put_text(format!("{side}.text"), &text);
-        state.put(format!("{side}.ends"), ends);
+        state.put_texts(side, names.iter());
     }
     state
 }
@@ -325,7 +318,7 @@ fn restored_data(state: &State) -> Result<Interactions> {
     let users = state.numbers::<u32>("users")?;
     let (items, times) =
         (state.exactly::<u32>("items", users.len())?, state.exactly::<i64>("timestamps", users.len())?);
-    let names = [names(state, "users")?, names(state, "items")?];
+    let names = [state.texts("users")?, state.texts("items")?];
     let mut data = Interactions::default();
     for (row, ((&user, &item), &time)) in users.iter().zip(items).zip(times).enumerate() {
         let name = |side: usize, name: &str, id: u32| {
@@ -347,21 +340,6 @@ fn restored_data(state: &State) -> Result<Interactions> {
         }
     }
     Ok(data)
-}
-
-fn names<'a>(state: &'a State, side: &str) -> Result<Vec<&'a str>> {
-    let (text, ends) = (state.text(&format!("{side}.text"))?, format!("{side}.ends"));
-    let mut start = 0;
-    let mut names = Vec::new();
-    for &end in state.numbers::<u64>(&ends)? {
-        let name = usize::try_from(end).ok().and_then(|end| text.get(start..end));
-        names.push(name.ok_or_else(|| state.wrong(&ends, "ends of names, ascending", &end.to_string()))?);
-        start = end as usize;
-    }
-    match start == text.len() {
-        true => Ok(names),
-        false => Err(state.wrong(&ends, &format!("an end at {}", text.len()), &start.to_string())),
-    }
 }
 
 #[cfg(test)]

@@ -3,17 +3,18 @@
 mod header;
 mod stretch;
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use self::header::Header;
 use self::stretch::{Reader, Writer};
 use super::row_map::Parts;
 use super::{Account, RaggedTable, RowMap};
-use crate::Result;
 use crate::check;
 use crate::device::{Buffer, Device};
 use crate::file::atomic;
 use crate::rows::{Directory, Rows, Stored, Values, WIDEST, with_codec};
+use crate::{Error, Result};
 
 impl RaggedTable {
     /// Writes the table to a file: values, sizes, optimizer, its state and steps, and how new rows start.
@@ -44,7 +45,7 @@ impl RaggedTable {
     /// # Ok(()) }
     /// ```
     pub fn save(&self, file: &Path) -> Result<()> {
-        save(self, None, file)
+        save(self, Contained::All(None), file)
     }
 
     /// [`save`](Self::save), with the keys of the rows: [`load_with_ids`](Self::load_with_ids) gives both back.
@@ -72,7 +73,37 @@ impl RaggedTable {
     pub fn save_with_ids(&self, ids: &RowMap, file: &Path) -> Result<()> {
         let (op, rows) = ("RaggedTable::save_with_ids", self.rows());
         check::domain(op, "ids", ids.rows(), ids.rows() <= rows, &format!("of at most the table's {rows} rows"))?;
-        save(self, Some(ids), file)
+        save(self, Contained::All(Some(ids)), file)
+    }
+
+    /// [`save`](Self::save), with these rows alone and in this order: [`load`](Self::load) gives a table of them. With
+    /// the rows that have changed since an earlier file ([`Mark`](crate::file::Mark) finds them), the file is small.
+    ///
+    /// # Errors
+    /// [`Error::IdOutOfRange`](crate::Error::IdOutOfRange) for a row that the table does not have; those of
+    /// [`save`](Self::save).
+    ///
+    /// # Example
+    /// ```
+    /// use scall_gpu::device::Device;
+    /// use scall_gpu::table::{Account, RaggedTable, TableOptions};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = tempfile::tempdir()?;
+    /// # let file = directory.path().join("table.safetensors");
+    /// let account = Account::unlimited();
+    /// let table = RaggedTable::new(&Device::cpu(), &[4, 0, 2], TableOptions::default(), &account)?;
+    /// table.save_rows(&[2, 0], &file)?;
+    /// let loaded = RaggedTable::load(&Device::cpu(), &account, &file)?;
+    /// assert_eq!(loaded.sizes().collect::<Vec<_>>(), [2, 4]);
+    /// assert_eq!(loaded.read()?[..2], table.read()?[4..]);
+    /// # Ok(()) }
+    /// ```
+    pub fn save_rows(&self, rows: &[u32], file: &Path) -> Result<()> {
+        if let Some(position) = rows.iter().position(|&row| row >= self.rows()) {
+            let (op, arg) = ("RaggedTable::save_rows", "rows");
+            return Err(Error::IdOutOfRange { op, arg, position, id: rows[position], rows: self.rows().into() });
+        }
+        save(self, Contained::Rows(rows), file)
     }
 
     /// Reads a file that [`save`](Self::save) wrote, or one of that layout: training goes on bit for bit. Keys that are
@@ -158,20 +189,52 @@ impl RaggedTable {
     }
 }
 
-fn save(table: &RaggedTable, ids: Option<&RowMap>, file: &Path) -> Result<()> {
-    atomic::write(file, |file| write(table, ids, &mut Writer::new(file)))
+/// What of a table goes into its file.
+#[derive(Clone, Copy)]
+enum Contained<'a> {
+    /// All of it, with the keys of the rows if they are wanted.
+    All(Option<&'a RowMap>),
+    /// These rows.
+    Rows(&'a [u32]),
 }
 
-fn write(table: &RaggedTable, ids: Option<&RowMap>, writer: &mut Writer<'_>) -> Result<()> {
-    let mut offsets = vec![0u32];
-    let mut end = 0u64;
-    offsets.extend(table.sizes().map(|size| {
-        end += u64::from(size);
-        end as u32
-    }));
-    check::indexable("RaggedTable::save", "values", end)?;
-    let ids = ids.map(RowMap::parts);
-    writer.bytes(&header::bytes(table, ids.as_ref()))?;
+impl Contained<'_> {
+    /// The numbers that go into the file, of some that row r has from `starts[r]` to `starts[r + 1]`.
+    fn of<'n, T: Copy>(&self, numbers: &'n [T], starts: impl Fn(usize) -> usize) -> Cow<'n, [T]> {
+        match self {
+            Self::All(_) => Cow::Borrowed(numbers),
+            Self::Rows(rows) => {
+                let ranges = rows.iter().map(|&row| starts(row as usize)..starts(row as usize + 1));
+                ranges.flat_map(|range| &numbers[range]).copied().collect()
+            }
+        }
+    }
+}
+
+fn save(table: &RaggedTable, contained: Contained<'_>, file: &Path) -> Result<()> {
+    atomic::write(file, |file| write(table, contained, &mut Writer::new(file)))
+}
+
+fn write(table: &RaggedTable, contained: Contained<'_>, writer: &mut Writer<'_>) -> Result<()> {
+    let ends = |sizes: &[u32]| -> Vec<u64> {
+        let ends = sizes.iter().scan(0, |end, &size| {
+            *end += u64::from(size);
+            Some(*end)
+        });
+        std::iter::once(0).chain(ends).collect()
+    };
+    let sizes: Vec<u32> = table.sizes().collect();
+    let starts = ends(&sizes);
+    let offsets = ends(&contained.of(&sizes, |row| row));
+    let values_len = offsets[offsets.len() - 1];
+    check::indexable("RaggedTable::save", "values", values_len)?;
+    let offsets: Vec<u32> = offsets.into_iter().map(|end| end as u32).collect();
+    let of_values = |row: usize| starts[row] as usize;
+    let ids = match contained {
+        Contained::All(ids) => ids.map(RowMap::parts),
+        Contained::Rows(_) => None,
+    };
+    writer.bytes(&header::bytes(table, (offsets.len() - 1, values_len as usize), ids.as_ref()))?;
     if let Some(Parts { rows: (keys, scores), .. }) = ids {
         writer.numbers(keys, u64::to_le_bytes)?;
         writer.numbers(scores, f64::to_le_bytes)?;
@@ -184,15 +247,18 @@ fn write(table: &RaggedTable, ids: Option<&RowMap>, writer: &mut Writer<'_>) -> 
         with_codec!(format, V => {
             let values = V::of(&values).and_then(Buffer::as_slice);
             let values = values.expect("values on the host in the format of the rows");
-            writer.numbers(values, V::to_le_bytes)
+            writer.numbers(&contained.of(values, of_values), V::to_le_bytes)
         })
     };
     let words = format.per_word() == 1;
     if words {
         values(writer)?;
     }
-    for number in 0..rows.state_size().numbers() {
-        writer.numbers(&rows.read_state(number)?, f32::to_le_bytes)?;
+    let state_size = rows.state_size();
+    for number in 0..state_size.numbers() {
+        let state = rows.read_state(number)?;
+        let of_row = number >= state_size.per_value as usize;
+        writer.numbers(&contained.of(&state, |row| if of_row { row } else { of_values(row) }), f32::to_le_bytes)?;
     }
     if !words {
         values(writer)?;

@@ -18,6 +18,7 @@ pub(super) use self::parts::Parts;
 use self::queue::Queue;
 use crate::Result;
 use crate::check;
+use crate::rng::mix as hash;
 
 /// How a map weighs the past.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -123,13 +124,6 @@ pub struct RowMap {
 
 /// The score of a row without a key: below all others.
 pub(super) const FREE: f64 = f64::NEG_INFINITY;
-
-/// Stafford's mix 13, the finaliser of SplitMix64: a bijection, each bit of the key moves half the bits of the hash.
-fn hash(key: u64) -> u64 {
-    let x = (key ^ (key >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    let x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    x ^ (x >> 31)
-}
 
 impl RowMap {
     /// A map without keys.

@@ -23,7 +23,7 @@ mod words;
 
 pub use data::{headline, inputs, read};
 pub use device::{Threads, choices, open};
-pub use exit::exit;
+pub use exit::{exit, shown};
 pub use files::{Files, write};
 pub use fit::{Column, Columns, width, wrapped};
 pub use interrupt::{Interrupt, ended};

@@ -26,13 +26,28 @@ pub struct Source {
 }
 
 impl Source {
+    /// The run as it was kept last.
+    ///
+    /// # Errors
+    /// Those of [`Kept::open`].
+    pub fn open(&self) -> Result<Kept> {
+        Kept::open(&self.checkpoint).map(|(_checkpoints, kept)| kept)
+    }
+
+    /// The recommender of a run that was kept.
+    ///
+    /// # Errors
+    /// Those of [`Kept::restore`].
+    pub fn restore(&self, kept: Kept) -> Result<Scall> {
+        self.threads.start();
+        kept.restore(&open(self.device)?)
+    }
+
     /// The recommender as it was kept last.
     ///
     /// # Errors
-    /// Those of [`Kept::open`] and of restoring it.
+    /// Those of [`open`](Self::open) and of [`restore`](Self::restore).
     pub fn load(&self) -> Result<Scall> {
-        self.threads.start();
-        let (_checkpoints, kept) = Kept::open(&self.checkpoint)?;
-        kept.restore(&open(self.device)?)
+        self.restore(self.open()?)
     }
 }

@@ -4,28 +4,27 @@
 //! thread of its own, and is copied over the first when a segment is done. Events are on the disk before they are
 //! acknowledged: the [write-ahead log](super::wal) has those that no checkpoint has.
 
+mod learner;
+
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, mpsc};
 use std::time::{Duration, Instant};
 
-use scall_gpu::device::Device;
 use scall_gpu::file::Checkpoints;
 use scall_gpu::run::Config;
-use scall_gpu::{Error, Result, Scall, SegmentReport};
+use scall_gpu::{Error, Result, Scall};
 use tokio::sync::oneshot;
 
+pub use self::learner::Learner;
 use super::metrics::Counts;
 use super::wal::{Event, Wal};
-use crate::common::{Kept, Notes};
-use crate::stream::{Profile, repeatable};
+use crate::common::Kept;
+use crate::stream::Profile;
 
 /// Batches of events that may wait to be written.
 const QUEUE: usize = 1024;
-
-/// Time between a segment that failed and the next try.
-const PAUSE: Duration = Duration::from_secs(10);
 
 /// When a segment is closed.
 #[derive(Clone, Copy, Debug)]
@@ -84,18 +83,6 @@ struct Waiting {
     asked: bool,
 }
 
-/// The one that learns, and what it writes.
-pub struct Learner {
-    scall: Scall,
-    checkpoints: Checkpoints,
-    /// Its own threads, so that readers need not wait for its work.
-    threads: rayon::ThreadPool,
-    device: Device,
-    data: String,
-    /// Rows of the last two checkpoints, the older one first.
-    kept: [u64; 2],
-}
-
 /// What takes events in.
 pub struct Taker {
     inbox: Receiver<Batch>,
@@ -107,11 +94,6 @@ impl Waiting {
     fn len(&self) -> usize {
         self.seen + self.events.len()
     }
-}
-
-/// Rows of the stream that no segment has learned.
-fn not_learned(scall: &Scall) -> usize {
-    scall.data().len() - scall.report().iter().map(|report| report.interactions).sum::<usize>()
 }
 
 /// A lock whatever happened to another thread: what is behind it is consistent after each change.
@@ -183,7 +165,7 @@ impl Engine {
             .build()
             .map_err(Error::other)?;
         let (inbox, outbox) = mpsc::sync_channel(QUEUE);
-        let waiting = Waiting { seen: not_learned(&scall), events, since: None, asked: false };
+        let waiting = Waiting { seen: learner::not_learned(&scall), events, since: None, asked: false };
         let since = (waiting.len() > 0).then(Instant::now);
         let counts = Counts::default();
         counts.waiting_events.store(waiting.len() as u64, Ordering::Relaxed);
@@ -200,7 +182,7 @@ impl Engine {
             stopping: AtomicBool::new(false),
             trouble: Mutex::new(None),
         };
-        let learner = Learner { scall, checkpoints, threads, device, data, kept: [0, rows] };
+        let learner = Learner::new(scall, checkpoints, threads, device, data);
         Ok((Arc::new(engine), learner, Taker { inbox: outbox, wal: Arc::new(Mutex::new(wal)) }))
     }
 
@@ -310,107 +292,5 @@ impl Taker {
                 answers.into_iter().for_each(|(answer, _)| drop(answer.send(Err(Refusal::Failed(text.clone())))));
             }
         }
-    }
-}
-
-impl Learner {
-    /// Learns until the service stops, then keeps everything.
-    pub fn run(mut self, engine: &Engine, wal: &Mutex<Wal>) -> Result<()> {
-        while let Some(events) = self.next(engine) {
-            let begin = Instant::now();
-            let learned = self.segment(engine, &events).and_then(|report| {
-                let Some(report) = report else { return Ok(()) };
-                engine.counts.segments.add(begin.elapsed());
-                tracing::info!("segment {}: {} rows learned", report.t, report.interactions);
-                self.hand_over(engine)?;
-                self.keep(engine, wal)
-            });
-            if let Err(error) = &learned {
-                // What was not learned is learned with the next events; what was not kept is in the log.
-                lock(&engine.waiting).seen += not_learned(&self.scall);
-                engine.counts.failed_segments.fetch_add(1, Ordering::Relaxed);
-                tracing::error!("a segment could not be learned or kept: {error}");
-            }
-            let failed = learned.is_err();
-            // What makes the service stop stays.
-            if !engine.is_stopping() {
-                *lock(&engine.trouble) = learned.err().map(|error| error.to_string());
-            }
-            // Not again at once.
-            let begin = Instant::now();
-            while failed && begin.elapsed() < PAUSE && !engine.is_stopping() {
-                std::thread::sleep(Duration::from_millis(100));
-            }
-        }
-        let events = std::mem::take(&mut lock(&engine.waiting).events);
-        observe(&mut self.scall, &events)?;
-        self.keep(engine, wal)
-    }
-
-    /// Waits for a segment's events; none when the service stops.
-    fn next(&self, engine: &Engine) -> Option<Vec<Event>> {
-        let mut waiting = lock(&engine.waiting);
-        loop {
-            if engine.is_stopping() {
-                return None;
-            }
-            let open = waiting.since.map(|since| since.elapsed().as_secs());
-            let late = engine.closing.seconds.zip(open).is_some_and(|(most, open)| open >= most);
-            let enough = waiting.len() >= engine.closing.events || waiting.asked || late;
-            if enough && waiting.len() > 0 {
-                (waiting.since, waiting.asked, waiting.seen) = (None, false, 0);
-                engine.counts.waiting_events.store(0, Ordering::Relaxed);
-                return Some(std::mem::take(&mut waiting.events));
-            }
-            let tick = Duration::from_millis(200);
-            waiting = engine.changed.wait_timeout(waiting, tick).unwrap_or_else(PoisonError::into_inner).0;
-        }
-    }
-
-    fn segment(&mut self, engine: &Engine, events: &[Event]) -> Result<Option<SegmentReport>> {
-        observe(&mut self.scall, events)?;
-        let Self { scall, threads, .. } = self;
-        let report = threads.install(|| scall.step(|_| {}))?;
-        if report.is_some() {
-            let item_bias = scall.model().embeddings().item_bias();
-            lock(&engine.profiles).push(Profile::of(scall, item_bias));
-        }
-        Ok(report)
-    }
-
-    /// Writes a checkpoint, and lets go of events that both kept ones have.
-    fn keep(&mut self, engine: &Engine, wal: &Mutex<Wal>) -> Result<()> {
-        let config = serde_json::from_str(&repeatable(&engine.config).to_json()?).map_err(Error::other)?;
-        let profiles = lock(&engine.profiles).iter().map(Profile::json).collect();
-        let notes = Notes { config, data: self.data.clone(), profiles };
-        let notes = serde_json::to_string(&notes).map_err(Error::other)?;
-        self.checkpoints.save(&self.scall.state()?, &notes)?;
-        lock(wal).rotate()?;
-        self.kept = [self.kept[1], self.scall.data().len() as u64];
-        Wal::forget(self.checkpoints.folder(), self.kept[0])
-    }
-
-    /// Puts a copy in the place of the one that is asked, with all events that came meanwhile.
-    fn hand_over(&self, engine: &Engine) -> Result<()> {
-        let config = &engine.config;
-        let copy = || Scall::restore(&self.device, config.policy()?, config.scall_options()?, self.scall.state()?);
-        let mut copy = self.threads.install(copy)?;
-        // Most of them before anything waits.
-        let mut seen = 0;
-        loop {
-            let waiting = lock(&engine.waiting);
-            let events = waiting.events[seen..].to_vec();
-            if events.len() > 64 {
-                drop(waiting);
-                seen += events.len();
-                observe(&mut copy, &events)?;
-                continue;
-            }
-            observe(&mut copy, &events)?;
-            engine.change(|served| std::mem::swap(served, &mut copy));
-            drop(waiting);
-            break;
-        }
-        Ok(())
     }
 }

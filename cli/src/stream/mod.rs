@@ -37,7 +37,9 @@ pub use report::Segment;
 #[cfg(feature = "serve")]
 pub use report::repeatable;
 
-use crate::common::{Files, Interrupt, Words, check_used, ended, inputs, print, print_json, width, wrapped, write};
+use crate::common::{
+    Files, Interrupt, Words, check_used, ended, inputs, print, print_json, shown, width, wrapped, write,
+};
 use crate::compare::Counting;
 use crate::page;
 
@@ -90,7 +92,15 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             listener.iter().for_each(|listener| listener.hear(phase));
             log.iter().for_each(|log| log.hear(t, phase));
         };
-        let Some(report) = running.scall.step(hear)? else { break };
+        let report = match running.scall.step(hear) {
+            Ok(Some(report)) => report,
+            Ok(None) => break,
+            Err(error) => {
+                // The checkpoint before is written still. What went wrong there may be why this did.
+                running.saved().unwrap_or_else(|error| eprintln!("error: {}", shown(&error.to_string())));
+                return Err(error);
+            }
+        };
         listener.iter().for_each(profile::Listener::segment_ends);
         print(&columns.row(&output::row(&report)));
         let (bytes, quality) = (report.counted_bytes, report.test_candidates.at(20).ndcg);
@@ -101,6 +111,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         running.segment_ends(args.every, interrupted)?;
         recording.flush()?;
     }
+    running.saved()?;
     drop(progress);
     let (whole, reports) = (start.elapsed().as_secs_f64(), running.scall.report());
 

@@ -1,9 +1,8 @@
 //! A run from its beginning, or from where it was kept.
 
 use scall_gpu::device::Device;
-use scall_gpu::file::Checkpoints;
+use scall_gpu::file::{Checkpoints, Saver};
 use scall_gpu::run::Config;
-use scall_gpu::text::printable;
 use scall_gpu::{Error, Result, Scall};
 use serde_json::Value;
 
@@ -28,7 +27,7 @@ pub struct Running {
     pub profiles: Vec<Profile>,
     /// Whether an item's first value is its bias.
     pub item_bias: bool,
-    checkpoints: Option<Checkpoints>,
+    saver: Option<Saver>,
 }
 
 impl Running {
@@ -42,10 +41,11 @@ impl Running {
             Some((checkpoints, kept)) => (Some(checkpoints), kept),
             None => (None, None),
         };
+        let saver = checkpoints.map(Saver::new);
         let item_bias = config.scall_options()?.model.shape().item_bias;
         if let Some(kept) = kept {
             if !args.resume {
-                let file = checkpoints.as_ref().map(|of| of.folder().to_owned()).unwrap_or_default();
+                let file = saver.as_ref().map(|of| of.folder().to_owned()).unwrap_or_default();
                 let expected = "a folder without a checkpoint, or --resume to go on from it".to_owned();
                 return Err(Error::BadFile { file, expected, found: "one".to_owned() });
             }
@@ -56,7 +56,7 @@ impl Running {
             let device = open(config.device)?;
             let scall = kept.restore(&device)?;
             let headline = headline(&data, scall.data());
-            return Ok(Self { config, data, headline, device, scall, profiles, item_bias, checkpoints });
+            return Ok(Self { config, data, headline, device, scall, profiles, item_bias, saver });
         }
         let policy = config.policy()?;
         let data = read(&config)?;
@@ -64,7 +64,7 @@ impl Running {
         let device = open(config.device)?;
         let segments = config.segments(&data)?;
         let scall = Scall::over(&device, data, segments, policy, config.scall_options()?)?;
-        Ok(Self { config, data: name, headline, device, scall, profiles: Vec::new(), item_bias, checkpoints })
+        Ok(Self { config, data: name, headline, device, scall, profiles: Vec::new(), item_bias, saver })
     }
 
     /// What the flags say, over what was kept where that is wanted.
@@ -82,13 +82,14 @@ impl Running {
         Ok((config, Some((checkpoints, kept))))
     }
 
-    /// Takes note of the segment that is done, and saves everything where it is time to.
+    /// Takes note of the segment that is done, and saves everything where it is time to: what is written is a copy, so
+    /// that the next segment need not wait for it.
     ///
     /// # Errors
-    /// What saving reports.
+    /// What taking the copy reports, and what the write before did.
     pub fn segment_ends(&mut self, every: u32, interrupted: bool) -> Result<()> {
         self.profiles.push(Profile::of(&self.scall, self.item_bias));
-        let Some(checkpoints) = &mut self.checkpoints else { return Ok(()) };
+        let Some(saver) = &mut self.saver else { return Ok(()) };
         let (done, all) = self.scall.progress();
         if !done.is_multiple_of(every as usize) && done < all && !interrupted {
             return Ok(());
@@ -97,8 +98,16 @@ impl Running {
         let profiles = self.profiles.iter().map(Profile::json).collect();
         let notes = Notes { config, data: self.data.clone(), profiles };
         let notes = serde_json::to_string(&notes).map_err(Error::other)?;
-        let path = checkpoints.save(&self.scall.state()?, &notes)?;
-        tracing::info!("checkpoint {} is written", printable(&path));
-        Ok(())
+        // Before the copy is taken: one is in memory at a time.
+        saver.wait()?;
+        saver.save(self.scall.state()?, notes)
+    }
+
+    /// Waits until all that was saved is on the disk.
+    ///
+    /// # Errors
+    /// What the last write reports.
+    pub fn saved(&mut self) -> Result<()> {
+        self.saver.as_mut().map_or(Ok(()), |saver| saver.wait().map(drop))
     }
 }

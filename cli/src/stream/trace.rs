@@ -2,8 +2,9 @@
 //!
 //! The library's spans become events on *tracks*. One that begins within the innermost span of a track goes to that
 //! track; else another span of the same parent is still open, as with probes side by side, and it goes to the first
-//! track without an open one. So what lies on one track is nested, whatever threads did the work. Kernels of the CPU
-//! lie on the track of the span that launched them. Those of a GPU have tracks of their own.
+//! track without an open one. So what lies on one track is nested, whatever threads did the work. Checkpoints, which
+//! are written while the next segment is at work, have a track of their own. Kernels of the CPU lie on the track of the
+//! span that launched them. Those of a GPU have tracks of their own.
 
 mod file;
 
@@ -35,6 +36,8 @@ struct State {
     last_id: u64,
     /// The open spans of each track, the innermost one last.
     tracks: Vec<Vec<u64>>,
+    /// The track of checkpoints.
+    checkpoints: Option<usize>,
     /// When the last kernel of each of the GPU's tracks ends.
     gpu_ends: Vec<u64>,
 }
@@ -60,7 +63,7 @@ impl Trace {
     pub fn open(path: &Path, resumed: bool) -> Result<Arc<Self>> {
         let events = Events::open(path, resumed)?;
         let (open, tracks) = (HashMap::new(), Vec::new());
-        let state = State { events, open, last_id: 0, tracks, gpu_ends: Vec::new() };
+        let state = State { events, open, last_id: 0, tracks, checkpoints: None, gpu_ends: Vec::new() };
         Ok(Arc::new(Self { state: Mutex::new(state) }))
     }
 
@@ -111,16 +114,26 @@ impl State {
         {
             return open.track;
         }
-        match self.tracks.iter().position(Vec::is_empty) {
-            Some(free) => free,
-            None => {
-                let track = self.tracks.len();
-                self.tracks.push(Vec::new());
-                let name = if track == 0 { "run".to_owned() } else { format!("side by side {track}") };
-                self.events.name_track(Track::Host(track), &name);
-                track
-            }
-        }
+        let free = |(track, open): (usize, &Vec<u64>)| open.is_empty() && self.checkpoints != Some(track);
+        self.tracks.iter().enumerate().position(free).unwrap_or_else(|| {
+            let track = self.tracks.len();
+            let name = if track == 0 { "run".to_owned() } else { format!("side by side {track}") };
+            self.new_track(&name)
+        })
+    }
+
+    fn new_track(&mut self, name: &str) -> usize {
+        let track = self.tracks.len();
+        self.tracks.push(Vec::new());
+        self.events.name_track(Track::Host(track), name);
+        track
+    }
+
+    /// The track of checkpoints, of which one is written at a time.
+    fn checkpoint_track(&mut self) -> usize {
+        let track = self.checkpoints.unwrap_or_else(|| self.new_track("checkpoints"));
+        self.checkpoints = Some(track);
+        track
     }
 
     fn kernel(&mut self, kernel: Kernel) {
@@ -167,7 +180,10 @@ impl Subscriber for Trace {
         let mut state = self.state();
         // Under the lock, as the end of the span before on this track.
         let begin = now();
-        let track = state.track_in(parent);
+        let track = match span.metadata().name() {
+            "checkpoint" => state.checkpoint_track(),
+            _ => state.track_in(parent),
+        };
         state.last_id += 1;
         let id = state.last_id;
         state.tracks[track].push(id);

@@ -6,6 +6,7 @@ mod compare;
 mod config;
 mod daily;
 mod data;
+mod delta;
 mod documents;
 mod files;
 mod flags;

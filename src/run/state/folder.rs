@@ -16,7 +16,8 @@ impl Scall {
     /// [checkpoint](Checkpoints), whole or absent. [`load`](Self::load) goes on from it. Of those that were kept
     /// before, the last one stays.
     ///
-    /// Who saves often holds [`Checkpoints`] open and gives them [`state`](Self::state).
+    /// Who saves often holds [`Checkpoints`] open and gives them [`state`](Self::state); a
+    /// [`Saver`](crate::file::Saver) writes it while the loop goes on.
     ///
     /// # Errors
     /// Those of [`state`](Self::state), [`Checkpoints::open`] and [`Checkpoints::save`].

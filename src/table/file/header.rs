@@ -40,8 +40,13 @@ pub(super) struct Ids {
     pub clock: u64,
 }
 
-/// The file's first bytes: the header's length, then JSON, filled with blanks to whole words of 8 bytes.
-pub(super) fn bytes(table: &RaggedTable, ids: Option<&Parts<(&[u64], &[f64])>>) -> Vec<u8> {
+/// The file's first bytes: the header's length, then JSON, filled with blanks to whole words of 8 bytes. The file has
+/// this many rows and values of the table.
+pub(super) fn bytes(
+    table: &RaggedTable,
+    (rows, values): (usize, usize),
+    ids: Option<&Parts<(&[u64], &[f64])>>,
+) -> Vec<u8> {
     let options = table.options();
     let mut metadata = vec![("format", FORMAT.to_owned()), ("version", VERSION.to_string())];
     metadata.push(("optimizer", options.rule.optimizer.name().to_owned()));
@@ -61,8 +66,7 @@ pub(super) fn bytes(table: &RaggedTable, ids: Option<&Parts<(&[u64], &[f64])>>) 
         tensors.push(("ids".to_owned(), "U64", ids.rows.0.len(), 8));
         tensors.push(("ids.score".to_owned(), "F64", ids.rows.1.len(), 8));
     }
-    tensors.push(("offsets".to_owned(), "U32", table.rows() as usize + 1, 4));
-    let (rows, values) = (table.rows() as usize, table.len() as usize);
+    tensors.push(("offsets".to_owned(), "U32", rows + 1, 4));
     let state = options.rule.optimizer.state_size().lens(rows, values).enumerate();
     let state = state.map(|(number, len)| (format!("state.{number}"), "F32", len, 4));
     let format = options.layout.format;

@@ -104,7 +104,7 @@ impl Scratch {
     }
 
     fn save(&self, table: &RaggedTable, ids: Option<&RowMap>) -> Vec<u8> {
-        save(table, ids, &self.file()).unwrap();
+        save(table, Contained::All(ids), &self.file()).unwrap();
         fs::read(self.file()).unwrap()
     }
 
