@@ -183,8 +183,8 @@ impl Rival {
     }
 }
 
-/// Takes rivals through the stream of a run that is done, and prints how well they ranked. The exit code, by whether all
-/// have come to their end, is the second. What the others found is there in any case.
+/// Takes rivals through the stream of a run that is done, and prints how well they ranked. The exit code, by whether
+/// all have come to their end, is the second. What the others found is there in any case.
 pub fn all(
     args: &Args,
     running: &Running,

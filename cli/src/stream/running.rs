@@ -3,6 +3,7 @@
 use scall_gpu::device::Device;
 use scall_gpu::file::{Checkpoints, Saver};
 use scall_gpu::run::Config;
+use scall_gpu::text::printable;
 use scall_gpu::{Error, Result, Scall};
 use serde_json::Value;
 
@@ -100,7 +101,10 @@ impl Running {
         let notes = serde_json::to_string(&notes).map_err(Error::other)?;
         // Before the copy is taken: one is in memory at a time.
         saver.wait()?;
-        saver.save(self.scall.state()?, notes)
+        saver.save_then(self.scall.state()?, notes, |path| {
+            tracing::info!("checkpoint {} is written", printable(path));
+            Ok(())
+        })
     }
 
     /// Waits until all that was saved is on the disk.

@@ -29,6 +29,14 @@ impl Recommender for Failing {
         self.inner.item_bias()
     }
 
+    fn l2(&self) -> Option<f32> {
+        self.inner.l2()
+    }
+
+    fn set_l2(&mut self, l2: f32) {
+        self.inner.set_l2(l2);
+    }
+
     fn duplicate(&self, account: &Account) -> Result<Box<dyn Recommender>> {
         self.inner.duplicate(account)
     }
