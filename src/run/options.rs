@@ -36,8 +36,9 @@ pub struct ScallOptions<M = ModelOptions> {
     pub evaluate_users: Option<u32>,
     /// Whether the stream chooses the weight of squared rows, beginning with the model's
     /// [own](crate::models::Recommender::l2), where it has one above 0 (default: no, the model's own stands). Each
-    /// segment tries the weight in use, half and twice of it, by [probes](Self::probe) that are judged by the last
-    /// fifth of its training rows, and goes on as long as quality grows (`docs/method.md` section 5).
+    /// segment tries the weight in use, half and twice of it, by three [probes](Self::probe) that are judged by the
+    /// last fifth of its training rows, and goes a step up or down (`docs/method.md` section 5).
+    /// [`Config`](super::Config) asks for it where no `l2` is given.
     pub choose_l2: bool,
     /// The list lengths that a segment's metrics are reported at (default: 5, 10 and 20; 20 is always among those that
     /// a report has, since training and search compare quality there). Lists are ranked as long as the longest, at most

@@ -23,7 +23,7 @@ pub struct Json {
 }
 
 impl Json {
-    /// Whether the result is JSON. From now on [`print`] keeps standard output to it, then.
+    /// Whether the result is JSON. From now on [`print()`] keeps standard output to it, then.
     pub fn asked(self) -> bool {
         if self.json {
             hush();

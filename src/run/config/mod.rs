@@ -218,7 +218,8 @@ pub struct ModelConfig {
     /// What becomes of gradients that are not finite: `error`, `skip` or `clip`.
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub non_finite: Option<NonFinite>,
-    /// Weight of the squared embeddings.
+    /// Weight of the squared embeddings (default: [chosen](crate::ScallOptions::choose_l2) in the stream, from the
+    /// model's own).
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub l2: Option<f32>,
     /// Where an item's bias comes from: one of [`ItemBias::NAMES`](crate::models::ItemBias::NAMES) (default:
