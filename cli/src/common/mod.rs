@@ -31,7 +31,9 @@ pub use kept::{Kept, Notes};
 pub use lists::{List, Output};
 #[cfg(feature = "serve")]
 pub use load::load;
-pub use output::{Json, bytes, hush, print, print_json, put};
+#[cfg(feature = "search")]
+pub use output::hush;
+pub use output::{Json, bytes, print, print_json, put};
 pub use plot::{Axis, Dash, Figure, Marker, Panel, Point, Rgb, Series};
 pub use progress::Progress;
 pub use record::Made;
