@@ -38,7 +38,7 @@ pub use report::Segment;
 pub use report::repeatable;
 
 use crate::common::{
-    Files, Interrupt, Words, check_used, ended, inputs, print, print_json, shown, width, wrapped, write,
+    Files, Interrupt, Words, check_used, ended, inputs, kernel_times, print, print_json, shown, width, wrapped, write,
 };
 use crate::compare::Counting;
 use crate::page;
@@ -62,9 +62,11 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     // Before anything is printed: it checks all options.
     let goes_on = args.resume && kept.as_ref().is_some_and(|(_, kept)| kept.is_some());
     let recording = Recording::begin(args, goes_on)?;
+    // From the same moment on.
+    let kernels = args.profile.filter(|what| *what == args::Profile::Times).map(|_| kernel_times());
     let mut running = Running::begin(args, config.clone(), kept)?;
     recording.run_begins(&running.device)?;
-    let listener = args.profile.map(|what| profile::Listener::new(&running.device, what));
+    let listener = args.profile.map(|_| profile::Listener::new(&running.device, kernels));
     let (resumed, _) = running.scall.progress();
     let log = args.log.as_deref().map(|path| Log::open(path, running.scall.report())).transpose()?;
     let interrupt = Interrupt::listen(match args.checkpoint {

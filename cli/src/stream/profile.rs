@@ -6,8 +6,7 @@ use std::sync::Arc;
 use scall_gpu::device::{Device, GpuCounts};
 use scall_gpu::{Phase, SegmentReport};
 
-use super::args::Profile;
-use crate::common::{Column, Columns, bytes, kernel_times, print, width, wrapped};
+use crate::common::{Column, Columns, bytes, print, width, wrapped};
 use crate::kernel_times::{KernelTimes, Times};
 
 /// The phases of a segment, in their order.
@@ -24,9 +23,8 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Listens from now on, to all kernels too if these are wanted. A segment begins with the search.
-    pub fn new(device: &Device, what: Profile) -> Self {
-        let kernels = (what == Profile::Times).then(kernel_times);
+    /// Listens from now on, to all kernels too if these are heard. A segment begins with the search.
+    pub fn new(device: &Device, kernels: Option<Arc<KernelTimes>>) -> Self {
         let now = Cell::new((0, counts(device)));
         Self { device: device.clone(), kernels, asked: Default::default(), now }
     }
