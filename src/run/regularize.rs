@@ -125,13 +125,14 @@ impl Scall {
             return Ok(());
         }
         let (model, history, probe) = (&*self.model, &self.history, self.options.probe);
+        let steps = probe.steps.min(self.options.steps);
         let here = Here::now();
         let quality = |(&l2, number): (&f32, usize)| {
             let _span = span!("regularize", number = number);
             let mut model = model.duplicate(&Account::unlimited())?;
             model.set_l2(l2);
             model.prepare(TrainingData { rows: &laid_out.rows, history })?;
-            model.train(probe.steps, &mut |_| {})?;
+            model.train(steps, &mut |_| {})?;
             evaluation.among_test_items(&mut *model, history)
         };
         let mut qualities = Vec::new();
@@ -208,7 +209,7 @@ mod tests {
     #[test]
     fn a_loop_leaves_a_weight_that_is_too_large() {
         // Two tastes: users and items of one parity go together.
-        let taste = |row: u32| (format!("u{}", row % 20), format!("i{}", 2 * (row * 7 % 11) + row % 2), i64::from(row));
+        let taste = |row: u32| (format!("u{}", row % 20), format!("i{}", 2 * (row * 7 % 31) + row % 2), i64::from(row));
         let mut options = ScallOptions::new(Budget::new(Amount::MeanSize(4.0)));
         (options.steps, options.probe.steps, options.choose_l2) = (20, 10, true);
         options.model.training_mut().batch = 64;

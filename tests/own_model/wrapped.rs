@@ -67,6 +67,14 @@ impl Recommender for Wrapped {
         self.inner.embeddings_mut()
     }
 
+    fn l2(&self) -> Option<f32> {
+        self.inner.l2()
+    }
+
+    fn set_l2(&mut self, l2: f32) {
+        self.inner.set_l2(l2);
+    }
+
     fn item_bias(&self) -> ItemBias {
         match self.fault {
             Fault::NoBias => ItemBias::None,
@@ -135,8 +143,9 @@ fn a_model_of_ones_own_runs_as_ours_does() {
         for warm in [true, false] {
             let model = by_name(name);
             let probe = ProbeOptions { steps: 5, warm, ..ProbeOptions::default() };
-            let ours = followed(ScallOptions { probe, ..options(10, model) });
-            let own = followed(ScallOptions { probe, ..options(10, Wrapper { model, fault: Fault::None }) });
+            let ours = followed(ScallOptions { probe, choose_l2: true, ..options(10, model) });
+            let own =
+                followed(ScallOptions { probe, choose_l2: true, ..options(10, Wrapper { model, fault: Fault::None }) });
             assert!(ours.0.len() == 4 && ours.0[1..].iter().all(|report| report.contains("probes: 4")), "{:?}", ours.0);
             assert_eq!(ours, own, "{name}");
         }
