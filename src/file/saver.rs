@@ -116,8 +116,8 @@ impl Saver {
                 Ok(written)
             })
         };
-        let begun = Builder::new().name("checkpoint".to_owned()).spawn(write);
-        self.under_way = Some(begun.map_err(|source| Error::Io { file: self.folder.clone(), source })?);
+        let started = Builder::new().name("checkpoint".to_owned()).spawn(write);
+        self.under_way = Some(started.map_err(|source| Error::Io { file: self.folder.clone(), source })?);
         Ok(())
     }
 

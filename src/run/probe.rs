@@ -13,6 +13,12 @@ use crate::spans::{Here, span};
 use crate::stream::UserItems;
 use crate::table::Account;
 
+/// What `one` gives for each of `some`, all side by side, numbered from `first`, within the caller's spans.
+pub(super) fn side_by_side<T: Sync, R: Send>(some: &[T], first: usize, one: impl Fn(usize, &T) -> R + Sync) -> Vec<R> {
+    let here = Here::now();
+    some.par_iter().enumerate().map(|(k, of)| here.run(|| one(first + k, of))).collect()
+}
+
 /// What happens to the biases when a segment begins.
 fn set_biases(model: &mut dyn Recommender, bias: ItemBias, counted: Option<&[f32]>) -> Result<()> {
     match (bias, counted) {
@@ -101,10 +107,8 @@ impl Probe for Trial<'_> {
         let mut outcomes = Vec::with_capacity(sizes.len());
         for some in sizes.chunks(self.setup.options.probe.at_once.max(1)) {
             let _span = span!("round", probes = some.len());
-            let (setup, here, first) = (&self.setup, Here::now(), self.probes);
-            let probe = |(k, sizes)| here.run(|| setup.probe(first + k as u32, sizes));
-            let found: Vec<_> = some.par_iter().enumerate().map(probe).collect();
-            for outcome in found {
+            let setup = &self.setup;
+            for outcome in side_by_side(some, self.probes as usize, |k, sizes| setup.probe(k as u32, sizes)) {
                 outcomes.push(self.count(outcome)?);
             }
         }

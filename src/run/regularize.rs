@@ -1,15 +1,13 @@
 //! The weight of squared rows (`l2`), which the stream itself chooses.
 
-use rayon::prelude::*;
-
-use super::evaluation::Evaluation;
+use super::probe::side_by_side;
 use super::report::Phase;
 use super::scall::Scall;
 use crate::Result;
 use crate::file::State;
 use crate::models::TrainingData;
 use crate::sizing::Population;
-use crate::spans::{Here, span};
+use crate::spans::span;
 use crate::stream::Segment;
 use crate::table::Account;
 
@@ -116,18 +114,13 @@ impl Scall {
         progress: &mut dyn FnMut(Phase),
     ) -> Result<()> {
         let Some(mut chooser) = self.l2.clone().filter(|_| self.options.steps > 0) else { return Ok(()) };
-        let (fit, held_out) = train.split(1.0 - SHARE)?;
-        let end = fit.rows.end;
-        let laid_out = self.lay_out(end, sampled, population)?;
-        let evaluation = Evaluation::new(&self.data, &held_out, end, &self.history)?;
-        let evaluation = evaluation.sampled(&self.options, self.reports.len());
+        let (laid_out, evaluation) = self.hold_out(SHARE, train, sampled, population)?;
         if evaluation.is_empty() {
             return Ok(());
         }
         let (model, history, probe) = (&*self.model, &self.history, self.options.probe);
         let steps = probe.steps.min(self.options.steps);
-        let here = Here::now();
-        let quality = |(&l2, number): (&f32, usize)| {
+        let quality = |number: usize, &l2: &f32| {
             let _span = span!("regularize", number = number);
             let mut model = model.duplicate(&Account::unlimited())?;
             model.set_l2(l2);
@@ -137,10 +130,7 @@ impl Scall {
         };
         let mut qualities = Vec::new();
         for some in chooser.tried().chunks(probe.at_once.max(1)) {
-            let first = qualities.len();
-            let quality = |(at, l2)| here.run(|| quality((l2, first + at)));
-            let found: Vec<Result<f64>> = some.par_iter().enumerate().map(quality).collect();
-            for quality in found {
+            for quality in side_by_side(some, qualities.len(), quality) {
                 qualities.push(quality?);
                 progress(Phase::Regularize { probes: qualities.len() as u32 });
             }

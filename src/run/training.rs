@@ -54,11 +54,7 @@ impl Scall {
         population: Population,
         progress: &mut dyn FnMut(Phase),
     ) -> Result<Option<(f32, u32)>> {
-        let (fit, held_out) = train.split(1.0 - stop.share)?;
-        let end = fit.rows.end;
-        self.lay_out(end, sampled, population)?;
-        let t = self.reports.len();
-        let evaluation = Evaluation::new(&self.data, &held_out, end, &self.history)?.sampled(&self.options, t);
+        let (_, evaluation) = self.hold_out(stop.share, train, sampled, population)?;
         if evaluation.is_empty() || self.options.steps == 0 {
             return Ok(None);
         }
@@ -88,8 +84,23 @@ impl Scall {
         Ok(Some((loss, steps)))
     }
 
+    /// Lays out for training all but the last `share` of a segment's training rows, and these to be ranked.
+    pub(super) fn hold_out(
+        &mut self,
+        share: f64,
+        train: &Segment,
+        sampled: &[usize],
+        population: Population,
+    ) -> Result<(Trained, Evaluation)> {
+        let (fit, held_out) = train.split(1.0 - share)?;
+        let end = fit.rows.end;
+        let laid_out = self.lay_out(end, sampled, population)?;
+        let evaluation = Evaluation::new(&self.data, &held_out, end, &self.history)?;
+        Ok((laid_out, evaluation.sampled(&self.options, self.reports.len())))
+    }
+
     /// Lays out for training what there is before row `end`: history, biases and rows.
-    pub(super) fn lay_out(&mut self, end: usize, sampled: &[usize], population: Population) -> Result<Trained> {
+    fn lay_out(&mut self, end: usize, sampled: &[usize], population: Population) -> Result<Trained> {
         let _span = span!("lay_out");
         let known = self.learned.max(end);
         self.history.extend(population.users, self.data.pairs(self.learned..known))?;

@@ -88,7 +88,7 @@ impl Trace {
         self.state().events.finish()
     }
 
-    /// The same for a run that fails: what it did is the most interesting. Nothing where it has not begun.
+    /// The same for a run that fails: what it did is the most interesting. Nothing where none was opened.
     pub fn close(&self) -> Result<()> {
         let mut state = self.state();
         if state.events.is_open() { state.events.finish() } else { Ok(()) }
