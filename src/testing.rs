@@ -150,9 +150,22 @@ pub(crate) fn layouts(widest: u32) -> [Layout; LAYOUTS] {
     all.try_into().expect("as many as there are")
 }
 
-/// What these values are once they are stored.
-pub(crate) fn stored(values: &[f32], format: Format) -> Vec<f32> {
-    with_codec!(format, V => values.iter().map(|&value| V::nearest(value).decode()).collect())
+/// What the values of rows of these sizes are once they are stored.
+pub(crate) fn stored(sizes: &[u32], values: &[f32], format: Format) -> Vec<f32> {
+    let mut rest = values;
+    let mut row = |&size: &u32| {
+        let (row, others) = rest.split_at(size as usize);
+        rest = others;
+        format.nearest(row)
+    };
+    sizes.iter().flat_map(&mut row).collect()
+}
+
+/// The spacing of a word of [`Format::I8`] with these values: the least power of two with which the largest is at most
+/// 63 of it.
+pub(crate) fn i8_spacing(values: impl Iterator<Item = f64>) -> f64 {
+    let largest = values.fold(0.0, |most: f64, value| most.max(value.abs()));
+    (-12..=2).map(|exponent| f64::from(exponent).exp2()).find(|spacing| 63.0 * spacing >= largest).unwrap_or(4.0)
 }
 
 /// [`signed`] values, and among them what is hard to round: ties of f16 and of bf16, values below the normal numbers of
@@ -180,6 +193,9 @@ pub(crate) fn rows_of(device: &Device, sizes: &[u32], values: &[f32], layout: La
         let mut own = vec![f32::NAN; page.values().len()];
         for span in page.spans() {
             let (row, behind) = rest.split_at(span.len());
+            // What shares a word with the last value is no gap.
+            let whole = page.format().stored_len(span.len());
+            own[span.start..span.start + whole].fill(0.0);
             own[span].copy_from_slice(row);
             rest = behind;
         }
@@ -192,8 +208,9 @@ pub(crate) fn rows_of(device: &Device, sizes: &[u32], values: &[f32], layout: La
 /// Writes the nearest of each value.
 fn write(to: &mut Values, values: &[f32]) {
     with_codec!(to.format(), V => {
-        let values: Vec<V> = values.iter().map(|&value| V::nearest(value)).collect();
-        V::of_mut(to).expect("its own format").write(&values).unwrap();
+        let mut stored = vec![<V as bytemuck::Zeroable>::zeroed(); values.len()];
+        V::store(values, &mut stored);
+        V::of_mut(to).expect("its own format").write(&stored).unwrap();
     })
 }
 
@@ -214,7 +231,10 @@ pub(crate) fn assert_gaps(what: &str, rows: &Rows) {
         let mut end = 0;
         for span in page.spans().chain(std::iter::once(values.len()..values.len())) {
             assert!(values[end..span.start].iter().all(|gap| gap.is_nan()), "mismatch: {what}: written between rows");
-            end = span.end;
+            // What shares a word with a row's last value is 0.
+            let whole = (span.start + page.format().stored_len(span.len())).min(values.len());
+            assert!(values[span.end..whole].iter().all(|&rest| rest == 0.0), "mismatch: {what}: written after a row");
+            end = whole;
         }
     }
 }

@@ -50,8 +50,14 @@ impl SizePolicy for Own {
 
     fn search(&mut self, last: &SizingContext<'_>, probe: &mut dyn Probe) -> Result<()> {
         let (one, all) = (self.sizes(last, When::Probe)?, self.sizes(last, When::ProbeAll)?);
-        let Outcome { quality, .. } = probe.run(&one)?;
-        assert_eq!(probe.run_all(&[one, all])?[0].quality, quality);
+        let Outcome { quality, of_users, .. } = probe.run(&one)?;
+        let outcomes = probe.run_all(&[one, all])?;
+        assert_eq!((outcomes[0].quality, &outcomes[0].of_users), (quality, &of_users));
+        // All probes rank for the same users, and their qualities make up that of the probe.
+        assert!(!of_users.is_empty() && outcomes[1].of_users.len() == of_users.len());
+        let mean = of_users.iter().map(|&of_user| f64::from(of_user)).sum::<f64>() / of_users.len() as f64;
+        assert!((mean - quality).abs() < 1e-6, "{mean} and {quality}");
+        assert!(outcomes[1].relative_to(&outcomes[0])?.error.is_finite());
         Ok(())
     }
 

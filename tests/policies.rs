@@ -38,7 +38,7 @@ fn total(sizes: &Sizes) -> u64 {
 }
 
 fn outcome(quality: f64) -> Outcome {
-    Outcome { quality, user_mean: Vec::new(), item_mean: Vec::new() }
+    Outcome { quality, of_users: Vec::new(), user_mean: Vec::new(), item_mean: Vec::new() }
 }
 
 /// A probe whose quality is a function of the sizes; it keeps what it was asked.

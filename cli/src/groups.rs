@@ -24,7 +24,16 @@ const GROUPS: [(&str, &[&str]); 8] = [
     ("Configuration", &["config", "paper"]),
     (
         "Budget and sizes",
-        &["max-size", "min-size", "count-optimizer", "ignore-metadata", "distribution", "alpha", "user-share"],
+        &[
+            "values",
+            "max-size",
+            "min-size",
+            "count-optimizer",
+            "ignore-metadata",
+            "distribution",
+            "alpha",
+            "user-share",
+        ],
     ),
     ("Search", &["probes", "proposals-at-once"]),
     (
@@ -35,6 +44,7 @@ const GROUPS: [(&str, &[&str]); 8] = [
             "batch",
             "learning-rate",
             "epsilon",
+            "optimizer",
             "l2",
             "bias",
             "half-life",

@@ -177,7 +177,7 @@ fn short_runs(
     var faults = vec2<u32>(0u);
     for (var number = thread / lanes; number < runs; number += 256u / lanes) {
         let run = short[number];
-        for (var j = user_per_word() * (thread % lanes); j < run.row.size; j += 4u * lanes) {
+        for (var j = user_per_word * (thread % lanes); j < run.row.size; j += 4u * lanes) {
             let dims = user_dims_of_words(j);
             faults = step(run, dims, short_sums(run, first, dims), faults);
         }
@@ -202,7 +202,7 @@ fn long_runs(invocation: Invocation) {
     let window = unit_of(invocation, lanes);
     let run = long_run(window);
     var faults = vec2<u32>(0u);
-    for (var j = user_per_word() * (invocation.thread % lanes); j < run.row.size; j += 4u * lanes) {
+    for (var j = user_per_word * (invocation.thread % lanes); j < run.row.size; j += 4u * lanes) {
         let dims = user_dims_of_words(j);
         faults = step(run, dims, long_sums(run, window, dims), faults);
     }

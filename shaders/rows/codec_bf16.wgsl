@@ -1,8 +1,9 @@
 // Values as bf16, the upper half of an f32, in pairs (src/rows/codec/codec_bf16.rs).
 const page_value_bits = 16u;
+//import rows/pairs.wgsl as page
 
-fn page_decoded(bits: u32) -> f32 {
-    return bitcast<f32>(bits << 16u);
+fn page_decoded(word: u32, k: u32) -> f32 {
+    return bitcast<f32>(page_half(word, k) << 16u);
 }
 
 // Adds to the bits below those that stay, and cuts them off. A value beyond the range becomes the largest within.
@@ -16,11 +17,11 @@ fn page_with_added(value: f32, added: u32) -> u32 {
 }
 
 // The nearest, ties to even.
-fn page_nearest(value: f32) -> u32 {
+fn page_nearest_bits(value: f32) -> u32 {
     return page_with_added(value, 0x7fffu + ((bitcast<u32>(value) >> 16u) & 1u));
 }
 
 // One of the two neighbours of a value, right on average over 16 bits of noise.
-fn page_dithered(value: f32, noise: u32) -> u32 {
+fn page_dithered_bits(value: f32, noise: u32) -> u32 {
     return page_with_added(value, noise);
 }

@@ -1,8 +1,9 @@
 // Values as f16 in pairs (src/rows/codec/codec_f16.rs).
 const page_value_bits = 16u;
+//import rows/pairs.wgsl as page
 
-fn page_decoded(bits: u32) -> f32 {
-    return unpack2x16float(bits).x;
+fn page_decoded(word: u32, k: u32) -> f32 {
+    return unpack2x16float(page_half(word, k)).x;
 }
 
 // The sign of a value as that of an f16, and its size, cut to 65,504, the largest f16.
@@ -16,7 +17,7 @@ fn page_is_nan_bits(value: f32) -> bool {
 }
 
 // The nearest, ties to even, in whole numbers. `pack2x16float` may round either way, depending on the device.
-fn page_nearest(value: f32) -> u32 {
+fn page_nearest_bits(value: f32) -> u32 {
     let bits = page_clamped_bits(value);
     if page_is_nan_bits(value) {
         return bits.x | 0x7e00u;
@@ -34,7 +35,7 @@ fn page_nearest(value: f32) -> u32 {
 }
 
 // One of the two neighbours of a value, right on average over 16 bits of noise.
-fn page_dithered(value: f32, noise: u32) -> u32 {
+fn page_dithered_bits(value: f32, noise: u32) -> u32 {
     let bits = page_clamped_bits(value);
     if page_is_nan_bits(value) {
         return bits.x | 0x7e00u;

@@ -23,24 +23,16 @@ fn page_is_here(id: u32) -> bool {
     return id - params.page_first_row < params.page_rows;
 }
 
+// Values of a word.
+const page_per_word = 32u / page_value_bits;
+
 // The word that holds an element.
 fn page_word_of(at: u32) -> u32 {
-    if page_value_bits == 16u {
-        return at >> 1u;
-    }
-    return at;
-}
-
-// The bits of an element.
-fn page_bits_at(at: u32) -> u32 {
-    let word = page_arena[page_word_of(at)];
-    if page_value_bits == 16u {
-        return (word >> (16u * (at & 1u))) & 0xffffu;
-    }
-    return word;
+    return at / page_per_word;
 }
 
 // A value of a row, which must have this dim.
 fn page_value_at(row: Row, j: u32) -> f32 {
-    return page_decoded(page_bits_at(row.start + j));
+    let at = row.start + j;
+    return page_decoded(page_arena[page_word_of(at)], at % page_per_word);
 }

@@ -1,30 +1,25 @@
-// Values into the rows of a page, a word at a time: one value of 32 bits, or two of 16. The including file imports
-// rows/page.wgsl, and binds its `arena` to write.
+// Values into the rows of a page, a word at a time. The including file imports rows/page.wgsl, and binds its `arena` to
+// write.
 
-fn page_per_word() -> u32 {
-    return 32u / page_value_bits;
+// Which values of the word that begins with dim j are dims below `width`.
+fn page_within(j: u32, width: u32) -> vec4<bool> {
+    return vec4<u32>(j, j + 1u, j + 2u, j + 3u) < vec4<u32>(width);
 }
 
-// Whether the word that begins with dim j holds another dim below `width`.
-fn page_has_second(j: u32, width: u32) -> bool {
-    return page_value_bits == 16u && j + 1u < width;
+// Whether all values of a word are marked.
+fn page_is_whole(those: vec4<bool>) -> bool {
+    return (page_per_word < 2u || those.y) && (page_per_word < 4u || (those.z && those.w)) && those.x;
 }
 
-// Writes the bits of the word that begins at an element. Without a second value, the other half of the word stays as it
-// is.
-fn page_put_bits(at: u32, first: u32, second: u32, has_second: bool) {
-    if page_value_bits == 32u {
-        page_arena[at] = first;
-        return;
+// The word that begins at an element, so far as it stays: nothing of it where all of its values are set.
+fn page_staying(at: u32, those: vec4<bool>) -> u32 {
+    if page_is_whole(those) {
+        return 0u;
     }
-    var high = second;
-    if !has_second {
-        high = page_arena[page_word_of(at)] >> 16u;
-    }
-    page_arena[page_word_of(at)] = first | (high << 16u);
+    return page_arena[page_word_of(at)];
 }
 
-// The same for values, each rounded to the nearest.
-fn page_put_nearest(at: u32, values: vec2<f32>, has_second: bool) {
-    page_put_bits(at, page_nearest(values.x), page_nearest(values.y), has_second);
+// Sets `those` values of the word that begins at an element, each to the nearest.
+fn page_put_nearest(at: u32, values: vec4<f32>, those: vec4<bool>) {
+    page_arena[page_word_of(at)] = page_nearest(page_staying(at, those), values, those);
 }

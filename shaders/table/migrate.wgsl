@@ -42,14 +42,6 @@ fn new_row(id: u32) -> Row {
     return row_at(id - params.first_row);
 }
 
-// The bits of a dim: those that were there, or those of a fresh value.
-fn moved_bits(id: u32, j: u32, old: Row) -> u32 {
-    if j < old.size {
-        return from_bits_at(old.start + j);
-    }
-    return nearest(fresh(id, j));
-}
-
 @compute @workgroup_size(256)
 fn migrate(invocation: Invocation) {
     let id = params.begin + unit_of(invocation, lanes);
@@ -58,12 +50,17 @@ fn migrate(invocation: Invocation) {
     }
     let old = old_row(id);
     let row = new_row(id);
-    for (var j = per_word() * (invocation.thread % lanes); j < row.size; j += per_word() * lanes) {
-        let two = has_second(j, row.size);
-        var second = 0u;
-        if two {
-            second = moved_bits(id, j + 1u, old);
+    for (var j = per_word * (invocation.thread % lanes); j < row.size; j += per_word * lanes) {
+        let at = row.start + j;
+        var moved = 0u;
+        if j < old.size {
+            moved = from_arena[from_word_of(old.start + j)];
         }
-        put_bits(row.start + j, moved_bits(id, j, old), second, two);
+        var word = copied(arena[word_of(at)], moved, max(min(old.size, row.size), j) - j);
+        let fresh_dims = within(j, row.size) & !within(j, old.size);
+        if any(fresh_dims) {
+            word = with_fresh(id, j, word, fresh_dims);
+        }
+        arena[word_of(at)] = word;
     }
 }

@@ -28,12 +28,9 @@ fn reset(invocation: Invocation) {
         return;
     }
     let row = row_of(named.id);
-    for (var j = per_word() * (invocation.thread % lanes); j < row.size; j += per_word() * lanes) {
-        var values = vec2<f32>(fresh(named.id, j), 0.0);
-        let two = has_second(j, row.size);
-        if two {
-            values.y = fresh(named.id, j + 1u);
-        }
-        put_nearest(row.start + j, values, two);
+    for (var j = per_word * (invocation.thread % lanes); j < row.size; j += per_word * lanes) {
+        let at = row.start + j;
+        let those = within(j, row.size);
+        arena[word_of(at)] = with_fresh(named.id, j, copied(staying(at, those), 0u, 0u), those);
     }
 }

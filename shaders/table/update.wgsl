@@ -172,7 +172,7 @@ fn short_runs(
     let runs = find_runs(first, thread);
     for (var own = thread / lanes; own < runs; own += 256u / lanes) {
         let run = short[own];
-        for (var j = per_word() * (thread % lanes); j < run.row.size; j += 4u * lanes) {
+        for (var j = per_word * (thread % lanes); j < run.row.size; j += 4u * lanes) {
             let dims = dims_of_words(j);
             step(id_of(run.key), run.row, dims, short_sums(run, first, dims));
         }
@@ -200,7 +200,7 @@ fn short_runs_by_row(
             run = short[begin + thread / lanes];
         }
         let row = run.row;
-        let lane = per_word() * (thread % lanes);
+        let lane = per_word * (thread % lanes);
         // What a lane sums at once it sums once and keeps; there is no room to keep more.
         let keeps = row.size <= 4u * lanes;
         var g = vec4<f32>(0.0);
@@ -249,7 +249,7 @@ fn short_runs_by_row(
 fn long_runs(invocation: Invocation) {
     let window = unit_of(invocation, lanes);
     let run = long_run(window);
-    for (var j = per_word() * (invocation.thread % lanes); j < run.row.size; j += 4u * lanes) {
+    for (var j = per_word * (invocation.thread % lanes); j < run.row.size; j += 4u * lanes) {
         let dims = dims_of_words(j);
         step(id_of(run.key), run.row, dims, long_sums(run, window, dims));
     }
@@ -262,7 +262,7 @@ fn long_runs_by_row(invocation: Invocation) {
     let run = long_run(window);
     let row = run.row;
     let kept = first_partials(run, window);
-    let lane = per_word() * (thread % lanes);
+    let lane = per_word * (thread % lanes);
     var squares = 0.0;
     for (var j = lane; j < row.size; j += 4u * lanes) {
         let dims = dims_of_words(j);

@@ -39,7 +39,7 @@ fn gradients_of(index: u32, row: Row, dims: vec4<u32>) -> vec4<f32> {
 fn element_wise(invocation: Invocation) {
     let index = unit_of(invocation, lanes);
     let row = row_of(index);
-    for (var j = per_word() * (invocation.thread % lanes); j < row.size; j += 4u * lanes) {
+    for (var j = per_word * (invocation.thread % lanes); j < row.size; j += 4u * lanes) {
         let dims = dims_of_words(j);
         step(params.first_row + index, row, dims, gradients_of(index, row, dims));
     }
@@ -51,7 +51,7 @@ fn by_row(invocation: Invocation) {
     let thread = invocation.thread;
     let index = unit_of(invocation, lanes);
     let row = row_of(index);
-    let lane = per_word() * (thread % lanes);
+    let lane = per_word * (thread % lanes);
     var factor = 1.0;
     if clip == 1u {
         var squares = 0.0;

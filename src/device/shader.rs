@@ -171,6 +171,7 @@ const SHARED: &[(&str, &str)] = shared![
     "rows/four.wgsl",
     "rows/page.wgsl",
     "rows/page_params.wgsl",
+    "rows/pairs.wgsl",
     "rows/put.wgsl",
     "rows/put_stepped.wgsl",
     "rows/row.wgsl",
@@ -186,8 +187,8 @@ pub struct CodecSource {
 /// Puts the shared files in place of their `//import` lines, each once.
 ///
 /// `//import FILE as NAME` makes a copy for one of several tables: what begins with `page_` in the file begins with
-/// `NAME_` in it. Without a name it begins with nothing. A line `//codec` is where a file wants a codec
-/// (`shaders/rows/codec_NAME.wgsl`): those of `codecs`, in order.
+/// `NAME_` in it. Without a name it begins with nothing; `as page` in such a file names the same table. A line
+/// `//codec` is where a file wants a codec (`shaders/rows/codec_NAME.wgsl`): those of `codecs`, in order.
 ///
 /// `//import FILE as NAME of TYPE` makes a copy for one of several buffers, as WGSL passes no pointers to these: `LIST`
 /// in the file is the buffer's name, and `NUMBER` the type of its elements.
@@ -211,6 +212,8 @@ impl Resolved<'_> {
         for line in source.lines() {
             if let Some(import) = line.trim_start().strip_prefix("//import ") {
                 match import.trim().split_once(" as ") {
+                    // For the table that this file is for.
+                    Some((file, "page")) => self.import(file, prefix.and_then(|prefix| prefix.strip_suffix('_'))),
                     Some((file, name)) => self.import(file, Some(name)),
                     None => self.import(import.trim(), None),
                 }

@@ -171,7 +171,7 @@ impl<'a, 'b, V: Codec> Ahead<'a, 'b, V> {
         let found = &mut self.found[begin % (2 * ROWS_AT_ONCE)..][..end - begin];
         let weights = self.weights.map(|weights| &weights[begin..end]);
         for (i, (found, &id)) in found.iter_mut().zip(&self.ids[begin..end]).enumerate() {
-            let (values, len) = self.rows.row_and_more(id);
+            let (values, len) = self.rows.row(id);
             let values = V::as_f32(values).unwrap_or_default();
             let len = len.saturating_sub(self.dims.start);
             let values = values.get(self.dims.start..).unwrap_or_default();

@@ -9,7 +9,7 @@ use crate::file::State;
 use crate::kernels::rank::bpr::BiasUse;
 use crate::kernels::table::store::Store;
 use crate::kernels::table::update::UpdateRule;
-use crate::rows::{Codec, Layout, Values, with_codec};
+use crate::rows::{Layout, Values};
 use crate::sizing::{Shape, Sizes};
 use crate::table::{Account, MemoryReport, RaggedTable, ResizePlan, TableOptions};
 use crate::{Error, Result};
@@ -297,11 +297,11 @@ impl Embeddings {
         Store { rows: self.items.rows_mut(), ids: &ids, values: &values, dims: 1 }.run(&self.device)
     }
 
-    /// Biases as [`set_biases`](Self::set_biases) would store them: rounded to the format of the rows.
+    /// Biases as [`set_biases`](Self::set_biases) would store them: rounded to the format of the rows
+    /// (one that shares a word with larger dims may be rounded more).
     pub(crate) fn as_stored(&self, biases: Vec<f32>) -> Vec<f32> {
-        with_codec!(self.items.as_rows().layout().format, V => {
-            biases.into_iter().map(|bias| V::nearest(bias).decode()).collect()
-        })
+        let format = self.items.as_rows().layout().format;
+        if format.is_f32() { biases } else { biases.chunks(1).flat_map(|bias| format.nearest(bias)).collect() }
     }
 
     /// Multiplies every item bias by `factor`: popularity fades, taste stays.

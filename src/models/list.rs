@@ -251,7 +251,8 @@ mod tests {
     /// The parameters that these bytes give to a model, which its tables then really hold within them.
     fn held(model: &ModelOptions, counts: Counts, bytes: u64) -> u64 {
         const POPULATION: Population = Population { users: 70, items: 50 };
-        let budget = Budget { d_min: 0, counts, ..Budget::new(Amount::Bytes(bytes)) };
+        // Room for all that a byte a value gives.
+        let budget = Budget { d_min: 0, d_max: 256, counts, ..Budget::new(Amount::Bytes(bytes)) };
         let resolved = budget.resolve(POPULATION, &model.shape()).unwrap();
         let account = Account::new(resolved.bytes, counts);
         let mut built = model.build(&Device::cpu(), &account).unwrap();
@@ -282,7 +283,7 @@ mod tests {
                 let counts = Counts { optimizer, metadata };
                 let params = |format, aligned| {
                     let layout = Layout { format, aligned, page_bytes: None };
-                    all(layout, item_bias).iter().map(|model| held(model, counts, 12_000)).collect::<Vec<_>>()
+                    all(layout, item_bias).iter().map(|model| held(model, counts, 24_000)).collect::<Vec<_>>()
                 };
                 let packed = params(Format::F32, false);
                 for &format in Format::ALL {

@@ -1,7 +1,7 @@
 //! Where rows of given sizes lie: pure arithmetic.
 
 use super::place::{PageLimits, Place, WIDEST, aligned, shift};
-use super::{Layout, StateSize};
+use super::{Format, Layout, StateSize};
 use crate::device::Device;
 use crate::{Error, Result};
 
@@ -80,6 +80,11 @@ impl Directory {
         self.values
     }
 
+    /// The same as a format stores them: rows of [`I8`](super::Format::I8) in whole words of four.
+    pub(crate) fn stored_values(&self, format: Format) -> u64 {
+        stored_values(self.values, || self.sizes(), format)
+    }
+
     /// Size of the widest row.
     pub fn widest(&self) -> u32 {
         self.widest
@@ -120,6 +125,11 @@ impl Directory {
     pub(crate) fn words(&self, page: usize) -> &[u32] {
         &self.pages[page].words
     }
+}
+
+/// How many values rows of these sizes, which add up to `values`, are stored as: in whole groups.
+pub(crate) fn stored_values<I: Iterator<Item = u32>>(values: u64, sizes: impl Fn() -> I, format: Format) -> u64 {
+    if format.group() == 1 { values } else { sizes().map(|size| format.stored_len(size as usize) as u64).sum() }
 }
 
 impl Words {

@@ -60,16 +60,9 @@ impl<'a, V: Codec> HostRows<'a, V> {
         self.bytes > CORES_CACHES
     }
 
-    /// The row's values. An id in no page is an empty row.
+    /// The values of the page from the row on, and how many of them are the row's. An id in no page is an empty row.
     #[inline(always)]
-    pub fn row(&self, id: u32) -> &'a [V] {
-        let (values, len) = self.row_and_more(id);
-        &values[..len]
-    }
-
-    /// The values of the page from the row on, and how many of them are the row's.
-    #[inline(always)]
-    pub fn row_and_more(&self, id: u32) -> (&'a [V], usize) {
+    pub fn row(&self, id: u32) -> (&'a [V], usize) {
         let page = self.page(id);
         match id.wrapping_sub(page.directory.first) {
             row if row < page.directory.rows => {
@@ -97,8 +90,8 @@ impl<'a, V: Codec> HostRows<'a, V> {
             directory.prefetch(id.wrapping_sub(directory.first));
         }
         if let Some(&id) = ids.get(k + VALUES_AHEAD) {
-            let row = self.row(id);
-            prefetch_slice(&row[..row.len().min(dims)]);
+            let (values, len) = self.row(id);
+            prefetch_slice(&values[..len.min(dims)]);
         }
     }
 

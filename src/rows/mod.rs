@@ -13,8 +13,8 @@
 //! So the directory takes 2 bytes a row and a word a block, and a row is found by three loads.
 //!
 //! How a value is stored is its [`Format`]. Rows may begin at multiples of 16 bytes ([`Layout::aligned`]). Rows of
-//! values of two bytes begin at a word in any case, so that no two rows share one. What lies between rows is never
-//! read.
+//! values of one or two bytes begin at a word in any case, so that no two rows share one. What lies between rows is
+//! never read.
 //!
 //! Rows that do not fit one page (a GPU's largest binding, or less on request) lie in several pages, each with a
 //! directory of its own. A row never straddles two. Kernels go from page to page, so all of them take any number of
@@ -37,8 +37,10 @@ mod place;
 mod state;
 mod transfer;
 
+#[cfg(test)]
+pub(crate) use codec::Scalar;
+pub use codec::{Code, Format, Values};
 pub(crate) use codec::{Codec, Noise, Stored, WIDEST_VECTOR, per_word, with_codec};
-pub use codec::{Format, Values};
 pub use directory::Directory;
 pub(crate) use host::{BEYOND_CACHES, HostRows, VALUES_AHEAD, prefetch_slice};
 pub(crate) use host_directory::HostDirectory;

@@ -1,12 +1,19 @@
 //! Rows to and from the host, copies of rows, and snapshots of their values.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use super::codec::{Codec, Stored, Values, duplicate, with_codec};
+use super::directory::stored_values;
 use super::{Page, Place, Rows};
 use crate::check;
 use crate::device::{Buffer, Device, Element};
 use crate::{Error, Result};
+
+/// The elements in which these values of a row are stored.
+fn in_groups<V: Codec>(Range { start, end }: Range<usize>) -> Range<usize> {
+    start..start + (end - start).next_multiple_of(V::GROUP)
+}
 
 impl Rows {
     /// The values on the host as f32, row after row with nothing between.
@@ -17,16 +24,17 @@ impl Rows {
         self.gathered(|page| page.values.read())
     }
 
-    /// The values on the host as they are stored, row after row with nothing between.
+    /// The values on the host as they are stored, row after row with nothing between: rows of
+    /// [`I8`](crate::rows::Format::I8) in whole words.
     ///
     /// # Errors
     /// What the device reports.
     pub fn read_stored(&self) -> Result<Values> {
         with_codec!(self.layout.format, V => {
-            let mut out = Vec::with_capacity(self.values as usize);
+            let mut out = Vec::with_capacity(self.stored_len() as usize);
             for page in &self.pages {
                 let values = V::of(&page.values).expect("pages of one format").read()?;
-                page.spans().for_each(|span| out.extend_from_slice(&values[span]));
+                page.spans().for_each(|span| out.extend_from_slice(&values[in_groups::<V>(span)]));
             }
             Ok(V::values(Buffer::from_vec(&Device::Cpu, out)?))
         })
@@ -39,13 +47,13 @@ impl Rows {
     /// the device reports.
     pub fn write_stored(&mut self, values: &Values) -> Result<()> {
         let op = "Rows::write_stored";
-        check::len(op, "values", values.len(), self.values)?;
+        check::len(op, "values", values.len(), self.stored_len())?;
         with_codec!(self.layout.format, V => {
             let Some(values) = V::of(values) else {
                 let (arg, expected, got) = ("values", "in the format of the rows", values.format().name().to_owned());
                 return Err(Error::Buffer { op, arg, expected, got });
             };
-            self.scatter(values.host(op, "values")?, |page, values: &[V]| {
+            self.scatter(values.host(op, "values")?, in_groups::<V>, |page, values: &[V]| {
                 V::of_mut(&mut page.values).expect("pages of one format").write(values)
             })
         })
@@ -90,9 +98,9 @@ impl Rows {
             let same = bytemuck::try_cast_slice(values).ok().filter(|_| self.layout.format.is_f32());
             let stored: Cow<'_, [V]> = match same {
                 Some(values) => Cow::Borrowed(values),
-                None => values.iter().map(|&value| V::nearest(value)).collect(),
+                None => self.stored::<V>(values).into(),
             };
-            self.scatter(&stored, |page, values: &[V]| {
+            self.scatter(&stored, in_groups::<V>, |page, values: &[V]| {
                 V::of_mut(&mut page.values).expect("pages of one format").write(values)
             })
         })
@@ -110,7 +118,7 @@ impl Rows {
         let expected = if ragged { self.values } else { self.len().into() };
         check::len("Rows::write_state", "values", values.len(), expected)?;
         if ragged {
-            return self.scatter(values, |page, values: &[f32]| page.state[number].write(values));
+            return self.scatter(values, in_groups::<f32>, |page, values| page.state[number].write(values));
         }
         self.pages.iter_mut().try_for_each(|page| {
             let Place { first, rows, .. } = page.place;
@@ -118,12 +126,37 @@ impl Rows {
         })
     }
 
-    /// Gives each page its values, with zeros between rows.
-    fn scatter<T: Element>(&mut self, values: &[T], write: impl Fn(&mut Page, &[T]) -> Result<()>) -> Result<()> {
+    /// Elements that all rows take as they are stored, with nothing between.
+    fn stored_len(&self) -> u64 {
+        stored_values(self.values, || self.sizes(), self.layout.format)
+    }
+
+    /// Values of all rows as they are stored.
+    fn stored<V: Codec>(&self, values: &[f32]) -> Vec<V> {
+        let mut stored = vec![<V as bytemuck::Zeroable>::zeroed(); self.stored_len() as usize];
+        if V::GROUP == 1 {
+            V::store(values, &mut stored);
+            return stored;
+        }
+        let (mut from, mut to) = (0, 0);
+        for size in self.sizes().map(|size| size as usize) {
+            V::store(&values[from..from + size], &mut stored[to..]);
+            (from, to) = (from + size, to + size.next_multiple_of(V::GROUP));
+        }
+        stored
+    }
+
+    /// Gives each page its values, with zeros between rows. `whole` says which elements a row of some values takes.
+    fn scatter<T: Element>(
+        &mut self,
+        values: &[T],
+        whole: fn(Range<usize>) -> Range<usize>,
+        write: impl Fn(&mut Page, &[T]) -> Result<()>,
+    ) -> Result<()> {
         let mut rest = values;
         for page in &mut self.pages {
             let mut out = vec![T::zeroed(); page.values.len()];
-            for span in page.spans() {
+            for span in page.spans().map(whole) {
                 let (row, others) = rest.split_at(span.len());
                 out[span].copy_from_slice(row);
                 rest = others;

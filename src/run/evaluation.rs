@@ -100,10 +100,24 @@ impl Evaluation {
 
     /// [Quality](Metrics::quality) among the items of the test part.
     pub fn among_test_items(&self, model: &mut (impl Lists + ?Sized), history: &UserItems) -> Result<f64> {
+        let (cutoffs, lists) = self.test_lists(model, history)?;
+        Ok(self.metrics(&cutoffs, &lists).0.quality())
+    }
+
+    /// The same, and that of each user in their order.
+    pub fn of_each_user(&self, model: &mut (impl Lists + ?Sized), history: &UserItems) -> Result<(f64, Vec<f32>)> {
+        let (cutoffs, lists) = self.test_lists(model, history)?;
+        let of_user = |(ranked, &user)| Metrics::mean(&cutoffs, [(ranked, self.relevant.row(user))]).quality() as f32;
+        let of_users = lists.iter().zip(&self.users).map(of_user).collect();
+        Ok((self.metrics(&cutoffs, &lists).0.quality(), of_users))
+    }
+
+    /// The lists that quality is taken of, and its cutoff.
+    fn test_lists(&self, model: &mut (impl Lists + ?Sized), history: &UserItems) -> Result<(Cutoffs, Rankings)> {
         let excluded = |user: u32| history.row(user);
         let cutoffs = Cutoffs::new([Metrics::QUALITY_CUTOFF])?;
         let lists = model.lists(self.request(&self.candidates, &excluded, &cutoffs))?;
-        Ok(self.metrics(&cutoffs, &lists).0.quality())
+        Ok((cutoffs, lists))
     }
 
     /// All metrics among the items of the test part, and among all items, at these cutoffs and at that of

@@ -65,7 +65,8 @@ impl Scall {
             user_frequencies[user as usize] += 1;
             item_frequencies[item as usize] += 1;
         }
-        let budget = self.options.budget.resolve(Population { users, items }, &tables.shape())?;
+        let shape = tables.shape();
+        let budget = self.options.budget.resolve_in_groups(Population { users, items }, &shape)?;
         let context = SizingContext {
             segment: self.reports.len() - 1,
             users: &user_frequencies,
@@ -77,7 +78,7 @@ impl Scall {
         let policy: &mut dyn SizePolicy = if self.reports.len() == 1 { &mut Uniform } else { &mut *self.policy };
         let sizes = policy.admit(&context)?;
         sizes.check_decision(policy, &context)?;
-        self.resize(&sizes, budget.bytes).map(drop)
+        self.resize(&*self.options.budget.in_groups(&sizes, &shape)?, budget.bytes).map(drop)
     }
 
     /// The best `k` items for a user among all that have a row and that the user never touched, best first. Somebody

@@ -45,7 +45,8 @@ impl Setup<'_> {
         let _span = span!("probe", number = number);
         // Sizes come from a policy that divides the dims there are; what a probe holds is outside the budget.
         let account = Account::unlimited();
-        let &AnyOptions { ref model, probe, budget: Budget { d_max, .. }, seed, .. } = self.options;
+        let &AnyOptions { ref model, probe, budget, seed, .. } = self.options;
+        let Budget { d_max, .. } = budget;
         let span = span!("resize");
         let mut model = match probe.warm {
             true => self.last.before.duplicate(&account)?,
@@ -55,7 +56,8 @@ impl Setup<'_> {
             model.set_l2(l2);
         }
         model.embeddings_mut().expect_sizes(d_max);
-        model.embeddings_mut().resize(sizes)?;
+        let shape = model.embeddings().shape();
+        model.embeddings_mut().resize(&*budget.in_groups(sizes, &shape)?)?;
         let bias = model.item_bias();
         set_biases(&mut *model, bias, self.last.biases.as_deref())?;
         drop(span);
@@ -64,10 +66,11 @@ impl Setup<'_> {
         model.train(probe.steps, &mut |_| {})?;
         drop(span);
         let _span = span!("evaluate");
-        let quality = self.last.evaluation.among_test_items(&mut *model, self.history)?;
+        let (quality, of_users) = self.last.evaluation.of_each_user(&mut *model, self.history)?;
         let rows = rows(&*model);
         Ok(Outcome {
             quality,
+            of_users,
             user_mean: mean_row(rows.users, 0, d_max)?,
             item_mean: mean_row(rows.items, u32::from(rows.item_bias), d_max)?,
         })

@@ -17,7 +17,7 @@ use crate::stream::{Interactions, Segment, UserItems};
 use crate::table::Account;
 
 /// Of what [`Scall::state`] gives.
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 
 const ENTRIES: [&str; 16] = [
     "version",

@@ -82,7 +82,8 @@ impl Scall {
 
         progress(Phase::Size);
         let span = span!("size");
-        let budget = self.options.budget.resolve(population, &tables.shape())?;
+        let shape = tables.shape();
+        let budget = self.options.budget.resolve_in_groups(population, &shape)?;
         let frequencies = self.count(&sampled, population);
         let context = SizingContext {
             segment: t,
@@ -105,7 +106,7 @@ impl Scall {
             self.begun.before = Some(self.model.duplicate(&Account::unlimited())?);
         }
         let before_bytes = self.begun.before.as_ref().map_or(0, |before| before.embeddings().memory().total_bytes());
-        let resized = self.resize(&sizes, budget.bytes)?;
+        let resized = self.resize(&*self.options.budget.in_groups(&sizes, &shape)?, budget.bytes)?;
         if let ItemBias::Learned { keep } = self.model.item_bias()
             && !std::mem::replace(&mut self.begun.faded, true)
         {

@@ -99,6 +99,19 @@ impl Budget {
     /// # Ok::<(), scall_gpu::Error>(())
     /// ```
     pub fn resolve(&self, population: Population, shape: &Shape) -> Result<Resolved> {
+        self.resolved(population, shape, 1)
+    }
+
+    /// The same for sizes that [`in_groups`](Self::in_groups) has made: rows of values that share words leave none of
+    /// them unused then, so there are more to divide.
+    ///
+    /// # Errors
+    /// Those of [`resolve`](Self::resolve).
+    pub fn resolve_in_groups(&self, population: Population, shape: &Shape) -> Result<Resolved> {
+        self.resolved(population, shape, shape.layout.format.group() as u64)
+    }
+
+    fn resolved(&self, population: Population, shape: &Shape, group: u64) -> Result<Resolved> {
         let wrong = |arg, expected: &str, got: String| Error::Argument {
             op: "Budget::resolve",
             arg,
@@ -112,9 +125,12 @@ impl Budget {
             return Err(wrong("d_min", &format!("at most {WIDEST}, the widest row"), self.d_min.to_string()));
         }
         let entities = population.entities();
-        let bytes = self.bytes_of(entities, shape);
+        let bytes = self.bytes_of(entities, shape, group);
         let biases = if shape.item_bias { u64::from(population.items) } else { 0 };
-        let least = entities * u64::from(self.d_min) + biases;
+        let least = match group {
+            1 => entities * u64::from(self.d_min) + biases,
+            _ => entities * self.least_groups(shape) * group,
+        };
         let params = match self.amount {
             Amount::Params(params) => params,
             Amount::MeanSize(mean) if mean.is_finite() && mean >= 0.0 => (mean * entities as f64).floor() as u64,
@@ -128,6 +144,7 @@ impl Budget {
                 (budget - fixed) / bytes.a_value
             }
         };
+        let params = params - params % group;
         if params < least {
             return Err(Error::Infeasible { entities, min: least, budget: params, unit: "parameters" });
         }
@@ -139,11 +156,11 @@ impl Budget {
     }
 
     /// What rows of this shape take, of what the budget counts.
-    fn bytes_of(&self, entities: u64, shape: &Shape) -> RowBytes {
+    fn bytes_of(&self, entities: u64, shape: &Shape, group: u64) -> RowBytes {
         let Shape { layout, state, item_bias } = *shape;
         let state = if self.counts.optimizer { state } else { StateSize::default() };
         let a_value = layout.format.bytes() + state.bytes(0, 1);
-        let between = u64::from(layout.alignment() - 1) * a_value;
+        let between = (u64::from(layout.alignment()) - group) * a_value;
         RowBytes {
             a_value,
             of_rows: entities.saturating_mul(between.saturating_add(state.bytes(1, 0))),
@@ -274,7 +291,8 @@ mod tests {
             let (counts, state) = (Counts { optimizer, metadata }, StateSize { per_value, per_row });
             let layout = Layout { format, aligned, page_bytes };
             let a_value = layout.format.bytes() + 4 * u64::from(per_value * u32::from(optimizer));
-            let amount = Amount::Bytes(population.entities() * (mean * a_value + 4 + 8 * a_value) + 200);
+            let between = u64::from(layout.alignment().max(8)) * a_value;
+            let amount = Amount::Bytes(population.entities() * (mean * a_value + 8 + between) + 200);
             let budget = Budget { amount, counts, d_min, d_max };
             let resolved = budget.resolve(population, &Shape { layout, state, item_bias }).unwrap();
             let device = Device::cpu();

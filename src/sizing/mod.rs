@@ -10,7 +10,9 @@ mod amount;
 mod budget;
 mod context;
 mod decision;
+mod groups;
 mod mean_row;
+mod outcome;
 mod policies;
 mod policy;
 mod profile;
@@ -22,10 +24,11 @@ pub use amount::Amount;
 pub use budget::{Budget, Population, Resolved, Shape};
 pub use context::{CurrentRows, SizingContext};
 pub use mean_row::mean_row;
+pub use outcome::{Outcome, Relative};
 pub use policies::{
     Bet, BetOptions, CommonOption, FrequencyRanked, GrowOnly, GrowOnlyOptions, LinUcb, LinUcbOptions, MagnitudeCut,
     MixedDimensions, PolicyOptions, Random, Uniform,
 };
 #[cfg(feature = "search")]
 pub use policies::{Convergence, Deploy, ScallPolicy, ScallPolicyOptions};
-pub use policy::{Outcome, Probe, SizePolicy};
+pub use policy::{Probe, SizePolicy};

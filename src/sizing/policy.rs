@@ -1,6 +1,6 @@
 //! The policy: who gets how many dims. And the probe, by which one learns what pays.
 
-use super::{Sizes, SizingContext};
+use super::{Outcome, Sizes, SizingContext};
 use crate::Result;
 use crate::file::State;
 
@@ -101,15 +101,4 @@ pub trait Probe {
 
     /// The sizes that the segment really had.
     fn deployed(&self) -> &Sizes;
-}
-
-/// What a probe found.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Outcome {
-    /// Mean of Recall@20 and NDCG@20.
-    pub quality: f64,
-    /// Mean of all user rows after training, missing dims as zero: `d_max` values.
-    pub user_mean: Vec<f32>,
-    /// The same of the items, without biases.
-    pub item_mean: Vec<f32>,
 }

@@ -20,18 +20,23 @@ use crate::{Result, check};
 pub(super) fn weighted(context: &SizingContext<'_>, weights: &[f32]) -> Result<Sizes> {
     let total = context.total()?;
     check::below_2_32("sizing/weighted", "dims", "32-bit sum of both sides", total.max(weights.len() as u64))?;
+    let allotment = Allotment { total: total as u32, d_min: context.d_min, d_max: context.d_max };
+    Ok(sides(context, by_weight(weights, allotment)?))
+}
+
+/// Shares of an allotment in proportion to weights in any order, as [`weighted`] has them.
+pub(super) fn by_weight(weights: &[f32], allotment: Allotment) -> Result<Vec<u32>> {
     let mut order: Vec<u32> = (0..weights.len() as u32).collect();
     let weight = |row: &u32| weights[*row as usize];
     order.par_sort_unstable_by(|a, b| weight(b).total_cmp(&weight(a)).then(a.cmp(b)));
     let falling: Vec<f32> = order.iter().map(weight).collect();
     let mut by_rank = vec![0; order.len()];
-    let allotment = Allotment { total: total as u32, d_min: context.d_min, d_max: context.d_max };
     apportion(&falling, allotment, &mut by_rank)?;
-    let mut sizes = vec![0; order.len()];
-    for (&row, size) in order.iter().zip(by_rank) {
-        sizes[row as usize] = size;
+    let mut shares = vec![0; order.len()];
+    for (&row, share) in order.iter().zip(by_rank) {
+        shares[row as usize] = share;
     }
-    Ok(sides(context, sizes))
+    Ok(shares)
 }
 
 /// Cuts the sizes of all rows, users first, into the two sides.

@@ -13,7 +13,7 @@ use super::{Account, RaggedTable, RowMap};
 use crate::check;
 use crate::device::{Buffer, Device};
 use crate::file::atomic;
-use crate::rows::{Directory, Rows, Stored, Values, WIDEST, with_codec};
+use crate::rows::{Codec, Directory, Rows, Stored, Values, WIDEST, with_codec};
 use crate::{Error, Result};
 
 impl RaggedTable {
@@ -166,7 +166,7 @@ impl RaggedTable {
         let header = Header::read(&mut reader)?;
         let (layout, state) = (header.options.layout, header.options.rule.optimizer.state_size());
         // What the values take at least; how much it is, the sizes will say.
-        let mut bytes = header.values as u64 * layout.format.bytes();
+        let mut bytes = header.stored as u64 * layout.format.bytes();
         account.exchange(0, bytes)?;
         let mut load = || {
             let contents = contents(&mut reader, &header)?;
@@ -230,27 +230,30 @@ fn write(table: &RaggedTable, contained: Contained<'_>, writer: &mut Writer<'_>)
     check::indexable("RaggedTable::save", "values", values_len)?;
     let offsets: Vec<u32> = offsets.into_iter().map(|end| end as u32).collect();
     let of_values = |row: usize| starts[row] as usize;
+    let rows = table.as_rows();
+    let format = rows.layout().format;
+    let stored_sizes: Vec<u32> = sizes.iter().map(|&size| format.stored_len(size as usize) as u32).collect();
+    let stored_starts = ends(&stored_sizes);
+    let stored: u64 = contained.of(&stored_sizes, |row| row).iter().map(|&size| u64::from(size)).sum();
     let ids = match contained {
         Contained::All(ids) => ids.map(RowMap::parts),
         Contained::Rows(_) => None,
     };
-    writer.bytes(&header::bytes(table, (offsets.len() - 1, values_len as usize), ids.as_ref()))?;
+    writer.bytes(&header::bytes(table, (offsets.len() - 1, values_len as usize, stored as usize), ids.as_ref()))?;
     if let Some(Parts { rows: (keys, scores), .. }) = ids {
         writer.numbers(keys, u64::to_le_bytes)?;
         writer.numbers(scores, f64::to_le_bytes)?;
     }
     writer.numbers(&offsets, u32::to_le_bytes)?;
-    let rows = table.as_rows();
-    let format = rows.layout().format;
     let values = |writer: &mut Writer| {
         let values = rows.read_stored()?;
         with_codec!(format, V => {
             let values = V::of(&values).and_then(Buffer::as_slice);
             let values = values.expect("values on the host in the format of the rows");
-            writer.numbers(&contained.of(values, of_values), V::to_le_bytes)
+            writer.numbers(&contained.of(values, |row| stored_starts[row] as usize), V::to_le_bytes)
         })
     };
-    let words = format.per_word() == 1;
+    let words = format.dtype_bytes() == 4;
     if words {
         values(writer)?;
     }
@@ -297,7 +300,7 @@ fn contents(reader: &mut Reader<'_>, header: &Header) -> Result<Contents> {
             "offsets" => offsets = reader.numbers(header.rows + 1, u32::from_le_bytes)?,
             "values" => {
                 values = with_codec!(format, V => {
-                    V::values(Buffer::from_vec(&Device::Cpu, reader.numbers(header.values, V::from_le_bytes)?)?)
+                    V::values(Buffer::from_vec(&Device::Cpu, reader.numbers(header.stored, V::from_le_bytes)?)?)
                 });
             }
             "ids" => keys = reader.numbers(header.ids.map_or(0, |ids| ids.rows), u64::from_le_bytes)?,
@@ -334,6 +337,7 @@ fn contents(reader: &mut Reader<'_>, header: &Header) -> Result<Contents> {
     if widest > WIDEST {
         return wrong(format!("of rows of at most {WIDEST} values"), widest.to_string());
     }
+    check_groups(reader, header, &offsets, &values)?;
     let ids = match header.ids {
         None => None,
         Some(ids) => {
@@ -343,6 +347,33 @@ fn contents(reader: &mut Reader<'_>, header: &Header) -> Result<Contents> {
         }
     };
     Ok(Contents { offsets, values, state, ids })
+}
+
+/// Whether values that share words are as many as the rows have, and as the library stores them.
+fn check_groups(reader: &Reader<'_>, header: &Header, offsets: &[u32], values: &Values) -> Result<()> {
+    let format = header.options.layout.format;
+    let group = format.group();
+    if group == 1 {
+        return Ok(());
+    }
+    let sizes = || offsets.windows(2).map(|pair| (pair[1] - pair[0]) as usize);
+    let stored: usize = sizes().map(|size| format.stored_len(size)).sum();
+    if stored != header.stored {
+        let expected = format!("`values` of {} words, as the rows have", stored / group);
+        return Err(reader.bad(&expected, &(header.stored / group).to_string()));
+    }
+    with_codec!(format, V => {
+        let values = V::of(values).and_then(Buffer::as_slice).expect("values on the host in the format of the file");
+        let mut begin = 0;
+        for (row, size) in sizes().enumerate() {
+            if !V::is_own(&values[begin..], size) {
+                let expected = "`values` of codes from -63 to 63, 0 after a row's last";
+                return Err(reader.bad(expected, &format!("others in row {row}")));
+            }
+            begin += format.stored_len(size);
+        }
+    });
+    Ok(())
 }
 
 #[cfg(test)]

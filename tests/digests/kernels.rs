@@ -224,7 +224,7 @@ fn rows_of(device: &Device, draw: &mut Draw, sizes: &[u32], layout: Layout) -> R
 }
 
 /// Rows that the kernels below read: of each format, in one page and in several.
-fn layouts() -> [(&'static str, Layout); 6] {
+fn layouts() -> [(&'static str, Layout); 8] {
     let in_pages = |format| Layout { format, aligned: true, page_bytes: Some(2048) };
     let in_one = |format| Layout { format, ..Layout::default() };
     [
@@ -234,6 +234,8 @@ fn layouts() -> [(&'static str, Layout); 6] {
         ("f16-pages", in_pages(Format::F16)),
         ("bf16-one-page", in_one(Format::BF16)),
         ("bf16-pages", in_pages(Format::BF16)),
+        ("i8-one-page", in_one(Format::I8)),
+        ("i8-pages", in_pages(Format::I8)),
     ]
 }
 

@@ -21,13 +21,16 @@ pub fn results(device: &Device, digests: &mut Digests) {
     }
 }
 
-/// f32 and f16, packed and aligned, in one page and in several; bf16, which takes the same ways as f16, in two of them.
+/// f32 and f16, packed and aligned, in one page and in several; bf16, which takes the same ways as f16, and i8 in two
+/// of them.
 fn layouts() -> Vec<(String, Layout)> {
     let mut all = Vec::new();
-    for (format_name, format) in [("f32", Format::F32), ("f16", Format::F16), ("bf16", Format::BF16)] {
+    for (format_name, format) in
+        [("f32", Format::F32), ("f16", Format::F16), ("bf16", Format::BF16), ("i8", Format::I8)]
+    {
         for (place, aligned) in [("packed", false), ("aligned", true)] {
             for (pages, page_bytes) in [("one-page", None), ("pages", Some(8192))] {
-                if format != Format::BF16 || aligned == page_bytes.is_some() {
+                if matches!(format, Format::F32 | Format::F16) || aligned == page_bytes.is_some() {
                     let layout = Layout { format, aligned, page_bytes };
                     all.push((format!("{format_name}-{place}-{pages}"), layout));
                 }

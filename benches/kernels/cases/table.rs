@@ -7,7 +7,7 @@ use scall_gpu::kernels::table::lookup::{Lookup, LookupPacked};
 use scall_gpu::kernels::table::migrate::{Fill, Migrate};
 use scall_gpu::kernels::table::update::{BagGradients, Gradients, Optimizer, Update};
 use scall_gpu::kernels::table::update_all::UpdateAll;
-use scall_gpu::rows::{Layout, Rows};
+use scall_gpu::rows::{Format, Layout, Rows};
 
 use super::{Case, Meter, Torch, assert_close, finish, upload};
 use crate::data::{HostRows, ragged, skewed, uniform, values};
@@ -24,6 +24,7 @@ pub fn lookup(device: &Device, meter: &mut dyn Meter, rows: usize) -> Result<()>
         for aligned in [false, true] {
             lookup_of(device, meter, rows, (64, 128), Layout { aligned, ..Layout::default() })?;
         }
+        lookup_of(device, meter, rows, (64, 128), Layout { format: Format::I8, ..Layout::default() })?;
     }
     Ok(())
 }
@@ -35,7 +36,12 @@ fn lookup_of(
     (mean, dims): (u32, u32),
     layout: Layout,
 ) -> Result<()> {
-    let kind = if layout.aligned { "aligned " } else { "" };
+    let kind = match layout {
+        Layout { format: Format::I8, .. } => "i8 ",
+        Layout { aligned: true, .. } => "aligned ",
+        _ => "",
+    };
+    let a_value = layout.format.bytes();
     let (count, width) = (rows * 3 / 10, dims as usize);
     let (host, host_ids) = (HostRows::new(ragged(rows, mean)), uniform(count, rows as u32, 1));
     let (table, ids) = (host.laid_out(device, layout, Default::default())?, upload(device, &host_ids)?);
@@ -59,11 +65,11 @@ fn lookup_of(
         torch: Some(Torch { work: "gather and mask", rows, dims, bag: 1, ids: &host_ids }),
         ..Case::new(
             format!("{rows} {kind}rows of {mean}, {count} ids, padded to {dims}"),
-            4 * read + 4 * u64::from(dims) * count as u64 + metadata,
+            a_value * read + 4 * u64::from(dims) * count as u64 + metadata,
         )
     };
     meter.measure(case, run, Some(&mut naive))?;
-    assert_eq!(out.read()?, want, "table/lookup");
+    assert_stored("table/lookup", &out.read()?, &want, layout);
 
     let mut ends = vec![0u32];
     for &id in &host_ids {
@@ -82,11 +88,21 @@ fn lookup_of(
         }
     };
     naive();
-    let case =
-        Case::new(format!("{rows} {kind}rows of {mean}, {count} ids, packed"), 8 * read + metadata + 4 * count as u64);
+    let bytes = (a_value + 4) * read + metadata + 4 * count as u64;
+    let case = Case::new(format!("{rows} {kind}rows of {mean}, {count} ids, packed"), bytes);
     meter.measure(case, run, Some(&mut naive))?;
-    assert_eq!(out.read()?, want, "table/lookup, packed");
+    assert_stored("table/lookup, packed", &out.read()?, &want, layout);
     Ok(())
+}
+
+/// Equal, or of a format that rounds within a 63rd of the largest value.
+fn assert_stored(what: &str, got: &[f32], want: &[f32], layout: Layout) {
+    if layout.format == Format::F32 {
+        assert_eq!(got, want, "{what}");
+        return;
+    }
+    let largest = want.iter().fold(0.0f32, |most, value| most.max(value.abs()));
+    assert!(got.iter().zip(want).all(|(got, want)| (got - want).abs() <= largest / 63.0), "{what}");
 }
 
 /// Bags of 20 Zipf-like ids over rows of one width.

@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::builder::{PossibleValue, PossibleValuesParser};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use scall_gpu::kernels::table::optimizer::Optimizer;
 use scall_gpu::models::{ItemBias, ModelOptions, Sampling};
+use scall_gpu::rows::Format;
 use scall_gpu::run::{Config, DeviceChoice};
 use scall_gpu::sizing::Distribution;
 use scall_gpu::{Replay, Result};
@@ -138,7 +140,7 @@ pub struct TrainingFlags {
     #[arg(long, value_name = "RATE", value_parser = |text: &str| parse_positive(text).map(|rate| rate as f32))]
     pub learning_rate: Option<f32>,
 
-    /// Adagrad's epsilon, for mf and fism [default: 0.001]
+    /// Adagrad's epsilon, row-wise or not [default: 0.001]
     #[arg(long, value_name = "NUMBER", value_parser = |text: &str| parse_positive(text).map(|epsilon| epsilon as f32))]
     pub epsilon: Option<f32>,
 
@@ -148,6 +150,19 @@ pub struct TrainingFlags {
     /// 0.001 for lightgcn. A number stands.
     #[arg(long, value_name = "WEIGHT", value_parser = parse_at_least_0)]
     pub l2: Option<f32>,
+
+    /// The optimizer, with its constants [default: by model]
+    ///
+    /// Such as adam:beta1=0.8. Adagrad for mf and fism, row-wise where values are i8, and Adam for lightgcn.
+    #[arg(long, value_name = "NAME", value_parser = parse::<Optimizer>)]
+    pub optimizer: Option<Optimizer>,
+
+    /// Format of values [default: f32]
+    ///
+    /// In 4 bytes (f32), 2 (f16, bf16) or 1 (i8). Values of fewer bytes are rounded at random by every step. With i8
+    /// the same bytes hold four times the values, which ranks better.
+    #[arg(long, value_parser = formats())]
+    pub values: Option<Format>,
 
     /// Item bias [default: counted]
     ///
@@ -224,6 +239,8 @@ impl Setup {
         some(&mut model.batch, &training.batch);
         some(&mut model.learning_rate, &training.learning_rate);
         some(&mut model.epsilon, &training.epsilon);
+        some(&mut model.optimizer, &training.optimizer);
+        some(&mut model.format, &training.values);
         some(&mut model.l2, &training.l2);
         set(&mut model.bias, training.bias.clone());
         set(&mut model.sampling, training.sampling.clone());
@@ -271,6 +288,10 @@ fn models() -> PossibleValuesParser {
 }
 
 /// Where a bias may come from.
+fn formats() -> impl TypedValueParser<Value = Format> {
+    PossibleValuesParser::new(Format::ALL.iter().map(|format| format.name())).try_map(|name| parse::<Format>(&name))
+}
+
 fn biases() -> PossibleValuesParser {
     let biases: Vec<_> = ItemBias::NAMES.iter().filter_map(|name| ItemBias::from_name(name).ok()).collect();
     described(biases.iter().map(|bias| (bias.name(), bias.summary())))

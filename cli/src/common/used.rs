@@ -33,7 +33,10 @@ pub fn check_used(setup: &Setup, config: &Config, policies: &[String], decays: b
     of_policies(setup.sizes.probes.is_some(), "--probes", CommonOption::Probes(8))?;
     of_policies(setup.sizes.proposals_at_once.is_some(), "--proposals-at-once", CommonOption::ProposalsAtOnce(2))?;
 
-    let adagrad = |options: &ModelOptions| matches!(options.training().rule.optimizer, Optimizer::Adagrad { .. });
+    let adagrad = |options: &ModelOptions| {
+        let optimizer = options.training().rule.optimizer;
+        matches!(optimizer, Optimizer::Adagrad { .. } | Optimizer::RowWiseAdagrad { .. })
+    };
     let model = config.model_options()?;
     let by_name = |name: &&&str| ModelOptions::from_name(name).is_ok_and(|options| adagrad(&options));
     let users: Vec<&str> = ModelOptions::NAMES.iter().filter(by_name).copied().collect();

@@ -2,6 +2,7 @@
 
 use scall_gpu::kernels::table::optimizer::Optimizer;
 use scall_gpu::models::{ItemBias, ModelOptions, RateSchedule, Sampling, TrainingOptions};
+use scall_gpu::rows::Format;
 use scall_gpu::run::Config;
 use scall_gpu::sizing::FrequencyRanked;
 use scall_gpu::{Replay, Result};
@@ -40,6 +41,7 @@ impl<'a> Words<'a> {
             ("replay", self.replay()),
             ("segments", config.data.segments.to_string()),
             ("sizes", format!("{} to {}", config.budget.min_size, config.budget.max_size)),
+            ("values", training.layout.format.name().to_owned()),
             ("counted", counts.to_owned()),
             ("profile", self.profile()),
             ("probes", config.policy.probes.map_or("by policy".to_owned(), |probes| probes.to_string())),
@@ -55,10 +57,14 @@ impl<'a> Words<'a> {
     pub fn headline(&self) -> String {
         let training = self.model.training();
         let paper = if self.config.policy.published { ", the paper's constants" } else { "" };
+        let values = match training.layout.format {
+            Format::F32 => String::new(),
+            format => format!(", values of {}", format.name()),
+        };
         let sample = self.config.evaluate_users.map_or(String::new(), |n| format!(", ranked for {n} test users"));
         format!(
             "model    {}: {} steps a segment of {} triples, {}, l2 {}\n         \
-             bias {}, sampling {}, replay {}, segments {}{paper}{sample}",
+             bias {}, sampling {}, replay {}, segments {}{values}{paper}{sample}",
             self.model.name(),
             self.steps(),
             training.batch,
@@ -118,6 +124,7 @@ fn rate(training: &TrainingOptions) -> String {
     let start = optimizer.learning_rate();
     let words = match optimizer {
         Optimizer::Adagrad { epsilon, .. } => format!("Adagrad at {start} (epsilon {epsilon})"),
+        Optimizer::RowWiseAdagrad { epsilon, .. } => format!("row-wise Adagrad at {start} (epsilon {epsilon})"),
         Optimizer::Adam { .. } => format!("Adam at {start}"),
         other => other.to_string(),
     };

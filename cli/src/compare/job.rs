@@ -172,7 +172,7 @@ impl Bench<'_> {
             for segment in self.segments {
                 let end = segment.split(options.train_share)?.0.rows.end;
                 let population = Population { users: self.data.users_seen(end), items: self.data.items_seen(end) };
-                options.budget.resolve(population, &options.model.shape())?;
+                options.budget.resolve_in_groups(population, &options.model.shape())?;
             }
         }
         Ok(())

@@ -114,12 +114,22 @@ def scan(shaders):
     print(f"prim/scan: {len(values)} sums, the last {want[-1]}")
 
 
+def four(values):
+    """Up to four values as a word: codes of 7 bits, and what they are multiplied by, 2^(exponent - 12)."""
+    largest = max(abs(value) for value in values)
+    exponent = next(e for e in range(15) if 63 * 2.0 ** (e - 12) >= largest)
+    codes = [int(value / 2.0 ** (exponent - 12)) for value in values]
+    return exponent << 28 | sum((code & 127) << 7 * place for place, code in enumerate(codes))
+
+
 def stored(values, form):
     """Values as a page has them, in whole words."""
     if form == "f32":
         data = struct.pack(f"<{len(values)}f", *values)
     elif form == "f16":
         data = struct.pack(f"<{len(values)}e", *values)
+    elif form == "i8":
+        data = words([four(values[at : at + 4]) for at in range(0, len(values), 4)])
     else:
         # The upper half of an f32; these values need no more.
         data = b"".join(struct.pack("<f", value)[2:] for value in values)
@@ -131,7 +141,7 @@ def lookup(shaders, form):
     rows = [[1.0, -2.0, 0.5], [], [8.0, 0.25, -1.5, 3.0]]
     # A row begins at a multiple of `alignment`, so that one of f16 begins with a word; ends lie in pairs after the base
     # of their block.
-    alignment = 1 if form == "f32" else 2
+    alignment = {"f32": 1, "i8": 4}.get(form, 2)
     values, ends = [], []
     for row in rows:
         values += [0.0] * (-len(values) % alignment) + row

@@ -20,8 +20,9 @@
 //!
 //! # Cost
 //! Two dispatches: short rows together with the partial sums of long ones, then long rows. They move `4 * D` bytes a
-//! non-zero unless a cache holds X (half of that for values of two bytes), `4 * m * D` bytes of output, and `8 * nnz +
-//! 4 * m` bytes of A. Each further page of X takes one dispatch more, which moves A once more and the output twice.
+//! non-zero unless a cache holds X (half of that for values of two bytes, a quarter for one), `4 * m * D` bytes of
+//! output, and `8 * nnz + 4 * m` bytes of A. Each further page of X takes one dispatch more, which moves A once more
+//! and the output twice.
 //!
 //! Source: row splitting with a fixed number of non-zeros a worker follows Merrill and Garland, "Merge-based parallel
 //! sparse matrix-vector multiplication", SC 2016, with the partial sums added in a second pass in place of atomics.

@@ -7,7 +7,7 @@ use crate::Result;
 use crate::check;
 use crate::device::param_group;
 use crate::rng::{self, Purpose};
-use crate::rows::Codec;
+use crate::rows::{Codec, Noise};
 
 /// What a dim that appears starts as.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -77,16 +77,22 @@ impl Fresh {
         FreshParams { one_a_row, key_low, key_high, purpose, zero_dims, scale }
     }
 
-    /// The dims of a row from `first` on.
-    pub fn write<V: Codec>(&self, row: u32, first: u32, dims: &mut [V]) {
+    /// All `dims` of a row, whose values are the first of these; `drawn` is room for them.
+    pub fn write<V: Codec>(&self, id: u32, (row, dims): (&mut [V], usize), drawn: &mut Vec<f32>) {
         let mut draws = Draws::new(*self);
-        let all = 0..dims.len();
-        draws.add(dims, (row, first), all);
-        draws.draw(dims);
+        drawn.resize(dims, 0.0);
+        draws.add(drawn, (id, 0), 0..dims);
+        draws.draw(drawn);
+        V::begin(drawn, row, 0, self.noise(id));
+    }
+
+    /// What rounds the values of a row that begin.
+    pub fn noise(&self, id: u32) -> Noise {
+        Noise::of_beginning(self.key, id)
     }
 }
 
-/// Dims that are still to be drawn; four of them share a counter.
+/// Dims that are still to be drawn; four of them share a counter. Their values are stored one by one.
 pub(super) struct Draws {
     fresh: Fresh,
     /// Of each counter the row,
@@ -145,7 +151,7 @@ impl Draws {
                 *picked = words.as_flattened()[word as usize];
             }
             for (&place, normal) in places.iter().zip(rng::normals_fixed(picked)) {
-                values[place] = V::nearest(normal as f32 * self.fresh.scale);
+                V::store(&[normal as f32 * self.fresh.scale], &mut values[place..]);
             }
         }
         (self.counters, self.dims) = (0, 0);

@@ -1,6 +1,6 @@
 //! Moves ragged rows to new sizes, with their optimizer state.
 //!
-//! `row'_r[j] = row_r[j]` for `j < min(d_r, d'_r)`, bit for bit, and the state likewise. A dim that appears starts at
+//! `row'_r[j] = row_r[j]` for `j < min(d_r, d'_r)`, exactly, and the state likewise. A dim that appears starts at
 //! `N(0, std^2)` (`docs/method.md` section 4), drawn from Philox by (seed, row, dim), with state zero. So the result
 //! depends neither on the order of resizes nor on the device. A row in none of the old pages is new: appending is the
 //! same operation.
@@ -10,7 +10,8 @@
 //!
 //! # Numerics
 //! Equal in every bit on all devices: the normal comes from an integer table ([`crate::rng`]), and a codec of two bytes
-//! stores the nearest value that it has.
+//! stores the nearest value that it has. [`I8`](crate::rows::Format::I8) rounds what begins by the noise of (seed, row,
+//! dim); in a word with values that stay, it is stored with their exponent, and cut to their range.
 //!
 //! # Cost
 //! A dispatch for each old page with rows of the new one, for the values and for each number of state. Reads the values

@@ -4,8 +4,9 @@
 //! touched. An id past the table is left out, on both devices.
 //!
 //! # Numerics
-//! Values are copied bit for bit; a codec of two bytes stores the nearest value that it has. Where an id occurs twice,
-//! either row of values may stay.
+//! Values are copied bit for bit; other formats than f32 store the nearest value that they have. Of
+//! [`I8`](crate::rows::Format::I8), a value past `D` may be rounded too, where one of its four is set. Where an id
+//! occurs twice, either row of values may stay.
 //!
 //! # Cost
 //! One dispatch a page; `8 * (sum of min(d, D))` bytes, plus ids and directory.
@@ -102,7 +103,7 @@ impl Store<'_> {
                 let row = id.wrapping_sub(directory.first);
                 if row < directory.rows {
                     let (start, end) = directory.span(row);
-                    own[start..end].iter_mut().zip(values).for_each(|(to, &from)| *to = V::nearest(from));
+                    V::store(&values[..values.len().min(end - start)], &mut own[start..]);
                 }
             }
         }
@@ -126,12 +127,13 @@ mod tests {
         let offsets = offsets_of(sizes);
         let before = signed(*offsets.last().unwrap() as usize, 1);
         let values = awkward(ids.len() * dims as usize, 2);
-        let (mut want, new) = (stored(&before, layout.format), stored(&values, layout.format));
+        let mut want = stored(sizes, &before, layout.format);
         for (b, &id) in ids.iter().enumerate() {
             for j in 0..dims.min(sizes.get(id as usize).copied().unwrap_or(0)) {
-                want[(offsets[id as usize] + j) as usize] = new[b * dims as usize + j as usize];
+                want[(offsets[id as usize] + j) as usize] = values[b * dims as usize + j as usize];
             }
         }
+        let want = stored(sizes, &want, layout.format);
         let mut rows = rows_of(device, sizes, &before, layout, StateSize::default());
         Store { rows: &mut rows, ids: &upload(device, ids), values: &upload(device, &values), dims }
             .run(device)
@@ -186,8 +188,8 @@ mod tests {
                 ("if !begins_block(row, params.shift) {", "if row > 0u {"),
                 ("let start = (before + alignment - 1u) & ~(alignment - 1u);", "let start = before;"),
                 // Halves of words.
-                ("high = arena[word_of(at)] >> 16u;", "high = 0u;"),
-                ("first | (high << 16u)", "high | (first << 16u)"),
+                ("(before & ~mask) | (after & mask)", "after & mask"),
+                ("nearest_bits(values.x) | (nearest_bits(values.y) << 16u)", "nearest_bits(values.y)"),
                 // The nearest: ties, the rest, beyond the range, and all these below the normal numbers.
                 ("0xfffu + ((size >> 13u) & 1u)", "0x1000u"),
                 ("size + 0xfffu", "size"),
@@ -198,6 +200,13 @@ mod tests {
                 // And of the other format of 16 bits.
                 ("0x7fffu + ((bitcast<u32>(value) >> 16u) & 1u)", "0x8000u"),
                 ("min(size, 0x7f7f0000u) + added", "min(size, 0x7f7f0000u)"),
+                // Words of four.
+                ("7u * k, 7u)", "7u * k, 6u)"),
+                ("(largest + 0x3ffffu)", "(largest + 0x40000u)"),
+                ("codes.y << 7u", "codes.y << 8u"),
+                ("min(size, vec4<u32>(0x437c0000u))", "size"),
+                ("select(all_decoded(before), values, those), vec4<u32>(0x8000u)", "values, vec4<u32>(0x8000u)"),
+                ("vec4<u32>(0x8000u));", "vec4<u32>(0u));"),
             ],
             parity,
         );

@@ -10,10 +10,11 @@
 //! Values of f16 are stepped in f32 and rounded to one of the two f16 next to them, the nearer one as much more often
 //! as it is nearer, by noise of (seed, row, dim, step): a step that is far smaller than the distance between f16 is
 //! right on average, where rounding to the nearest would lose it (Gupta et al., "Deep learning with limited numerical
-//! precision", ICML 2015).
+//! precision", ICML 2015). So it is with the other formats; of [`I8`](crate::rows::Format::I8) the distance is that of
+//! the word that a value shares with three others.
 //!
-//! Values beyond `min(d_r, D)` and rows that do not occur are never touched, nor is their state. An id past the table
-//! is left out.
+//! Values beyond `min(d_r, D)` and rows that do not occur are never touched, nor is their state. (Values of `I8` in a
+//! word with others that step are rounded with them where the word's exponent rises.) An id past the table is left out.
 //!
 //! # Numerics
 //! Duplicates are exact: the occurrences are sorted by row (stable), summed in the order of the batch, and the
@@ -375,7 +376,10 @@ impl Countable for Update<'_> {
 /// Lanes that share a row, each with four values at a time: enough for the largest that the rows expect, or for the
 /// gradient where they expect none, so that rows may be resized without another pipeline.
 pub(in crate::kernels) fn lanes_of(rows: &Rows, dims: u32) -> u32 {
-    lanes_of_fours(dims.max(rows.largest_expected()).div_ceil(rows.layout().format.per_word()))
+    let dims = dims.max(rows.largest_expected());
+    // A lane takes four words of one value or two of two, and of words of four one.
+    let per_word = rows.layout().format.per_word();
+    lanes_of_fours(if per_word == 4 { dims } else { dims.div_ceil(per_word) })
 }
 
 #[cfg(test)]

@@ -3,13 +3,9 @@
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 
-use super::Codec;
+use super::{Codec, Noise, Scalar};
 
-impl Codec for f16 {
-    const NAME: &'static str = "f16";
-    const DTYPE: &'static str = "F16";
-    const SHADER: &'static str = include_str!("../../../shaders/rows/codec_f16.wgsl");
-
+impl Scalar for f16 {
     #[inline(always)]
     fn decode(self) -> f32 {
         self.to_f32()
@@ -40,14 +36,30 @@ impl Codec for f16 {
         let noise = if shift <= 16 { noise >> (16 - shift) } else { noise << (shift - 16) };
         f16::from_bits(sign | ((mantissa + noise) >> shift) as u16)
     }
+}
+
+impl Codec for f16 {
+    const NAME: &'static str = "f16";
+    const DTYPE: &'static str = "F16";
+    const SHADER: &'static str = include_str!("../../../shaders/rows/codec_f16.wgsl");
 
     #[inline(always)]
-    fn to_f32(from: &[Self], to: &mut [f32]) {
-        from.convert_to_f32_slice(to);
+    fn to_f32(row: &[Self], to: &mut [f32]) {
+        row[..to.len()].convert_to_f32_slice(to);
     }
 
     #[inline(always)]
-    fn to_f16(from: &[Self], to: &mut [f16]) {
-        to.copy_from_slice(from);
+    fn store(values: &[f32], row: &mut [Self]) {
+        Self::each_stored(values, row);
+    }
+
+    #[inline(always)]
+    fn round(values: &[f32], row: &mut [Self], noise: Noise) {
+        Self::each_rounded(values, row, noise);
+    }
+
+    #[inline(always)]
+    fn to_f16(row: &[Self], to: &mut [f16]) {
+        to.copy_from_slice(&row[..to.len()]);
     }
 }

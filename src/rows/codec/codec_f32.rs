@@ -1,12 +1,8 @@
 //! Values as f32.
 
-use super::{Codec, Noise};
+use super::{Codec, Noise, Scalar};
 
-impl Codec for f32 {
-    const NAME: &'static str = "f32";
-    const DTYPE: &'static str = "F32";
-    const SHADER: &'static str = include_str!("../../../shaders/rows/codec_f32.wgsl");
-
+impl Scalar for f32 {
     #[inline(always)]
     fn decode(self) -> f32 {
         self
@@ -21,6 +17,27 @@ impl Codec for f32 {
     fn dithered(value: f32, _: u32) -> Self {
         value
     }
+}
+
+impl Codec for f32 {
+    const NAME: &'static str = "f32";
+    const DTYPE: &'static str = "F32";
+    const SHADER: &'static str = include_str!("../../../shaders/rows/codec_f32.wgsl");
+
+    #[inline(always)]
+    fn to_f32(row: &[Self], to: &mut [f32]) {
+        to.copy_from_slice(&row[..to.len()]);
+    }
+
+    #[inline(always)]
+    fn store(values: &[f32], row: &mut [Self]) {
+        row[..values.len()].copy_from_slice(values);
+    }
+
+    #[inline(always)]
+    fn round(values: &[f32], row: &mut [Self], _: Noise) {
+        Self::store(values, row);
+    }
 
     #[inline(always)]
     fn as_f32(row: &[Self]) -> Option<&[f32]> {
@@ -28,13 +45,8 @@ impl Codec for f32 {
     }
 
     #[inline(always)]
-    fn to_f32(from: &[Self], to: &mut [f32]) {
-        to.copy_from_slice(from);
-    }
-
-    #[inline(always)]
-    fn widen<'a>(row: &'a [Self], _: &'a mut Vec<f32>) -> &'a [f32] {
-        row
+    fn widen<'a>((row, len): (&'a [Self], usize), _: &'a mut Vec<f32>) -> &'a [f32] {
+        &row[..len]
     }
 
     #[inline(always)]

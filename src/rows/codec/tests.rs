@@ -31,7 +31,7 @@ const VALUES: [f32; 15] = [
     6.103_515_6e-5,
 ];
 
-fn dithered_are_neighbours<V: Codec>(Spacing { relative, least, largest }: Spacing) {
+fn dithered_are_neighbours<V: Codec + Scalar>(Spacing { relative, least, largest }: Spacing) {
     // Of what is far below the least, noise of 16 bits makes nothing.
     let seen = |value: &f32| *value == 0.0 || f64::from(value.abs()) > least / 1000.0;
     for value in VALUES.into_iter().filter(seen) {
@@ -57,7 +57,7 @@ fn dithered_values_are_neighbours_and_right_on_average() {
     dithered_are_neighbours::<bf16>(OF_BF16);
 }
 
-fn stored_values_stay<V: Codec>(of_bits: fn(u16) -> V, bits_of: fn(V) -> u16) {
+fn stored_values_stay<V: Codec + Scalar>(of_bits: fn(u16) -> V, bits_of: fn(V) -> u16) {
     for bits in (0..=u16::MAX).filter(|&bits| of_bits(bits).decode().is_finite()) {
         let value = of_bits(bits).decode();
         for noise in [0, 1, 0x7FFF, 0xFFFF] {
@@ -88,7 +88,7 @@ fn names_are_read_back() {
         assert_eq!(format.name().parse::<Format>().unwrap(), format);
     }
     let text = "f64".parse::<Format>().unwrap_err().to_string();
-    assert_eq!(text, "Format: `format` must be one of f32, f16, bf16, got \"f64\"");
+    assert_eq!(text, "Format: `format` must be one of f32, f16, bf16, i8, got \"f64\"");
 }
 
 /// Compared with the conversions of the crate `half`.

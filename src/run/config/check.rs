@@ -104,7 +104,8 @@ impl ModelConfig {
     /// That nothing is given that the other choices make meaningless.
     fn check_used(&self, options: &ModelOptions) -> Result<()> {
         let training = options.training();
-        let adagrad = matches!(training.rule.optimizer, Optimizer::Adagrad { .. });
+        let of = training.rule.optimizer;
+        let adagrad = matches!(of, Optimizer::Adagrad { .. } | Optimizer::RowWiseAdagrad { .. });
         let counted = matches!(training.item_bias, ItemBias::Counted { .. });
         let learned = matches!(training.item_bias, ItemBias::Learned { .. });
         let log = matches!(training.sampling, Sampling::Log { .. });
@@ -113,7 +114,7 @@ impl ModelConfig {
             let expected = format!("nothing, as only {user} would use it");
             if given && !used { Err(bad(key, expected, found)) } else { Ok(()) }
         };
-        let optimizer = format!("it with {}", training.rule.optimizer.name());
+        let optimizer = format!("it with {}", of.name());
         check("model.epsilon", self.epsilon.is_some(), adagrad, "adagrad", optimizer)?;
         check("model.half_life", self.half_life.is_some(), counted, "a counted bias", bias())?;
         check("model.keep_bias", self.keep_bias.is_some(), learned, "a learned bias", bias())?;

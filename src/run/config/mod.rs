@@ -203,7 +203,7 @@ pub struct ModelConfig {
     /// The optimizer's step size, at the first step of a segment where it falls.
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub learning_rate: Option<f32>,
-    /// Adagrad's epsilon. Other optimizers have theirs in `optimizer`.
+    /// Adagrad's epsilon, row-wise or not. Other optimizers have theirs in `optimizer`.
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub epsilon: Option<f32>,
     /// How the learning rate moves within a segment: `constant`, or `falling:factor=0.95,every=200,least=0.001`.

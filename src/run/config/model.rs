@@ -5,14 +5,15 @@ use super::check::keyed;
 use crate::Result;
 use crate::kernels::table::optimizer::{Optimizer, UpdateRule};
 use crate::models::{ItemBias, ModelOptions, RateSchedule, Sampling, TrainingOptions};
+use crate::rows::{Format, Layout};
 
 impl ModelConfig {
     /// The model's options, numbers unchecked.
     pub(super) fn options(&self) -> Result<ModelOptions> {
         let mut options = ModelOptions::from_name(&self.name).map_err(keyed("model.name"))?;
         let default = *options.training();
-        let rule = self.rule(default.rule);
-        let layout = self.format.map_or(default.layout, |format| crate::rows::Layout { format, ..default.layout });
+        let rule = self.rule(self.usual_rule(default.rule));
+        let layout = self.format.map_or(default.layout, |format| Layout { format, ..default.layout });
         *options.training_mut() = TrainingOptions {
             rule,
             rate: self.rate(default.rate, rule.optimizer.learning_rate()),
@@ -28,12 +29,23 @@ impl ModelConfig {
         Ok(options)
     }
 
+    /// The model's own rule. Where values take a byte, Adagrad's four for each value would be most of a row, so its
+    /// sums are those of rows.
+    fn usual_rule(&self, default: UpdateRule) -> UpdateRule {
+        match (self.format, default.optimizer) {
+            (Some(Format::I8), Optimizer::Adagrad { learning_rate, epsilon }) => {
+                UpdateRule { optimizer: Optimizer::RowWiseAdagrad { learning_rate, epsilon }, ..default }
+            }
+            _ => default,
+        }
+    }
+
     fn rule(&self, default: UpdateRule) -> UpdateRule {
         let mut optimizer = self.optimizer.unwrap_or(default.optimizer);
         if let Some(rate) = self.learning_rate {
             optimizer = optimizer.with_learning_rate(rate);
         }
-        if let Optimizer::Adagrad { epsilon, .. } = &mut optimizer {
+        if let Optimizer::Adagrad { epsilon, .. } | Optimizer::RowWiseAdagrad { epsilon, .. } = &mut optimizer {
             *epsilon = self.epsilon.unwrap_or(*epsilon);
         }
         UpdateRule {

@@ -211,7 +211,7 @@ fn a_state_of_something_else_is_refused() {
     );
     assert_eq!(restore(policy, options(), &State::default()), "state `version`: expected numbers (u32), found none");
     for (name, numbers, said) in [
-        ("version", Numbers::from([2u32]), "state `version`: expected 3, found 2"),
+        ("version", Numbers::from([3u32]), "state `version`: expected 4, found 3"),
         ("more", [2u32].into(), "state `more`: expected nothing of this name, found 1 numbers (u32)"),
         ("data/timestamps", vec![0i64; 3].into(), "state `data/timestamps`: expected 200 numbers (i64), found 3"),
         ("segments", [0u64, 9, 3].into(), "state `segments`: expected begin and end of each, found 3 numbers"),

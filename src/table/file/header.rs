@@ -24,6 +24,8 @@ pub(super) struct Header {
     pub steps: u32,
     pub rows: usize,
     pub values: usize,
+    /// Numbers that the values are stored as.
+    pub stored: usize,
     /// Name and length of each number of the optimizer's state.
     pub state: Vec<(String, usize)>,
     pub ids: Option<Ids>,
@@ -41,10 +43,10 @@ pub(super) struct Ids {
 }
 
 /// The file's first bytes: the header's length, then JSON, filled with blanks to whole words of 8 bytes. The file has
-/// this many rows and values of the table.
+/// this many rows and values of the table, and this many as they are stored.
 pub(super) fn bytes(
     table: &RaggedTable,
-    (rows, values): (usize, usize),
+    (rows, values, stored): (usize, usize, usize),
     ids: Option<&Parts<(&[u64], &[f64])>>,
 ) -> Vec<u8> {
     let options = table.options();
@@ -55,6 +57,9 @@ pub(super) fn bytes(
     metadata.push(("seed", options.seed.to_string()));
     metadata.push(("init_std", format!("{:?}", options.init_std)));
     metadata.push(("zero_dims", options.zero_dims.to_string()));
+    if options.layout.format.group() > 1 {
+        metadata.push(("values", values.to_string()));
+    }
     if options.layout.aligned {
         metadata.push(("aligned", "true".to_owned()));
     }
@@ -70,9 +75,10 @@ pub(super) fn bytes(
     let state = options.rule.optimizer.state_size().lens(rows, values).enumerate();
     let state = state.map(|(number, len)| (format!("state.{number}"), "F32", len, 4));
     let format = options.layout.format;
-    let values = ("values".to_owned(), format.dtype(), values, format.bytes() as usize);
+    let width = format.dtype_bytes();
+    let values = ("values".to_owned(), format.dtype(), stored * format.bytes() as usize / width, width);
     // Readers want every number at a multiple of its width: after an odd number of halves of words no words can come.
-    if format.per_word() == 1 {
+    if width == 4 {
         tensors.push(values);
         tensors.extend(state);
         tensors.push(("checksum".to_owned(), "U32", 2, 4));
@@ -118,8 +124,10 @@ impl Header {
             return Err(reader.bad("metadata `init_std` finite and not negative", &options.init_std.to_string()));
         }
         let offsets = fields.len("offsets", Dtype::U32)?;
-        let values = fields.values(options.layout.format)?;
-        for (name, len) in [("offsets", offsets), ("values", values)] {
+        let format = options.layout.format;
+        let numbers = fields.values(format)?;
+        let values = if format.group() > 1 { fields.number("values")? } else { numbers };
+        for (name, len) in [("offsets", offsets), ("values", values.max(numbers))] {
             if len > u32::MAX as usize {
                 return Err(reader.bad(&format!("`{name}` of less than 2^32 numbers"), &len.to_string()));
             }
@@ -153,7 +161,8 @@ impl Header {
                 return Err(reader.bad("no tensors but those of a table with this optimizer", name));
             }
         }
-        Ok(Self { options, steps: fields.number("steps")?, rows, values, state, ids, order })
+        let stored = numbers * format.dtype_bytes() / format.bytes() as usize;
+        Ok(Self { options, steps: fields.number("steps")?, rows, values, stored, state, ids, order })
     }
 }
 

@@ -319,13 +319,13 @@ fn other_contents_are_refused() {
     let text = |m: &mut Texts, name: &str, value: &str| drop(m.insert(name.into(), value.into()));
     type Edit<'a> = &'a dyn Fn(&mut Tensors, &mut Texts);
     let cases: [(Edit<'_>, &str); 32] = [
-        (&|t, _| drop(t.remove("values")), "`values` as F32 or F16 or BF16 of one dimension, found none"),
+        (&|t, _| drop(t.remove("values")), "`values` as F32 or F16 or BF16 or U32 of one dimension, found none"),
         (&|t, _| drop(t.remove("state.0")), "`state.0` as F32 [7], found none"),
         (&|t, _| drop(t.remove("ids")), "`ids` as U64 of one dimension, found none"),
         (&|t, _| drop(t.remove("ids.score")), "`ids.score` as F64 [3], found none"),
         (
-            &|t, _| t.get_mut("values").unwrap().0 = Dtype::U32,
-            "`values` as F32 or F16 or BF16 of one dimension, found U32 [7]",
+            &|t, _| t.get_mut("values").unwrap().0 = Dtype::I32,
+            "`values` as F32 or F16 or BF16 or U32 of one dimension, found I32 [7]",
         ),
         (&|t, _| t.get_mut("values").unwrap().1 = vec![1, 7], "`values` as F32 of one dimension, found F32 [1, 7]"),
         (&|t, _| cut(t, "values", 6, 4), "`state.0` as F32 [6], found F32 [7]"),
@@ -360,6 +360,29 @@ fn other_contents_are_refused() {
     ];
     for (edit, message) in cases {
         let error = scratch.load(&rewritten(&bytes, edit)).unwrap_err().to_string();
+        assert!(error.contains(message), "{error}\nlacks {message}");
+    }
+    // Values in words of four: the rows say how many words there are, and what a word may hold.
+    let layout = Layout { format: Format::I8, ..Layout::default() };
+    let options = TableOptions { layout, rule: SGD, ..TableOptions::default() };
+    let fours = RaggedTable::new(&Device::cpu(), &[3, 0, 5], options, &Account::unlimited()).unwrap();
+    let fours = scratch.save(&fours, None);
+    let cases: [(Edit<'_>, &str); 6] = [
+        (&|_, m| drop(m.remove("values")), "metadata `values` as a number (usize), found none"),
+        (&|_, m| text(m, "values", "9"), "`offsets` ended at the arena's length 9, found 8"),
+        (&|t, _| cut(t, "values", 2, 4), "`values` of 3 words, as the rows have, found 2"),
+        (
+            &|t, _| set(t, "values", 0, &[0x40]),
+            "`values` of codes from -63 to 63, 0 after a row's last, found others in row 0",
+        ),
+        (
+            &|t, _| set(t, "values", 3, &[0x0F]),
+            "`values` of codes from -63 to 63, 0 after a row's last, found others in row 0",
+        ),
+        (&|t, _| set(t, "values", 9, &[0x80]), "0 after a row's last, found others in row 2"),
+    ];
+    for (edit, message) in cases {
+        let error = scratch.load(&rewritten(&fours, edit)).unwrap_err().to_string();
         assert!(error.contains(message), "{error}\nlacks {message}");
     }
     // A row wider than kernels go, which no resize could have made.

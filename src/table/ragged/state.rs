@@ -67,8 +67,8 @@ impl RaggedTable {
         state.only(&known.collect::<Vec<_>>())?;
         let sizes = state.numbers::<u32>("sizes")?;
         let directory = Directory::new(self.device(), sizes, layout, state_size)?;
-        let values = values(state, layout.format, directory.values() as usize)?;
-        let lens = state_size.lens(sizes.len(), values.len());
+        let values = values(state, layout.format, directory.stored_values(layout.format) as usize)?;
+        let lens = state_size.lens(sizes.len(), directory.values() as usize);
         let moments = moments.iter().zip(lens).map(|(name, len)| state.exactly::<f32>(name, len));
         let moments = moments.collect::<Result<Vec<_>>>()?;
         let (steps, rate) = (state.one::<u32>("steps")?, state.one::<f32>("learning_rate")?);

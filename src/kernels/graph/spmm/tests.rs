@@ -46,7 +46,7 @@ fn case_from(device: &Device, lengths: &[u32], x: X, dims: u32, [x_first, y_firs
     let columns: Vec<u32> =
         (0..nonzeros).map(|e| if e % 97 == 5 { u32::MAX } else { (e * 31 + e / 7) % (n + 2) }).collect();
     let values = signed(nonzeros as usize, 4);
-    let arena = stored(&signed(*x_offsets.last().unwrap() as usize, dims), layout.format);
+    let arena = stored(&x_sizes, &signed(*x_offsets.last().unwrap() as usize, dims), layout.format);
     let before = signed(lengths.len() * width, 11);
     let scale = 0.75f32;
 

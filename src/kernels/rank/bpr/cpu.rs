@@ -219,12 +219,12 @@ impl<'a> Row<'a> {
     /// The first dims of the row of an id.
     #[inline(always)]
     fn of<V: Codec>(rows: &HostRows<'a, V>, id: u32, dims: usize, scratch: &'a mut Vec<f32>) -> Self {
-        let (values, len) = rows.row_and_more(id);
+        let (values, len) = rows.row(id);
         let len = len.min(dims);
         match V::as_f32(values) {
             Some(values) => Self { values, len },
             None => {
-                V::widen(&values[..len], scratch);
+                V::widen((values, len), scratch);
                 whole_vectors(scratch);
                 Self { values: scratch, len }
             }

@@ -66,8 +66,8 @@ impl Case {
     fn laid_out(self, layouts: [Layout; 2]) -> Self {
         // Dense users are f32.
         let layouts = if self.weights.is_some() { [Layout::default(), layouts[1]] } else { layouts };
-        let user_arena = stored(&self.user_arena, layouts[0].format);
-        let item_arena = stored(&self.item_arena, layouts[1].format);
+        let user_arena = stored(&self.user_sizes, &self.user_arena, layouts[0].format);
+        let item_arena = stored(&self.item_sizes, &self.item_arena, layouts[1].format);
         Self { layouts, user_arena, item_arena, ..self }
     }
 

@@ -186,8 +186,10 @@ fn parity(device: &Device) {
         for dims in [[3, 5], [70, 1], [64, 64], [300, 20]] {
             Case { dims, ..Case::new(90, 2, rule) }.check(device);
         }
-        let half = Layout { format: Format::F16, ..Layout::default() };
+        let [half, byte] = [Format::F16, Format::I8].map(|format| Layout { format, ..Layout::default() });
         Case { layouts: [half; 2], dims: [15, 7], ..Case::new(120, 2, rule) }.check(device);
+        Case { layouts: [byte, half], dims: [15, 7], ..Case::new(120, 2, rule) }.check(device);
+        Case { layouts: [half, byte], dims: [13, 22], ..Case::new(120, 2, rule) }.check(device);
     }
     for lengths in [&[31, 32, 33][..], &[64, 65, 1, 63, 2], &[1, 500, 1], &[32, 32, 32, 32, 200]] {
         of_lengths(lengths).check(device);

@@ -25,7 +25,7 @@ struct Case {
 impl Case {
     fn new(lengths: &[u32], layout: Layout) -> Self {
         let sizes: Vec<u32> = (0..300).map(|i| (i * 5 + 4) % 19).collect();
-        let arena = stored(&signed(sizes.iter().sum::<u32>() as usize, 3), layout.format);
+        let arena = stored(&sizes, &signed(sizes.iter().sum::<u32>() as usize, 3), layout.format);
         let bags = offsets_of(lengths);
         let total = *bags.last().unwrap();
         let ids = (0..total).map(|i| (i * 31) % 303).collect();

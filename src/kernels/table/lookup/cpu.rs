@@ -53,9 +53,9 @@ impl<V: Codec, T: Output> WithSimd for Padded<'_, '_, V, T> {
         let in_vectors = dims.is_multiple_of(S::F32_LANES) && dims <= MOST_WHOLE;
         for (k, (out, &id)) in out.chunks_exact_mut(dims).zip(ids).enumerate() {
             rows.prefetch(ids, k, dims);
-            let (values, len) = rows.row_and_more(id);
+            let (values, len) = rows.row(id);
             if !in_vectors || !put_whole(simd, (values, len), out) {
-                put(&values[..len], out);
+                put((values, len), out);
             }
         }
     }
@@ -74,11 +74,11 @@ fn put_whole<S: Simd, V: Codec, T: Output>(simd: S, (values, len): (&[V], usize)
     true
 }
 
-/// A row into an output that may be shorter, or longer: zeros then.
+/// A row of the first `len` values into an output that may be shorter, or longer: zeros then.
 #[inline(always)]
-fn put<V: Codec, T: Output>(row: &[V], out: &mut [T]) {
-    let (kept, padding) = out.split_at_mut(row.len().min(out.len()));
-    T::convert(&row[..kept.len()], kept);
+fn put<V: Codec, T: Output>((values, len): (&[V], usize), out: &mut [T]) {
+    let (kept, padding) = out.split_at_mut(len.min(out.len()));
+    T::convert(values, kept);
     padding.fill(T::zeroed());
 }
 
@@ -89,7 +89,7 @@ impl LookupSizes<'_> {
         let ids = &self.ids.host(op, "ids")?[..count];
         let (sizes, others) = self.out.host_mut(op, "out")?.split_at_mut(count);
         for (out, &id) in sizes.iter_mut().zip(ids) {
-            *out = (rows.row(id).len() as u32).min(self.dims);
+            *out = (rows.row(id).1 as u32).min(self.dims);
         }
         others.fill(0);
         Ok(())
@@ -145,7 +145,7 @@ fn pack<V: Codec, T: Output>(rows: &HostRows<'_, V>, packed: Packed<'_>, out: &m
     let mut from = begin;
     for (k, (&id, &end)) in ids.iter().zip(ends).enumerate() {
         rows.prefetch(ids, k, usize::MAX >> 1);
-        let (values, len) = rows.row_and_more(id);
+        let (values, len) = rows.row(id);
         let width = end as usize - from;
         let kept = len.min(width);
         // What a block writes past the row is written again by the next row.
@@ -154,7 +154,7 @@ fn pack<V: Codec, T: Output>(rows: &HostRows<'_, V>, packed: Packed<'_>, out: &m
                 out[..BLOCK].copy_from_slice(row);
                 rest[kept..width].fill(T::zeroed());
             }
-            _ => put(&values[..len], &mut rest[..width]),
+            _ => put((values, len), &mut rest[..width]),
         }
         (rest, from) = (&mut rest[width..], end as usize);
     }

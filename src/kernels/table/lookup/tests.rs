@@ -61,7 +61,7 @@ impl Table {
         // Duplicates, every row, and ids past the table.
         let ids: Vec<u32> = (0..count as u32).map(|b| (b * 11 + b / 5) % (sizes.len() as u32 + 2)).collect();
         let ids_buffer = upload(device, &ids);
-        Self { rows, offsets, values: stored(&values, layout.format), ids, ids_buffer }
+        Self { rows, offsets, values: stored(sizes, &values, layout.format), ids, ids_buffer }
     }
 
     /// What a looked-up row shows of itself in `dims` values.
@@ -134,8 +134,10 @@ fn rows_become_f16() {
         &[
             ("if dims.y < row.size {", "if dims.x < row.size {"),
             ("pack2x16float(clamp(values,", "pack2x16float(clamp(values.yx,"),
-            ("16u * (at & 1u)", "16u * (1u - (at & 1u))"),
-            ("bitcast<f32>(bits << 16u)", "bitcast<f32>(bits)"),
+            ("(word >> (16u * k))", "(word >> (16u * (1u - k)))"),
+            ("bitcast<f32>(half(word, k) << 16u)", "bitcast<f32>(half(word, k))"),
+            ("7u * k, 7u)", "7u * k, 6u)"),
+            ("exponent == 15u", "exponent == 16u"),
         ],
         f16_parity,
     );
@@ -327,7 +329,7 @@ fn mutants_are_rejected() {
             ("if !begins_block(row, params.shift) {", "if row > 0u {"),
             ("directory[row >> params.shift]", "directory[0u]"),
             ("let start = (before + alignment - 1u) & ~(alignment - 1u);", "let start = before;"),
-            ("16u * (at & 1u)", "16u * (1u - (at & 1u))"),
+            ("(word >> (16u * k))", "(word >> (16u * (1u - k)))"),
         ],
         rows_parity,
     );

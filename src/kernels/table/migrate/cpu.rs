@@ -107,6 +107,9 @@ impl<V: Codec> NullaryFnOnce for Part<'_, V> {
 
     #[inline(always)]
     fn call(self) {
+        if V::GROUP > 1 {
+            return self.in_groups();
+        }
         let Self { moves: Moves { old, fresh, directory }, rows, base, values } = self;
         let (mut draws, packed) = (Draws::new(*fresh), directory.is_packed());
         let ids = directory.first + rows.start..directory.first + rows.end;
@@ -124,5 +127,33 @@ impl<V: Codec> NullaryFnOnce for Part<'_, V> {
             draws.add(values, (id, kept as u32), own.start + kept..own.end);
         }
         draws.draw(values);
+    }
+}
+
+impl<V: Codec> Part<'_, V> {
+    /// Where values share bits: what begins is drawn first, and then written row by row.
+    fn in_groups(self) {
+        let Self { moves: Moves { old, fresh, directory }, rows, base, values } = self;
+        let ids = directory.first + rows.start..directory.first + rows.end;
+        let mut kept: Vec<Range<usize>> = match old {
+            Some((old, _)) => old.spans(ids.start - old.first..ids.end - old.first).collect(),
+            None => vec![0..0; rows.len()],
+        };
+        let (mut draws, mut drawn) = (Draws::new(*fresh), vec![0.0; values.len()]);
+        let own = || directory.spans(rows.clone()).map(|own| own.start - base..own.end - base);
+        for ((own, kept), id) in own().zip(&mut kept).zip(ids.clone()) {
+            kept.end = kept.end.min(kept.start + own.len());
+            draws.add(&mut drawn, (id, kept.len() as u32), own.start + kept.len()..own.end);
+        }
+        draws.draw(&mut drawn);
+        for ((own, kept), id) in own().zip(kept).zip(ids) {
+            let row = &mut values[own.start..];
+            if let Some((_, from)) = old.as_ref().filter(|_| !kept.is_empty()) {
+                let whole = kept.len().next_multiple_of(V::GROUP);
+                row[..whole].copy_from_slice(&from[kept.start..kept.start + whole]);
+                V::cut(row, kept.len());
+            }
+            V::begin(&drawn[own.start + kept.len()..own.end], row, kept.len(), fresh.noise(id));
+        }
     }
 }

@@ -42,7 +42,7 @@ pub(in crate::kernels::table) struct RowsMut<'a, V> {
     per_value: usize,
     /// A gradient that is not as it came.
     adjusted: Vec<f32>,
-    /// Values of two bytes while they are stepped.
+    /// Values of one or two bytes while they are stepped.
     weights: Vec<f32>,
     /// The same as they were stored.
     stored: Vec<V>,
@@ -153,7 +153,7 @@ impl<'a, V: Codec> RowsMut<'a, V> {
             return 0;
         }
         let Self { values, state: [a, b], deferred, weights: scratch, .. } = self;
-        let noise = Noise { key: constants.key, row: 0, step: constants.step };
+        let noise = Noise::of_step(constants.key, 0, constants.step);
         let (stretches, gradients) = deferred.take();
         let mut left_out = 0;
         for Stretch { begin, at, len } in stretches {
@@ -181,8 +181,10 @@ impl<'a, V: Codec> RowsMut<'a, V> {
         let begin = self.directory.span(row).0 - self.base;
         let own = begin..begin + run.width;
         let Self { values, state, adjusted, weights, stored, .. } = self;
-        let noise = Noise { key: constants.key, row: run.row, step: constants.step };
-        if per_word::<V>() > 1 {
+        let noise = Noise::of_step(constants.key, run.row, constants.step);
+        // Values that share bits have none of their own.
+        let keeps_bits = per_word::<V>() > 1 && V::GROUP == 1;
+        if keeps_bits {
             stored.clear();
             stored.extend_from_slice(&values[own.clone()]);
         }
@@ -204,7 +206,7 @@ impl<'a, V: Codec> RowsMut<'a, V> {
                 }
             },
         );
-        if per_word::<V>() > 1 && left_out > 0 {
+        if keeps_bits && left_out > 0 {
             restore(&mut values[own], stored, weights);
         }
         left_out
@@ -215,7 +217,7 @@ impl<'a, V: Codec> RowsMut<'a, V> {
 #[cold]
 fn restore<V: Codec>(values: &mut [V], stored: &[V], weights: &[f32]) {
     let mut before = Vec::new();
-    let before = V::widen(stored, &mut before);
+    let before = V::widen((stored, stored.len()), &mut before);
     for (((value, stored), before), after) in values.iter_mut().zip(stored).zip(before).zip(weights) {
         if before.to_bits() == after.to_bits() {
             *value = *stored;
@@ -310,6 +312,11 @@ impl RowStep<'_, '_> {
 fn sum_of_squares(gradient: &[f32], lanes: u32, per_word: usize) -> f32 {
     if per_word == 1 {
         return sum_by_lanes(gradient, None, lanes, |g| g * g);
+    }
+    if per_word == 4 {
+        let (words, tail) = gradient.as_chunks::<4>();
+        let last = (!tail.is_empty()).then(|| std::array::from_fn(|k| tail.get(k).copied().unwrap_or(0.0)));
+        return sum_by_lanes(words, last.as_ref(), lanes, |[a, b, c, d]| (a * a + b * b) + (c * c + d * d));
     }
     let (words, tail) = gradient.as_chunks::<2>();
     let last = tail.first().map(|&g| [g, 0.0]);

@@ -277,11 +277,12 @@ fn mutants_of_layouts_are_rejected() {
             ("if !begins_block(row, params.shift) {", "if row > 0u {"),
             ("directory[row >> params.shift]", "directory[0]"),
             // Odd widths.
-            ("put_dithered(id, j, at, those.y, values);", "put_dithered(id, j, at, true, values);"),
-            ("high = arena[word_of(at)] >> 16u;", "high = 0u;"),
+            ("values.xyxy, vec4<bool>(those.xy, none)", "values.xyxy, vec4<bool>(true, true, none)"),
+            ("(before & ~mask) | (after & mask)", "after & mask"),
             ("values.y = gradients[at.y];", "values.y = gradients[at.x];"),
             // Noise.
-            ("noise[(j & 3u) + 1u]", "noise[j & 3u]"),
+            ("noise = noise.zwzw;", ""),
+            ("select(all_decoded(before), values, those), noise", "values, noise"),
             ("    step(params.first_row + index, row", "    step(index, row"),
             ("params.step, params.purpose)", "0u, params.purpose)"),
             ("(noise >> 3u)", "0xfffu"),

@@ -2,134 +2,22 @@
 
 mod convergence;
 mod evidence;
+mod options;
 
 use super::Uniform;
-use super::recipe::{CommonOption, Recipe};
 use crate::Result;
-use crate::agent::{
-    ACTIONS, Agent, AgentOptions, StateInput, StateLayout, StateVariant, Transition, standard_normal_action,
-};
+use crate::agent::{ACTIONS, Agent, AgentOptions, StateInput, StateLayout, Transition, standard_normal_action};
 use crate::check::domain;
 use crate::file::State;
 use crate::kernels::rank::top_k::MAX_DIMS;
 use crate::rng::{Philox, Purpose};
-use crate::sizing::{Action, Distribution, Outcome, Probe, SizePolicy, Sizes, SizingContext, mean_row};
+use crate::sizing::{Action, Outcome, Probe, SizePolicy, Sizes, SizingContext, mean_row};
 pub use convergence::Convergence;
 use evidence::Evidence;
+pub use options::{Deploy, ScallPolicyOptions};
 
 /// Most that a probe counts for, relative to the reference: beyond it there was hardly anybody to rank for.
 const MOST_GAIN: f64 = 2.0;
-
-/// Which action a segment gets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Deploy {
-    /// The policy's mean action in the current state, as in the paper.
-    Mean,
-    /// The action of all probed ones that the evidence of all segments holds best, uniform sizes among them (*ours*): a
-    /// handful of probes a segment is too few for the networks to beat it.
-    Best,
-}
-
-/// How the search runs.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct ScallPolicyOptions {
-    /// The actor-critic. Its seed is the context's.
-    pub agent: AgentOptions,
-    /// What the state holds (default: the paper's).
-    pub variant: StateVariant,
-    /// Groups of frequencies in the state (default 256).
-    pub groups: usize,
-    /// Family of both profiles (default: power law).
-    pub distribution: Distribution,
-    /// Whether an action's shape is taken on a logarithmic scale of the family's range, or on a linear one as in the
-    /// paper. (Default: logarithmic. Of the power law's range, 0.1 to 30, a linear scale spends nine tenths on shapes
-    /// above 3, whose sizes hardly differ.)
-    pub logarithmic: bool,
-    /// Draws that a profile is averaged over (default 100, as in the paper).
-    pub draws: u32,
-    /// Most proposals probed on a segment (default 12); the search ends before when the mean action rests
-    /// ([`Convergence`]). The sizes in use are probed besides, uniform ones, and the mean action.
-    pub probes: u32,
-    /// Proposals of a round (default 1). They are drawn from one state, before any of them is learned from, and probed
-    /// side by side as far as [`ProbeOptions::at_once`](crate::ProbeOptions::at_once) allows. With one a round each
-    /// knows all before it, as in the paper. A round is over before the search may end.
-    pub proposals_at_once: u32,
-    /// Every so many probes one is drawn near the best action so far instead of from the actor (default 2; 0 for never,
-    /// as in the paper). The critics learn from those too: soft actor-critic is off-policy.
-    pub near_best_every: u32,
-    /// Standard deviation of those (default 0.15).
-    pub near_best_std: f32,
-    /// Quality relative to the reference that gives reward 0, and that which gives 10 (default 0.9 and 1.1, as in the
-    /// paper for all data but Yelp).
-    pub reward_range: (f32, f32),
-    /// Which action a segment gets (default: the best).
-    pub deploy: Deploy,
-}
-
-impl Default for ScallPolicyOptions {
-    fn default() -> Self {
-        Self {
-            agent: AgentOptions::default(),
-            variant: StateVariant::default(),
-            groups: 256,
-            distribution: Distribution::PowerLaw,
-            logarithmic: true,
-            draws: 100,
-            probes: 12,
-            proposals_at_once: 1,
-            near_best_every: 2,
-            near_best_std: 0.15,
-            reward_range: (0.9, 1.1),
-            deploy: Deploy::Best,
-        }
-    }
-}
-
-impl ScallPolicyOptions {
-    /// The paper's constants: a linear scale of shapes, proposals by the actor alone, its mean action deployed.
-    /// `probes` bounds a search that does not come to rest.
-    pub fn paper(probes: u32) -> Self {
-        Self { logarithmic: false, near_best_every: 0, deploy: Deploy::Mean, probes, ..Self::default() }
-    }
-
-    /// Probes next to the agent's own: of the sizes in use and, where the best is deployed, of uniform sizes and of the
-    /// mean action.
-    fn yardsticks(&self) -> u32 {
-        if self.deploy == Deploy::Best { 3 } else { 1 }
-    }
-
-    /// Whether the best action so far is ever asked for, which takes a probe of uniform sizes.
-    fn uses_evidence(&self) -> bool {
-        self.near_best_every > 0 || self.deploy == Deploy::Best
-    }
-}
-
-/// Bounds a paper's search that does not come to rest, which takes more than ten probes in any case.
-const PAPER_PROBES: u32 = 30;
-
-impl Recipe for ScallPolicyOptions {
-    fn build(self) -> Box<dyn SizePolicy> {
-        Box::new(ScallPolicy::new(self))
-    }
-
-    fn set(&mut self, option: CommonOption) -> bool {
-        match option {
-            CommonOption::Distribution(distribution) => self.distribution = distribution,
-            CommonOption::Probes(probes) => self.probes = probes.saturating_sub(self.yardsticks()),
-            CommonOption::ProposalsAtOnce(proposals) => self.proposals_at_once = proposals,
-            CommonOption::Alpha(_) | CommonOption::UserShare(_) => return false,
-        }
-        true
-    }
-
-    fn most_probes(&self) -> Option<u32> {
-        Some(self.probes.saturating_add(self.yardsticks()))
-    }
-
-    fn published() -> Self {
-        Self::paper(PAPER_PROBES)
-    }
-}
 
 /// SCALL's policy: a soft actor-critic chooses the users' share and the shapes of both profiles.
 ///
@@ -251,14 +139,15 @@ impl SizePolicy for ScallPolicy {
             yardsticks.push(Uniform.decide(last)?);
         }
         let outcomes = probe.run_all(&yardsticks)?;
-        let [reference, uniform] = [&outcomes[0], &outcomes[yardsticks.len() - 1]].map(|outcome| outcome.quality);
+        let (reference, uniform) = (&outcomes[0], &outcomes[yardsticks.len() - 1]);
+        let without_rows = last.rows.is_some_and(|rows| rows.users.rows() == 0 && rows.items.rows() == 0);
         self.evidence.fade();
-        if let Some(action) = chosen.filter(|_| uniform > 0.0) {
-            self.evidence.add(action, reference / uniform);
+        if let Some(action) = chosen.filter(|_| uniform.quality > 0.0) {
+            self.evidence.add(action, reference.relative_to(uniform)?, without_rows);
         }
-        if reference <= 0.0 || uniform <= 0.0 {
+        if reference.quality <= 0.0 || uniform.quality <= 0.0 {
             // Nobody to rank for, or nothing right: there is nothing to compare with.
-            self.chosen = self.chosen.and_then(|_| self.evidence.best());
+            self.chosen = self.chosen.and_then(|action| self.evidence.choose(Some(action)));
             return Ok(());
         }
         let mut state = self.state(last, self.ranges, None)?;
@@ -270,8 +159,8 @@ impl SizePolicy for ScallPolicy {
             let actions = round.map(|step| self.propose(last, &state, step)).collect::<Result<Vec<_>>>()?;
             let begin = state.clone();
             for (action, (ranges, outcome)) in actions.iter().zip(self.try_actions(last, probe, &actions)?) {
-                state = self.hear(last, (ranges, &outcome), reference)?;
-                self.evidence.add(*action, outcome.quality / uniform);
+                state = self.hear(last, (ranges, &outcome), reference.quality)?;
+                self.evidence.add(*action, outcome.relative_to(uniform)?, without_rows);
                 let (low, high) = options.reward_range;
                 let reward = 10.0 * (self.last_reward - low) / (high - low);
                 let (begin, next_state) = (begin.clone(), state.clone());
@@ -283,10 +172,10 @@ impl SizePolicy for ScallPolicy {
         if options.deploy == Deploy::Best {
             let mean = self.agent_for(last)?.mean_action(&state)?;
             for (ranges, outcome) in self.try_actions(last, probe, &[mean])? {
-                self.hear(last, (ranges, &outcome), reference)?;
-                self.evidence.add(mean, outcome.quality / uniform);
+                self.hear(last, (ranges, &outcome), reference.quality)?;
+                self.evidence.add(mean, outcome.relative_to(uniform)?, without_rows);
             }
-            self.chosen = self.evidence.best();
+            self.chosen = self.evidence.choose(self.chosen);
         }
         Ok(())
     }
@@ -368,7 +257,7 @@ impl ScallPolicy {
     /// What probe number `step` of a segment tries.
     fn propose(&mut self, last: &SizingContext<'_>, state: &[f32], step: u32) -> Result<[f32; ACTIONS]> {
         let every = self.options.near_best_every;
-        match self.evidence.best().filter(|_| every > 0 && step.is_multiple_of(every)) {
+        match self.evidence.leader().filter(|_| every > 0 && step.is_multiple_of(every)) {
             Some(action) => self.near(last, action, step),
             None => Ok(self.agent_for(last)?.act(state)?.action),
         }

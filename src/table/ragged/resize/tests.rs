@@ -58,8 +58,10 @@ fn contents(table: &RaggedTable) -> Contents {
     parts
 }
 
-/// What rows are after a resize to `sizes`: what survives, then what a new table has there, and state that is zero.
-fn resized(before: &Contents, fresh: &Contents, sizes: &[u32], per_value: usize) -> Contents {
+/// Whether rows are what they have to be after a resize to `sizes`: what survives, then what a new table has there, and
+/// state that is zero. What begins in a word with values that survive is rounded with these: it is finite.
+fn is_resized(now: (&Contents, Format), before: &Contents, fresh: &Contents, sizes: &[u32], per_value: usize) -> bool {
+    let ((now, format), group) = (now, now.1.group());
     let part = |number: usize| -> Vec<Vec<u32>> {
         let row = |(row, &size): (usize, &u32)| {
             let old = before[number].get(row).map_or(&[][..], |old| old);
@@ -67,12 +69,20 @@ fn resized(before: &Contents, fresh: &Contents, sizes: &[u32], per_value: usize)
                 return if old.is_empty() { vec![0] } else { old.to_vec() };
             }
             let kept = old.len().min(size as usize);
-            let new = |dim: usize| if number == 0 { fresh[0][row][dim] } else { 0 };
+            let new = |dim: usize| match number {
+                0 if dim < kept.next_multiple_of(group) => {
+                    let bits = now[0][row][dim];
+                    assert!(f32::from_bits(bits).is_finite(), "{format:?}");
+                    bits
+                }
+                0 => fresh[0][row][dim],
+                _ => 0,
+            };
             old[..kept].iter().copied().chain((kept..size as usize).map(new)).collect()
         };
         sizes.iter().enumerate().map(row).collect()
     };
-    (0..before.len()).map(part).collect()
+    now.iter().enumerate().all(|(number, now)| *now == part(number)) && now.len() == before.len()
 }
 
 /// Pages follow each other, and the account has what they hold.
@@ -135,8 +145,9 @@ fn pages_change_nothing() {
                     let options = TableOptions { layout: whole, ..*table.options() };
                     let fresh = RaggedTable::new(&device, &to, options, &Account::unlimited()).unwrap();
                     assert_eq!(fresh.as_rows().pages().len(), 1);
-                    let want = resized(&before, &contents(&fresh), &to, table.rows.state_size().per_value as usize);
-                    assert!(contents(&table) == want, "{what}");
+                    let (now, per_value) = (contents(&table), table.rows.state_size().per_value as usize);
+                    let right = is_resized((&now, layout.format), &before, &contents(&fresh), &to, per_value);
+                    assert!(right, "{what}");
                     // The same again, both ways from one table.
                     train(&mut table);
                     let mut other = super::tests::table(&device, &from, optimizer, whole, &Account::unlimited());
@@ -196,7 +207,8 @@ fn a_failure_amid_the_pages_loses_nothing() {
                         let fresh =
                             contents(&RaggedTable::new(&device, &sizes, table.options, &Account::unlimited()).unwrap());
                         let now = contents(&table);
-                        assert!(now == resized(&before, &fresh, &sizes, 1), "{what}: rows in between");
+                        let right = is_resized((&now, layout.format), &before, &fresh, &sizes, 1);
+                        assert!(right, "{what}: rows in between");
                         let ids: Vec<u32> = (0..table.rows()).rev().collect();
                         let found = table.lookup(&ids, 16).unwrap().read().unwrap();
                         for (&id, found) in ids.iter().zip(found.chunks(16)) {
@@ -212,7 +224,8 @@ fn a_failure_amid_the_pages_loses_nothing() {
                         table.resize(&again).unwrap();
                         assert_consistent(&table);
                     }
-                    assert!(contents(&table) == resized(&before, &fresh, &to, 1), "{what}: in the end");
+                    let right = is_resized((&contents(&table), layout.format), &before, &fresh, &to, 1);
+                    assert!(right, "{what}: in the end");
                     drop(table);
                     assert_eq!(account.used_bytes(), 0, "{what}");
                     if done.is_ok() {
@@ -266,7 +279,7 @@ proptest! {
     #[test]
     fn any_resize_in_any_pages_keeps_rows_and_peak(
         (from, mut to, more) in (sizes(), sizes(), sizes()),
-        page_bytes in 160u64..3000,
+        page_bytes in 192u64..3000,
         format in prop::sample::select(Format::ALL),
         aligned in any::<bool>(),
         optimizer in prop_oneof![Just(SGD), Just(ADAGRAD), Just(ROW_WISE), Just(BOTH)],
@@ -287,7 +300,7 @@ proptest! {
         let after = pages(&table);
         let fresh = RaggedTable::new(&Device::cpu(), &to, table.options, &Account::unlimited()).unwrap();
         let per_value = table.rows.state_size().per_value as usize;
-        prop_assert!(contents(&table) == resized(&old, &contents(&fresh), &to, per_value));
+        prop_assert!(is_resized((&contents(&table), format), &old, &contents(&fresh), &to, per_value));
         let largest = before.iter().chain(&after).max().unwrap();
         let sum = |pages: &[u64]| pages.iter().sum::<u64>();
         // Where rows move twice there are more pages meanwhile, and so more directories of a word or two.

@@ -89,9 +89,9 @@ fn mutants_are_rejected() {
                 "squares = add_squares(squares, row, dims, g, false);",
             ),
             ("put_weights(id, row, dims, after, inside & sound);", "put_weights(id, row, dims, after, inside);"),
-            ("put_dithered(id, j, at, those.y, values);", ""),
-            ("    } else if those.y {", "    } else if false {"),
-            ("let first = bits_at(at);", "let first = 0u;"),
+            ("put_dithered(id, dims.x, at.x, values.xyxy,", "put_dithered(id, dims.x, at.x, values.zwzw,"),
+            ("if !any(those) {", "if !those.x {"),
+            ("(before & ~mask) | (after & mask)", "after & mask"),
         ],
         parity,
     );
@@ -147,10 +147,10 @@ fn state_that_is_not_finite_stays_with_its_values() {
                 before.state[0].fill(state);
                 left_out(&device, &case, &before, 0);
             }
-            if format != Format::F16 && takes(&device, of_format + 4) {
+            if matches!(format, Format::F32 | Format::BF16) && takes(&device, of_format + 4) {
                 let faults = (0..12).map(|number| (number, -3e38)).collect();
                 let case = Case { faults, ..new(SGD.into()) };
-                let before = Snapshot { arena: stored(&[3e38; 7], format), state: Vec::new() };
+                let before = Snapshot { arena: stored(&[7], &[3e38; 7], format), state: Vec::new() };
                 left_out(&device, &case, &before, 0);
             }
         }
@@ -162,7 +162,12 @@ fn state_that_is_not_finite_stays_with_its_values() {
 fn odd_bits_of_values_stay() {
     fn of<V: Codec>(device: &Device) {
         let layout = Layout { format: V::FORMAT, ..Layout::default() };
-        let one = V::nearest(1.0);
+        let stored = |value: f32| {
+            let mut one = [V::zeroed()];
+            V::store(&[value], &mut one);
+            one[0]
+        };
+        let one = stored(1.0);
         // Two NaN that are told apart, one of them signalling, and an infinity of each 16-bit format.
         let odd: Vec<V> = match size_of::<V>() {
             4 => bytemuck::cast_slice(&[0x7FA0_1234u32, 0xFFC0_5678, 0xFF80_0000, 0x7F80_0000]).to_vec(),
@@ -188,14 +193,15 @@ fn odd_bits_of_values_stay() {
         }
         .run(device)
         .unwrap();
-        let half = V::nearest(0.5);
+        let half = stored(0.5);
         let after = V::of(rows.pages()[0].values()).unwrap().read().unwrap();
         let bytes = |values: &[V]| bytemuck::cast_slice::<_, u8>(values).to_vec();
         assert_eq!(bytes(&after), bytes(&[odd[0], half, half, odd[1], odd[2], odd[3]]), "{} on {device:?}", V::NAME);
         assert_eq!(counter.read().unwrap(), [4]);
     }
     for device in devices() {
-        Format::ALL.iter().for_each(|&format| with_codec!(format, V => of::<V>(&device)));
+        let alone = Format::ALL.iter().filter(|format| format.group() == 1);
+        alone.for_each(|&format| with_codec!(format, V => of::<V>(&device)));
     }
 }
 
