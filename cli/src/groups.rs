@@ -26,6 +26,7 @@ const GROUPS: [(&str, &[&str]); 8] = [
         "Budget and sizes",
         &[
             "values",
+            "formats",
             "max-size",
             "min-size",
             "count-optimizer",
@@ -52,9 +53,11 @@ const GROUPS: [(&str, &[&str]); 8] = [
             "sampling",
             "window",
             "replay",
+            "replays",
+            "exclude",
         ],
     ),
-    ("Evaluation", &["evaluate-users", "cutoffs", "against"]),
+    ("Evaluation", &["evaluate-users", "cutoffs", "against", "totals"]),
     ("Machine", &["threads"]),
     ("What is printed", &["json", "quiet", "verbose", "profile", "trace"]),
 ];

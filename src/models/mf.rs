@@ -277,6 +277,10 @@ impl Recommender for BprMf {
     fn working_bytes(&self) -> u64 {
         self.trainer.bytes()
     }
+
+    fn sample_bytes(&self) -> u64 {
+        self.trainer.sample_bytes()
+    }
 }
 
 #[cfg(test)]

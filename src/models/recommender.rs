@@ -252,6 +252,12 @@ pub trait Recommender: Send + Sync {
     /// Bytes of device memory that training and ranking hold besides the tables.
     fn working_bytes(&self) -> u64;
 
+    /// Those of the [working bytes](Self::working_bytes) that the training data takes: the rows to learn, what their
+    /// users touched, a graph of both. They stay until the next [`prepare`](Self::prepare), and grow with the rows.
+    fn sample_bytes(&self) -> u64 {
+        0
+    }
+
     /// Those of them that dense layers take: what a graph model, whose outputs are dense, holds beyond its ragged rows.
     fn layer_bytes(&self) -> u64 {
         0

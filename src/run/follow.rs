@@ -36,7 +36,7 @@ impl Followed {
 ///
 /// # Errors
 /// [`Error::Argument`](crate::Error::Argument) for a share outside 0..=1, for segments that overlap, run backwards or
-/// pass the last row; [`Error::Limit`](crate::Error::Limit) for a cutoff past
+/// pass the last row, or a stream that has forgotten rows; [`Error::Limit`](crate::Error::Limit) for a cutoff past
 /// [`MAX_K`](crate::kernels::rank::top_k::MAX_K); those of the baseline.
 pub fn follow(
     data: &Interactions,
@@ -45,6 +45,7 @@ pub fn follow(
     cutoffs: &Cutoffs,
     baseline: &mut dyn Baseline,
 ) -> Result<Followed> {
+    data.check_whole("follow")?;
     Segment::check_all("follow", segments, data.len())?;
     check_cutoffs("follow", cutoffs)?;
     let mut history = UserItems::new(0, [])?;

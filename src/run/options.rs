@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::evaluation::check_cutoffs;
+use super::replay::{Exclude, Replay};
 use crate::eval::Cutoffs;
 use crate::kernels::rank::top_k::MAX_DIMS;
 use crate::models::{ModelBuilder, ModelOptions};
@@ -26,6 +27,9 @@ pub struct ScallOptions<M = ModelOptions> {
     pub train_share: f64,
     /// Earlier rows that are trained on again (default: all of them; drawing is free and taste lasts).
     pub replay: Replay,
+    /// Which of a user's items are left out of lists, and never drawn as negatives, once their rows are forgotten
+    /// (default: all that the user ever touched).
+    pub exclude: Exclude,
     /// How many seconds a row that is observed may lie before the latest one (default 3,600: what queues and clocks of
     /// several producers differ by, and less than a log of yesterday that is fed in by mistake).
     pub late_seconds: u32,
@@ -62,6 +66,7 @@ impl ScallOptions {
             probe: ProbeOptions::default(),
             train_share: 0.8,
             replay: Replay::All,
+            exclude: Exclude::Ever,
             late_seconds: 3600,
             evaluate_users: None,
             choose_l2: false,
@@ -82,10 +87,12 @@ impl<M> ScallOptions<M> {
     pub(super) fn words(&self) -> String {
         // Without the model and the seed, which are named by themselves, and without what no result depends on.
         let probe = ProbeOptions { at_once: 0, ..self.probe };
-        let Self { budget, steps, early_stop, train_share, replay, evaluate_users, choose_l2, cutoffs, .. } = self;
+        let Self {
+            budget, steps, early_stop, train_share, replay, exclude, evaluate_users, choose_l2, cutoffs, ..
+        } = self;
         format!(
             "steps: {steps}, {budget:?}, early_stop: {early_stop:?}, {probe:?}, train_share: {train_share}, \
-             replay: {replay:?}, evaluate_users: {evaluate_users:?}, choose_l2: {choose_l2}, cutoffs: {cutoffs}"
+             replay: {replay:?}, exclude: {exclude:?}, evaluate_users: {evaluate_users:?}, choose_l2: {choose_l2}, cutoffs: {cutoffs}"
         )
     }
 
@@ -106,6 +113,7 @@ impl<M> ScallOptions<M> {
             probe: self.probe,
             train_share: self.train_share,
             replay: self.replay,
+            exclude: self.exclude,
             late_seconds: self.late_seconds,
             evaluate_users: self.evaluate_users,
             choose_l2: self.choose_l2,
@@ -121,6 +129,10 @@ impl<M> ScallOptions<M> {
         share("train_share", self.train_share)?;
         if let Replay::Sample { share: part } = self.replay {
             share("replay", part)?;
+        }
+        if self.exclude == Exclude::Kept && !matches!(self.replay, Replay::Recent { .. }) {
+            let expected = "ever: without `replay` recent=COUNT no row is forgotten";
+            check::domain(op, "exclude", self.exclude, false, expected)?;
         }
         if let Some(users) = self.evaluate_users {
             check::domain(op, "evaluate_users", users, users >= 2, "at least 2")?;
@@ -140,18 +152,6 @@ impl<M> ScallOptions<M> {
         }
         Ok(())
     }
-}
-
-/// Earlier rows that are trained on again with a segment's own.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Replay {
-    /// A uniform sample of them, as large as this part of the segment's rows, from 0 to 1 (SCALL: 0.2).
-    Sample {
-        /// The part.
-        share: f64,
-    },
-    /// All.
-    All,
 }
 
 /// How sizes are tried.

@@ -1,5 +1,6 @@
 //! What the loop reports: where it is, what a segment was, and the mean of all.
 
+use super::held::Held;
 use crate::eval::{CatalogueMetrics, Metrics, StandardErrors};
 use crate::models::Resized;
 use crate::sizing::Action;
@@ -88,6 +89,8 @@ pub struct SegmentReport {
     pub working_bytes: u64,
     /// Those of the working bytes that a graph model's dense layers take.
     pub layer_bytes: u64,
+    /// Bytes held of everything, whether the budget counts it or not.
+    pub held: Held,
     /// Rows that grew, shrank and appeared.
     pub resized: Resized,
     /// Training steps taken, those after the values that were kept included.

@@ -46,7 +46,8 @@ pub struct Scall {
     pub(super) policy: Box<dyn SizePolicy>,
     pub(super) model: Box<dyn Recommender>,
     pub(super) account: Account,
-    /// All rows that were trained on or lie before one.
+    /// All rows that were trained on or lie before one; of those that are kept where
+    /// [`Exclude`](super::Exclude) says so.
     pub(super) history: UserItems,
     /// Rows that the history holds.
     pub(super) learned: usize,
@@ -82,10 +83,22 @@ impl Scall {
     ///
     /// # Errors
     /// [`Error::Argument`] for options of the loop, the model or the policy outside their domain, for segments that
-    /// overlap, run backwards or pass the last row, and for a model that does not draw from the account that it was
+    /// overlap, run backwards or pass the last row, for a stream that has forgotten rows, and for a model that does not draw from the account that it was
     /// given or that says of its biases what its rows do not have; [`Error::Shape`] for one with more rows than the
     /// stream knows users or items; what building the model reports.
     pub fn over<M: ModelBuilder + 'static>(
+        device: &Device,
+        data: Interactions,
+        segments: Vec<Segment>,
+        policy: Box<dyn SizePolicy>,
+        options: ScallOptions<M>,
+    ) -> Result<Self> {
+        data.check_whole("Scall::new")?;
+        Self::begin(device, data, segments, policy, options)
+    }
+
+    /// The same, whatever the stream has forgotten.
+    pub(super) fn begin<M: ModelBuilder + 'static>(
         device: &Device,
         data: Interactions,
         segments: Vec<Segment>,

@@ -1,5 +1,6 @@
 //! A loop that is kept, and one that goes on where it was.
 
+mod data;
 mod folder;
 mod reports;
 
@@ -13,13 +14,13 @@ use crate::file::State;
 use crate::models::{ModelBuilder, Recommender, TrainingData};
 use crate::sizing::{Action, SizePolicy, Sizes};
 use crate::spans::span;
-use crate::stream::{Interactions, Segment, UserItems};
+use crate::stream::{Segment, UserItems};
 use crate::table::Account;
 
 /// Of what [`Scall::state`] gives.
-const VERSION: u32 = 4;
+const VERSION: u32 = 5;
 
-const ENTRIES: [&str; 16] = [
+const ENTRIES: [&str; 18] = [
     "version",
     "options",
     "model.name",
@@ -31,6 +32,8 @@ const ENTRIES: [&str; 16] = [
     "capacity",
     "progress",
     "history.users",
+    "history.offsets",
+    "history.items",
     "frequencies.users",
     "frequencies.items",
     "bias",
@@ -81,7 +84,7 @@ impl Scall {
         state.put_text("policy.name", self.policy.name());
         state.put_text("policy.options", &self.policy.options());
         state.put("seed", [self.options.seed]);
-        state.put_state("data", save_data(&self.data));
+        state.put_state("data", data::save(&self.data));
         let ends = self.segments.iter().flat_map(|segment| [segment.rows.start as u64, segment.rows.end as u64]);
         state.put("segments", ends.collect::<Vec<u64>>());
         state.put_state("policy", self.policy.save()?);
@@ -89,6 +92,11 @@ impl Scall {
         state.put("capacity", [self.account.capacity_bytes()]);
         state.put("progress", [self.learned as u64, self.counted as u64]);
         state.put("history.users", [self.history.users()]);
+        if self.data.kept().start > 0 {
+            // It does not follow from the rows that are left.
+            state.put("history.offsets", self.history.offsets());
+            state.put("history.items", self.history.items());
+        }
         let [users, items] = &self.frequencies;
         state.put("frequencies.users", &users[..]);
         state.put("frequencies.items", &items[..]);
@@ -143,16 +151,17 @@ impl Scall {
             let (expected, found) = first_difference(&words, state.text(name)?);
             expect(name, expected, found)?;
         }
-        let data = restored_data(&data)?;
+        let data = data::restored(&data)?;
         let segments = segments(&state, data.len())?;
         policy.restore(&of_policy)?;
 
-        let mut scall = Self::over(device, data, segments, policy, options)?;
+        let mut scall = Self::begin(device, data, segments, policy, options)?;
         scall.reports = reports::restored(&reports, &scall.options.cutoffs)?;
         if scall.reports.len() > scall.segments.len() {
             let (most, found) = (scall.segments.len(), scall.reports.len());
             return Err(state.wrong("reports", &format!("at most {most} segments"), &found.to_string()));
         }
+        scall.check_kept(&state, !last.is_empty())?;
         scall.restore_tables(&state, &of_model)?;
         scall.restore_progress(&state)?;
         scall.restore_begun(&state, &before)?;
@@ -160,6 +169,21 @@ impl Scall {
             scall.last = Some(scall.restored_last(&last)?);
         }
         Ok(scall)
+    }
+
+    /// That the rows are kept which are needed again.
+    fn check_kept(&self, state: &State, has_last: bool) -> Result<()> {
+        let first = self.data.kept().start;
+        let [learned, _] = state.array::<u64, 2>("progress")?;
+        let done = self.reports.len();
+        let of_last = done
+            .checked_sub(1)
+            .filter(|_| has_last)
+            .map(|last| self.options.replay.first_row(self.segments[last].rows.start));
+        let next = self.segments.get(done).map(|next| next.rows.start);
+        let needed = [Some(learned as usize), of_last, next].into_iter().flatten().min().unwrap_or(0);
+        let found = format!("a stream without its first {first}");
+        if first <= needed { Ok(()) } else { Err(state.wrong("data", &format!("all rows from {needed} on"), &found)) }
     }
 
     fn restore_tables(&mut self, state: &State, of_model: &State) -> Result<()> {
@@ -190,7 +214,10 @@ impl Scall {
         let least = self.data.users_seen(self.learned);
         let expected = format!("from {least} to {known} users");
         state.check("history.users", &[users], |users| (least..=known).contains(&users), &expected)?;
-        self.history = UserItems::new(users, self.data.pairs(0..self.learned))?;
+        self.history = match self.data.kept().start {
+            0 => UserItems::new(users, self.data.pairs(0..self.learned))?,
+            _ => self.restored_history(state, users)?,
+        };
         if !self.reports.is_empty() || self.learned > 0 {
             // The graph that lists are made with; the rows to train on come with the next segment.
             self.model.prepare(TrainingData { rows: &[], history: &self.history })?;
@@ -214,6 +241,18 @@ impl Scall {
             None if state.has("bias") => Err(state.wrong("bias", "none of a model that counts no biases", "some")),
             None => Ok(()),
         }
+    }
+
+    fn restored_history(&self, state: &State, users: u32) -> Result<UserItems> {
+        let (items, most) = (state.numbers::<u32>("history.items")?, self.data.item_count());
+        state.check("history.items", items, |item| item < most, &format!("below {most}, the number of items"))?;
+        let offsets = state.numbers::<u32>("history.offsets")?;
+        UserItems::from_parts(offsets.to_vec(), items.to_vec()).filter(|history| history.users() == users).ok_or_else(
+            || {
+                let found = format!("{} numbers for {} items", offsets.len(), items.len());
+                state.wrong("history.offsets", &format!("where the items of each of {users} users begin"), &found)
+            },
+        )
     }
 
     fn restore_begun(&mut self, state: &State, before: &State) -> Result<()> {
@@ -299,47 +338,6 @@ fn first_difference(one: &str, other: &str) -> (String, String) {
     let at = (0..one.len().max(other.len())).find(|&at| one.get(at) != other.get(at)).unwrap_or(0);
     let word = |words: &[String]| words.get(at).cloned().unwrap_or_else(|| "nothing more".to_owned());
     (word(&one), word(&other))
-}
-
-fn save_data(data: &Interactions) -> State {
-    let mut state = State::default();
-    state.put("users", data.users());
-    state.put("items", data.items());
-    state.put("timestamps", data.timestamps());
-    for (side, names) in [("users", data.user_names()), ("items", data.item_names())] {
-        state.put_texts(side, names.iter());
-    }
-    state
-}
-
-/// Row after row, so that whatever the state says is a stream, or an error.
-fn restored_data(state: &State) -> Result<Interactions> {
-    state.only(&["users", "items", "timestamps", "users.text", "users.ends", "items.text", "items.ends"])?;
-    let users = state.numbers::<u32>("users")?;
-    let (items, times) =
-        (state.exactly::<u32>("items", users.len())?, state.exactly::<i64>("timestamps", users.len())?);
-    let names = [state.texts("users")?, state.texts("items")?];
-    let mut data = Interactions::default();
-    for (row, ((&user, &item), &time)) in users.iter().zip(items).zip(times).enumerate() {
-        let name = |side: usize, name: &str, id: u32| {
-            let text = names[side].get(id as usize).copied();
-            text.ok_or_else(|| state.wrong(name, &format!("names for {} only", names[side].len()), &id.to_string()))
-        };
-        data.push(name(0, "users", user)?, name(1, "items", item)?, time)
-            .map_err(|error| state.wrong("users", &format!("a row {row} of a stream"), &error.to_string()))?;
-        if (data.users()[row], data.items()[row]) != (user, item) {
-            let found = format!("user {user} and item {item} in row {row}");
-            return Err(state.wrong("users", "ids by first appearance", &found));
-        }
-    }
-    for (side, (name, count)) in
-        [("users.ends", data.user_count()), ("items.ends", data.item_count())].iter().enumerate()
-    {
-        if names[side].len() != *count as usize {
-            return Err(state.wrong(name, &format!("{count} names, as the rows have"), &names[side].len().to_string()));
-        }
-    }
-    Ok(data)
 }
 
 #[cfg(test)]

@@ -4,9 +4,10 @@ use std::sync::OnceLock;
 use std::time::Instant;
 
 use super::evaluation::{Evaluation, Quality};
-use super::options::Replay;
+use super::held::Held;
 use super::probe::{Setup, Trial};
 use super::regularize::L2Chooser;
+use super::replay::Replay;
 use super::report::{Phase, Seconds, SegmentReport};
 use super::scall::Scall;
 use super::segment::{Begun, LastSegment, frame, rows};
@@ -72,6 +73,7 @@ impl Scall {
     /// Sizes, moves, trains and evaluates.
     fn learn(&mut self, segment: Segment, mut timer: Timer, progress: &mut dyn FnMut(Phase)) -> Result<SegmentReport> {
         let t = self.reports.len();
+        self.forget(self.options.replay.first_row(segment.rows.start))?;
         let (train, test) = segment.split(self.options.train_share)?;
         let sampled = self.sampled_rows(t, &segment, &train);
         let tables = self.model.embeddings();
@@ -136,9 +138,10 @@ impl Scall {
         timer.seconds.evaluate = timer.lap();
         drop(span);
 
+        let working_bytes = self.model.working_bytes() + trained.snapshot_bytes + before_bytes;
         let Begun { probes, before, .. } = std::mem::take(&mut self.begun);
         let tables = self.model.embeddings();
-        let report = SegmentReport {
+        let mut report = SegmentReport {
             t,
             users: population.users,
             items: population.items,
@@ -150,8 +153,9 @@ impl Scall {
             budget_bytes: budget.bytes,
             counted_bytes: self.account.used_bytes(),
             memory: tables.memory(),
-            working_bytes: self.model.working_bytes() + trained.snapshot_bytes + before_bytes,
+            working_bytes,
             layer_bytes: self.model.layer_bytes(),
+            held: Held::default(),
             resized,
             steps: trained.steps,
             loss: trained.loss,
@@ -174,6 +178,7 @@ impl Scall {
             before,
         });
         self.frequencies = frequencies;
+        report.held = self.held(working_bytes);
         if t >= self.segments.len() {
             self.segments.push(segment);
         }
@@ -223,11 +228,13 @@ impl Scall {
         }
     }
 
-    /// A sample of the earlier rows and the segment's training part.
+    /// A sample of the earlier rows, or the latest of them, and the segment's training part.
     pub(super) fn sampled_rows(&self, t: usize, segment: &Segment, train: &Segment) -> Vec<usize> {
+        let first = self.options.replay.first_row(segment.rows.start);
         let share = match self.options.replay {
             Replay::Sample { share } => share,
             Replay::All => REPLAY_SHARE,
+            Replay::Recent { .. } => return (first..train.rows.end).collect(),
         };
         let capacity = (share * segment.rows.len() as f64).round() as usize;
         let mut rng = Philox::substream(self.options.seed, Purpose::Replay, t as u32);
@@ -240,9 +247,9 @@ impl Scall {
     fn count(&self, rows: &[usize], population: Population) -> [Vec<u32>; 2] {
         let mut users = vec![0; population.users as usize];
         let mut items = vec![0; population.items as usize];
-        for &row in rows {
-            users[self.data.users()[row] as usize] += 1;
-            items[self.data.items()[row] as usize] += 1;
+        for (user, item) in self.data.pairs(rows.iter().copied()) {
+            users[user as usize] += 1;
+            items[item as usize] += 1;
         }
         [users, items]
     }

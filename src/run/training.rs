@@ -1,14 +1,15 @@
 //! Training on a segment: for a number of steps, or until what is held out is ranked no better.
 
 use super::evaluation::Evaluation;
-use super::options::{EarlyStop, Replay};
+use super::options::EarlyStop;
+use super::replay::{Exclude, Replay};
 use super::report::Phase;
 use super::scall::Scall;
 use crate::Result;
 use crate::models::TrainingData;
 use crate::sizing::Population;
 use crate::spans::span;
-use crate::stream::Segment;
+use crate::stream::{Segment, UserItems};
 
 /// What was learned, and how.
 pub(super) struct Trained {
@@ -99,12 +100,32 @@ impl Scall {
         Ok((laid_out, evaluation.sampled(&self.options, self.reports.len())))
     }
 
+    /// Forgets all rows before this one. What users touched there is learned first, where it is never forgotten.
+    pub(super) fn forget(&mut self, before: usize) -> Result<()> {
+        if before > self.data.kept().start {
+            let known = self.learned.max(before);
+            self.know(self.data.users_seen(known), before, known)?;
+            self.data.forget(before);
+        }
+        Ok(())
+    }
+
+    /// The history becomes that of the rows before `known`, of which those before `first` are forgotten.
+    fn know(&mut self, users: u32, first: usize, known: usize) -> Result<()> {
+        let users = users.max(self.history.users());
+        match self.options.exclude {
+            Exclude::Ever => self.history.extend(users, self.data.pairs(self.learned..known))?,
+            Exclude::Kept => self.history = UserItems::new(users, self.data.pairs(first..known))?,
+        }
+        self.learned = known;
+        Ok(())
+    }
+
     /// Lays out for training what there is before row `end`: history, biases and rows.
     fn lay_out(&mut self, end: usize, sampled: &[usize], population: Population) -> Result<Trained> {
         let _span = span!("lay_out");
         let known = self.learned.max(end);
-        self.history.extend(population.users, self.data.pairs(self.learned..known))?;
-        self.learned = known;
+        self.know(population.users, self.data.kept().start, known)?;
         let biases = self.bias.as_ref().map(|bias| bias.biases(&self.data, end, population.items));
         if let Some(biases) = &biases {
             self.model.embeddings_mut().set_biases(biases)?;
@@ -118,7 +139,9 @@ impl Scall {
     /// The (user, item) rows that are trained on, of what there is before row `end`.
     pub(super) fn training_rows(&self, end: usize, sampled: &[usize]) -> Vec<(u32, u32)> {
         match self.options.replay {
-            Replay::Sample { .. } => self.data.pairs(sampled.iter().copied().filter(|&row| row < end)).collect(),
+            Replay::Sample { .. } | Replay::Recent { .. } => {
+                self.data.pairs(sampled.iter().copied().filter(|&row| row < end)).collect()
+            }
             Replay::All => self.data.pairs(0..end).collect(),
         }
     }

@@ -1,6 +1,7 @@
 //! The rows of a stream in time order, as columns.
 
 use super::builder::{Builder, push_slowly};
+use super::forget::Forgotten;
 use super::names::{Dictionary, Lookup, Names, next_u32};
 use super::readers::{Dedup, MICROS, check_row};
 use crate::{Error, Result, check};
@@ -11,20 +12,22 @@ use crate::{Error, Result, check};
 /// the users of rows `0..r` are the ids `0..users_seen(r)`: what is known at a moment is a prefix of every table.
 ///
 /// # Cost
-/// 16 bytes a row, 20 while rows are sorted; for each user and item its text and 32 to 56 bytes.
+/// 16 bytes a row, 20 while rows are sorted; for each user and item its text and 32 to 56 bytes. Old rows can be
+/// [forgotten](Self::forget).
 ///
 /// Source: `docs/method.md` section 2.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Interactions {
-    users: Side,
-    items: Side,
-    timestamps: Vec<i64>,
+    pub(super) users: Side,
+    pub(super) items: Side,
+    pub(super) timestamps: Vec<i64>,
+    pub(super) forgotten: Forgotten,
 }
 
 /// The users or the items.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Side {
-    /// One a row.
+    /// One for each row that is kept.
     pub ids: Vec<u32>,
     /// One an id: the row in which it first appears, strictly ascending.
     first_rows: Vec<u32>,
@@ -66,7 +69,7 @@ impl Interactions {
 
     /// The parts, in time order.
     pub(super) fn of(users: Side, items: Side, timestamps: Vec<i64>) -> Self {
-        Self { users, items, timestamps }
+        Self { users, items, timestamps, forgotten: Forgotten::default() }
     }
 
     /// Adds a row after the last.
@@ -84,7 +87,7 @@ impl Interactions {
     /// ```
     pub fn push(&mut self, user: &str, item: &str, timestamp: i64) -> Result<()> {
         check_row("stream/push", user, item, timestamp)?;
-        if let Some(last) = self.timestamps.last().filter(|&&last| timestamp < last) {
+        if let Some(last) = self.latest().filter(|&last| timestamp < last) {
             let (expected, got) = (format!("{last}, the time of the last row, or later"), timestamp.to_string());
             return Err(Error::Argument { op: "stream/push", arg: "timestamp", expected, got });
         }
@@ -93,7 +96,7 @@ impl Interactions {
         next_u32(self.items.first_rows.len(), "items")?;
         self.users.push(row, user, "users")?;
         self.items.push(row, item, "items")?;
-        self.timestamps.push(timestamp);
+        push_slowly(&mut self.timestamps, timestamp);
         Ok(())
     }
 
@@ -124,7 +127,7 @@ impl Interactions {
     ) -> Result<()> {
         let op = "stream/append";
         let rows: Vec<(U, I, i64)> = rows.into_iter().collect();
-        let mut latest = self.timestamps.last().copied().unwrap_or(0);
+        let mut latest = self.latest().unwrap_or(0);
         for (number, (user, item, timestamp)) in rows.iter().enumerate() {
             let earliest = latest - i64::from(late_seconds);
             let checked = check_row(op, user.as_ref(), item.as_ref(), *timestamp).and_then(|()| {
@@ -137,33 +140,33 @@ impl Interactions {
         // Each user and item comes with a row, so that there is a number for them where there is one for the rows.
         next_u32((self.len() + rows.len()).saturating_sub(1), "rows")?;
         for (user, item, timestamp) in rows {
-            let latest = self.timestamps.last().copied().unwrap_or(0);
+            let latest = self.latest().unwrap_or(0);
             self.push(user.as_ref(), item.as_ref(), timestamp.max(latest))?;
         }
         Ok(())
     }
 
-    /// Number of rows.
+    /// Number of rows, those included that were [forgotten](Self::forget).
     pub fn len(&self) -> usize {
-        self.timestamps.len()
+        self.forgotten.rows + self.timestamps.len()
     }
 
     /// Whether there are no rows.
     pub fn is_empty(&self) -> bool {
-        self.timestamps.is_empty()
+        self.len() == 0
     }
 
-    /// The user of each row.
+    /// The user of each row that is [kept](Self::kept).
     pub fn users(&self) -> &[u32] {
         &self.users.ids
     }
 
-    /// The item of each row.
+    /// The item of each row that is [kept](Self::kept).
     pub fn items(&self) -> &[u32] {
         &self.items.ids
     }
 
-    /// The unix seconds of each row, ascending.
+    /// The unix seconds of each row that is [kept](Self::kept), ascending.
     pub fn timestamps(&self) -> &[i64] {
         &self.timestamps
     }
@@ -211,12 +214,13 @@ impl Interactions {
     /// The (user, item) of the given rows, in their order.
     ///
     /// # Panics
-    /// The iterator panics at a row past the last, as indexing does.
+    /// The iterator panics at a row that was [forgotten](Self::forget) or is past the last, as indexing does.
     pub fn pairs<R>(&self, rows: R) -> impl Iterator<Item = (u32, u32)> + Clone
     where
         R: IntoIterator<Item = usize, IntoIter: Clone>,
     {
-        rows.into_iter().map(|row| (self.users.ids[row], self.items.ids[row]))
+        let first = self.forgotten.rows;
+        rows.into_iter().map(move |row| (self.users.ids[row - first], self.items.ids[row - first]))
     }
 }
 
@@ -247,6 +251,21 @@ impl Side {
             *id = *new;
         }
         Ok(())
+    }
+
+    /// What appeared in these rows, by this name each, once the rows themselves are forgotten.
+    pub fn known(first_rows: Vec<u32>, dictionary: Dictionary) -> Self {
+        Self { ids: Vec::new(), first_rows, dictionary }
+    }
+
+    /// Where what appeared before row `row` did so.
+    pub fn first_rows_before(&self, row: usize) -> &[u32] {
+        &self.first_rows[..self.seen(row) as usize]
+    }
+
+    /// How many there are.
+    pub fn known_count(&self) -> usize {
+        self.first_rows.len()
     }
 
     /// Adds the id of row `row`.

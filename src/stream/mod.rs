@@ -29,6 +29,7 @@
 //! Source: `docs/method.md` section 2.
 
 mod builder;
+mod forget;
 mod interactions;
 mod names;
 mod parsed;
@@ -38,6 +39,7 @@ mod replay;
 mod segments;
 mod user_items;
 
+pub(crate) use forget::Forgotten;
 pub use interactions::Interactions;
 pub use names::Names;
 pub use popularity::{decayed_counts, item_counts};

@@ -130,6 +130,12 @@ impl Dictionary {
         Some(self.slots[self.find(lookup, name)].id).filter(|&id| id != VACANT)
     }
 
+    /// Bytes of the texts and of what finds them.
+    pub fn bytes(&self) -> u64 {
+        let Self { names: Names { text, ends }, slots, .. } = self;
+        (text.len() + size_of_val(ends.as_slice()) + size_of_val(slots.as_slice())) as u64
+    }
+
     pub fn into_names(self) -> Names {
         self.names
     }

@@ -5,12 +5,13 @@ use std::ops::Range;
 use super::Interactions;
 
 /// Half-lives after which a row weighs nothing: below 1e-12.
-const FORGOTTEN: f64 = 40.0;
+const FADED: f64 = 40.0;
 
-/// How often each item stands in these rows: one number for each item seen before their end.
+/// How often each item stands in these rows: one number for each item seen before their end. From row 0 on, rows that
+/// were [forgotten](Interactions::forget) count too.
 ///
 /// # Panics
-/// When the rows end past the last one.
+/// When the rows end past the last one, or begin or end among those that were forgotten.
 ///
 /// ```
 /// use scall_gpu::stream::{Interactions, item_counts};
@@ -20,13 +21,19 @@ const FORGOTTEN: f64 = 40.0;
 /// # Ok::<(), scall_gpu::Error>(())
 /// ```
 pub fn item_counts(data: &Interactions, rows: Range<usize>) -> Vec<u32> {
+    let forgotten = data.forgotten();
     let mut counts = vec![0; data.items_seen(rows.end) as usize];
-    data.items()[rows].iter().for_each(|&item| counts[item as usize] += 1);
+    let mut first = rows.start;
+    if first == 0 && forgotten.rows > 0 {
+        counts[..forgotten.item_counts.len()].copy_from_slice(&forgotten.item_counts);
+        first = forgotten.rows;
+    }
+    data.pairs(first..rows.end).for_each(|(_, item)| counts[item as usize] += 1);
     counts
 }
 
 /// How often each item stands in rows `0..row_end`, a row of age a (0 for the last) weighing `2^(-a / half_life)`: one
-/// number for each item seen there.
+/// number for each item seen there. Rows that were [forgotten](Interactions::forget) weigh nothing.
 ///
 /// Summed in f64 in the order of the rows, with software's exponential, so it has the same bits everywhere.
 ///
@@ -46,9 +53,9 @@ pub fn item_counts(data: &Interactions, rows: Range<usize>) -> Vec<u32> {
 pub fn decayed_counts(data: &Interactions, row_end: usize, half_life: f64) -> Vec<f64> {
     let mut counts = vec![0.0; data.items_seen(row_end) as usize];
     // A float beyond usize's range becomes its largest.
-    let first = row_end.saturating_sub((FORGOTTEN * half_life).ceil() as usize);
-    for (row, &item) in data.items()[first..row_end].iter().enumerate() {
-        let age = (row_end - first - 1 - row) as f64;
+    let first = row_end.saturating_sub((FADED * half_life).ceil() as usize).max(data.kept().start);
+    for (row, (_, item)) in (first..row_end).zip(data.pairs(first..row_end)) {
+        let age = (row_end - 1 - row) as f64;
         counts[item as usize] += libm::exp2(-age / half_life);
     }
     counts

@@ -60,10 +60,12 @@ pub struct Segment {
 /// Cuts a stream into consecutive segments, none of them empty, that cover every row.
 ///
 /// # Errors
-/// [`Error::Argument`] for no rows, no segments, more segments than rows, or a number of new entities of 0.
+/// [`Error::Argument`] for no rows, no segments, more segments than rows, a number of new entities of 0, or a stream
+/// that has [forgotten](Interactions::forget) rows.
 ///
 /// Source: `docs/method.md` section 2 (`NewEntities`); equal segments are ours.
 pub fn cut(data: &Interactions, cut: Cut) -> Result<Vec<Segment>> {
+    data.check_whole("stream/cut")?;
     let ends = match cut {
         Cut::Equal { segments } => equal_ends(data.len(), segments)?,
         Cut::NewEntities { entities } => new_entity_ends(data, entities)?,

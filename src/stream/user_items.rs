@@ -113,6 +113,21 @@ impl UserItems {
         self.items.len()
     }
 
+    /// Bytes held.
+    pub(crate) fn bytes(&self) -> u64 {
+        (size_of_val(self.offsets.as_slice()) + size_of_val(self.items.as_slice())) as u64
+    }
+
+    /// These rows as they were taken apart by [`offsets`](Self::offsets) and [`items`](Self::items); none where they
+    /// are no such.
+    pub(crate) fn from_parts(offsets: Vec<u32>, items: Vec<u32>) -> Option<Self> {
+        let ends = offsets.first() == Some(&0) && offsets.last().map(|&end| end as usize) == Some(items.len());
+        let rows = Self { offsets, items };
+        let ascending =
+            || rows.offsets.is_sorted() && (0..rows.users()).all(|user| rows.row(user).is_sorted_by(|a, b| a < b));
+        (ends && ascending()).then_some(rows)
+    }
+
     /// Whether there are no pairs.
     pub fn is_empty(&self) -> bool {
         self.items.is_empty()

@@ -115,6 +115,10 @@ impl Recommender for Wrapped {
         self.inner.working_bytes()
     }
 
+    fn sample_bytes(&self) -> u64 {
+        self.inner.sample_bytes()
+    }
+
     fn layer_bytes(&self) -> u64 {
         self.inner.layer_bytes()
     }

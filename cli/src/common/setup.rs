@@ -6,7 +6,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use scall_gpu::kernels::table::optimizer::Optimizer;
 use scall_gpu::models::{ItemBias, ModelOptions, Sampling};
 use scall_gpu::rows::Format;
-use scall_gpu::run::{Config, DeviceChoice};
+use scall_gpu::run::{Config, DeviceChoice, Exclude};
 use scall_gpu::sizing::Distribution;
 use scall_gpu::{Replay, Result};
 
@@ -195,11 +195,18 @@ pub struct TrainingFlags {
     #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u32).range(1..))]
     pub window: Option<u32>,
 
-    /// Earlier rows that are trained on again, 0 to 1 or all [default: all]
+    /// Earlier rows trained on again: all, recent=COUNT, 0 to 1 [default: all]
     ///
-    /// A number is a part of a segment's rows; 0 is none of them.
-    #[arg(long, value_name = "SHARE", value_parser = parse_replay)]
+    /// recent=10000 keeps the latest 10,000 and forgets all before them, so that a stream that goes on for ever is
+    /// learned in bounded memory. A number from 0 to 1 is a part of a segment's rows, drawn from all; 0 is none.
+    #[arg(long, value_name = "WHICH", value_parser = parse::<Replay>)]
     pub replay: Option<Replay>,
+
+    /// Items left out of a user's lists once rows are forgotten: ever, kept [default: ever]
+    ///
+    /// With `--replay recent=COUNT`: all that the user ever touched, or those of the rows that are kept.
+    #[arg(long, value_name = "WHICH", value_parser = parse::<Exclude>)]
+    pub exclude: Option<Exclude>,
 }
 
 impl Setup {
@@ -252,6 +259,7 @@ impl Setup {
         model.keep_bias = model.keep_bias.filter(|_| model.bias == "learned");
         model.window = model.window.filter(|_| model.sampling == "log");
         set(&mut config.replay, training.replay);
+        set(&mut config.exclude, training.exclude);
         some(&mut config.evaluate_users, &self.evaluate_users);
         if training.early_stop {
             config.early_stop.get_or_insert_default();
@@ -314,15 +322,6 @@ fn parse_at_least_0(text: &str) -> Result<f32, String> {
     match text.parse::<f32>() {
         Ok(number) if number >= 0.0 && number.is_finite() => Ok(number),
         _ => Err(format!("expected a number of at least 0, found {text:?}")),
-    }
-}
-
-/// What a configuration calls `replay`.
-fn parse_replay(text: &str) -> Result<Replay, String> {
-    match text.parse() {
-        _ if text == "all" => Ok(Replay::All),
-        Ok(share) if (0.0..=1.0).contains(&share) => Ok(Replay::Sample { share }),
-        _ => Err(format!("expected a number from 0 (none) to 1, or all, found {text:?}")),
     }
 }
 

@@ -3,7 +3,7 @@
 use scall_gpu::kernels::table::optimizer::Optimizer;
 use scall_gpu::models::{ItemBias, ModelOptions, RateSchedule, Sampling, TrainingOptions};
 use scall_gpu::rows::Format;
-use scall_gpu::run::Config;
+use scall_gpu::run::{Config, Exclude};
 use scall_gpu::sizing::FrequencyRanked;
 use scall_gpu::{Replay, Result};
 
@@ -106,6 +106,10 @@ impl<'a> Words<'a> {
         match self.config.replay {
             Replay::Sample { share } => format!("{share} of a segment"),
             Replay::All => "all".into(),
+            Replay::Recent { rows } => match self.config.exclude {
+                Exclude::Ever => format!("the latest {rows}"),
+                Exclude::Kept => format!("the latest {rows} and no history before"),
+            },
         }
     }
 

@@ -1,8 +1,11 @@
 //! The command line.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::ArgAction;
+use scall_gpu::Replay;
+use scall_gpu::rows::Format;
 use scall_gpu::sizing::{Amount, PolicyOptions};
 
 use crate::common::{Json, Setup, parse};
@@ -22,8 +25,18 @@ pub struct Args {
     ///
     /// What the tables may hold together; mean is the parameters that an entity has on average. A number may end with
     /// k, M or G.
-    #[arg(long, value_name = "LIST", default_value = "mean=8", value_parser = parse_budgets)]
+    #[arg(long, value_name = "LIST", default_value = "mean=8", value_parser = parse_list::<Amount>)]
     pub budgets: List<Amount>,
+
+    /// Formats of values to compare: f32, f16, bf16, i8 [default: that of --values]
+    #[arg(long, value_name = "LIST", value_parser = parse_list::<Format>)]
+    pub formats: Option<List<Format>>,
+
+    /// Kept rows to compare: all, recent=COUNT, 0 to 1 [default: that of --replay]
+    ///
+    /// Fewer rows leave room for larger tables: `--totals` plots what both take together.
+    #[arg(long, value_name = "LIST", value_parser = parse_list::<Replay>)]
+    pub replays: Option<List<Replay>>,
 
     /// Seeds of each: 0 to one below this
     #[arg(long, value_name = "COUNT", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=1000))]
@@ -43,6 +56,10 @@ pub struct Args {
     /// Where to write a plot (SVG) of NDCG@20 against bytes
     #[arg(long, value_name = "FILE")]
     pub plot: Option<PathBuf>,
+
+    /// Plots against all bytes held, those of kept rows too, not those the budget counts
+    #[arg(long, requires = "plot")]
+    pub totals: bool,
 
     #[command(flatten)]
     pub json: Json,
@@ -81,6 +98,9 @@ fn parse_policies(text: &str) -> Result<List<String>, String> {
     text.split(',').map(parse).collect()
 }
 
-fn parse_budgets(text: &str) -> Result<List<Amount>, String> {
+fn parse_list<T>(text: &str) -> Result<List<T>, String>
+where
+    T: PartialEq + FromStr<Err = scall_gpu::Error>,
+{
     text.split(',').map(|part| parse(part.trim())).collect()
 }

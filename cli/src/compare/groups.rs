@@ -2,11 +2,13 @@
 
 use super::job::{Job, Run};
 
-/// Runs of one policy under one budget, or the run of a baseline.
+/// Runs of one policy under one budget with values of one format and one replay, or the run of a baseline.
 pub struct Group {
     pub name: String,
     /// Empty for a baseline.
     pub budget: String,
+    /// Values and replay, empty for a baseline.
+    pub variant: [String; 2],
     pub runs: Vec<Run>,
 }
 
@@ -23,13 +25,29 @@ impl Group {
         let mut groups: Vec<Self> = Vec::new();
         for job in jobs {
             let Some(run) = runs.iter().find(|run| job.is_done_by(run)) else { continue };
-            let (name, budget) = (job.name(), job.budget());
-            match groups.iter_mut().find(|group| group.name == name && group.budget == budget) {
+            let (name, budget, variant) = (job.name(), job.budget(), job.variant());
+            let is_this = |group: &&mut Self| group.name == name && group.budget == budget && group.variant == variant;
+            match groups.iter_mut().find(is_this) {
                 Some(group) => group.runs.push(run.clone()),
-                None => groups.push(Self { name, budget, runs: vec![run.clone()] }),
+                None => groups.push(Self { name, budget, variant, runs: vec![run.clone()] }),
             }
         }
         groups
+    }
+
+    /// Whether values, and replay, differ among these.
+    pub fn differ(groups: &[Self]) -> [bool; 2] {
+        [0, 1].map(|part| {
+            let mut parts = groups.iter().filter(|group| !group.is_baseline()).map(|group| &group.variant[part]);
+            let first = parts.next();
+            parts.any(|part| Some(part) != first)
+        })
+    }
+
+    /// Its name, with values and replay where they `differ` from group to group.
+    pub fn label(&self, differ: [bool; 2]) -> String {
+        let shown = self.variant.iter().zip(differ).filter(|(part, differs)| *differs && !part.is_empty());
+        std::iter::once(&*self.name).chain(shown.map(|(part, _)| &**part)).collect::<Vec<_>>().join(" ")
     }
 
     pub fn is_baseline(&self) -> bool {

@@ -5,20 +5,24 @@ use std::time::Instant;
 use scall_gpu::device::Device;
 use scall_gpu::eval::Cutoffs;
 use scall_gpu::models::baselines::{Baseline, DecayedPopularity, ItemKnn, Popularity, RecentPopularity};
+use scall_gpu::rows::Format;
 use scall_gpu::run::Config;
 use scall_gpu::sizing::{Amount, Population, Uniform};
 use scall_gpu::stream::{Interactions, Segment};
-use scall_gpu::{Error, Phase, Result, Scall, SegmentReport, Summary, follow};
+use scall_gpu::{Error, Phase, Replay, Result, Scall, SegmentReport, Summary, follow};
 use serde::{Deserialize, Serialize};
 
 use crate::common::Interrupt;
 
-/// What a run was and found: a line of the CSV file. A baseline has no budget, seed, model or bytes.
+/// What a run was and found: a line of the CSV file. A baseline has no budget, seed, values, model or bytes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Run {
     pub policy: String,
     pub budget: String,
     pub seed: Option<u64>,
+    /// How values are stored, and which earlier rows are kept.
+    pub values: String,
+    pub replay: String,
     pub model: String,
     pub recall_5: f64,
     pub recall_10: f64,
@@ -35,6 +39,8 @@ pub struct Run {
     /// Bytes of what the budget counts, and of everything: means of the segments that quality is the mean of.
     pub counted_bytes: Option<u64>,
     pub held_bytes: Option<u64>,
+    /// With those of the rows that are kept.
+    pub total_bytes: Option<u64>,
     /// Largest of all segments.
     pub peak_bytes: Option<u64>,
     pub working_bytes: Option<u64>,
@@ -52,8 +58,15 @@ pub struct Run {
 /// What sets a run apart from the others of a comparison.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Job {
-    Policy { policy: String, budget: Amount, seed: u64 },
+    Policy { policy: String, budget: Amount, variant: Variant, seed: u64 },
     Baseline(Counting),
+}
+
+/// What is compared next to policies and budgets.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Variant {
+    pub format: Format,
+    pub replay: Replay,
 }
 
 /// Rankings without embeddings.
@@ -118,24 +131,39 @@ impl Job {
     /// Its name, and for a policy budget and seed.
     pub fn describe(&self) -> String {
         match self {
-            Self::Policy { seed, .. } => format!("{}, {}, seed {seed}", self.name(), self.budget()),
+            Self::Policy { seed, variant: Variant { format, replay }, .. } => {
+                let kept = if *replay == Replay::All { String::new() } else { format!(", replay {replay}") };
+                format!("{}, {}, {}{kept}, seed {seed}", self.name(), self.budget(), format.name())
+            }
             Self::Baseline(_) => self.name(),
         }
     }
 
     /// Whether `run` is this job's.
     pub fn is_done_by(&self, run: &Run) -> bool {
-        run.policy == self.name() && run.budget == self.budget() && run.seed == self.seed()
+        let [values, replay] = self.variant();
+        let is_same = run.policy == self.name() && run.budget == self.budget() && run.seed == self.seed();
+        is_same && run.values == values && run.replay == replay
+    }
+
+    /// Values and replay as the file has them: nothing for a baseline.
+    pub fn variant(&self) -> [String; 2] {
+        match self {
+            Self::Policy { variant: Variant { format, replay }, .. } => [format.name().to_owned(), replay.to_string()],
+            Self::Baseline(_) => Default::default(),
+        }
     }
 }
 
-/// A run of what they have in common: by a policy, under a budget, with a seed.
+/// A run of what they have in common: by a policy, under a budget, with a seed, with values and rows kept as a variant
+/// has them.
 ///
 /// # Errors
 /// For a policy that there is not.
-pub fn config_of(common: &Config, policy: &str, budget: Amount, seed: u64) -> Result<Config> {
+pub fn config_of(common: &Config, policy: &str, budget: Amount, variant: Variant, seed: u64) -> Result<Config> {
     let mut config = common.with_policy(policy)?;
     (config.budget.amount, config.seed) = (budget, seed);
+    (config.model.format, config.replay) = (Some(variant.format), variant.replay);
     Ok(config)
 }
 
@@ -156,7 +184,7 @@ pub struct Bench<'a> {
 impl Bench<'_> {
     /// Refuses what no run could finish, before the first begins: too few segments, a budget too small for the last
     /// one.
-    pub fn check(&self, budgets: &[Amount]) -> Result<()> {
+    pub fn check(&self, budgets: &[Amount], variants: &[Variant]) -> Result<()> {
         if self.segments.len() < 2 {
             return Err(Error::Argument {
                 op: "compare",
@@ -165,9 +193,9 @@ impl Bench<'_> {
                 got: self.segments.len().to_string(),
             });
         }
-        for &amount in budgets {
+        for (&amount, &variant) in budgets.iter().flat_map(|amount| variants.iter().map(move |of| (amount, of))) {
             // It checks all options, and holds nothing.
-            let options = config_of(self.config, "uniform", amount, 0)?.scall_options()?;
+            let options = config_of(self.config, "uniform", amount, variant, 0)?.scall_options()?;
             Scall::new(self.device, Box::new(Uniform), options.clone())?;
             for segment in self.segments {
                 let end = segment.split(options.train_share)?.0.rows.end;
@@ -181,8 +209,8 @@ impl Bench<'_> {
     /// Runs a job; `progress` hears of the segment and what happens in it.
     pub fn run(&self, job: &Job, progress: impl FnMut(usize, Phase)) -> Result<Run> {
         match job {
-            Job::Policy { policy, budget, seed } => {
-                let config = config_of(self.config, policy, *budget, *seed)?;
+            Job::Policy { policy, budget, variant, seed } => {
+                let config = config_of(self.config, policy, *budget, *variant, *seed)?;
                 self.policy(job, &config, progress)
             }
             Job::Baseline(counting) => self.baseline(job, *counting),
@@ -213,6 +241,7 @@ impl Bench<'_> {
             model: model.to_owned(),
             counted_bytes: mean(|report| report.counted_bytes),
             held_bytes: mean(|report| report.memory.total_bytes()),
+            total_bytes: mean(|report| report.held.total()),
             peak_bytes: most(|report| report.memory.peak_bytes),
             working_bytes: most(|report| report.working_bytes),
             probes: Some(reports.iter().map(|report| report.probes).sum()),
@@ -237,10 +266,13 @@ impl Bench<'_> {
     fn found(&self, job: &Job, summary: &Summary, seconds: f64) -> Run {
         let [test, all] = [&summary.test_candidates, &summary.all_candidates]
             .map(|metrics| Cutoffs::default().iter().map(|cutoff| metrics.at(cutoff)).collect::<Vec<_>>());
+        let [values, replay] = job.variant();
         Run {
             policy: job.name(),
             budget: job.budget(),
             seed: job.seed(),
+            values,
+            replay,
             model: String::new(),
             recall_5: test[0].recall,
             recall_10: test[1].recall,
@@ -256,6 +288,7 @@ impl Bench<'_> {
             ndcg_all_20: all[2].ndcg,
             counted_bytes: None,
             held_bytes: None,
+            total_bytes: None,
             peak_bytes: None,
             working_bytes: None,
             probes: None,

@@ -3,6 +3,7 @@
 //! ```text
 //! scall compare
 //! scall compare --policies all --budgets mean=4,mean=8 --csv runs.csv --plot runs.svg
+//! scall compare --policies uniform --formats f32,i8 --replays recent=10000,all --plot runs.svg --totals
 //! ```
 
 mod args;
@@ -16,14 +17,14 @@ mod table;
 use std::process::ExitCode;
 
 use groups::Group;
-use job::{Bench, Job, Run, config_of};
+use job::{Bench, Job, Run, Variant, config_of};
 use progress::{Runs, Weight};
 use scall_gpu::eval::Cutoffs;
-use scall_gpu::run::{Config, DataConfig, DeviceChoice};
+use scall_gpu::run::{Config, DataConfig, DeviceChoice, Exclude};
 use scall_gpu::sizing::Amount;
 use scall_gpu::stream::Interactions;
 use scall_gpu::text::printable;
-use scall_gpu::{Phase, Result};
+use scall_gpu::{Phase, Replay, Result};
 use serde::Serialize;
 use store::Store;
 
@@ -46,7 +47,8 @@ pub fn run(args: &Args) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let files = config.files()?;
     let inputs = &inputs(args.setup.config.as_deref(), &files);
     Files { inputs, outputs: &[("--plot", plot)], kept: &[("--csv", csv)] }.check("compare")?;
-    let jobs = jobs(args);
+    let variants = variants(args, &config)?;
+    let jobs = jobs(args, &variants);
     let weights = jobs.iter().map(|job| weight(&config, job)).collect::<Result<Vec<_>>>()?;
 
     let data = read(&config)?;
@@ -59,7 +61,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let interrupt = Interrupt::listen("The comparison ends after this segment");
     let (config, device, data, segments) = (&config, &device, &data, &segments[..]);
     let bench = Bench { config, half_life, device, data, segments, settings: &settings, interrupt };
-    bench.check(&args.budgets.0).map_err(helped)?;
+    bench.check(&args.budgets.0, &variants).map_err(helped)?;
     let (mut store, mut runs) = match csv {
         Some(path) => Store::open(path, &settings).map(|(store, runs)| (Some(store), runs))?,
         None => (None, Vec::new()),
@@ -105,7 +107,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Box<dyn std::error::Error>> {
     if let Some(path) = plot {
         // Without the device, which says nothing about quality, and without the names of the lines.
         let notes = head.lines().skip(1).map(|line| line.get(9..).unwrap_or(line).to_owned());
-        write(path, plot::figure(&groups, notes.collect()).svg().as_bytes())?;
+        write(path, plot::figure(&groups, notes.collect(), args.totals).svg().as_bytes())?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -122,12 +124,23 @@ struct Comparison<'a> {
     runs: &'a [Run],
 }
 
-/// All runs, in the order of the table: budgets, within them policies, within them seeds; baselines last.
-fn jobs(args: &Args) -> Vec<Job> {
+/// The formats and rows kept that are compared.
+fn variants(args: &Args, config: &Config) -> Result<Vec<Variant>> {
+    let format = config.model_options()?.training().layout.format;
+    let formats = args.formats.as_ref().map_or(vec![format], |list| list.0.clone());
+    let replays = args.replays.as_ref().map_or(vec![config.replay], |list| list.0.clone());
+    Ok(formats.iter().flat_map(|&format| replays.iter().map(move |&replay| Variant { format, replay })).collect())
+}
+
+/// All runs, in the order of the table: budgets, within them policies, within them variants, within them seeds;
+/// baselines last.
+fn jobs(args: &Args, variants: &[Variant]) -> Vec<Job> {
     let mut jobs = Vec::new();
     for &budget in &args.budgets.0 {
         for policy in &args.policies.0 {
-            jobs.extend((0..args.seeds).map(|seed| Job::Policy { policy: policy.clone(), budget, seed }));
+            for &variant in variants {
+                jobs.extend((0..args.seeds).map(|seed| Job::Policy { policy: policy.clone(), budget, variant, seed }));
+            }
         }
     }
     if args.baselines {
@@ -138,10 +151,10 @@ fn jobs(args: &Args) -> Vec<Job> {
 
 /// What a job costs, roughly: a probe is a training run of its own. Its options are checked on the way.
 fn weight(common: &Config, job: &Job) -> Result<Weight> {
-    let Job::Policy { policy, budget, seed } = job else {
+    let Job::Policy { policy, budget, variant, seed } = job else {
         return Ok(Weight { rest: 0.3, search: 0.0, probes: 0 });
     };
-    let config = config_of(common, policy, *budget, *seed)?;
+    let config = config_of(common, policy, *budget, *variant, *seed)?;
     config.check()?;
     let probes = config.policy_options()?.most_probes().unwrap_or(0);
     let search = f64::from(probes) * f64::from(config.probe.steps) / f64::from(config.steps()?.max(1));
@@ -186,11 +199,17 @@ fn settings(
         ("items", data.item_count().to_string()),
         ("checksum", format!("{:016x}", checksum(data))),
     ];
-    pairs.extend(Words::of(config)?.settings());
+    // These differ from run to run, and have columns of their own.
+    pairs.extend(Words::of(config)?.settings().into_iter().filter(|(name, _)| !["values", "replay"].contains(name)));
+    if config.exclude != Exclude::Ever {
+        pairs.push(("exclude", config.exclude.name().to_owned()));
+    }
     pairs.push(("decay", half_life.to_string()));
     if args.setup.config.is_some() {
         // A file may set more than these words say. What is above, or differs from run to run, is left out.
-        let mut rest = config_of(config, "uniform", Amount::MeanSize(1.0), 0)?;
+        let mut rest = config.with_policy("uniform")?;
+        (rest.budget.amount, rest.seed) = (Amount::MeanSize(1.0), 0);
+        (rest.model.format, rest.replay, rest.exclude) = (None, Replay::All, Exclude::Ever);
         rest.data = DataConfig::default();
         rest.device = DeviceChoice::Auto;
         pairs.push(("config", rest.to_json()?.split_whitespace().collect()));

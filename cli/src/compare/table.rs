@@ -23,6 +23,8 @@ const MARKED: [bool; 4] = [false, true, false, true];
 
 /// The table: a row a policy and budget, the baselines last. Columns that do not fit the width are left out.
 pub fn table(groups: &[Group], terminal: Option<usize>) -> String {
+    let differ = Group::differ(groups);
+    let longest = groups.iter().map(|group| group.label(differ).len()).max().unwrap_or(0);
     let width = |text: fn(&Group) -> &str| groups.iter().map(|group| text(group).len()).max().unwrap_or(0);
     // `0.1234 ±0.0012*`, or without a deviation the head.
     let cells = if groups.iter().any(|group| group.runs.len() > 1) { 15 } else { 9 };
@@ -31,9 +33,13 @@ pub fn table(groups: &[Group], terminal: Option<usize>) -> String {
         Column { name: format!("{head} of {of}"), ..Column::left(head, cells.max(of.len()), rank) }
     };
     let metrics = METRICS.into_iter().enumerate().map(metric);
-    let sizes = [Column::new("counted", 10, 4), Column::new("held", 10, 6), Column::new("seconds", 8, 7)];
-    let names =
-        [Column::left("policy", width(|group| &group.name), 0), Column::left("budget", width(|of| &of.budget), 2)];
+    let sizes = [
+        Column::new("counted", 10, 4),
+        Column::new("held", 10, 6),
+        Column::new("in all", 10, 9),
+        Column::new("seconds", 8, 7),
+    ];
+    let names = [Column::left("policy", longest, 0), Column::left("budget", width(|of| &of.budget), 2)];
     let all: Vec<Column> = names.into_iter().chain(metrics).chain(sizes).collect();
     let columns = Columns::fit(all, 2, terminal);
     // Over the first of both columns that is there.
@@ -42,7 +48,7 @@ pub fn table(groups: &[Group], terminal: Option<usize>) -> String {
         false => [String::new(), words.to_owned()],
     };
     let over = [[const { String::new() }; 2], over(2, TEST), over(4, ALL)].concat();
-    let over = [over, vec![String::new(); 3]].concat();
+    let over = [over, vec![String::new(); 4]].concat();
     let mut lines = vec![columns.row(&over), columns.head()];
     for group in groups {
         let held = |value: fn(&Run) -> Option<u64>| match group.bytes(value) {
@@ -50,14 +56,14 @@ pub fn table(groups: &[Group], terminal: Option<usize>) -> String {
             None => "-".to_owned(),
         };
         let budget = if group.is_baseline() { "-" } else { &group.budget };
-        let mut cells = vec![group.name.clone(), budget.to_owned()];
+        let mut cells = vec![group.label(differ), budget.to_owned()];
         cells.extend(
             METRICS
                 .into_iter()
                 .zip(MARKED)
                 .map(|((.., value), marked)| cell(group.of(value), marked && is_best(group, groups, value))),
         );
-        cells.extend([held(|run| run.counted_bytes), held(|run| run.held_bytes)]);
+        cells.extend([held(|run| run.counted_bytes), held(|run| run.held_bytes), held(|run| run.total_bytes)]);
         cells.push(format!("{:.1}", group.of(|run| run.seconds).mean));
         lines.push(columns.row(&cells));
     }
@@ -68,7 +74,9 @@ pub fn table(groups: &[Group], terminal: Option<usize>) -> String {
         "* best NDCG@20 of its budget, or of the rankings without embeddings; ± standard deviation over seeds".into(),
     );
     lines.push(
-        "counted: bytes that the budget counts; held: everything, optimizer included; means of the segments".into(),
+        "counted: bytes that the budget counts; held: the tables, optimizer included; in all: with the rows of the \
+         stream that are kept; means of the segments"
+            .into(),
     );
     let (table, notes) = lines.split_at(groups.len() + 2);
     format!("{}\n{}", table.join("\n"), wrapped(&notes.join("\n"), terminal))

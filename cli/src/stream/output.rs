@@ -1,6 +1,7 @@
 //! What a person sees: a table on standard output, progress on a terminal's standard error.
 
 use scall_gpu::eval::CatalogueAtCutoff;
+use scall_gpu::run::Held;
 use scall_gpu::{Phase, SegmentReport, Summary};
 
 use super::against::Against;
@@ -151,15 +152,31 @@ pub fn against(against: &Against) -> String {
     )
 }
 
-/// The most memory held in any segment, by what for.
+/// What is held after the last segment, whether the budget counts it or not.
+fn held(held: Held) -> String {
+    let Held { values, optimizer, directory, samples, layers, history, stream, names, working: _ } = held;
+    let layers = if layers > 0 { format!(" + layers {}", bytes(layers)) } else { String::new() };
+    format!(
+        "held in all: {} = tables {} + samples {}{layers} + history {} + stream {}; names {}",
+        bytes(held.total()),
+        bytes(values + optimizer + directory),
+        bytes(samples),
+        bytes(history),
+        bytes(stream),
+        bytes(names),
+    )
+}
+
+/// The most memory held in any segment, by what for, and what is held at the end.
 pub fn most_held(reports: &[SegmentReport]) -> String {
     let most = |of: fn(&SegmentReport) -> u64| bytes(reports.iter().map(of).max().unwrap_or(0));
     let layers = match reports.iter().map(|report| report.layer_bytes).max() {
         None | Some(0) => String::new(),
         Some(layers) => format!(", {} of it dense layers", bytes(layers)),
     };
+    let at_end = reports.last().map_or(String::new(), |report| format!("\n{}", held(report.held)));
     format!(
-        "\nheld at most: tables {}, {} while they move; training and ranking {}{layers}",
+        "\nheld at most: tables {}, {} while they move; training and ranking {}{layers}{at_end}",
         most(|report| report.memory.total_bytes()),
         most(|report| report.memory.peak_bytes),
         most(|report| report.working_bytes),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use scall_gpu::SegmentReport;
 use scall_gpu::eval::{AtCutoff, CatalogueAtCutoff, CatalogueMetrics, Metrics};
-use scall_gpu::run::{Config, Sampled};
+use scall_gpu::run::{self, Config, Sampled};
 use scall_gpu::{Result, Summary};
 use serde::Serialize;
 
@@ -39,6 +39,28 @@ pub struct Report {
     pub against: Vec<Against>,
 }
 
+/// Bytes held of everything, and all but names and what is given back.
+#[derive(Serialize)]
+pub struct Held {
+    total: u64,
+    values: u64,
+    optimizer: u64,
+    directory: u64,
+    samples: u64,
+    layers: u64,
+    history: u64,
+    stream: u64,
+    names: u64,
+    working: u64,
+}
+
+impl From<run::Held> for Held {
+    fn from(of: run::Held) -> Self {
+        let run::Held { values, optimizer, directory, samples, layers, history, stream, names, working } = of;
+        Self { total: of.total(), values, optimizer, directory, samples, layers, history, stream, names, working }
+    }
+}
+
 #[derive(Serialize)]
 pub struct Segment {
     t: usize,
@@ -57,6 +79,7 @@ pub struct Segment {
     peak_bytes: u64,
     working_bytes: u64,
     layer_bytes: u64,
+    held: Held,
     grown_rows: u32,
     shrunk_rows: u32,
     new_rows: u64,
@@ -167,6 +190,7 @@ impl From<&SegmentReport> for Segment {
             peak_bytes: report.memory.peak_bytes,
             working_bytes: report.working_bytes,
             layer_bytes: report.layer_bytes,
+            held: report.held.into(),
             grown_rows: report.resized.grown_rows,
             shrunk_rows: report.resized.shrunk_rows,
             new_rows: report.resized.new_rows,

@@ -111,6 +111,48 @@ fn the_plot_has_a_line_a_policy() {
     assert!(svg.contains("a&amp;b.csv") && !svg.contains("popularity"), "{svg}");
 }
 
+/// Formats and kept rows are compared as policies are, and what they hold in all is a column and an axis.
+#[test]
+fn formats_and_kept_rows_are_compared_by_all_bytes() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = write(dir.path(), "purchases.csv", purchases().as_bytes());
+    let (csv, plot) = (path(dir.path(), "runs.csv"), path(dir.path(), "out.svg"));
+    let lists = ["--formats", "f32,i8", "--replays", "recent=50,all", "--policies", "uniform", "--budgets", "mean=6"];
+    let small = ["--data", &data, "--segments", "equal=3", "--steps", "3", "--seeds", "1", "--baselines", "false"];
+    let all = [&small[..], &lists, &["--csv", &csv, "--plot", &plot, "--totals"]].concat();
+    let (table, said) = succeed(&all);
+    let variants = ["f32 recent=50", "f32 all", "i8 recent=50", "i8 all"];
+    for variant in variants {
+        let rows = table.lines().filter(|line| line.starts_with(&format!("uniform {variant} "))).count();
+        assert_eq!(rows, 1, "{variant}: {table}");
+    }
+    assert!(said.contains("uniform, mean=6, i8, replay recent=50, seed 0"), "{said}");
+    let svg = assert_svg(&plot);
+    assert!(svg.contains("kB held in all") && variants.iter().all(|name| svg.contains(&format!("uniform {name}"))));
+
+    let mut reader = csv::Reader::from_path(&csv).unwrap();
+    let head = reader.headers().unwrap().clone();
+    let column = |name: &str| head.iter().position(|column| column == name).unwrap();
+    let records: Vec<_> = reader.records().map(Result::unwrap).collect();
+    let number = |values: &str, replay: &str, name: &str| {
+        let is_this =
+            |record: &&csv::StringRecord| (&record[column("values")], &record[column("replay")]) == (values, replay);
+        records.iter().find(is_this).unwrap()[column(name)].parse::<u64>().unwrap()
+    };
+    for values in ["f32", "i8"] {
+        let [few, many] = ["recent=50", "all"].map(|replay| number(values, replay, "total_bytes"));
+        assert!(number(values, "all", "held_bytes") < few && few < many, "{values}: {few} and {many}");
+    }
+    assert!(number("i8", "all", "held_bytes") < number("f32", "all", "held_bytes") / 2);
+    // They go on, and join others.
+    assert_eq!(succeed(&all).1, "");
+    let (_, said) = succeed(&[&small[..], &["--policies", "uniform", "--budgets", "mean=6", "--csv", &csv]].concat());
+    assert_eq!(said, "", "f32 with all rows is there");
+    assert_refused("compare", &[&small[..], &["--formats", "f32,i9"]].concat(), &["--formats", "f32, f16, bf16, i8"]);
+    assert_refused("compare", &[&small[..], &["--replays", "recent"]].concat(), &["--replays", "recent=COUNT"]);
+    assert_refused("compare", &[&small[..], &["--totals"]].concat(), &["--plot"]);
+}
+
 #[test]
 fn bad_arguments_are_refused_before_the_run() {
     let dir = tempfile::tempdir().unwrap();

@@ -220,6 +220,10 @@ impl<P: PropagationSteps> Recommender for GraphModel<P> {
         self.graph.bytes() + self.layer_bytes() + self.trainer.bytes()
     }
 
+    fn sample_bytes(&self) -> u64 {
+        self.graph.bytes() + self.trainer.sample_bytes()
+    }
+
     fn layer_bytes(&self) -> u64 {
         self.read_dense().layers.as_ref().map_or(0, Layers::bytes)
     }

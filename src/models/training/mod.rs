@@ -162,7 +162,12 @@ impl Trainer {
 
     /// Bytes of device memory of the segment's rows and of what the last training had for scratch.
     pub fn bytes(&self) -> u64 {
-        self.set.as_ref().map_or(0, TrainingSet::bytes) + self.scratch_bytes
+        self.sample_bytes() + self.scratch_bytes
+    }
+
+    /// Bytes of the prepared rows.
+    pub fn sample_bytes(&self) -> u64 {
+        self.set.as_ref().map_or(0, TrainingSet::bytes)
     }
 }
 

@@ -115,6 +115,7 @@ impl Config {
             probe: self.probe,
             train_share: self.train_share,
             replay: self.replay,
+            exclude: self.exclude,
             late_seconds: self.late_seconds,
             evaluate_users: self.evaluate_users,
             choose_l2: self.model.l2.is_none(),

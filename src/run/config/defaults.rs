@@ -2,7 +2,7 @@
 
 use super::{BudgetConfig, Config, DataConfig, DeviceChoice, ModelConfig, PolicyConfig};
 use crate::eval::Cutoffs;
-use crate::run::{EarlyStop, ProbeOptions, Replay};
+use crate::run::{EarlyStop, Exclude, ProbeOptions, Replay};
 use crate::sizing::Amount;
 use crate::stream::{Columns, Cut, Dedup, Encoding, TimeUnit};
 
@@ -12,6 +12,7 @@ impl Default for Config {
             device: DeviceChoice::Auto,
             seed: 0,
             replay: Replay::All,
+            exclude: Exclude::Ever,
             train_share: 0.8,
             late_seconds: 3600,
             evaluate_users: None,

@@ -12,7 +12,7 @@ mod tests;
 
 use std::path::PathBuf;
 
-use super::{EarlyStop, ProbeOptions, Replay};
+use super::{EarlyStop, Exclude, ProbeOptions, Replay};
 use crate::eval::Cutoffs;
 use crate::kernels::table::optimizer::{NonFinite, Optimizer};
 use crate::models::RateSchedule;
@@ -78,8 +78,12 @@ pub struct Config {
     pub device: DeviceChoice,
     /// Seed of everything that is drawn (default 0).
     pub seed: u64,
-    /// Earlier rows that are trained on again: `"all"` (default), or a part of a segment's rows, from 0 to 1.
+    /// Earlier rows that are trained on again: `"all"` (default), a part of a segment's rows, from 0 to 1, or
+    /// `"recent=COUNT"`, the latest so far, all before which are forgotten.
     pub replay: Replay,
+    /// Which of a user's items are left out of lists once their rows are forgotten: `"ever"` (default), all that were
+    /// touched, or `"kept"`, none.
+    pub exclude: Exclude,
     /// Part of a segment's rows that is trained on; the rest is test (default 0.8).
     pub train_share: f64,
     /// How many seconds a row that is observed may lie before the latest one (default 3,600).

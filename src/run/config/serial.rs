@@ -145,12 +145,12 @@ pub(super) mod paths {
     }
 }
 
-/// `"all"`, or the part of a segment's rows.
+/// Text as it is read elsewhere, or the part of a segment's rows as a number.
 impl Serialize for Replay {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match *self {
-            Self::All => serializer.serialize_str("all"),
             Self::Sample { share } => serializer.serialize_f64(share),
+            other => serializer.collect_str(&other),
         }
     }
 }
@@ -167,11 +167,14 @@ impl Visitor<'_> for ReplayForm {
     type Value = Replay;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(r#""all" or a number from 0 to 1"#)
+        f.write_str(r#""all", "recent=COUNT" or a number from 0 to 1"#)
     }
 
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Replay, E> {
-        if text == "all" { Ok(Replay::All) } else { Err(E::invalid_value(serde::de::Unexpected::Str(text), &self)) }
+        match text.parse() {
+            Ok(replay @ (Replay::All | Replay::Recent { .. })) => Ok(replay),
+            _ => Err(E::invalid_value(serde::de::Unexpected::Str(text), &self)),
+        }
     }
 
     fn visit_f64<E: serde::de::Error>(self, share: f64) -> Result<Replay, E> {

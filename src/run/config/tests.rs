@@ -10,7 +10,10 @@ fn the_defaults_are_those_of_the_parts() {
     let (ours, options) = (Config::default(), crate::ScallOptions::new(Config::default().budget()));
     let theirs = Config::default().scall_options().unwrap();
     assert_eq!((theirs.model, theirs.steps, theirs.probe), (options.model, options.steps, options.probe));
-    assert_eq!((theirs.train_share, theirs.replay), (options.train_share, options.replay));
+    assert_eq!(
+        (theirs.train_share, theirs.replay, theirs.exclude),
+        (options.train_share, options.replay, options.exclude)
+    );
     assert_eq!((theirs.late_seconds, theirs.early_stop), (options.late_seconds, options.early_stop));
     assert_eq!((theirs.evaluate_users, theirs.cutoffs), (options.evaluate_users, options.cutoffs));
     assert_eq!((theirs.budget, ours.budget()), (options.budget, crate::sizing::Budget::new(Amount::MeanSize(8.0))));
@@ -90,6 +93,10 @@ fn what_is_wrong_is_named_by_its_key() {
             "`cutoffs`: expected list lengths from 1 to 100, found 5,101",
         ),
         (|c| c.replay = Replay::Sample { share: f64::NAN }, "`replay`: expected from 0 to 1, found NaN"),
+        (
+            |c| c.exclude = Exclude::Kept,
+            "`exclude`: expected ever: without `replay` recent=COUNT no row is forgotten, found kept",
+        ),
         (
             |c| c.early_stop = Some(EarlyStop { every: 0, ..EarlyStop::default() }),
             "`early_stop.every`: expected at least 1, found 0",
@@ -217,7 +224,7 @@ mod files {
 
     #[test]
     fn errors_of_a_text_name_line_and_key() {
-        let keys = "expected one of `device`, `seed`, `replay`, `train_share`, `late_seconds`, \
+        let keys = "expected one of `device`, `seed`, `replay`, `exclude`, `train_share`, `late_seconds`, \
                     `evaluate_users`, `cutoffs`, `data`, `budget`, `policy`, `model`, `probe`, `early_stop`, found \
                     the key `sede`";
         let whole = "a whole number of at least 0 that is not too large";
@@ -244,7 +251,8 @@ mod files {
             ),
             (
                 "replay = \"none\"\n",
-                ":1: `replay`: expected \"all\" or a number from 0 to 1, found string \"none\"".into(),
+                ":1: `replay`: expected \"all\", \"recent=COUNT\" or a number from 0 to 1, found string \"none\""
+                    .into(),
             ),
             ("\ncutoffs = [5, 0]\n", ":2: `cutoffs`: expected one or more list lengths of at least 1, found 0".into()),
             ("cutoffs = \"5,10\"\n", ":1: `cutoffs`: expected a list, found string \"5,10\"".into()),

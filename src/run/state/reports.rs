@@ -7,6 +7,7 @@ use crate::Result;
 use crate::eval::{AtCutoff, CatalogueAtCutoff, CatalogueMetrics, Cutoffs, Metrics, StandardErrors};
 use crate::file::State;
 use crate::models::Resized;
+use crate::run::held::Held;
 use crate::run::report::{Sampled, Seconds, SegmentReport};
 use crate::sizing::{Action, Distribution};
 use crate::table::MemoryReport;
@@ -34,6 +35,12 @@ const COUNTS: &[Counts] = &[
     ("peak_bytes", |of| of.memory.peak_bytes),
     ("working_bytes", |of| of.working_bytes),
     ("layer_bytes", |of| of.layer_bytes),
+    ("held.directory", |of| of.held.directory),
+    ("held.samples", |of| of.held.samples),
+    ("held.history", |of| of.held.history),
+    ("held.stream", |of| of.held.stream),
+    ("held.names", |of| of.held.names),
+    ("held.working", |of| of.held.working),
     ("grown_rows", |of| of.resized.grown_rows.into()),
     ("shrunk_rows", |of| of.resized.shrunk_rows.into()),
     ("new_rows", |of| of.resized.new_rows),
@@ -132,6 +139,17 @@ impl<'a> Row<'a> {
             },
             working_bytes: count("working_bytes")?,
             layer_bytes: count("layer_bytes")?,
+            held: Held {
+                values: count("values_bytes")?,
+                optimizer: count("optimizer_bytes")?,
+                directory: count("held.directory")?,
+                samples: count("held.samples")?,
+                layers: count("layer_bytes")?,
+                history: count("held.history")?,
+                stream: count("held.stream")?,
+                names: count("held.names")?,
+                working: count("held.working")?,
+            },
             resized: Resized {
                 grown_rows: small("grown_rows")?,
                 shrunk_rows: small("shrunk_rows")?,

@@ -9,9 +9,9 @@ use crate::file::Numbers;
 use crate::models::{ItemBias, ModelOptions, RateSchedule};
 use crate::run::options::AnyOptions;
 use crate::run::step::tests::Failing;
-use crate::run::{EarlyStop, ProbeOptions, Replay};
+use crate::run::{EarlyStop, Exclude, ProbeOptions, Replay};
 use crate::sizing::{Amount, Bet, BetOptions, Budget, FrequencyRanked, GrowOnly, LinUcb, LinUcbOptions};
-use crate::stream::{Cut, cut};
+use crate::stream::{Cut, Interactions, cut};
 use crate::testing::devices;
 use crate::{Error, Result};
 
@@ -51,6 +51,12 @@ fn cases() -> Vec<(ScallOptions, MakePolicy)> {
         other.cutoffs = Cutoffs::new([1, 25]).unwrap();
         cases.push((options, policies[i]));
         cases.push((other, policies[(i + 2) % 4]));
+    }
+    // Streams that forget: with a model of rows alone and with one of histories, with a search and without.
+    for (case, rows, exclude) in [(0, 70, Exclude::Ever), (0, 0, Exclude::Kept), (2, 40, Exclude::Kept)] {
+        let (options, _) = cases[case].clone();
+        let replay = Replay::Recent { rows };
+        cases.push((ScallOptions { replay, exclude, ..options }, policies[3 - case % 3]));
     }
     #[cfg(feature = "search")]
     {
@@ -211,7 +217,7 @@ fn a_state_of_something_else_is_refused() {
     );
     assert_eq!(restore(policy, options(), &State::default()), "state `version`: expected numbers (u32), found none");
     for (name, numbers, said) in [
-        ("version", Numbers::from([3u32]), "state `version`: expected 4, found 3"),
+        ("version", Numbers::from([3u32]), "state `version`: expected 5, found 3"),
         ("more", [2u32].into(), "state `more`: expected nothing of this name, found 1 numbers (u32)"),
         ("data/timestamps", vec![0i64; 3].into(), "state `data/timestamps`: expected 200 numbers (i64), found 3"),
         ("segments", [0u64, 9, 3].into(), "state `segments`: expected begin and end of each, found 3 numbers"),

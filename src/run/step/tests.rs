@@ -70,6 +70,10 @@ impl Recommender for Failing {
         self.inner.working_bytes()
     }
 
+    fn sample_bytes(&self) -> u64 {
+        self.inner.sample_bytes()
+    }
+
     fn layer_bytes(&self) -> u64 {
         self.inner.layer_bytes()
     }

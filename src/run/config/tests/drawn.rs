@@ -168,7 +168,13 @@ fn model() -> impl Strategy<Value = ModelConfig> {
 
 /// Any configuration that passes its checks.
 pub fn config() -> impl Strategy<Value = Config> {
-    let replay = prop_oneof![Just(Replay::All), share().prop_map(|share| Replay::Sample { share })];
+    let ever = |replay| (replay, Exclude::Ever);
+    let replay = prop_oneof![
+        Just(ever(Replay::All)),
+        share().prop_map(move |share| ever(Replay::Sample { share })),
+        (any::<u64>(), proptest::sample::select(&Exclude::ALL))
+            .prop_map(|(rows, exclude)| (Replay::Recent { rows }, exclude)),
+    ];
     let early_stop = (0.0..0.99f64, 1u32.., 1u32.., -1f32..1.0)
         .prop_map(|(share, every, patience, loss_fall)| EarlyStop { share, every, patience, loss_fall });
     let probe = (any::<u32>(), any::<bool>(), 0usize..99).prop_map(|(steps, warm, at_once)| ProbeOptions {
@@ -187,7 +193,7 @@ pub fn config() -> impl Strategy<Value = Config> {
     );
     (loop_numbers, data(), budget(), policy(), model(), probe, option::of(early_stop)).prop_map(
         |(
-            (device, seed, replay, train_share, late_seconds, evaluate_users, cutoffs),
+            (device, seed, (replay, exclude), train_share, late_seconds, evaluate_users, cutoffs),
             data,
             budget,
             policy,
@@ -200,6 +206,7 @@ pub fn config() -> impl Strategy<Value = Config> {
                 device,
                 seed,
                 replay,
+                exclude,
                 train_share,
                 late_seconds,
                 evaluate_users,
