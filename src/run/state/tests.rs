@@ -178,10 +178,11 @@ fn a_step_that_failed_is_repeated_by_the_restored_loop() {
 }
 
 /// A loop with something in each of its entries.
-fn rich() -> (Scall, MakePolicy) {
+fn rich(replay: Replay) -> (Scall, MakePolicy) {
     let policy: MakePolicy = || Box::new(Bet::new(BetOptions { probes: 4, draws: 2, ..BetOptions::default() }));
     let options = ScallOptions {
         steps: 2,
+        replay,
         probe: ProbeOptions { steps: 2, ..ProbeOptions::default() },
         ..ScallOptions::new(Budget::new(Amount::MeanSize(4.0)))
     };
@@ -196,7 +197,7 @@ fn rich() -> (Scall, MakePolicy) {
 
 #[test]
 fn a_state_of_something_else_is_refused() {
-    let (scall, policy) = rich();
+    let (scall, policy) = rich(Replay::All);
     let state = scall.state().unwrap();
     let restore = |policy: MakePolicy, options: AnyOptions, state: &State| {
         Scall::restore(&Device::cpu(), policy(), options, state.clone()).map(drop).unwrap_err().to_string()
@@ -241,7 +242,13 @@ fn a_state_of_something_else_is_refused() {
 /// Every entry gone, short, or with one number replaced: an error, or a loop that goes on.
 #[test]
 fn damage_is_an_error_and_never_a_panic() {
-    let (scall, policy) = rich();
+    for replay in [Replay::All, Replay::Recent { rows: 30 }] {
+        damage(replay);
+    }
+}
+
+fn damage(replay: Replay) {
+    let (scall, policy) = rich(replay);
     let state = scall.state().unwrap();
     let whole: Vec<(String, Numbers)> =
         state.iter().map(|(name, numbers)| (name.to_owned(), numbers.clone())).collect();
