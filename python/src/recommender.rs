@@ -126,8 +126,8 @@ impl Recommender {
     #[new]
     fn new(py: Python<'_>, config: &str, device: &Device) -> PyResult<Self> {
         let config = read_config(config)?;
-        let scall = py.detach(|| config.build_on(&device.0, Interactions::default())).map_err(raised)?;
-        Ok(Self::of(config, scall))
+        let scall = py.detach(|| Scall::new(&device.0, config.policy()?, config.scall_options()?));
+        Ok(Self::of(config, scall.map_err(raised)?))
     }
 
     /// At the beginning of a recorded stream, cut as the configuration says.

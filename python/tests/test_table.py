@@ -118,7 +118,7 @@ def test_an_account_is_never_passed():
     assert account.used_bytes == 5 * 8 * 4 + 4 * 4 <= account.capacity_bytes
     before = of.read()
     with pytest.raises(BudgetError, match="over budget"):
-        of.resize([9] * 5)
+        of.resize([10] * 5)
     with pytest.raises(BudgetError):
         Table([1] * 20, account=account, device="cpu")
     np.testing.assert_array_equal(of.read(), before)
@@ -157,8 +157,10 @@ def test_keys_come_and_go():
     assert batch.evicted.keys.tolist() == [8] and batch.evicted.rows.tolist() == [1]
     assert len(ids) == 3 and 7 in ids and 8 not in ids
     assert ids.frequency([7, 8])[0] > 1 and ids.frequency([8]).tolist() == [0]
-    with pytest.raises(ValueError):
-        ids.assign([1, 2, 3, 4])
+    for keys, found in [([1, 2, 3, 4], "limit"), ([2**64], str(2**64)), ([-1, 2**63], "-1")]:
+        with pytest.raises(ValueError, match=found):
+            ids.assign(keys)
+    assert ids.get([]).size == 0
     assert ids.remove(7) == 0 and ids.remove(7) is None
     assert ids.set_capacity(1).keys.size == 1
     assert ids.evict(9).keys.size == 1 and len(ids) == 0

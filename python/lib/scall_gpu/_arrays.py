@@ -19,17 +19,30 @@ def words(arg: str, values: ArrayLike, bytes: int = 4) -> NDArray[Any]:
     """
     dtype = _UNSIGNED[bytes]
     array = np.asarray(values)
-    if array.dtype != dtype:
-        if array.size == 0:
+    if array.dtype.kind in "fO" and all(_is_whole(value) for value in np.asarray(values, object).flat):
+        # Python's numbers past 2^63 are none of NumPy's integers by themselves, and an empty list has floats.
+        array = np.array(values, object)
+        low, high = min(array.flat, default=0), max(array.flat, default=0)
+        if 0 <= low and high <= np.iinfo(dtype).max:
             array = array.astype(dtype)
+        else:
+            raise ValueError(_outside(arg, low if low < 0 else high, dtype))
+    if array.dtype != dtype:
         if array.dtype.kind not in "iu":
             raise TypeError(f"{arg}: expected whole numbers, found {array.dtype}")
         low, high = int(array.min(initial=0)), int(array.max(initial=0))
         if low < 0 or high > np.iinfo(dtype).max:
-            found = low if low < 0 else high
-            raise ValueError(f"{arg}: expected numbers from 0 to {np.iinfo(dtype).max}, found {found}")
+            raise ValueError(_outside(arg, low if low < 0 else high, dtype))
         array = array.astype(dtype)
     return np.ascontiguousarray(array).reshape(-1)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _outside(arg: str, found: int, dtype: np.dtype[Any]) -> str:
+    return f"{arg}: expected numbers from 0 to {np.iinfo(dtype).max}, found {found}"
 
 
 def floats(arg: str, values: ArrayLike, rows: int, dims: int | None = None) -> tuple[NDArray[np.float32], int]:

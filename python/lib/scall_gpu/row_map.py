@@ -60,6 +60,7 @@ class RowMap:
     :param capacity: rows, from 1 to 2^32 - 2.
     :param half_life: of what counts as lately, in capacities' worth of keys.
 
+    >>> from scall_gpu import Table
     >>> table, ids = Table([4, 4, 4], device="cpu"), RowMap(3)
     >>> batch = ids.assign([700, 800, 700, 900])
     >>> batch.rows

@@ -72,8 +72,8 @@ class Recommender:
     >>> recommender = Recommender("mf", policy="ranked", budget="mean=4", device="cpu")
     >>> recommender.observe(["ann", "bob", "bob", "cy", "ann"], ["tea", "tea", "jam", "jam", "oats"], [1, 2, 3, 4, 5])
     >>> report = recommender.step()
-    >>> recommender.recommend("bob", k=1).ids
-    ['oats']
+    >>> recommender.recommend("cy", k=1).ids
+    ['tea']
     """
 
     def __init__(
