@@ -69,16 +69,16 @@ pub(super) struct Evaluation {
 }
 
 impl Evaluation {
-    /// The rows of `test` whose user and item were seen before row `seen_end`; an item in the user's `history` is not
-    /// relevant.
+    /// The rows of `test` whose user and item were seen before row `seen_end`; a non-click is not relevant, nor is an
+    /// item in the user's `history`.
     pub fn new(data: &Interactions, test: &Segment, seen_end: usize, history: &UserItems) -> Result<Self> {
         let (users, items) = (data.users_seen(seen_end), data.items_seen(seen_end));
-        let pairs = data.pairs(test.rows.clone()).filter(|&(user, item)| user < users && item < items);
-        let mut candidates: Vec<u32> = pairs.clone().map(|(_, item)| item).collect();
+        let known = test.rows.clone().filter(|&row| data.users()[row] < users && data.items()[row] < items);
+        let mut candidates: Vec<u32> = data.pairs(known.clone()).map(|(_, item)| item).collect();
         candidates.sort_unstable();
         candidates.dedup();
-        let new = pairs.filter(|&(user, item)| !history.contains(user, item));
-        let relevant = UserItems::new(users, new)?;
+        let clicks = data.pairs(known.filter(|&row| data.clicked(row)));
+        let relevant = UserItems::new(users, clicks.filter(|&(user, item)| !history.contains(user, item)))?;
         let users: Vec<u32> = (0..users).filter(|&user| !relevant.row(user).is_empty()).collect();
         Ok(Self { of: users.len(), users, relevant, candidates, items, seen_end })
     }
@@ -241,6 +241,22 @@ mod tests {
         let searched =
             reports(Box::new(Bet::new(BetOptions { probes: 3, draws: 2, ..BetOptions::default() })), Some(9));
         assert!(searched.iter().all(|report| report.sampled.is_some() && report.test_candidates.users == 9));
+    }
+
+    #[test]
+    fn non_clicks_are_candidates_that_are_not_relevant() {
+        let mut data = Interactions::from_rows(rows()).unwrap();
+        let (fit, test) = Segment { rows: 0..900 }.split(0.5).unwrap();
+        let history = UserItems::new(data.user_count(), data.pairs(fit.rows.clone())).unwrap();
+        let all = Evaluation::new(&data, &test, fit.rows.end, &history).unwrap();
+        data.mark_non_clicks((0..900).filter(|row| row % 2 == 0)).unwrap();
+        let some = Evaluation::new(&data, &test, fit.rows.end, &history).unwrap();
+        assert_eq!(some.candidates, all.candidates);
+        assert!(!some.relevant.is_empty() && some.relevant.len() < all.relevant.len());
+        let clicks = UserItems::new(data.user_count(), data.pairs(test.rows.filter(|row| row % 2 == 1))).unwrap();
+        for (user, item) in all.relevant.pairs() {
+            assert_eq!(some.relevant.contains(user, item), clicks.contains(user, item));
+        }
     }
 
     #[test]

@@ -301,6 +301,9 @@ fn first_difference(one: &str, other: &str) -> (String, String) {
     (word(&one), word(&other))
 }
 
+/// There where the stream has some: their rows.
+const NON_CLICKS: &str = "non_clicks";
+
 fn save_data(data: &Interactions) -> State {
     let mut state = State::default();
     state.put("users", data.users());
@@ -309,12 +312,17 @@ fn save_data(data: &Interactions) -> State {
     for (side, names) in [("users", data.user_names()), ("items", data.item_names())] {
         state.put_texts(side, names.iter());
     }
+    if data.has_non_clicks() {
+        let rows = (0..data.len()).filter(|&row| !data.clicked(row));
+        state.put(NON_CLICKS, rows.map(|row| row as u64).collect::<Vec<u64>>());
+    }
     state
 }
 
 /// Row after row, so that whatever the state says is a stream, or an error.
 fn restored_data(state: &State) -> Result<Interactions> {
-    state.only(&["users", "items", "timestamps", "users.text", "users.ends", "items.text", "items.ends"])?;
+    let texts = ["users.text", "users.ends", "items.text", "items.ends"];
+    state.only(&[&["users", "items", "timestamps", NON_CLICKS][..], &texts].concat())?;
     let users = state.numbers::<u32>("users")?;
     let (items, times) =
         (state.exactly::<u32>("items", users.len())?, state.exactly::<i64>("timestamps", users.len())?);
@@ -338,6 +346,11 @@ fn restored_data(state: &State) -> Result<Interactions> {
         if names[side].len() != *count as usize {
             return Err(state.wrong(name, &format!("{count} names, as the rows have"), &names[side].len().to_string()));
         }
+    }
+    if state.has(NON_CLICKS) {
+        let (rows, known) = (state.numbers::<u64>(NON_CLICKS)?, data.len());
+        state.check(NON_CLICKS, rows, |row| row < known as u64, &format!("some of the {known} rows"))?;
+        data.mark_non_clicks(rows.iter().map(|&row| row as usize))?;
     }
     Ok(data)
 }

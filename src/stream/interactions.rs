@@ -2,6 +2,7 @@
 
 use super::builder::{Builder, push_slowly};
 use super::names::{Dictionary, Lookup, Names, next_u32};
+use super::non_clicks::NonClicks;
 use super::readers::{Dedup, MICROS, check_row};
 use crate::{Error, Result, check};
 
@@ -10,8 +11,13 @@ use crate::{Error, Result, check};
 /// Rows with equal timestamps keep the order in which they came. Because a new user (or item) always takes the next id,
 /// the users of rows `0..r` are the ids `0..users_seen(r)`: what is known at a moment is a prefix of every table.
 ///
+/// A row is a *click*: the user took the item. A stream may also have *non-clicks*, rows of what a user was shown or
+/// has rated and did not like: those with a rating below [`ReadOptions::clicks`](super::ReadOptions::clicks), or those
+/// that a caller [says](Self::mark_non_clicks).
+///
 /// # Cost
-/// 16 bytes a row, 20 while rows are sorted; for each user and item its text and 32 to 56 bytes.
+/// 16 bytes a row, 20 while rows are sorted, and a bit where there are non-clicks; for each user and item its text and
+/// 32 to 56 bytes.
 ///
 /// Source: `docs/method.md` section 2.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,6 +25,7 @@ pub struct Interactions {
     users: Side,
     items: Side,
     timestamps: Vec<i64>,
+    non_clicks: NonClicks,
 }
 
 /// The users or the items.
@@ -59,14 +66,53 @@ impl Interactions {
         for (user, item, timestamp) in rows {
             let (user, item) = (user.as_ref(), item.as_ref());
             check_row("stream/from_rows", user, item, timestamp)?;
-            builder.push(user, item, timestamp * MICROS)?;
+            builder.push(user, item, timestamp * MICROS, true)?;
         }
         Ok(builder.finish(Dedup::All, None)?.data)
     }
 
     /// The parts, in time order.
-    pub(super) fn of(users: Side, items: Side, timestamps: Vec<i64>) -> Self {
-        Self { users, items, timestamps }
+    pub(super) fn of(users: Side, items: Side, timestamps: Vec<i64>, non_clicks: NonClicks) -> Self {
+        Self { users, items, timestamps, non_clicks }
+    }
+
+    /// Says of rows, counted from 0 in time order, that they are non-clicks.
+    ///
+    /// # Errors
+    /// [`Error::IdOutOfRange`] for the first row that there is not. No row has changed then.
+    ///
+    /// ```
+    /// let mut data = scall_gpu::stream::Interactions::from_rows([("ann", "tea", 10), ("ann", "jam", 20)])?;
+    /// data.mark_non_clicks([1])?;
+    /// assert_eq!((data.clicked(0), data.clicked(1), data.non_click_count()), (true, false, 1));
+    /// # Ok::<(), scall_gpu::Error>(())
+    /// ```
+    pub fn mark_non_clicks(&mut self, rows: impl IntoIterator<Item = usize>) -> Result<()> {
+        let mut marked = self.non_clicks.clone();
+        for (position, row) in rows.into_iter().enumerate() {
+            if row >= self.len() {
+                let (id, rows) = (u32::try_from(row).unwrap_or(u32::MAX), self.len() as u64);
+                return Err(Error::IdOutOfRange { op: "stream/mark_non_clicks", arg: "rows", position, id, rows });
+            }
+            marked.insert(row);
+        }
+        self.non_clicks = marked;
+        Ok(())
+    }
+
+    /// Whether a row is a click, as all are of which nothing else was said.
+    pub fn clicked(&self, row: usize) -> bool {
+        !self.non_clicks.contains(row)
+    }
+
+    /// How many rows are no clicks. Cost: a look at the bits of 64 rows at a time.
+    pub fn non_click_count(&self) -> usize {
+        self.non_clicks.count()
+    }
+
+    /// Whether there is a non-click. Cost: none.
+    pub fn has_non_clicks(&self) -> bool {
+        !self.non_clicks.is_empty()
     }
 
     /// Adds a row after the last.

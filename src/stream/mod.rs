@@ -31,6 +31,7 @@
 mod builder;
 mod interactions;
 mod names;
+mod non_clicks;
 mod parsed;
 mod popularity;
 mod readers;

@@ -7,7 +7,7 @@ use super::Interactions;
 /// Half-lives after which a row weighs nothing: below 1e-12.
 const FORGOTTEN: f64 = 40.0;
 
-/// How often each item stands in these rows: one number for each item seen before their end.
+/// How often each item was taken in these rows, non-clicks not counted: one number for each item seen before their end.
 ///
 /// # Panics
 /// When the rows end past the last one.
@@ -21,12 +21,12 @@ const FORGOTTEN: f64 = 40.0;
 /// ```
 pub fn item_counts(data: &Interactions, rows: Range<usize>) -> Vec<u32> {
     let mut counts = vec![0; data.items_seen(rows.end) as usize];
-    data.items()[rows].iter().for_each(|&item| counts[item as usize] += 1);
+    data.pairs(rows.filter(|&row| data.clicked(row))).for_each(|(_, item)| counts[item as usize] += 1);
     counts
 }
 
-/// How often each item stands in rows `0..row_end`, a row of age a (0 for the last) weighing `2^(-a / half_life)`: one
-/// number for each item seen there.
+/// How often each item was taken in rows `0..row_end`, a row of age a (0 for the last) weighing `2^(-a / half_life)`,
+/// and a non-click nothing: one number for each item seen there.
 ///
 /// Summed in f64 in the order of the rows, with software's exponential, so it has the same bits everywhere.
 ///
@@ -49,7 +49,9 @@ pub fn decayed_counts(data: &Interactions, row_end: usize, half_life: f64) -> Ve
     let first = row_end.saturating_sub((FORGOTTEN * half_life).ceil() as usize);
     for (row, &item) in data.items()[first..row_end].iter().enumerate() {
         let age = (row_end - first - 1 - row) as f64;
-        counts[item as usize] += libm::exp2(-age / half_life);
+        if data.clicked(first + row) {
+            counts[item as usize] += libm::exp2(-age / half_life);
+        }
     }
     counts
 }

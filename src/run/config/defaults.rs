@@ -28,7 +28,7 @@ impl Default for Config {
 
 impl Default for DataConfig {
     fn default() -> Self {
-        let (min_rating, k_core) = (None, None);
+        let (min_rating, clicks, k_core) = (None, None, None);
         Self {
             path: Vec::new(),
             format: None,
@@ -36,6 +36,7 @@ impl Default for DataConfig {
             encoding: Encoding::default(),
             time_unit: TimeUnit::Auto,
             min_rating,
+            clicks,
             r#where: Vec::new(),
             k_core,
             dedup: Dedup::All,
