@@ -62,6 +62,8 @@ pub(super) struct Evaluation {
     /// How many there are where they are a sample.
     of: usize,
     relevant: UserItems,
+    /// What users were shown and did not take, as far as they had not touched it before.
+    declined: UserItems,
     candidates: Vec<u32>,
     items: u32,
     /// Rows before the test part.
@@ -77,10 +79,13 @@ impl Evaluation {
         let mut candidates: Vec<u32> = data.pairs(known.clone()).map(|(_, item)| item).collect();
         candidates.sort_unstable();
         candidates.dedup();
-        let clicks = data.pairs(known.filter(|&row| data.clicked(row)));
-        let relevant = UserItems::new(users, clicks.filter(|&(user, item)| !history.contains(user, item)))?;
+        let new = |clicked: bool| {
+            let rows = data.pairs(known.clone().filter(move |&row| data.clicked(row) == clicked));
+            UserItems::new(users, rows.filter(|&(user, item)| !history.contains(user, item)))
+        };
+        let (relevant, declined) = (new(true)?, new(false)?);
         let users: Vec<u32> = (0..users).filter(|&user| !relevant.row(user).is_empty()).collect();
-        Ok(Self { of: users.len(), users, relevant, candidates, items, seen_end })
+        Ok(Self { of: users.len(), users, relevant, declined, candidates, items, seen_end })
     }
 
     /// For as many of the users as the options say, drawn by seed and segment.
@@ -91,6 +96,21 @@ impl Evaluation {
             self.users = drawn.into_iter().map(|at| self.users[at]).collect();
         }
         self
+    }
+
+    /// Whom to rank for, ascending: users with something relevant.
+    pub fn users(&self) -> &[u32] {
+        &self.users
+    }
+
+    /// What is relevant to each user.
+    pub fn relevant(&self) -> &UserItems {
+        &self.relevant
+    }
+
+    /// What each user was shown and did not take.
+    pub fn declined(&self) -> &UserItems {
+        &self.declined
     }
 
     /// Whether there is nobody to rank for.
