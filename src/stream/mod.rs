@@ -6,6 +6,7 @@
 //! 3. [`Segment::split`] a segment: the first 80 % trains, the rest tests, the end of the training part validates.
 //! 4. [`replay`] draws rows of earlier segments for the training part.
 //! 5. [`UserItems`] holds the distinct items of each user: histories, positives, exclusion lists.
+//! 6. Where rows are clicks and non-clicks, [`Blocks`] holds what users turned down and what they took next.
 //!
 //! ```
 //! use std::path::Path;
@@ -28,6 +29,7 @@
 //!
 //! Source: `docs/method.md` section 2.
 
+mod blocks;
 mod builder;
 mod interactions;
 mod names;
@@ -39,6 +41,7 @@ mod replay;
 mod segments;
 mod user_items;
 
+pub use blocks::{BlockOptions, Blocks};
 pub use interactions::Interactions;
 pub use names::Names;
 pub use popularity::{decayed_counts, item_counts};
