@@ -42,6 +42,8 @@ pub enum Purpose {
     Rounding = 13,
     /// The test users that are ranked for, a substream a segment.
     Evaluate = 14,
+    /// Training triples from feedback blocks: counter (occurrence, step, 0).
+    Blocks = 15,
 }
 
 /// Stafford's mix 13, the finaliser of SplitMix64: a bijection of 64 bits, in which each bit that goes in moves half of

@@ -16,6 +16,7 @@ mod api {
     pub use scall_gpu::kernels::prim::scan::Scan;
     pub use scall_gpu::kernels::prim::segments::{Runs, SegmentedSum};
     pub use scall_gpu::kernels::prim::sort::Sort;
+    pub use scall_gpu::kernels::rank::block_triples::SampleBlockTriples;
     pub use scall_gpu::kernels::rank::bpr::{BiasUse, Bpr, UserRows};
     pub use scall_gpu::kernels::rank::log_triples::SampleLogTriples;
     pub use scall_gpu::kernels::rank::top_k::TopK;

@@ -56,6 +56,8 @@ impl Log {
             steps: 1,
             seed,
             batch: BATCH,
+            first: 0,
+            count: BATCH,
             triples,
         }
     }

@@ -33,6 +33,8 @@ fn a_recording_allocates_nothing() {
         steps: 1,
         seed: 0,
         batch: 1,
+        first: 0,
+        count: 1,
         triples: &mut triples,
     };
     let mut prepared = sample.prepare(gpu).unwrap();

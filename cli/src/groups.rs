@@ -14,6 +14,7 @@ const GROUPS: [(&str, &[&str]); 8] = [
             "encoding",
             "time-unit",
             "min-rating",
+            "clicks",
             "where",
             "k-core",
             "dedup",

@@ -33,7 +33,7 @@ fn is_touched(start: u32, end: u32, item: u32) -> bool {
 @compute @workgroup_size(64)
 fn sample(invocation: Invocation) {
     let number = group_of(invocation) * 64u + invocation.thread;
-    if number >= params.batch * params.steps {
+    if number >= params.count * params.steps {
         return;
     }
     var random = words(number, 0u);

@@ -21,7 +21,7 @@ struct Params {
 @compute @workgroup_size(64)
 fn sample(invocation: Invocation) {
     let number = group_of(invocation) * 64u + invocation.thread;
-    if number >= params.batch * params.steps {
+    if number >= params.count * params.steps {
         return;
     }
     let random = words(number, 0u);

@@ -101,6 +101,8 @@ pub type Changes = Box<dyn FnMut(Change, &mut Parameters<'_>) -> Result<bool> + 
 ///     steps: 1,
 ///     seed: 7,
 ///     batch: 64,
+///     first: 0,
+///     count: 64,
 ///     triples: &mut triples,
 /// };
 /// let mut sample = sample.prepare(gpu)?;

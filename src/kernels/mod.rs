@@ -7,7 +7,7 @@
 //! | [`table`] | lookup, bags, store, reset, update, update_all, migrate |
 //! | [`sizing`] | sample, apportion, rank |
 //! | [`graph`] | spmm |
-//! | [`rank`] | bpr, triples, log_triples, plan, sides, top_k |
+//! | [`rank`] | bpr, triples, log_triples, block_triples, plan, sides, top_k |
 //!
 //! Every operator is a struct with named fields that implements [`Kernel`](crate::device::Kernel). Programs in other
 //! languages take the shaders themselves, by the description that [`manifest`] gives of them.
@@ -56,6 +56,7 @@ operators! {
     prim::segments::Runs<'_>,
     prim::segments::SegmentedSum<'_>,
     prim::sort::Sort<'_>,
+    rank::block_triples::SampleBlockTriples<'_>,
     rank::bpr::Bpr<'_>,
     rank::log_triples::SampleLogTriples<'_>,
     rank::plan::PlanSteps<'_>,
@@ -97,6 +98,7 @@ pub(crate) const SHADERS: &[&crate::device::Shader] = &[
     &sizing::rank::SHADER,
     &sizing::sample::SHADER,
     &graph::spmm::SHADER,
+    &rank::block_triples::SHADER,
     &rank::bpr::SHADER,
     &rank::log_triples::SHADER,
     &rank::plan::SHADER,

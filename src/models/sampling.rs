@@ -177,6 +177,8 @@ impl TrainingSet {
                 steps,
                 seed,
                 batch,
+                first: 0,
+                count: batch,
                 triples,
             }),
         }

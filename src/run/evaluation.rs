@@ -62,6 +62,8 @@ pub(super) struct Evaluation {
     /// How many there are where they are a sample.
     of: usize,
     relevant: UserItems,
+    /// What users were shown and did not take, as far as they had not touched it before.
+    declined: UserItems,
     candidates: Vec<u32>,
     items: u32,
     /// Rows before the test part.
@@ -69,18 +71,21 @@ pub(super) struct Evaluation {
 }
 
 impl Evaluation {
-    /// The rows of `test` whose user and item were seen before row `seen_end`; an item in the user's `history` is not
-    /// relevant.
+    /// The rows of `test` whose user and item were seen before row `seen_end`; a non-click is not relevant, nor is an
+    /// item in the user's `history`.
     pub fn new(data: &Interactions, test: &Segment, seen_end: usize, history: &UserItems) -> Result<Self> {
         let (users, items) = (data.users_seen(seen_end), data.items_seen(seen_end));
-        let pairs = data.pairs(test.rows.clone()).filter(|&(user, item)| user < users && item < items);
-        let mut candidates: Vec<u32> = pairs.clone().map(|(_, item)| item).collect();
+        let known = test.rows.clone().filter(|&row| data.users()[row] < users && data.items()[row] < items);
+        let mut candidates: Vec<u32> = data.pairs(known.clone()).map(|(_, item)| item).collect();
         candidates.sort_unstable();
         candidates.dedup();
-        let new = pairs.filter(|&(user, item)| !history.contains(user, item));
-        let relevant = UserItems::new(users, new)?;
+        let new = |clicked: bool| {
+            let rows = data.pairs(known.clone().filter(move |&row| data.clicked(row) == clicked));
+            UserItems::new(users, rows.filter(|&(user, item)| !history.contains(user, item)))
+        };
+        let (relevant, declined) = (new(true)?, new(false)?);
         let users: Vec<u32> = (0..users).filter(|&user| !relevant.row(user).is_empty()).collect();
-        Ok(Self { of: users.len(), users, relevant, candidates, items, seen_end })
+        Ok(Self { of: users.len(), users, relevant, declined, candidates, items, seen_end })
     }
 
     /// For as many of the users as the options say, drawn by seed and segment.
@@ -91,6 +96,21 @@ impl Evaluation {
             self.users = drawn.into_iter().map(|at| self.users[at]).collect();
         }
         self
+    }
+
+    /// Whom to rank for, ascending: users with something relevant.
+    pub fn users(&self) -> &[u32] {
+        &self.users
+    }
+
+    /// What is relevant to each user.
+    pub fn relevant(&self) -> &UserItems {
+        &self.relevant
+    }
+
+    /// What each user was shown and did not take.
+    pub fn declined(&self) -> &UserItems {
+        &self.declined
     }
 
     /// Whether there is nobody to rank for.
@@ -241,6 +261,22 @@ mod tests {
         let searched =
             reports(Box::new(Bet::new(BetOptions { probes: 3, draws: 2, ..BetOptions::default() })), Some(9));
         assert!(searched.iter().all(|report| report.sampled.is_some() && report.test_candidates.users == 9));
+    }
+
+    #[test]
+    fn non_clicks_are_candidates_that_are_not_relevant() {
+        let mut data = Interactions::from_rows(rows()).unwrap();
+        let (fit, test) = Segment { rows: 0..900 }.split(0.5).unwrap();
+        let history = UserItems::new(data.user_count(), data.pairs(fit.rows.clone())).unwrap();
+        let all = Evaluation::new(&data, &test, fit.rows.end, &history).unwrap();
+        data.mark_non_clicks((0..900).filter(|row| row % 2 == 0)).unwrap();
+        let some = Evaluation::new(&data, &test, fit.rows.end, &history).unwrap();
+        assert_eq!(some.candidates, all.candidates);
+        assert!(!some.relevant.is_empty() && some.relevant.len() < all.relevant.len());
+        let clicks = UserItems::new(data.user_count(), data.pairs(test.rows.filter(|row| row % 2 == 1))).unwrap();
+        for (user, item) in all.relevant.pairs() {
+            assert_eq!(some.relevant.contains(user, item), clicks.contains(user, item));
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ impl Scall {
     /// items that are new get a row at once, of the size that the last decision gives them; the others make room for
     /// them.
     ///
-    /// Rows count in the order in which they come. A time may lie up to
+    /// All rows are clicks. They count in the order in which they come. A time may lie up to
     /// [`late_seconds`](super::ScallOptions::late_seconds) before the latest one so far, since rows of several
     /// producers come a little out of order.
     ///

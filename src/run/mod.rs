@@ -6,6 +6,7 @@
 mod bias;
 mod config;
 mod evaluation;
+mod exposures;
 mod follow;
 mod held;
 mod live;

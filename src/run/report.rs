@@ -1,7 +1,7 @@
 //! What the loop reports: where it is, what a segment was, and the mean of all.
 
 use super::held::Held;
-use crate::eval::{CatalogueMetrics, Metrics, StandardErrors};
+use crate::eval::{CatalogueMetrics, Exposures, Metrics, StandardErrors};
 use crate::models::Resized;
 use crate::sizing::Action;
 use crate::table::MemoryReport;
@@ -110,6 +110,9 @@ pub struct SegmentReport {
     pub all_catalogue: CatalogueMetrics,
     /// What ranking for a sample of the test users leaves open; none where all were ranked for.
     pub sampled: Option<Sampled>,
+    /// Whether clicks of the test part score above non-clicks: over the users ranked for who have both there, new to
+    /// them; none where no one has.
+    pub exposures: Option<Exposures>,
     /// Where the time went.
     pub seconds: Seconds,
 }
@@ -137,6 +140,8 @@ pub struct Summary {
     pub test_catalogue: CatalogueMetrics,
     /// What the lists among all items with a row show of these.
     pub all_catalogue: CatalogueMetrics,
+    /// Whether clicks score above non-clicks, over the segments where a user has both; none without such a segment.
+    pub exposures: Option<Exposures>,
     /// Segments that count.
     pub segments: usize,
 }
@@ -148,10 +153,13 @@ impl Summary {
     /// The mean of these segments, at the cutoffs that all of them have; none where no segment counts. Its `users` are
     /// those of all segments together.
     pub fn of(reports: &[SegmentReport]) -> Option<Self> {
-        Self::mean(reports.iter().map(|report| {
+        let exposures: Vec<_> =
+            reports.iter().filter(|report| report.t > 0).filter_map(|report| report.exposures).collect();
+        let mean = Self::mean(reports.iter().map(|report| {
             let test = (&report.test_candidates, &report.test_catalogue);
             (report.t, test, (&report.all_candidates, &report.all_catalogue))
-        }))
+        }))?;
+        Some(Self { exposures: Exposures::mean_of(&exposures), ..mean })
     }
 
     /// The same of segments given as number, ranking among test items, ranking among all.
@@ -164,6 +172,13 @@ impl Summary {
         };
         let segments = test.len();
         let ((test_candidates, test_catalogue), (all_candidates, all_catalogue)) = (mean(test), mean(all));
-        (segments > 0).then_some(Self { test_candidates, all_candidates, test_catalogue, all_catalogue, segments })
+        (segments > 0).then_some(Self {
+            test_candidates,
+            all_candidates,
+            test_catalogue,
+            all_catalogue,
+            exposures: None,
+            segments,
+        })
     }
 }

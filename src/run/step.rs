@@ -135,6 +135,7 @@ impl Scall {
         let evaluation = Evaluation::new(&self.data, &test, train.rows.end, &self.history)?.sampled(&self.options, t);
         let Quality { test_candidates, all_candidates, test_catalogue, all_catalogue, sampled } =
             evaluation.among_both(&mut *self.model, &self.history, &self.data, &self.options.cutoffs)?;
+        let exposures = evaluation.exposures(&*self.model)?;
         timer.seconds.evaluate = timer.lap();
         drop(span);
 
@@ -165,6 +166,7 @@ impl Scall {
             test_catalogue,
             all_catalogue,
             sampled,
+            exposures,
             seconds: timer.seconds,
         };
         self.last = before.map(|before| LastSegment {

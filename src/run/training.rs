@@ -136,13 +136,15 @@ impl Scall {
         Ok(Trained { rows, biases, loss: 0.0, steps: 0, snapshot_bytes: 0 })
     }
 
-    /// The (user, item) rows that are trained on, of what there is before row `end`.
+    /// The (user, item) rows that are trained on, of what there is before row `end`: the clicks.
     pub(super) fn training_rows(&self, end: usize, sampled: &[usize]) -> Vec<(u32, u32)> {
+        let is_click = |row: &usize| self.data.clicked(*row);
         match self.options.replay {
             Replay::Sample { .. } | Replay::Recent { .. } => {
-                self.data.pairs(sampled.iter().copied().filter(|&row| row < end)).collect()
+                let before = sampled.iter().copied().filter(|&row| row < end);
+                self.data.pairs(before.filter(is_click)).collect()
             }
-            Replay::All => self.data.pairs(0..end).collect(),
+            Replay::All => self.data.pairs((0..end).filter(is_click)).collect(),
         }
     }
 

@@ -10,6 +10,7 @@ use rayon::prelude::*;
 
 use super::interactions::{Interactions, Side};
 use super::names::{Lookup, next_u32};
+use super::non_clicks::NonClicks;
 use super::parsed::{Known, Parsed};
 use super::readers::{Dedup, MICROS};
 use crate::Result;
@@ -27,6 +28,7 @@ pub(super) struct Builder {
     items: Side,
     /// Micros since 1970.
     times: Vec<i64>,
+    non_clicks: NonClicks,
     unsorted: bool,
 }
 
@@ -36,6 +38,7 @@ struct Ahead {
     item_end: usize,
     lookups: [Lookup; 2],
     micros: i64,
+    clicked: bool,
 }
 
 /// The rows that are kept, and how many are not.
@@ -48,26 +51,29 @@ pub(super) struct Kept {
 }
 
 impl Builder {
-    pub fn push(&mut self, user: &str, item: &str, micros: i64) -> Result<()> {
+    pub fn push(&mut self, user: &str, item: &str, micros: i64, clicked: bool) -> Result<()> {
         let lookups = [self.users.dictionary.lookup(user), self.items.dictionary.lookup(item)];
         self.users.dictionary.expect(lookups[0]);
         self.items.dictionary.expect(lookups[1]);
         self.names.push_str(user);
         let user_end = self.names.len();
         self.names.push_str(item);
-        self.ahead.push(Ahead { user_end, item_end: self.names.len(), lookups, micros });
+        self.ahead.push(Ahead { user_end, item_end: self.names.len(), lookups, micros, clicked });
         if self.ahead.len() < AHEAD { Ok(()) } else { self.look_up() }
     }
 
     /// Adds the rows that came last to the columns.
     fn look_up(&mut self) -> Result<()> {
         let mut start = 0;
-        for &Ahead { user_end, item_end, lookups: [user, item], micros } in &self.ahead {
+        for &Ahead { user_end, item_end, lookups: [user, item], micros, clicked } in &self.ahead {
             let row = next_u32(self.times.len(), "rows")?;
             self.users.push_of(user, row, &self.names[start..user_end], "users")?;
             self.items.push_of(item, row, &self.names[user_end..item_end], "items")?;
             self.unsorted |= self.times.last().is_some_and(|&last| micros < last);
             push_slowly(&mut self.times, micros);
+            if !clicked {
+                self.non_clicks.insert(row as usize);
+            }
             start = item_end;
         }
         self.ahead.clear();
@@ -100,6 +106,7 @@ impl Builder {
         extend_slowly(&mut self.users.ids, &rows.users);
         extend_slowly(&mut self.items.ids, &rows.items);
         extend_slowly(&mut self.times, &rows.micros);
+        rows.non_clicks.iter().for_each(|row| self.non_clicks.insert(first + row));
         Ok(())
     }
 
@@ -134,7 +141,7 @@ impl Builder {
             users.and(items)?;
         }
         self.times.par_iter_mut().for_each(|time| *time = time.div_euclid(MICROS));
-        let data = Interactions::of(self.users, self.items, self.times);
+        let data = Interactions::of(self.users, self.items, self.times, self.non_clicks);
         Ok(Kept { data, repeated: (rows - distinct) as u64, outside_core: (distinct - kept) as u64 })
     }
 
@@ -157,6 +164,7 @@ impl Builder {
         for ids in [&mut self.users.ids, &mut self.items.ids] {
             *ids = self.times.par_iter().map(|key| ids[(key & mask) as usize]).collect();
         }
+        self.non_clicks = self.non_clicks.moved(self.times.iter().map(|key| (key & mask) as usize));
         self.times.iter_mut().for_each(|key| *key = ((*key >> row_bits) + first) * unit);
     }
 
@@ -164,6 +172,7 @@ impl Builder {
         let times = &self.times;
         let mut order: Vec<u32> = (0..times.len() as u32).collect();
         order.par_sort_unstable_by_key(|&row| (times[row as usize], row));
+        self.non_clicks = self.non_clicks.moved(order.iter().map(|&row| row as usize));
         // Along each cycle, so that no second copy is needed.
         for start in 0..order.len() {
             let mut at = start;
@@ -194,12 +203,16 @@ impl Builder {
     }
 
     fn retain(&mut self, mut is_kept: impl FnMut(u32, u32) -> bool) {
+        let non_clicks = std::mem::take(&mut self.non_clicks);
         let mut kept = 0;
         for row in 0..self.times.len() {
             let (user, item) = (self.users.ids[row], self.items.ids[row]);
             if is_kept(user, item) {
                 (self.users.ids[kept], self.items.ids[kept]) = (user, item);
                 self.times[kept] = self.times[row];
+                if non_clicks.contains(row) {
+                    self.non_clicks.insert(kept);
+                }
                 kept += 1;
             }
         }

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::interactions::{Interactions, Side};
 use super::names::Dictionary;
+use super::non_clicks::NonClicks;
 use crate::Result;
 use crate::check::domain;
 
@@ -14,7 +15,7 @@ pub(crate) struct Forgotten {
     pub rows: usize,
     /// The time of the last of them.
     pub latest: i64,
-    /// How often each item stood in them: one number for each item seen there.
+    /// How often each item was taken in them, non-clicks not counted: one number for each item seen there.
     pub item_counts: Vec<u32>,
 }
 
@@ -46,10 +47,11 @@ impl Interactions {
         };
         self.forgotten.latest = self.timestamps[count - 1];
         self.forgotten.item_counts.resize(self.items_seen(before) as usize, 0);
-        for &item in &self.items.ids[..count] {
-            self.forgotten.item_counts[item as usize] += 1;
+        for (row, &item) in (self.forgotten.rows..).zip(&self.items.ids[..count]) {
+            self.forgotten.item_counts[item as usize] += u32::from(self.clicked(row));
         }
         self.forgotten.rows = before;
+        self.non_clicks.forget(before);
         for ids in [&mut self.users.ids, &mut self.items.ids] {
             *ids = ids[count..].to_vec();
         }
@@ -95,7 +97,8 @@ impl Interactions {
             names.iter().try_for_each(|name| dictionary.id(name, arg).map(drop))?;
             Ok(Side::known(first_rows, dictionary))
         };
-        let mut data = Self::of(side(users, "users")?, side(items, "items")?, Vec::new());
+        let mut data = Self::of(side(users, "users")?, side(items, "items")?, Vec::new(), NonClicks::default());
+        data.non_clicks.forget(forgotten.rows);
         data.forgotten = forgotten;
         Ok(data)
     }
@@ -105,7 +108,7 @@ impl Interactions {
         let words = |len: usize| (len * size_of::<u32>()) as u64;
         let sides = [&self.users, &self.items].map(|side| words(side.ids.len()) + words(side.known_count()));
         let times = (self.timestamps.len() * size_of::<i64>()) as u64;
-        times + words(self.forgotten.item_counts.len()) + sides.into_iter().sum::<u64>()
+        times + self.non_clicks.bytes() + words(self.forgotten.item_counts.len()) + sides.into_iter().sum::<u64>()
     }
 
     /// Bytes of the names of users and items, and of what finds them.

@@ -3,6 +3,7 @@
 use super::builder::{Builder, push_slowly};
 use super::forget::Forgotten;
 use super::names::{Dictionary, Lookup, Names, next_u32};
+use super::non_clicks::NonClicks;
 use super::readers::{Dedup, MICROS, check_row};
 use crate::{Error, Result, check};
 
@@ -11,9 +12,13 @@ use crate::{Error, Result, check};
 /// Rows with equal timestamps keep the order in which they came. Because a new user (or item) always takes the next id,
 /// the users of rows `0..r` are the ids `0..users_seen(r)`: what is known at a moment is a prefix of every table.
 ///
+/// A row is a *click*: the user took the item. A stream may also have *non-clicks*, rows of what a user was shown or
+/// has rated and did not like: those with a rating below [`ReadOptions::clicks`](super::ReadOptions::clicks), or those
+/// that a caller [says](Self::mark_non_clicks).
+///
 /// # Cost
-/// 16 bytes a row, 20 while rows are sorted; for each user and item its text and 32 to 56 bytes. Old rows can be
-/// [forgotten](Self::forget).
+/// 16 bytes a row, 20 while rows are sorted, and a bit where there are non-clicks; for each user and item its text and
+/// 32 to 56 bytes. Old rows can be [forgotten](Self::forget).
 ///
 /// Source: `docs/method.md` section 2.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,6 +27,7 @@ pub struct Interactions {
     pub(super) items: Side,
     pub(super) timestamps: Vec<i64>,
     pub(super) forgotten: Forgotten,
+    pub(super) non_clicks: NonClicks,
 }
 
 /// The users or the items.
@@ -62,14 +68,14 @@ impl Interactions {
         for (user, item, timestamp) in rows {
             let (user, item) = (user.as_ref(), item.as_ref());
             check_row("stream/from_rows", user, item, timestamp)?;
-            builder.push(user, item, timestamp * MICROS)?;
+            builder.push(user, item, timestamp * MICROS, true)?;
         }
         Ok(builder.finish(Dedup::All, None)?.data)
     }
 
     /// The parts, in time order.
-    pub(super) fn of(users: Side, items: Side, timestamps: Vec<i64>) -> Self {
-        Self { users, items, timestamps, forgotten: Forgotten::default() }
+    pub(super) fn of(users: Side, items: Side, timestamps: Vec<i64>, non_clicks: NonClicks) -> Self {
+        Self { users, items, timestamps, forgotten: Forgotten::default(), non_clicks }
     }
 
     /// Adds a row after the last.

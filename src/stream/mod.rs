@@ -6,6 +6,7 @@
 //! 3. [`Segment::split`] a segment: the first 80 % trains, the rest tests, the end of the training part validates.
 //! 4. [`replay`] draws rows of earlier segments for the training part.
 //! 5. [`UserItems`] holds the distinct items of each user: histories, positives, exclusion lists.
+//! 6. Where rows are clicks and non-clicks, [`Blocks`] holds what users turned down and what they took next.
 //!
 //! ```
 //! use std::path::Path;
@@ -28,10 +29,12 @@
 //!
 //! Source: `docs/method.md` section 2.
 
+mod blocks;
 mod builder;
 mod forget;
 mod interactions;
 mod names;
+mod non_clicks;
 mod parsed;
 mod popularity;
 mod readers;
@@ -39,6 +42,7 @@ mod replay;
 mod segments;
 mod user_items;
 
+pub use blocks::{BlockOptions, Blocks};
 pub(crate) use forget::Forgotten;
 pub use interactions::Interactions;
 pub use names::Names;

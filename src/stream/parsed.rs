@@ -13,6 +13,8 @@ pub(super) struct Parsed {
     pub users: Vec<u32>,
     pub items: Vec<u32>,
     pub micros: Vec<i64>,
+    /// The rows that are no clicks.
+    pub non_clicks: Vec<usize>,
     pub new_users: News,
     pub new_items: News,
 }
@@ -82,6 +84,7 @@ impl<'r> Known<'r> {
         rows.users.clear();
         rows.items.clear();
         rows.micros.clear();
+        rows.non_clicks.clear();
         rows.new_users.clear();
         rows.new_items.clear();
         Self { users, items, rows, names: String::new(), ahead: Vec::with_capacity(AHEAD), places: Vec::new() }
@@ -107,7 +110,13 @@ impl<'r> Known<'r> {
         Name { lookup: self.items.lookup_short(key), text: "" }
     }
 
-    /// Adds a row.
+    /// Adds a row that is no click.
+    pub fn push_non_click(&mut self, user: Name<'_>, item: Name<'_>, micros: i64) {
+        self.rows.non_clicks.push(self.rows.micros.len());
+        self.push(user, item, micros);
+    }
+
+    /// Adds a row that is a click.
     pub fn push(&mut self, user: Name<'_>, item: Name<'_>, micros: i64) {
         self.users.expect(user.lookup);
         self.items.expect(item.lookup);

@@ -7,8 +7,8 @@ use super::Interactions;
 /// Half-lives after which a row weighs nothing: below 1e-12.
 const FADED: f64 = 40.0;
 
-/// How often each item stands in these rows: one number for each item seen before their end. From row 0 on, rows that
-/// were [forgotten](Interactions::forget) count too.
+/// How often each item was taken in these rows, non-clicks not counted: one number for each item seen before their end.
+/// From row 0 on, rows that were [forgotten](Interactions::forget) count too.
 ///
 /// # Panics
 /// When the rows end past the last one, or begin or end among those that were forgotten.
@@ -28,12 +28,14 @@ pub fn item_counts(data: &Interactions, rows: Range<usize>) -> Vec<u32> {
         counts[..forgotten.item_counts.len()].copy_from_slice(&forgotten.item_counts);
         first = forgotten.rows;
     }
-    data.pairs(first..rows.end).for_each(|(_, item)| counts[item as usize] += 1);
+    let clicks = (first..rows.end).filter(|&row| data.clicked(row));
+    data.pairs(clicks).for_each(|(_, item)| counts[item as usize] += 1);
     counts
 }
 
-/// How often each item stands in rows `0..row_end`, a row of age a (0 for the last) weighing `2^(-a / half_life)`: one
-/// number for each item seen there. Rows that were [forgotten](Interactions::forget) weigh nothing.
+/// How often each item was taken in rows `0..row_end`, a row of age a (0 for the last) weighing `2^(-a / half_life)`,
+/// and a non-click nothing: one number for each item seen there. Rows that were [forgotten](Interactions::forget) weigh
+/// nothing.
 ///
 /// Summed in f64 in the order of the rows, with software's exponential, so it has the same bits everywhere.
 ///
@@ -56,7 +58,9 @@ pub fn decayed_counts(data: &Interactions, row_end: usize, half_life: f64) -> Ve
     let first = row_end.saturating_sub((FADED * half_life).ceil() as usize).max(data.kept().start);
     for (row, (_, item)) in (first..row_end).zip(data.pairs(first..row_end)) {
         let age = (row_end - 1 - row) as f64;
-        counts[item as usize] += libm::exp2(-age / half_life);
+        if data.clicked(row) {
+            counts[item as usize] += libm::exp2(-age / half_life);
+        }
     }
     counts
 }

@@ -13,6 +13,7 @@ pub fn results(device: &Device, digests: &mut Digests) {
     sample_and_apportion(device, digests);
     triples(device, digests);
     log_triples(device, digests);
+    block_triples(device, digests);
     bpr(device, digests);
     spmm(device, digests);
     top_k(device, digests);
@@ -208,11 +209,41 @@ fn log_triples(device: &Device, digests: &mut Digests) {
                 steps: 1,
                 seed: 1 << 40,
                 batch,
+                first: 0,
+                count: batch,
                 triples,
             }
             .run(device)
         });
         digests.add(format!("rank/log_triples/{batch}-{window}"), digest);
+    }
+}
+
+fn block_triples(device: &Device, digests: &mut Digests) {
+    let mut draw = Draw::of("block triples");
+    let users = upload(device, &draw.words(300, 90));
+    let [positives, negatives] = [0, 1].map(|_| histories(&mut draw, 300, 60));
+    let [positive_offsets, negative_offsets] = [&positives.0, &negatives.0].map(|offsets| upload(device, offsets));
+    let [positives, negatives] = [&positives.1, &negatives.1].map(|items| upload(device, items));
+    for (batch, first, step) in [(1, 0, 0), (3000, 0, 7), (3000, 1234, 8)] {
+        let digest = drawn(device, batch, |triples| {
+            SampleBlockTriples {
+                users: &users,
+                positive_offsets: &positive_offsets,
+                positives: &positives,
+                negative_offsets: &negative_offsets,
+                negatives: &negatives,
+                step,
+                steps: 1,
+                seed: 1 << 40,
+                batch,
+                first,
+                count: batch - first,
+                triples,
+            }
+            .run(device)
+        });
+        digests.add(format!("rank/block_triples/{batch}-from-{first}"), digest);
     }
 }
 

@@ -1,6 +1,7 @@
 //! The stream from outside: good and bad files, arbitrary bytes, laws of the parts, and the figures of real data.
 
 mod bad_input;
+mod clicks;
 mod columns;
 mod data;
 mod filters;

@@ -172,3 +172,22 @@ fn many_rows_are_the_same_as_in_other_formats() {
     let bytes = file(schema, &columns, 1, Compression::SNAPPY);
     assert_eq!(read_bytes(bytes, Format::Parquet).unwrap(), expected);
 }
+
+#[test]
+fn ratings_tell_clicks_from_non_clicks() {
+    let schema = "required binary user (STRING); required binary item (STRING); optional double rating; \
+                  required int64 time;";
+    let columns = [
+        (Values::Texts(vec!["a", "b", "c"]), None),
+        (Values::Texts(vec!["x", "y", "z"]), None),
+        (Values::Doubles(vec![7.5, 3.0]), Some(vec![1, 1, 0])),
+        (Values::Longs(vec![1, 2, 3]), None),
+    ];
+    let bytes = file(schema, &columns, 1, Compression::SNAPPY);
+    let options = ReadOptions { clicks: Some(7.0), ..Format::Parquet.into() };
+    let error = read_bytes(&bytes, &options).unwrap_err().to_string();
+    assert_eq!(error, "f:3: expected a number as rating, found \"\"");
+    let data = read_bytes(&bytes, ReadOptions { skip_bad: 1, ..options }).unwrap();
+    assert_eq!(rows(&data), [("a", "x", 1), ("b", "y", 2)]);
+    assert!(data.clicked(0) && !data.clicked(1));
+}

@@ -88,6 +88,8 @@ pub fn log_triples(device: &Device, meter: &mut dyn Meter, rows: usize) -> Resul
             steps: 1,
             seed: 1,
             batch: BATCH,
+            first: 0,
+            count: BATCH,
             triples,
         };
         finish(device, sample)

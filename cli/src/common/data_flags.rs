@@ -50,6 +50,14 @@ pub struct DataFlags {
     #[arg(long, value_name = "NUMBER", value_parser = parse_finite)]
     pub min_rating: Option<f64>,
 
+    /// Rows with this rating or a better one are clicks [default: all rows]
+    ///
+    /// Others are kept as non-clicks: what a user was shown and did not like. They count for sizes and are not
+    /// recommended, but nothing learns them as taken, and none is right in a list. The rating is the column with a
+    /// usual name, or the fourth of --columns.
+    #[arg(long, value_name = "NUMBER", value_parser = parse_finite)]
+    pub clicks: Option<f64>,
+
     /// Keep rows with this value in a column
     ///
     /// Several values of one column are alternatives; several columns all count.
@@ -93,6 +101,7 @@ impl DataFlags {
         data.encoding = self.encoding.unwrap_or(data.encoding);
         data.time_unit = self.time_unit.unwrap_or(data.time_unit);
         data.min_rating = self.min_rating.or(data.min_rating);
+        data.clicks = self.clicks.or(data.clicks);
         if !self.filters.is_empty() {
             data.r#where.clone_from(&self.filters);
         }

@@ -75,12 +75,13 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     });
     let words = Words::of(&config)?;
     print_head(&running, &words)?;
-    let columns = output::columns(width());
+    let non_clicks = running.scall.data().has_non_clicks();
+    let columns = output::columns(width(), non_clicks);
     let left_out = columns.left_out("in --report, --json, and a pipe");
     print(&left_out.map_or(String::new(), |words| format!("\n{}", wrapped(&words, width()))));
     print(&columns.head());
 
-    running.scall.report().iter().for_each(|report| print(&columns.row(&output::row(report))));
+    running.scall.report().iter().for_each(|report| print(&columns.row(&output::row(report, non_clicks))));
     let progress = output::Run::new(running.scall.progress(), config.steps()?, probes(&config)?);
     let start = Instant::now();
     let mut interrupted = false;
@@ -104,7 +105,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             }
         };
         listener.iter().for_each(profile::Listener::segment_ends);
-        print(&columns.row(&output::row(&report)));
+        print(&columns.row(&output::row(&report, non_clicks)));
         let (bytes, quality) = (report.counted_bytes, report.test_candidates.at(20).ndcg);
         tracing::info!(counted_bytes = bytes, ndcg_20 = quality, "segment {t} is done");
         log.as_ref().map_or(Ok(()), |log| log.segment(&report))?;

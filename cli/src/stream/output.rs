@@ -1,6 +1,6 @@
 //! What a person sees: a table on standard output, progress on a terminal's standard error.
 
-use scall_gpu::eval::CatalogueAtCutoff;
+use scall_gpu::eval::{CatalogueAtCutoff, Exposures};
 use scall_gpu::run::Held;
 use scall_gpu::{Phase, SegmentReport, Summary};
 
@@ -61,8 +61,8 @@ impl Run {
 }
 
 /// The table's columns, those that fit. `counted` is what the budget counts, `held` is everything, optimizer state
-/// included.
-pub fn columns(width: Option<usize>) -> Columns {
+/// included. A stream with non-clicks has their AUC.
+pub fn columns(width: Option<usize>, non_clicks: bool) -> Columns {
     let all = [
         ("t", 3, 0),
         ("users", 7, 6),
@@ -79,14 +79,16 @@ pub fn columns(width: Option<usize>) -> Columns {
         ("N@20*", 6, 8),
         ("seconds", 7, 4),
     ];
-    Columns::fit(all.map(|(head, width, rank)| Column::new(head, width, rank)).into(), 1, width)
+    let auc = non_clicks.then_some(("AUC", 6, 2));
+    let all = all.into_iter().chain(auc).map(|(head, width, rank)| Column::new(head, width, rank));
+    Columns::fit(all.collect(), 1, width)
 }
 
 /// A segment as a row of [`columns`].
-pub fn row(report: &SegmentReport) -> Vec<String> {
+pub fn row(report: &SegmentReport, non_clicks: bool) -> Vec<String> {
     let (test, all) = (report.test_candidates.at(20), report.all_candidates.at(20));
     let metric = |value: f64| format!("{value:.4}");
-    vec![
+    let mut row = vec![
         report.t.to_string(),
         report.users.to_string(),
         report.items.to_string(),
@@ -101,7 +103,11 @@ pub fn row(report: &SegmentReport) -> Vec<String> {
         metric(all.recall),
         metric(all.ndcg),
         format!("{:.2}", report.seconds.total()),
-    ]
+    ];
+    if non_clicks {
+        row.push(report.exposures.map_or("-".to_owned(), |of| metric(of.auc)));
+    }
+    row
 }
 
 /// Columns of [`means`], with their ranks.
@@ -134,6 +140,9 @@ pub fn means(summary: &Summary, width: Option<usize>) -> String {
             cells.push(format!("{mean_popularity:.1}"));
             lines += &format!("\n{}", columns.row(&cells));
         }
+    }
+    if let Some(Exposures { auc, users }) = summary.exposures {
+        lines += &format!("\nAUC of clicks over non-clicks {auc:.4}, over {users} users with both in a test part");
     }
     let left_out = columns.left_out("in --report and --json");
     lines + &left_out.map_or(String::new(), |words| format!("\n{words}"))

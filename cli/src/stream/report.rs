@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use scall_gpu::SegmentReport;
-use scall_gpu::eval::{AtCutoff, CatalogueAtCutoff, CatalogueMetrics, Metrics};
+use scall_gpu::eval::{AtCutoff, CatalogueAtCutoff, CatalogueMetrics, Exposures, Metrics};
 use scall_gpu::run::{self, Config, Sampled};
 use scall_gpu::{Result, Summary};
 use serde::Serialize;
@@ -34,6 +34,9 @@ pub struct Report {
     pub segments: Vec<Segment>,
     /// The metrics averaged over t >= 1, segments without a test user left out; none before segment 1.
     pub mean: Option<Quality>,
+    /// The mean over t >= 1 of the segments that have some; none without non-clicks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exposures: Option<Exposed>,
     /// What was compared with, on the same stream. A ranking without embeddings ranks for all test users.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub against: Vec<Against>,
@@ -97,7 +100,23 @@ pub struct Segment {
     standard_errors: Option<Quality>,
     #[serde(flatten)]
     quality: Quality,
+    /// Where a test user has clicks and non-clicks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exposures: Option<Exposed>,
     seconds: Seconds,
+}
+
+/// Whether clicks of the test part score above non-clicks.
+#[derive(Serialize)]
+struct Exposed {
+    auc: f64,
+    users: usize,
+}
+
+impl From<Exposures> for Exposed {
+    fn from(Exposures { auc, users }: Exposures) -> Self {
+        Self { auc, users }
+    }
 }
 
 #[derive(Serialize)]
@@ -204,6 +223,7 @@ impl From<&SegmentReport> for Segment {
                 (&report.test_candidates, &report.test_catalogue),
                 (&report.all_candidates, &report.all_catalogue),
             ),
+            exposures: report.exposures.map(Exposed::from),
             seconds: Seconds {
                 search: seconds.search,
                 size: seconds.size,
@@ -246,6 +266,7 @@ impl Report {
             segments: scall.report().iter().map(Segment::from).collect(),
             against,
             mean: summary.map(Quality::of_mean),
+            exposures: summary.and_then(|of| of.exposures).map(Exposed::from),
         })
     }
 

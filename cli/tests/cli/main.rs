@@ -2,6 +2,7 @@
 
 mod ask;
 mod checkpoint;
+mod clicks;
 mod compare;
 mod config;
 mod daily;

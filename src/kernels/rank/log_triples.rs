@@ -11,7 +11,8 @@
 //! instead of learned.
 //!
 //! # Shapes
-//! `triples` is three blocks of `batch` ids a step: users, positives, negatives. A negative is u32::MAX when the user
+//! `triples` is three blocks of `batch` ids a step: users, positives, negatives. Only `count` triples of each step are
+//! written, those from `first` on: other kernels may draw the rest of the batch. A negative is u32::MAX when the user
 //! touched the items of all seven tries; [`Bpr`](super::bpr::Bpr) skips such triples.
 //!
 //! # Numerics
@@ -38,6 +39,8 @@
 //!     steps: 1,
 //!     seed: 7,
 //!     batch: 4,
+//!     first: 0,
+//!     count: 4,
 //!     triples: &mut triples,
 //! }
 //! .run(&device)?;
@@ -53,7 +56,7 @@
 //! Source: ours; sampling negatives by popularity goes back to Mikolov et al., "Distributed representations of words
 //! and phrases and their compositionality", NIPS 2013.
 
-use super::draw::{Draw, DrawParams, Part, WORKGROUP, check_triples, draw_changes, draw_parts};
+use super::draw::{Draw, DrawParams, Part, Slice, WORKGROUP, check_triples, draw_changes, draw_parts};
 use crate::Result;
 use crate::check;
 use crate::device::{Buffer, Changes, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params, reads, writes};
@@ -95,16 +98,20 @@ pub struct SampleLogTriples<'a> {
     pub steps: u32,
     /// Seed of the stream.
     pub seed: u64,
-    /// Triples to draw a step.
+    /// Triples of a step.
     pub batch: u32,
-    /// `3 * batch` ids a step; every one is written.
+    /// The first triple of each step that is drawn: 0, or more where another kernel draws those before.
+    pub first: u32,
+    /// How many are drawn from that one on; `first + count` is at most `batch`.
+    pub count: u32,
+    /// `3 * batch` ids a step. Those of other triples than the `count` ones stay as they are.
     pub triples: &'a mut Buffer<u32>,
 }
 
 impl SampleLogTriples<'_> {
     fn draw(&self) -> Draw {
-        let &Self { batch, steps, step, seed, .. } = self;
-        Draw { batch, steps, step, seed, purpose: Purpose::LogTriples }
+        let &Self { batch, first, count, steps, step, seed, .. } = self;
+        Draw { batch, slice: Slice { first, count }, steps, step, seed, purpose: Purpose::LogTriples }
     }
 }
 
@@ -118,7 +125,7 @@ impl Kernel for SampleLogTriples<'_> {
         check::len(op, "items", self.items.len(), self.users.len() as u64)?;
         check::domain(op, "window", self.window, self.window > 0, "at least 1")?;
         check::rows(op, "touched_offsets", self.touched_offsets.len())?;
-        check_triples(op, self.triples, self.steps, self.batch)
+        check_triples(op, self.triples, self.draw())
     }
 
     fn dispatch(self, gpu: &Gpu, list: &mut Dispatches) -> Result<()> {

@@ -1,5 +1,6 @@
 //! Training and ranking: sample triples, their loss and gradients, the best items of each user.
 
+pub mod block_triples;
 pub mod bpr;
 mod draw;
 pub mod log_triples;

@@ -49,7 +49,7 @@
 //! # Ok(()) }
 //! ```
 
-use super::draw::{Draw, DrawParams, Part, WORKGROUP, check_triples, draw_changes, draw_parts};
+use super::draw::{Draw, DrawParams, Part, Slice, WORKGROUP, check_triples, draw_changes, draw_parts};
 use crate::Result;
 use crate::check;
 use crate::device::{Buffer, Changes, Dispatches, Entry, Gpu, Kernel, Launch, Shader, params, reads, writes};
@@ -101,7 +101,7 @@ pub struct SampleTriples<'a> {
 impl SampleTriples<'_> {
     fn draw(&self) -> Draw {
         let &Self { batch, steps, step, seed, .. } = self;
-        Draw { batch, steps, step, seed, purpose: Purpose::Triples }
+        Draw { batch, slice: Slice::all(batch), steps, step, seed, purpose: Purpose::Triples }
     }
 }
 
@@ -117,7 +117,7 @@ impl Kernel for SampleTriples<'_> {
         check::indexable(op, "items", self.items.len() as u64)?;
         check::len(op, "positive_offsets", self.positive_offsets.len(), rows)?;
         check::len(op, "touched_offsets", self.touched_offsets.len(), rows)?;
-        check_triples(op, self.triples, self.steps, self.batch)
+        check_triples(op, self.triples, self.draw())
     }
 
     fn dispatch(self, gpu: &Gpu, list: &mut Dispatches) -> Result<()> {

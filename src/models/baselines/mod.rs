@@ -22,7 +22,7 @@ pub struct Past<'a> {
     pub data: &'a Interactions,
     /// The training rows of the current segment. All rows before them have happened too.
     pub segment: Range<usize>,
-    /// The items of each user in all rows that have happened.
+    /// The items of each user in all rows that have happened, non-clicks included.
     pub history: &'a UserItems,
 }
 

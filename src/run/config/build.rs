@@ -143,6 +143,7 @@ impl Config {
             encoding: data.encoding,
             time_unit: data.time_unit,
             min_rating: data.min_rating,
+            clicks: data.clicks,
             filters: data.r#where.clone(),
             dedup: data.dedup,
             k_core: data.k_core,

@@ -29,7 +29,7 @@ impl Default for Config {
 
 impl Default for DataConfig {
     fn default() -> Self {
-        let (min_rating, k_core) = (None, None);
+        let (min_rating, clicks, k_core) = (None, None, None);
         Self {
             path: Vec::new(),
             format: None,
@@ -37,6 +37,7 @@ impl Default for DataConfig {
             encoding: Encoding::default(),
             time_unit: TimeUnit::Auto,
             min_rating,
+            clicks,
             r#where: Vec::new(),
             k_core,
             dedup: Dedup::All,

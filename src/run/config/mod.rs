@@ -132,6 +132,9 @@ pub struct DataConfig {
     /// Least rating of a row that is kept (default: any).
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub min_rating: Option<f64>,
+    /// Least rating of a click: rows with a lower one are kept as non-clicks (default: all rows are clicks).
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub clicks: Option<f64>,
     /// Values that rows have to have, as `["event=buy"]`; several of one column are alternatives (default: none).
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub r#where: Vec<Filter>,

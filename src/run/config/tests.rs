@@ -81,6 +81,7 @@ fn what_is_wrong_is_named_by_its_key() {
             r#"`data.format`: expected dat, csv, tsv, semicolon, inter, u.data, json or parquet, found "xml""#,
         ),
         (|c| c.data.min_rating = Some(f64::INFINITY), "`data.min_rating`: expected finite, found inf"),
+        (|c| c.data.clicks = Some(f64::NAN), "`data.clicks`: expected finite, found NaN"),
         (|c| c.data.k_core = Some(0), "`data.k_core`: expected at least 1, found 0"),
         (
             |c| (c.data.format, c.data.columns.header) = (Some("dat".into()), false),
@@ -197,6 +198,7 @@ mod files {
             encoding = "latin1"
             time_unit = "ms"
             min_rating = 4
+            clicks = 7.5
             where = ["event=buy", "event=cart"]
             k_core = 5
             dedup = "first"
@@ -206,6 +208,7 @@ mod files {
         assert_eq!(data.path, ["2023/", "2024-*.csv.gz"].map(std::path::PathBuf::from));
         assert_eq!((data.encoding.name(), data.time_unit.name()), ("windows-1252", "ms"));
         assert_eq!((data.min_rating, data.k_core, data.skip_bad), (Some(4.0), Some(5), 10));
+        assert_eq!(data.clicks, Some(7.5));
         assert_eq!((data.r#where.len(), data.dedup.to_string().as_str()), (2, "first"));
         let one = Config::from_toml("data.path = \"a.csv\"\n").unwrap();
         assert_eq!(one.data.path, [std::path::PathBuf::from("a.csv")]);

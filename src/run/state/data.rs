@@ -4,7 +4,10 @@ use crate::Result;
 use crate::file::State;
 use crate::stream::{Forgotten, Interactions};
 
-const ENTRIES: [&str; 12] = [
+/// There where the stream has some: their rows.
+const NON_CLICKS: &str = "non_clicks";
+
+const ENTRIES: [&str; 13] = [
     "users",
     "items",
     "timestamps",
@@ -12,8 +15,9 @@ const ENTRIES: [&str; 12] = [
     "users.ends",
     "items.text",
     "items.ends",
+    NON_CLICKS,
     // Where rows were forgotten: how many, the time of the last of them, the rows in which users and items first
-    // appeared, and how often each item stood in them.
+    // appeared, and how often each item was taken in them.
     "forgotten",
     "forgotten.latest",
     "forgotten.users",
@@ -28,6 +32,10 @@ pub(super) fn save(data: &Interactions) -> State {
     state.put("timestamps", data.timestamps());
     for (side, names) in [("users", data.user_names()), ("items", data.item_names())] {
         state.put_texts(side, names.iter());
+    }
+    if data.has_non_clicks() {
+        let rows = data.kept().filter(|&row| !data.clicked(row));
+        state.put(NON_CLICKS, rows.map(|row| row as u64).collect::<Vec<u64>>());
     }
     let Forgotten { rows, latest, item_counts } = data.forgotten();
     if *rows > 0 {
@@ -72,6 +80,12 @@ pub(super) fn restored(state: &State) -> Result<Interactions> {
             return Err(state.wrong(name, &format!("{count} names, as the rows have"), &names[side].len().to_string()));
         }
     }
+    if state.has(NON_CLICKS) {
+        let (rows, kept) = (state.numbers::<u64>(NON_CLICKS)?, data.kept());
+        let expected = format!("some of the {} rows", kept.len());
+        state.check(NON_CLICKS, rows, |row| kept.contains(&(row as usize)), &expected)?;
+        data.mark_non_clicks(rows.iter().map(|&row| row as usize))?;
+    }
     Ok(data)
 }
 
@@ -92,8 +106,8 @@ fn forgotten(state: &State, names: &[Vec<&str>; 2]) -> Result<Interactions> {
     }
     let counts = state.exactly::<u32>("forgotten.counts", first_rows[1].len())?;
     let sum = counts.iter().map(|&count| u64::from(count)).sum::<u64>();
-    if sum != rows {
-        return Err(state.wrong("forgotten.counts", &format!("a sum of {rows}"), &sum.to_string()));
+    if sum > rows {
+        return Err(state.wrong("forgotten.counts", &format!("a sum of at most {rows}"), &sum.to_string()));
     }
     let forgotten = Forgotten { rows: rows as usize, latest, item_counts: counts.to_vec() };
     let [users, items] = first_rows;

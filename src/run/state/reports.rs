@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::Result;
-use crate::eval::{AtCutoff, CatalogueAtCutoff, CatalogueMetrics, Cutoffs, Metrics, StandardErrors};
+use crate::eval::{AtCutoff, CatalogueAtCutoff, CatalogueMetrics, Cutoffs, Exposures, Metrics, StandardErrors};
 use crate::file::State;
 use crate::models::Resized;
 use crate::run::held::Held;
@@ -70,6 +70,9 @@ const NUMBERS: &[Numbers] = &[
 /// There where a sample of users was ranked for: of how many they are, 0 for all, and the errors.
 const SAMPLED: [&str; 3] = ["sampled.of", "sampled.test", "sampled.all"];
 
+/// There where a user had clicks and non-clicks: how many users did, 0 for none, and the AUC.
+const EXPOSURES: [&str; 2] = ["exposures.users", "exposures.auc"];
+
 /// The values at each cutoff, in one row.
 fn flat<T: Copy, const N: usize>(by_cutoff: &BTreeMap<u32, T>, values: fn(T) -> [f64; N]) -> Vec<f64> {
     by_cutoff.values().flat_map(|of| values(*of)).collect()
@@ -95,6 +98,11 @@ pub(super) fn save(reports: &[SegmentReport]) -> State {
             state.put(*name, reports.iter().flat_map(errors).collect::<Vec<f64>>());
         }
     }
+    if reports.iter().any(|of| of.exposures.is_some()) {
+        let of = || reports.iter().map(|of| of.exposures.unwrap_or_default());
+        state.put(EXPOSURES[0], of().map(|of| of.users as u64).collect::<Vec<u64>>());
+        state.put(EXPOSURES[1], of().map(|of| of.auc).collect::<Vec<f64>>());
+    }
     state
 }
 
@@ -102,7 +110,7 @@ pub(super) fn save(reports: &[SegmentReport]) -> State {
 pub(super) fn restored(state: &State, cutoffs: &Cutoffs) -> Result<Vec<SegmentReport>> {
     let cutoffs = &cutoffs.with(Metrics::QUALITY_CUTOFF);
     let names = COUNTS.iter().map(|(name, _)| *name).chain(NUMBERS.iter().map(|(name, _)| *name));
-    state.only(&names.chain(SAMPLED).collect::<Vec<_>>())?;
+    state.only(&names.chain(SAMPLED).chain(EXPOSURES).collect::<Vec<_>>())?;
     let reports = state.numbers::<u64>("users")?.len();
     (0..reports).map(|t| Row { state, cutoffs, reports, t }.report()).collect()
 }
@@ -163,6 +171,7 @@ impl<'a> Row<'a> {
             test_catalogue: CatalogueMetrics { by_cutoff: self.by_cutoff("test.catalogue")? },
             all_catalogue: CatalogueMetrics { by_cutoff: self.by_cutoff("all.catalogue")? },
             sampled: self.sampled()?,
+            exposures: self.exposures()?,
             seconds: Seconds { search, size, resize, regularize, train, evaluate },
         })
     }
@@ -197,6 +206,14 @@ impl<'a> Row<'a> {
         let of = self.count(SAMPLED[0])? as usize;
         let (test_candidates, all_candidates) = (errors(SAMPLED[1])?, errors(SAMPLED[2])?);
         Ok((of > 0).then_some(Sampled { of, test_candidates, all_candidates }))
+    }
+
+    fn exposures(self) -> Result<Option<Exposures>> {
+        if !EXPOSURES.iter().any(|name| self.state.has(name)) {
+            return Ok(None);
+        }
+        let (users, [auc]) = (self.count(EXPOSURES[0])? as usize, self.numbers(EXPOSURES[1])?);
+        Ok((users > 0).then_some(Exposures { auc, users }))
     }
 
     fn count(self, name: &str) -> Result<u64> {

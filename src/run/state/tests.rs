@@ -94,6 +94,17 @@ fn same_but_for_time(one: &Scall, other: &Scall) {
     }
 }
 
+#[test]
+fn non_clicks_are_kept() {
+    let mut data = Interactions::from_rows(rows(0..120)).unwrap();
+    data.mark_non_clicks((0..120).filter(|row| row % 7 == 3)).unwrap();
+    assert_eq!(restored_data(&save_data(&data)).unwrap(), data);
+    let mut state = save_data(&data);
+    state.put(NON_CLICKS, [5u64, 120]);
+    let error = restored_data(&state).unwrap_err().to_string();
+    assert!(error.contains("non_clicks") && error.contains("some of the 120 rows"), "{error}");
+}
+
 fn lists(scall: &Scall) -> Vec<Vec<String>> {
     let list = |n: i64| scall.recommend(&format!("u{n}"), 6).unwrap().into_iter().map(str::to_owned).collect();
     (0..30).map(list).collect()

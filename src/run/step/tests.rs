@@ -8,6 +8,7 @@ use crate::device::Device;
 use crate::file::State;
 use crate::models::{Embeddings, ModelOptions, RankRequest, Rankings, Recommender, TrainingData};
 use crate::sizing::{Amount, Bet, BetOptions, Budget, FrequencyRanked};
+use crate::stream::{Cut, Interactions, cut};
 use crate::{Error, ProbeOptions, ScallOptions};
 
 /// A recommender whose training fails so many times before it begins. Its copies, which probes are made of, do not.
@@ -131,5 +132,29 @@ fn a_step_whose_training_fails_can_be_repeated() {
                 assert!(again == values, "{item_bias:?}: other values after {failures} failures");
             }
         }
+    }
+}
+
+/// Non-clicks are touched, and count for sizes. Nothing learns them.
+#[test]
+fn non_clicks_are_touched_and_not_learned() {
+    let mut data = Interactions::from_rows(rows(0).chain(rows(1))).unwrap();
+    let declined = |row: &usize| row % 3 == 1;
+    data.mark_non_clicks((0..data.len()).filter(declined)).unwrap();
+    let segments = cut(&data, Cut::Equal { segments: 2 }).unwrap();
+    for replay in [Replay::All, Replay::Sample { share: 0.5 }] {
+        let options = ScallOptions { steps: 3, replay, ..ScallOptions::new(Budget::new(Amount::MeanSize(6.0))) };
+        let policy = Box::new(FrequencyRanked::default());
+        let mut scall = Scall::over(&Device::cpu(), data.clone(), segments.clone(), policy, options).unwrap();
+        while scall.step(|_| {}).unwrap().is_some() {}
+        let (train, _) = segments[1].split(0.8).unwrap();
+        let (end, sampled) = (train.rows.end, scall.sampled_rows(1, &segments[1], &train));
+        let rows = if replay == Replay::All { (0..end).collect() } else { sampled.clone() };
+        assert!(rows.iter().any(declined));
+        let clicks: Vec<(u32, u32)> = data.pairs(rows.into_iter().filter(|row| !declined(row))).collect();
+        assert_eq!(scall.training_rows(end, &sampled), clicks, "{replay:?}");
+        assert!(data.pairs(0..end).all(|(user, item)| scall.history.contains(user, item)));
+        let [users, items] = [0, 1].map(|side| scall.frequencies[side].iter().sum::<u32>() as usize);
+        assert_eq!((users, items), (sampled.len(), sampled.len()));
     }
 }

@@ -36,8 +36,13 @@ pub(super) struct Ahead<'r, 'o> {
 impl Take for Ahead<'_, '_> {
     fn take<'f>(&mut self, place: Place<'_>, field: impl Fn(usize) -> Result<Cow<'f, [u8]>>) -> Result<()> {
         let Self { checks, rows, filtered } = self;
-        let taken = checks.row(place, field, None, |user, item, micros| {
-            rows.push(rows.user(user), rows.item(item), micros);
+        let taken = checks.row(place, field, None, |user, item, micros, clicked| {
+            let (user, item) = (rows.user(user), rows.item(item));
+            if clicked {
+                rows.push(user, item, micros)
+            } else {
+                rows.push_non_click(user, item, micros)
+            }
             Ok(())
         })?;
         *filtered += u64::from(taken.is_none());

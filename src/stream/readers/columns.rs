@@ -21,7 +21,7 @@ pub struct Columns {
     pub item: Column,
     /// The time.
     pub timestamp: Column,
-    /// A number. It is only read where a least rating is wanted.
+    /// A number. It is only read where a least rating is wanted, or where ratings tell clicks from non-clicks.
     pub rating: Column,
     /// Whether the first line names the columns. Without it all that are read must be positions.
     pub header: bool,
@@ -132,7 +132,7 @@ pub(super) enum WantedColumn<'o> {
 pub(super) fn wanted(options: &ReadOptions) -> Vec<Wanted<'_>> {
     let Columns { user, item, timestamp, rating, .. } = &options.columns;
     let ids = [user, item, timestamp].into_iter();
-    let columns = ids.chain(options.min_rating.map(|_| rating)).zip(USUAL);
+    let columns = ids.chain(options.reads_ratings().then_some(rating)).zip(USUAL);
     let named = columns.map(|(column, (kind, usual))| Wanted {
         kind: format!("the {kind}"),
         column: match column {

@@ -155,7 +155,8 @@ readers! {
 /// [`Error::Io`] for a file that cannot be read; [`Error::BadRow`] with the line for a bad row or one longer than 1
 /// MiB; [`Error::BadFile`] for files without rows or without the columns; [`Error::Argument`] for an unknown end of a
 /// name, for options that the format has no use for, and for columns by name where there is no header;
-/// [`Error::Limit`] past 2^32 - 1 rows.
+/// [`Error::Argument`] for a least rating of clicks that all rows reach, or none does; [`Error::Limit`] past 2^32 - 1
+/// rows.
 ///
 /// ```no_run
 /// use scall_gpu::stream::{ReadOptions, read};
@@ -243,6 +244,17 @@ impl<'o> Stream<'o> {
             };
             let file = report.files.first().cloned().unwrap_or_default();
             return Err(Error::BadFile { file, expected: "rows of interactions".into(), found });
+        }
+        if let Some(least) = options.clicks {
+            let (rows, below) = (kept.data.len(), kept.data.non_click_count());
+            if below == 0 || below == rows {
+                return Err(Error::Argument {
+                    op: "stream/read",
+                    arg: "clicks",
+                    expected: "a rating that some rows reach and others do not".into(),
+                    got: format!("{least}, which makes {} clicks and {below} non-clicks", rows - below),
+                });
+            }
         }
         tracing::debug!(
             rows = kept.data.len(),

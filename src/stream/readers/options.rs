@@ -32,6 +32,10 @@ pub struct ReadOptions {
     pub time_unit: TimeUnit,
     /// Least rating of a row that is kept (default: ratings are not read).
     pub min_rating: Option<f64>,
+    /// Least rating of a click: rows with a lower one are kept as non-clicks
+    /// ([`Interactions::clicked`](crate::stream::Interactions::clicked); default: ratings are not read, and all rows
+    /// are clicks).
+    pub clicks: Option<f64>,
     /// Values that a row has to have in other columns. Several values of one column are alternatives; of each column
     /// that is named one has to be met.
     pub filters: Vec<Filter>,
@@ -52,8 +56,9 @@ impl ReadOptions {
     /// [`Error::Argument`] for the first that is not.
     pub fn check(&self) -> Result<()> {
         let op = "stream/read";
-        if let Some(rating) = self.min_rating {
-            check::domain(op, "min_rating", rating, rating.is_finite(), "finite")?;
+        for (arg, rating) in [("min_rating", self.min_rating), ("clicks", self.clicks)] {
+            let rating = rating.unwrap_or(0.0);
+            check::domain(op, arg, rating, rating.is_finite(), "finite")?;
         }
         if let Some(core) = self.k_core {
             check::domain(op, "k_core", core, core > 0, "at least 1")?;
@@ -67,6 +72,11 @@ impl ReadOptions {
             }),
             _ => Ok(()),
         }
+    }
+
+    /// Whether ratings are read.
+    pub(super) fn reads_ratings(&self) -> bool {
+        self.min_rating.is_some() || self.clicks.is_some()
     }
 }
 

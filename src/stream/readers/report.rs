@@ -32,6 +32,8 @@ pub struct ReadReport {
     pub repeated: u64,
     /// Rows of users and items with too few of them.
     pub outside_core: u64,
+    /// Rows that are kept as non-clicks, for their rating.
+    pub non_clicks: u64,
 }
 
 impl ReadReport {
@@ -47,8 +49,9 @@ impl ReadReport {
         packed.dedup();
         let Counted { told, bad, first_bad, filtered } = counted;
         let times = times(told, options.time_unit);
-        let &Kept { repeated, outside_core, .. } = kept;
-        Self { files, formats, times, packed, bad, first_bad, filtered, repeated, outside_core }
+        let &Kept { repeated, outside_core, ref data } = kept;
+        let non_clicks = data.non_click_count() as u64;
+        Self { files, formats, times, packed, bad, first_bad, filtered, repeated, outside_core, non_clicks }
     }
 
     /// What was left out, in a line; empty for nothing.
@@ -77,6 +80,9 @@ impl fmt::Display for ReadReport {
             let more = self.files.len().saturating_sub(NAMED);
             let more = if more > 0 { format!(" and {more} more") } else { String::new() };
             write!(f, "\n{} files: {}{more}", self.files.len(), names.join(", "))?;
+        }
+        if self.non_clicks > 0 {
+            write!(f, "\n{} rows are non-clicks by their rating", self.non_clicks)?;
         }
         let left_out = self.left_out();
         if !left_out.is_empty() {

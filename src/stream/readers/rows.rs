@@ -79,7 +79,7 @@ impl<'o> Rows<'o> {
         time: Option<Time>,
     ) -> Result<()> {
         let Self { checks, builder, .. } = self;
-        match checks.row(place, field, time, |user, item, micros| builder.push(user, item, micros))? {
+        match checks.row(place, field, time, |user, item, micros, clicked| builder.push(user, item, micros, clicked))? {
             Some(told) => checks.clock.tell(told),
             None => self.filtered += 1,
         }
@@ -129,10 +129,12 @@ impl Checks<'_> {
         place: Place<'_>,
         field: impl Fn(usize) -> Result<Cow<'f, [u8]>>,
         time: Option<Time>,
-        keep: impl FnOnce(&str, &str, i64) -> Result<()>,
+        keep: impl FnOnce(&str, &str, i64, bool) -> Result<()>,
     ) -> Result<Option<Told>> {
-        let is_plain = self.options.min_rating.is_none() && self.options.filters.is_empty();
-        if !is_plain && !self.is_wanted(place, &field)? {
+        let ReadOptions { min_rating, clicks, filters, .. } = self.options;
+        let rating = if self.options.reads_ratings() { Some(place.rating(&field(3)?)?) } else { None };
+        let reaches = |least: &Option<f64>| rating.zip(*least).is_none_or(|(rating, least)| rating >= least);
+        if !reaches(min_rating) || !(filters.is_empty() || self.is_wanted(place, &field)?) {
             return Ok(None);
         }
         let (user, item) = (field(0)?, field(1)?);
@@ -141,19 +143,14 @@ impl Checks<'_> {
             Some(time) => self.clock.micros_of(place, time, b"a time of its own type")?,
             None => self.clock.micros(place, &field(2)?)?,
         };
-        keep(user, item, micros)?;
+        keep(user, item, micros, reaches(clicks))?;
         Ok(Some(told))
     }
 
+    /// Whether a row has the values that filters ask for.
     fn is_wanted<'f>(&self, place: Place<'_>, field: &impl Fn(usize) -> Result<Cow<'f, [u8]>>) -> Result<bool> {
-        let ReadOptions { min_rating, filters, .. } = self.options;
-        let mut next = 3;
-        if let &Some(least) = min_rating {
-            if place.rating(&field(next)?)? < least {
-                return Ok(false);
-            }
-            next += 1;
-        }
+        let filters = &self.options.filters;
+        let next = 3 + usize::from(self.options.reads_ratings());
         for (k, filter) in filters.iter().enumerate() {
             // The first of its column speaks for all of them.
             if filters[..k].iter().any(|other| other.column == filter.column) {

@@ -33,6 +33,10 @@ impl Case {
     }
 
     fn run_steps(&self, device: &Device, batch: u32, steps: u32) -> Vec<u32> {
+        self.run_slice(device, batch, (0, batch), steps)
+    }
+
+    fn run_slice(&self, device: &Device, batch: u32, (first, count): (u32, u32), steps: u32) -> Vec<u32> {
         let mut offsets = vec![0];
         self.touched.iter().for_each(|row| offsets.push(offsets.last().unwrap() + row.len() as u32));
         let (users, items): (Vec<u32>, Vec<u32>) = self.log.iter().copied().unzip();
@@ -47,6 +51,8 @@ impl Case {
             steps,
             seed: self.seed,
             batch,
+            first,
+            count,
             triples: &mut triples,
         }
         .run(device)
@@ -95,6 +101,23 @@ fn parity(device: &Device) {
         let want: Vec<u32> = (case.step..case.step + steps).flat_map(single).collect();
         assert_same(&format!("{steps} steps of {batch}"), &case.run_steps(device, batch, steps), &want);
     }
+    // A slice is what all of the batch has there, and leaves the rest as it was.
+    for (batch, (first, count), steps) in
+        [(100, (0, 64), 1), (100, (99, 1), 3), (300, (7, 129), 3), (64, (64, 0), 2), (2100, (1030, 1066), 2)]
+    {
+        let single = |step| {
+            let mut want = poisoned(&Device::cpu(), 3 * batch as usize).read().unwrap();
+            let all = Case { step, ..Case::new(500, 40, 333, 20) }.oracle(batch);
+            for block in 0..3 {
+                let drawn = (block * batch + first) as usize..(block * batch + first + count) as usize;
+                want[drawn.clone()].copy_from_slice(&all[drawn]);
+            }
+            want
+        };
+        let want: Vec<u32> = (case.step..case.step + steps).flat_map(single).collect();
+        let what = format!("{count} of {batch} from {first} on in {steps} steps");
+        assert_same(&what, &case.run_slice(device, batch, (first, count), steps), &want);
+    }
 }
 
 #[test]
@@ -124,9 +147,11 @@ fn mutants_are_rejected() {
     assert_rejects(
         SHADER.name,
         &[
-            ("params.step + number / params.batch", "params.step"),
-            ("number % params.batch, step, block", "number, step, block"),
-            ("3u * params.batch * (number / params.batch)", "params.batch * (number / params.batch)"),
+            ("params.step + number / params.count", "params.step"),
+            ("number % params.count, step, block", "number, step, block"),
+            ("3u * params.batch * (number / params.count)", "params.batch * (number / params.count)"),
+            ("params.first + number % params.count, step", "number % params.count, step"),
+            ("number % params.count;", "number % params.count - params.first;"),
             ("touched[middle] < item", "touched[middle] <= item"),
             ("min(row, params.window)", "min(row, params.window + 1u)"),
             ("params.rows - 1u - row", "params.rows - row"),
@@ -154,6 +179,8 @@ fn empty_logs_and_wrong_lengths_are_errors() {
             steps: 1,
             seed: 0,
             batch: 1,
+            first: 0,
+            count: 1,
             triples: &mut triples,
         }
         .run(&device)

@@ -195,9 +195,9 @@ fn mutants_are_rejected() {
     assert_rejects(
         SHADER.name,
         &[
-            ("params.step + number / params.batch", "params.step"),
-            ("number % params.batch, step, block", "number, step, block"),
-            ("3u * params.batch * (number / params.batch)", "params.batch * (number / params.batch)"),
+            ("params.step + number / params.count", "params.step"),
+            ("number % params.count, step, block", "number, step, block"),
+            ("3u * params.batch * (number / params.count)", "params.batch * (number / params.count)"),
             ("- middle <= r {", "- middle < r {"),
             ("if held < params.items {", "if held <= params.items {"),
             ("var high = held;", "var high = max(held, 1u) - 1u;"),

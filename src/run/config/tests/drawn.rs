@@ -42,6 +42,7 @@ fn data() -> impl Strategy<Value = DataConfig> {
     let encoding = proptest::sample::select(&["utf-8", "latin1", "gbk"][..]).prop_map(|name| name.parse().unwrap());
     let rows = (
         option::of(-9.0..9.0f64),
+        option::of(-9.0..9.0f64),
         proptest::collection::vec(filter, 0..3),
         option::of(1u32..),
         proptest::sample::select(&[Dedup::All, Dedup::First][..]),
@@ -49,7 +50,15 @@ fn data() -> impl Strategy<Value = DataConfig> {
     );
     let unit = proptest::sample::select(TimeUnit::ALL);
     (paths, format, columns(), encoding, unit, rows, cut).prop_map(
-        |(path, format, columns, encoding, time_unit, (min_rating, r#where, k_core, dedup, skip_bad), segments)| {
+        |(
+            path,
+            format,
+            columns,
+            encoding,
+            time_unit,
+            (min_rating, clicks, r#where, k_core, dedup, skip_bad),
+            segments,
+        )| {
             let format = Some(format);
             DataConfig {
                 path,
@@ -58,6 +67,7 @@ fn data() -> impl Strategy<Value = DataConfig> {
                 encoding,
                 time_unit,
                 min_rating,
+                clicks,
                 r#where,
                 k_core,
                 dedup,
