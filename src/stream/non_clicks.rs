@@ -34,7 +34,13 @@ impl Interactions {
                 return Err(Error::IdOutOfRange { op: "stream/mark_non_clicks", arg: "rows", position, id, rows });
             }
             let (first, arg) = (self.kept().start, "rows");
-            domain("stream/mark_non_clicks", arg, row, row >= first, &format!("from {first} on, the rows that are kept"))?;
+            domain(
+                "stream/mark_non_clicks",
+                arg,
+                row,
+                row >= first,
+                &format!("from {first} on, the rows that are kept"),
+            )?;
             marked.insert(row);
         }
         self.non_clicks = marked;

@@ -98,11 +98,16 @@ fn same_but_for_time(one: &Scall, other: &Scall) {
 fn non_clicks_are_kept() {
     let mut data = Interactions::from_rows(rows(0..120)).unwrap();
     data.mark_non_clicks((0..120).filter(|row| row % 7 == 3)).unwrap();
-    assert_eq!(restored_data(&save_data(&data)).unwrap(), data);
-    let mut state = save_data(&data);
-    state.put(NON_CLICKS, [5u64, 120]);
-    let error = restored_data(&state).unwrap_err().to_string();
+    assert_eq!(data::restored(&data::save(&data)).unwrap(), data);
+    let mut state = data::save(&data);
+    state.put("non_clicks", [5u64, 120]);
+    let error = data::restored(&state).unwrap_err().to_string();
     assert!(error.contains("non_clicks") && error.contains("some of the 120 rows"), "{error}");
+
+    data.forget(70);
+    assert_eq!(data::restored(&data::save(&data)).unwrap(), data);
+    assert!(!data.clicked(73) && data.clicked(74) && data.has_non_clicks());
+    assert!(data.mark_non_clicks([69]).unwrap_err().to_string().contains("from 70 on, the rows that are kept, got 69"));
 }
 
 fn lists(scall: &Scall) -> Vec<Vec<String>> {
