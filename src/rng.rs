@@ -44,6 +44,8 @@ pub enum Purpose {
     Evaluate = 14,
     /// Training triples from feedback blocks: counter (occurrence, step, 0).
     Blocks = 15,
+    /// Rows that keys share: counter (low word, high word, part).
+    Addresses = 16,
 }
 
 /// Stafford's mix 13, the finaliser of SplitMix64: a bijection of 64 bits, in which each bit that goes in moves half of

@@ -4,7 +4,7 @@
 //! | family | kernels |
 //! |---|---|
 //! | [`prim`] | scan, reduce, sort, segments |
-//! | [`table`] | lookup, bags, store, reset, update, update_all, migrate |
+//! | [`table`] | lookup, bags, addresses, store, reset, update, update_all, migrate |
 //! | [`sizing`] | sample, apportion, rank |
 //! | [`graph`] | spmm |
 //! | [`rank`] | bpr, triples, log_triples, block_triples, plan, sides, top_k |
@@ -66,6 +66,7 @@ operators! {
     sizing::apportion::Apportion<'_>,
     sizing::rank::Rank<'_>,
     sizing::sample::Sample<'_>,
+    table::addresses::Addresses<'_>,
     table::lookup::LookupSizes<'_>,
     table::migrate::Migrate<'_>,
     table::reset::Reset<'_>,
@@ -87,6 +88,7 @@ pub(crate) const SHADERS: &[&crate::device::Shader] = &[
     &prim::scan::SHADER,
     &prim::segments::SHADER,
     &prim::sort::SHADER,
+    &table::addresses::SHADER,
     &table::bags::SHADER,
     &table::lookup::SHADER,
     &table::migrate::SHADER,

@@ -15,7 +15,8 @@
 //!
 //! Rows are numbers from 0. Where entities are keys of an unbounded stream, a [`RowMap`] gives each a row of its own
 //! and takes rows back by age and frequency; [`RaggedTable::reset_rows`] makes them new rows. [`RaggedTable::save`]
-//! writes a table, and the map with it, to a file that NumPy reads.
+//! writes a table, and the map with it, to a file that NumPy reads. Ids that never end and come too seldom for a row
+//! may share those of a [`SharedTable`].
 
 mod account;
 mod file;
@@ -23,6 +24,7 @@ mod offsets;
 mod plan;
 mod ragged;
 mod row_map;
+mod shared;
 
 pub use account::{Account, Counts, Held};
 pub use offsets::Offsets;
@@ -30,3 +32,4 @@ pub use plan::ResizePlan;
 pub(crate) use ragged::NextStep;
 pub use ragged::{BagLookup, Ids, MemoryReport, Occurrences, PackedLookup, PreparedRows, RaggedTable, TableOptions};
 pub use row_map::{Assigned, Evicted, HeldRows, RowMap, RowMapOptions};
+pub use shared::{SharedBatch, SharedTable};

@@ -1,5 +1,6 @@
 //! Operators on ragged rows: look up, update, move to new sizes, begin again as new rows.
 
+pub mod addresses;
 pub mod bags;
 pub(crate) mod fresh;
 pub mod lookup;
