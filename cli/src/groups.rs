@@ -54,7 +54,7 @@ const GROUPS: [(&str, &[&str]); 8] = [
             "replay",
         ],
     ),
-    ("Evaluation", &["evaluate-users", "cutoffs", "against"]),
+    ("Evaluation", &["evaluate-users", "cutoffs", "coherence", "against"]),
     ("Machine", &["threads"]),
     ("What is printed", &["json", "quiet", "verbose", "profile", "trace"]),
 ];

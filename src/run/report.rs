@@ -1,6 +1,6 @@
 //! What the loop reports: where it is, what a segment was, and the mean of all.
 
-use crate::eval::{CatalogueMetrics, Metrics, StandardErrors};
+use crate::eval::{CatalogueMetrics, CoherenceReport, Metrics, StandardErrors};
 use crate::models::Resized;
 use crate::sizing::Action;
 use crate::table::MemoryReport;
@@ -107,6 +107,9 @@ pub struct SegmentReport {
     pub all_catalogue: CatalogueMetrics,
     /// What ranking for a sample of the test users leaves open; none where all were ranked for.
     pub sampled: Option<Sampled>,
+    /// Ranking among the items of the test part by how coherent a user's items were before it, where that is
+    /// [asked for](super::ScallOptions::coherence). Dims are those of the segment's rows, without an item's bias.
+    pub coherence: Option<CoherenceReport>,
     /// Where the time went.
     pub seconds: Seconds,
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use scall_gpu::SegmentReport;
-use scall_gpu::eval::{AtCutoff, CatalogueAtCutoff, CatalogueMetrics, Metrics};
+use scall_gpu::eval::{AtCutoff, CatalogueAtCutoff, CatalogueMetrics, CoherenceReport, Metrics, UserGroup};
 use scall_gpu::run::{Config, Sampled};
 use scall_gpu::{Result, Summary};
 use serde::Serialize;
@@ -74,6 +74,9 @@ pub struct Segment {
     standard_errors: Option<Quality>,
     #[serde(flatten)]
     quality: Quality,
+    /// By how coherent a user's items are, where that is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    coherence: Option<Coherence>,
     seconds: Seconds,
 }
 
@@ -83,6 +86,45 @@ struct Action {
     user_share: f64,
     alpha_users: f32,
     alpha_items: f32,
+}
+
+/// Quality among the items of the test part by quartiles of users, lowest first.
+#[derive(Serialize)]
+pub struct Coherence {
+    by_surprise: [Group; 4],
+    by_conditional_surprise: [Group; 4],
+    /// Users of fewer than two items, who have no coherence.
+    too_few_items: Group,
+}
+
+#[derive(Serialize)]
+struct Group {
+    /// The least and the largest value in it, in bits.
+    bounds: [f64; 2],
+    users: usize,
+    mean_user_dims: f64,
+    mean_item_dims: f64,
+    #[serde(flatten)]
+    quality: Quality,
+}
+
+impl From<&CoherenceReport> for Coherence {
+    fn from(report: &CoherenceReport) -> Self {
+        Self {
+            by_surprise: report.by_surprise.each_ref().map(Group::from),
+            by_conditional_surprise: report.by_conditional.each_ref().map(Group::from),
+            too_few_items: Group::from(&report.too_few),
+        }
+    }
+}
+
+impl From<&UserGroup> for Group {
+    fn from(group: &UserGroup) -> Self {
+        let &UserGroup { bounds, ref metrics, mean_user_dims, mean_item_dims } = group;
+        let mut quality = Quality::default();
+        quality.put_metrics(metrics, "");
+        Self { bounds, users: metrics.users, mean_user_dims, mean_item_dims, quality }
+    }
 }
 
 /// Each metric, by the names of [`AtCutoff`] and [`CatalogueAtCutoff`] where the items of the test part are ranked, and
@@ -111,7 +153,7 @@ impl Quality {
     pub fn of(test: Found<'_>, all: Found<'_>) -> Self {
         let mut quality = Self::default();
         for ((metrics, catalogue), among) in [(test, ""), (all, "_all")] {
-            quality.put(AtCutoff::NAMES, metrics.by_cutoff.iter().map(|(&at, of)| (at, of.values())), among);
+            quality.put_metrics(metrics, among);
             let listed = catalogue.by_cutoff.iter().map(|(&at, of)| (at, of.values()));
             quality.put(CatalogueAtCutoff::NAMES, listed, among);
         }
@@ -130,6 +172,10 @@ impl Quality {
             errors.put(AtCutoff::NAMES, of.by_cutoff.iter().map(|(&at, of)| (at, of.values())), among);
         }
         errors
+    }
+
+    fn put_metrics(&mut self, metrics: &Metrics, among: &str) {
+        self.put(AtCutoff::NAMES, metrics.by_cutoff.iter().map(|(&at, of)| (at, of.values())), among);
     }
 
     /// Adds values by cutoff, in the order of their names.
@@ -180,6 +226,7 @@ impl From<&SegmentReport> for Segment {
                 (&report.test_candidates, &report.test_catalogue),
                 (&report.all_candidates, &report.all_catalogue),
             ),
+            coherence: report.coherence.as_ref().map(Coherence::from),
             seconds: Seconds {
                 search: seconds.search,
                 size: seconds.size,
