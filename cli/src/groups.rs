@@ -58,7 +58,7 @@ const GROUPS: [(&str, &[&str]); 8] = [
             "exclude",
         ],
     ),
-    ("Evaluation", &["evaluate-users", "cutoffs", "against", "totals"]),
+    ("Evaluation", &["evaluate-users", "cutoffs", "coherence", "against", "totals"]),
     ("Machine", &["threads"]),
     ("What is printed", &["json", "quiet", "verbose", "profile", "trace"]),
 ];

@@ -102,8 +102,8 @@ pub struct SizeFlags {
 
     /// Most probes a segment, for a search [default: by policy]
     ///
-    /// Of the sizes in use, for scall of uniform sizes and the mean action, and of what is proposed. 8 for bet and
-    /// linucb, 15 for scall.
+    /// Of the sizes in use, for scall of uniform sizes and the mean action, and of what is proposed. 8 for bet,
+    /// linucb and lints, 15 for scall.
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(3..=10_000))]
     pub probes: Option<u32>,
 

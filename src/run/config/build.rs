@@ -120,6 +120,7 @@ impl Config {
             evaluate_users: self.evaluate_users,
             choose_l2: self.model.l2.is_none(),
             cutoffs: self.cutoffs.clone(),
+            coherence: self.coherence,
             seed: self.seed,
             ..ScallOptions::new(self.budget())
         })

@@ -17,6 +17,7 @@ impl Default for Config {
             late_seconds: 3600,
             evaluate_users: None,
             cutoffs: Cutoffs::default(),
+            coherence: false,
             data: DataConfig::default(),
             budget: BudgetConfig::default(),
             policy: PolicyConfig::default(),

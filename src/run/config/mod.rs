@@ -95,6 +95,9 @@ pub struct Config {
     /// too).
     #[cfg_attr(feature = "serde", serde(with = "serial::cutoffs", skip_serializing_if = "serial::cutoffs::are_usual"))]
     pub cutoffs: Cutoffs,
+    /// Whether reports have quality by the coherence of users' items (default: no).
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "std::ops::Not::not"))]
+    pub coherence: bool,
     /// The stream, and where it is cut.
     pub data: DataConfig,
     /// What the tables may hold.

@@ -16,6 +16,7 @@ fn the_defaults_are_those_of_the_parts() {
     );
     assert_eq!((theirs.late_seconds, theirs.early_stop), (options.late_seconds, options.early_stop));
     assert_eq!((theirs.evaluate_users, theirs.cutoffs), (options.evaluate_users, options.cutoffs));
+    assert_eq!((theirs.coherence, options.coherence), (false, false));
     assert_eq!((theirs.budget, ours.budget()), (options.budget, crate::sizing::Budget::new(Amount::MeanSize(8.0))));
     assert_eq!(ours.policy_options().unwrap(), PolicyOptions::default());
     for name in ModelOptions::NAMES {
@@ -228,8 +229,8 @@ mod files {
     #[test]
     fn errors_of_a_text_name_line_and_key() {
         let keys = "expected one of `device`, `seed`, `replay`, `exclude`, `train_share`, `late_seconds`, \
-                    `evaluate_users`, `cutoffs`, `data`, `budget`, `policy`, `model`, `probe`, `early_stop`, found \
-                    the key `sede`";
+                    `evaluate_users`, `cutoffs`, `coherence`, `data`, `budget`, `policy`, `model`, `probe`, \
+                    `early_stop`, found the key `sede`";
         let whole = "a whole number of at least 0 that is not too large";
         for (text, said) in [
             ("sede = 3\n", format!(":1: `sede`: {keys}")),

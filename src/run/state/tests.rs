@@ -49,6 +49,7 @@ fn cases() -> Vec<(ScallOptions, MakePolicy)> {
         other.evaluate_users = Some(4);
         other.choose_l2 = true;
         other.cutoffs = Cutoffs::new([1, 25]).unwrap();
+        other.coherence = true;
         cases.push((options, policies[i]));
         cases.push((other, policies[(i + 2) % 4]));
     }
@@ -200,6 +201,7 @@ fn rich(replay: Replay) -> (Scall, MakePolicy) {
         steps: 2,
         replay,
         probe: ProbeOptions { steps: 2, ..ProbeOptions::default() },
+        coherence: true,
         ..ScallOptions::new(Budget::new(Amount::MeanSize(4.0)))
     };
     let mut scall = Scall::new(&Device::cpu(), policy(), options).unwrap();

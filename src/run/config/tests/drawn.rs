@@ -192,6 +192,7 @@ pub fn config() -> impl Strategy<Value = Config> {
         warm,
         at_once,
     });
+    let reports = (proptest::collection::vec(1..=100u32, 1..4), any::<bool>());
     let loop_numbers = (
         proptest::sample::select(DeviceChoice::ALL),
         0..=i64::MAX as u64,
@@ -199,11 +200,11 @@ pub fn config() -> impl Strategy<Value = Config> {
         share(),
         any::<u32>(),
         option::of(2u32..),
-        proptest::collection::vec(1..=100u32, 1..4),
+        reports,
     );
     (loop_numbers, data(), budget(), policy(), model(), probe, option::of(early_stop)).prop_map(
         |(
-            (device, seed, (replay, exclude), train_share, late_seconds, evaluate_users, cutoffs),
+            (device, seed, (replay, exclude), train_share, late_seconds, evaluate_users, (cutoffs, coherence)),
             data,
             budget,
             policy,
@@ -221,6 +222,7 @@ pub fn config() -> impl Strategy<Value = Config> {
                 late_seconds,
                 evaluate_users,
                 cutoffs: Cutoffs::new(cutoffs).unwrap(),
+                coherence,
                 data,
                 budget,
                 policy,
