@@ -53,6 +53,7 @@ const GROUPS: [(&str, &[&str]); 8] = [
             "keep-bias",
             "sampling",
             "window",
+            "block-share",
             "replay",
             "replays",
             "exclude",

@@ -179,6 +179,7 @@ impl Scall {
             dims: budget.dims,
             sizes,
             rows: trained.rows,
+            blocks: trained.blocks,
             biases: trained.biases,
             evaluation,
             before,

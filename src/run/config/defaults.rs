@@ -82,6 +82,7 @@ impl Default for ModelConfig {
             keep_bias: None,
             sampling: "log".to_owned(),
             window: None,
+            block_share: None,
             user_init_std: None,
             item_init_std: None,
             format: None,

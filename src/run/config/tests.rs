@@ -50,6 +50,14 @@ fn what_is_wrong_is_named_by_its_key() {
         (|c| c.model.half_life = Some(f64::INFINITY), "`model.half_life`: expected finite, found inf"),
         (|c| c.model.window = Some(0), "`model.window`: expected at least 1, found 0"),
         (
+            |c| (c.model.sampling, c.model.block_share) = ("blocks".into(), Some(1.5)),
+            "`model.block_share`: expected from 0 to 1, found 1.5",
+        ),
+        (
+            |c| c.model.block_share = Some(0.5),
+            "`model.block_share`: expected nothing, as only sampling by blocks would use it, found it with log",
+        ),
+        (
             |c| (c.model.bias, c.model.keep_bias) = ("learned".into(), Some(1.5)),
             "`model.keep_bias`: expected from 0 to 1, found 1.5",
         ),
@@ -62,7 +70,7 @@ fn what_is_wrong_is_named_by_its_key() {
             "`model.epsilon`: expected nothing, as only adagrad would use it, found it with adam",
         ),
         (|c| c.model.bias = "some".into(), r#"`model.bias`: expected one of counted, learned, none, found "some""#),
-        (|c| c.model.sampling = "all".into(), r#"`model.sampling`: expected one of log, users, found "all""#),
+        (|c| c.model.sampling = "all".into(), r#"`model.sampling`: expected one of log, users, blocks, found "all""#),
         (|c| c.policy.user_share = Some(1.5), "`policy.user_share`: expected from 0 to 1, found 1.5"),
         (|c| c.policy.alpha = Some(-1.0), "`policy.alpha`: expected in 0.001..=1000000 for power-law, found -1"),
         (|c| c.policy.proposals_at_once = Some(0), "`policy.proposals_at_once`: expected from 1 to 1000, found 0"),
