@@ -138,7 +138,6 @@ fn normal_tail(table: &NormalTable, probability_bits: u32) -> i32 {
 }
 
 /// A standard normal number for one random word, in units of 2^-20: the same integer on every device.
-#[cfg(any(feature = "search", test))]
 #[inline(always)]
 pub(crate) fn normal_fixed(table: &NormalTable, word: u32) -> i32 {
     // (m + 1/2) / 2^32 for the low 31 bits m, as the bits of an f32 with the mantissa cut off.
@@ -272,6 +271,12 @@ impl Philox {
     pub fn substream(seed: u64, purpose: Purpose, index: u32) -> Self {
         Self { key: key(seed), counter: [0, 0, index, purpose as u32], words: [0; 4], used: 4 }
     }
+
+    /// A standard normal number, the same on every machine.
+    pub(crate) fn normal(&mut self) -> f64 {
+        let Ok(word) = self.try_next_u32();
+        f64::from(normal_fixed(&NORMAL_TABLE, word)) / f64::from(1 << NORMAL_FRACTION_BITS)
+    }
 }
 
 impl TryRng for Philox {
@@ -360,8 +365,7 @@ mod tests {
         let n = 400_000;
         let mut moments = [0.0f64; 4];
         for _ in 0..n {
-            let word = rng.try_next_u32().unwrap();
-            let z = f64::from(normal_fixed(&NORMAL_TABLE, word)) / f64::from(1 << NORMAL_FRACTION_BITS);
+            let z = rng.normal();
             for (power, m) in moments.iter_mut().enumerate() {
                 *m += z.powi(power as i32 + 1) / f64::from(n);
             }

@@ -67,6 +67,7 @@ fn everything_is_said() {
         late_seconds = 60
         evaluate_users = 500
         cutoffs = [30, 3]
+        coherence = true
 
         [data]
         segments = "new=60"
@@ -130,6 +131,7 @@ fn everything_is_said() {
         late_seconds: 60,
         evaluate_users: Some(500),
         cutoffs: Cutoffs::new([3, 30]).unwrap(),
+        coherence: true,
         seed: 9,
         ..ScallOptions::new(Budget { counts, d_min: 0, d_max: 24, ..Budget::new(Amount::Bytes(9000)) })
     };

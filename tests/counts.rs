@@ -28,7 +28,7 @@ fn asked(device: &Device, model: &mut dyn Recommender, steps: u32) -> GpuCounts 
     model.embeddings_mut().resize(&Sizes { users: sizes(0), items: sizes(5), action: None }).unwrap();
     let rows: Vec<(u32, u32)> = (0..4 * ROWS).map(|row| (row % ROWS, (row * 7 + row / ROWS) % ROWS)).collect();
     let history = UserItems::new(ROWS, rows.clone()).unwrap();
-    model.prepare(TrainingData { rows: &rows, history: &history }).unwrap();
+    model.prepare(TrainingData { rows: &rows, history: &history, blocks: None }).unwrap();
     let gpu = device.as_gpu().unwrap();
     model.train(steps, &mut |_| {}).unwrap();
     let before = gpu.counts();

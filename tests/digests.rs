@@ -35,8 +35,8 @@ mod api {
     };
     pub use scall_gpu::rows::{Format, Layout, Rows};
     pub use scall_gpu::sizing::{
-        Amount, Bet, BetOptions, Budget, FrequencyRanked, GrowOnly, LinUcb, LinUcbOptions, MagnitudeCut,
-        MixedDimensions, Random, SizePolicy, Uniform,
+        Amount, Bet, BetOptions, Budget, FrequencyRanked, GrowOnly, LinTs, LinTsOptions, LinUcb, LinUcbOptions,
+        MagnitudeCut, MixedDimensions, Random, SizePolicy, Uniform,
     };
     pub use scall_gpu::stream::{Cut, Format as FileFormat, Interactions, cut, read_from};
     pub use scall_gpu::table::{Account, Occurrences, RaggedTable, TableOptions};

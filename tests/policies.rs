@@ -1,8 +1,11 @@
 //! Policies that remember or search: budgets along a random stream, and what each of them is for.
 
 mod common;
+#[path = "common/judge.rs"]
+mod judge;
 
 use common::devices;
+use judge::{Judge, context};
 use proptest::prelude::*;
 use scall_gpu::device::Device;
 use scall_gpu::kernels::table::update::Optimizer;
@@ -10,8 +13,8 @@ use scall_gpu::models::{Embeddings, EmbeddingsOptions};
 use scall_gpu::rng::{Philox, Purpose, below};
 use scall_gpu::rows::{Format, Layout};
 use scall_gpu::sizing::{
-    Amount, Bet, BetOptions, Budget, CurrentRows, FrequencyRanked, GrowOnly, GrowOnlyOptions, LinUcb, LinUcbOptions,
-    MagnitudeCut, MixedDimensions, Outcome, Probe, Random, SizePolicy, Sizes, SizingContext, Uniform,
+    Amount, Bet, BetOptions, Budget, CurrentRows, FrequencyRanked, GrowOnly, GrowOnlyOptions, LinTs, LinTsOptions,
+    LinUcb, LinUcbOptions, MagnitudeCut, MixedDimensions, Random, SizePolicy, Sizes, SizingContext, Uniform,
 };
 use scall_gpu::stream::{Cut, Interactions, cut};
 use scall_gpu::table::Account;
@@ -26,44 +29,12 @@ fn policies() -> Vec<Box<dyn SizePolicy>> {
         Box::new(GrowOnly::default()),
         Box::new(Bet::new(BetOptions { probes: 3, draws: 2, ..BetOptions::default() })),
         Box::new(LinUcb::new(LinUcbOptions { probes: 3, ..LinUcbOptions::default() })),
+        Box::new(LinTs::new(LinTsOptions { probes: 3, ..LinTsOptions::default() })),
     ]
-}
-
-fn context<'a>(device: &'a Device, users: &'a [u32], items: &'a [u32], dims: u64) -> SizingContext<'a> {
-    SizingContext { device, segment: 1, seed: 3, users, items, dims, d_min: 1, d_max: 64, rows: None }
 }
 
 fn total(sizes: &Sizes) -> u64 {
     sizes.users.iter().chain(&sizes.items).map(|&size| u64::from(size)).sum()
-}
-
-fn outcome(quality: f64) -> Outcome {
-    Outcome { quality, of_users: Vec::new(), user_mean: Vec::new(), item_mean: Vec::new() }
-}
-
-/// A probe whose quality is a function of the sizes; it keeps what it was asked.
-struct Judge<F> {
-    deployed: Sizes,
-    quality: F,
-    asked: Vec<(f64, Sizes)>,
-}
-
-impl<F: Fn(&Sizes) -> f64> Judge<F> {
-    fn new(deployed: Sizes, quality: F) -> Self {
-        Self { deployed, quality, asked: Vec::new() }
-    }
-}
-
-impl<F: Fn(&Sizes) -> f64> Probe for Judge<F> {
-    fn run(&mut self, sizes: &Sizes) -> Result<Outcome> {
-        let quality = (self.quality)(sizes);
-        self.asked.push((quality, sizes.clone()));
-        Ok(outcome(quality))
-    }
-
-    fn deployed(&self) -> &Sizes {
-        &self.deployed
-    }
 }
 
 /// Frequencies of a segment: a long tail, and some who are absent.
@@ -163,13 +134,15 @@ fn too_few_parameters_are_infeasible_for_every_policy() {
 
 #[test]
 fn options_outside_their_domain_are_errors() {
-    let wrong: [(Box<dyn SizePolicy>, &str); 6] = [
+    let wrong: [(Box<dyn SizePolicy>, &str); 8] = [
         (Box::new(MixedDimensions { temperature: f64::NAN }), "temperature"),
         (Box::new(MagnitudeCut { keep: 1.5 }), "keep"),
         (Box::new(GrowOnly::new(GrowOnlyOptions { candidates: vec![4, 2], cut: true })), "candidates"),
         (Box::new(GrowOnly::new(GrowOnlyOptions { candidates: Vec::new(), cut: true })), "candidates"),
         (Box::new(LinUcb::new(LinUcbOptions { gamma: 2.0, ..LinUcbOptions::default() })), "gamma"),
         (Box::new(LinUcb::new(LinUcbOptions { ridge: 0.0, ..LinUcbOptions::default() })), "ridge"),
+        (Box::new(LinTs::new(LinTsOptions { gamma: -0.1, ..LinTsOptions::default() })), "gamma"),
+        (Box::new(LinTs::new(LinTsOptions { a: f64::NAN, ..LinTsOptions::default() })), "a"),
     ];
     for (mut policy, name) in wrong {
         let error = policy.decide(&context(&Device::cpu(), &[1; 4], &[2; 4], 40)).unwrap_err();
@@ -178,9 +151,11 @@ fn options_outside_their_domain_are_errors() {
     }
     // Those that a decision meets late, or never.
     let ranked = FrequencyRanked::default();
-    let late: [(Box<dyn SizePolicy>, &str); 7] = [
+    let late: [(Box<dyn SizePolicy>, &str); 9] = [
         (Box::new(Bet::new(BetOptions { draws: 0, ..BetOptions::default() })), "draws"),
         (Box::new(LinUcb::new(LinUcbOptions { alpha: -1.0, ..LinUcbOptions::default() })), "alpha"),
+        (Box::new(LinTs::new(LinTsOptions { ridge: f64::INFINITY, ..LinTsOptions::default() })), "ridge"),
+        (Box::new(LinTs::new(LinTsOptions { a: -0.1, ..LinTsOptions::default() })), "a"),
         (Box::new(FrequencyRanked { alpha_users: Some(f32::NAN), ..ranked }), "alpha"),
         (Box::new(FrequencyRanked { user_share: Some(1.5), ..ranked }), "user_share"),
         (Box::new(FrequencyRanked { draws: 0, ..ranked }), "draws"),
@@ -367,46 +342,4 @@ fn probes_side_by_side_find_the_same() {
         assert!(found.iter().any(|(action, ..)| action.is_some()), "no draw was better than uniform sizes");
         assert_eq!(threads.install(|| run(4)), (found, heard), "{}", device.describe());
     }
-}
-
-/// How many times the mean the ten most frequent of 100 users hold.
-fn head(sizes: &Sizes) -> f64 {
-    let sum = |sizes: &[u32]| f64::from(sizes.iter().sum::<u32>());
-    sum(&sizes.users[..10]) / 10.0 / ((sum(&sizes.users) + sum(&sizes.items)) / 200.0)
-}
-
-/// Lets a bandit search and decide, where quality falls with the distance of the head from `good` in octaves. Returns
-/// that
-/// distance, averaged over the last three decisions.
-fn play(policy: &mut LinUcb, seed: u64, segments: std::ops::Range<usize>, good: f64) -> f64 {
-    let users: Vec<u32> = (0..100).map(|user| 400 / (1 + user)).collect();
-    let items = users.clone();
-    let device = Device::cpu();
-    let off = |sizes: &Sizes| (head(sizes) / good).log2();
-    let mut distances = Vec::new();
-    for t in segments {
-        let context = SizingContext { segment: t, seed, ..context(&device, &users, &items, 4000) };
-        let deployed = policy.decide(&context).unwrap();
-        policy.search(&context, &mut Judge::new(deployed, |sizes| 0.5 - 0.01 * off(sizes).powi(2))).unwrap();
-        distances.push(off(&policy.decide(&context).unwrap()).abs());
-    }
-    distances.iter().rev().take(3).sum::<f64>() / 3.0
-}
-
-#[test]
-fn a_bandit_finds_the_good_level_and_follows_it() {
-    // Uniform sizes are 1.3 octaves off, before and after the optimum moves.
-    let run = |gamma| {
-        let seeds = 0..4;
-        let mut sums = [0.0; 2];
-        for seed in seeds {
-            let mut bandit = LinUcb::new(LinUcbOptions { probes: 10, gamma, ..LinUcbOptions::default() });
-            sums[0] += play(&mut bandit, seed, 0..12, 2.5) / 4.0;
-            sums[1] += play(&mut bandit, seed, 12..24, 0.4) / 4.0;
-        }
-        sums
-    };
-    let (forgets, remembers) = (run(0.95), run(1.0));
-    assert!(forgets[0] < 0.5 && forgets[1] < 0.5, "octaves off: {forgets:?}");
-    assert!(remembers[0] < 0.5 && remembers[1] > forgets[1], "octaves off: {remembers:?}, with a discount {forgets:?}");
 }

@@ -4,8 +4,8 @@ use scall_gpu::device::Device;
 use scall_gpu::file::{Numbers, State};
 use scall_gpu::rng::{Philox, Purpose, below};
 use scall_gpu::sizing::{
-    Bet, BetOptions, FrequencyRanked, GrowOnly, LinUcb, LinUcbOptions, MagnitudeCut, MixedDimensions, Outcome, Probe,
-    Random, SizePolicy, Sizes, SizingContext, Uniform,
+    Bet, BetOptions, FrequencyRanked, GrowOnly, LinTs, LinTsOptions, LinUcb, LinUcbOptions, MagnitudeCut,
+    MixedDimensions, Outcome, Probe, Random, SizePolicy, Sizes, SizingContext, Uniform,
 };
 use scall_gpu::{Error, Result};
 
@@ -25,6 +25,7 @@ fn policies() -> Vec<Box<dyn SizePolicy>> {
         Box::new(GrowOnly::default()),
         Box::new(Bet::new(BetOptions { probes: 3, draws: 2, ..BetOptions::default() })),
         Box::new(LinUcb::new(LinUcbOptions { probes: 3, ..LinUcbOptions::default() })),
+        Box::new(LinTs::new(LinTsOptions { probes: 3, ..LinTsOptions::default() })),
         #[cfg(feature = "search")]
         scall(scall_gpu::sizing::Deploy::Best),
         #[cfg(feature = "search")]
@@ -115,7 +116,7 @@ fn a_restored_policy_goes_on_with_the_same_bits() {
             assert_eq!(restored.save().unwrap(), policy.save().unwrap(), "{name}");
             deployed = Some(answers[1].clone());
         }
-        let learns = ["bet", "linucb", "grow", "scall"].contains(&name);
+        let learns = ["bet", "linucb", "lints", "grow", "scall"].contains(&name);
         assert_eq!(!policy.save().unwrap().is_empty(), learns, "{name}");
     }
 }

@@ -139,7 +139,7 @@ fn measure(device: &Device, rows: u32, begin: &mut dyn FnMut(u32) -> Result<()>)
     };
     let [one, other] = [sizes(0), sizes(1)];
     model.embeddings_mut().resize(&one)?;
-    model.prepare(TrainingData { rows: &interactions, history: &history })?;
+    model.prepare(TrainingData { rows: &interactions, history: &history, blocks: None })?;
 
     let mut step = f64::INFINITY;
     let mut resize = f64::INFINITY;

@@ -180,7 +180,7 @@ mod tests {
     #[test]
     fn numbers_outside_their_domain_are_errors_of_every_model() {
         type Spoil = fn(&mut TrainingOptions);
-        let wrong: [(&str, Spoil); 14] = [
+        let wrong: [(&str, Spoil); 17] = [
             ("`batch` must be from 1 to 1048576, got 0", |o| o.batch = 0),
             ("`batch` must be from 1 to 1048576, got 1048577", |o| o.batch = (1 << 20) + 1),
             ("`l2` must be finite and not negative, got -1", |o| o.l2 = -1.0),
@@ -188,6 +188,9 @@ mod tests {
             ("`user_init_std` must be finite", |o| o.user_init_std = f32::NAN),
             ("`item_init_std` must be finite", |o| o.item_init_std = f32::INFINITY),
             ("`sampling.window` must be at least 1", |o| o.sampling = Sampling::Log { window: 0 }),
+            ("`sampling.window` must be at least 1", |o| o.sampling = Sampling::Blocks { share: 0.5, window: 0 }),
+            ("`sampling.share` must be from 0 to 1", |o| o.sampling = Sampling::Blocks { share: 1.5, window: 9 }),
+            ("`sampling.share` must be from 0 to 1", |o| o.sampling = Sampling::Blocks { share: f32::NAN, window: 9 }),
             ("`keep` must be from 0 to 1, got 1.5", |o| o.item_bias = ItemBias::Learned { keep: 1.5 }),
             ("`half_life` must be above 0", |o| o.item_bias = ItemBias::Counted { half_life: Some(f64::NAN) }),
             ("`learning_rate` must be finite", |o| o.rule = Optimizer::Sgd { learning_rate: f32::NAN }.into()),

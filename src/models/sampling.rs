@@ -2,13 +2,14 @@
 
 use crate::check;
 use crate::device::{Buffer, Device, Recorder};
+use crate::kernels::rank::block_triples::SampleBlockTriples;
 use crate::kernels::rank::log_triples::SampleLogTriples;
 use crate::kernels::rank::triples::SampleTriples;
-use crate::stream::UserItems;
+use crate::stream::{Blocks, UserItems};
 use crate::{Error, Result};
 
 /// How training triples are drawn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Sampling {
     /// A user, uniform; one of the user's positives; an item that the user never touched, uniform
@@ -20,18 +21,33 @@ pub enum Sampling {
         /// Rows before and after.
         window: u32,
     },
+    /// A part of each batch from feedback blocks, a click and a non-click that the same user turned down before it
+    /// ([`SampleBlockTriples`]); the rest by [`Log`](Self::Log). It parts better what pleases among what users are
+    /// shown, and ranks worse among all items (`docs/method.md` section 5). Where there are no blocks, all is by `Log`.
+    Blocks {
+        /// The part, from 0 to 1.
+        share: f32,
+        /// Rows before and after, for the rest.
+        window: u32,
+    },
 }
 
 impl Sampling {
     /// The names that [`from_name`](Self::from_name) takes.
-    pub const NAMES: &'static [&'static str] = &["log", "users"];
+    pub const NAMES: &'static [&'static str] = &["log", "users", "blocks"];
 
-    /// By name: `log` with a window of 5,000 rows, or `users`.
+    /// The part of a batch that comes from blocks where nothing else is said: all of it, for what blocks are good at.
+    pub const BLOCK_SHARE: f32 = 1.0;
+
+    /// By name: `log` with a window of 5,000 rows, `users`, or `blocks` with a share of
+    /// [`BLOCK_SHARE`](Self::BLOCK_SHARE) and the same window.
     ///
     /// # Errors
     /// [`Error::Argument`] for any other name.
     pub fn from_name(name: &str) -> Result<Self> {
-        check::named("Sampling::from_name", "name", &[Self::Log { window: 5000 }, Self::Users], Self::name, name)
+        let window = 5000;
+        let all = [Self::Log { window }, Self::Users, Self::Blocks { share: Self::BLOCK_SHARE, window }];
+        check::named("Sampling::from_name", "name", &all, Self::name, name)
     }
 
     /// Its name.
@@ -39,6 +55,28 @@ impl Sampling {
         match self {
             Self::Log { .. } => "log",
             Self::Users => "users",
+            Self::Blocks { .. } => "blocks",
+        }
+    }
+
+    /// The rows around a positive that its negative comes from, where there are such.
+    pub fn window(self) -> Option<u32> {
+        match self {
+            Self::Log { window } | Self::Blocks { window, .. } => Some(window),
+            Self::Users => None,
+        }
+    }
+
+    /// That its numbers are within their domain.
+    pub(super) fn check(self, op: &'static str) -> Result<()> {
+        if let Some(window) = self.window() {
+            check::domain(op, "sampling.window", window, window > 0, "at least 1")?;
+        }
+        match self {
+            Self::Blocks { share, .. } => {
+                check::domain(op, "sampling.share", share, (0.0..=1.0).contains(&share), "from 0 to 1")
+            }
+            _ => Ok(()),
         }
     }
 }
@@ -48,8 +86,11 @@ impl Sampling {
 pub struct TrainingData<'a> {
     /// The (user, item) rows to learn, in time order. Negatives are drawn from the items among them.
     pub rows: &'a [(u32, u32)],
-    /// All that users ever touched, the rows included: a negative is never among it.
+    /// All that users ever touched, the rows included: a negative of the log is never among it.
     pub history: &'a UserItems,
+    /// The feedback blocks of the rows and the non-clicks between them; none where there are no non-clicks. Only
+    /// [`Sampling::Blocks`] looks at them.
+    pub blocks: Option<&'a Blocks>,
 }
 
 /// Training rows on the device.
@@ -72,7 +113,43 @@ pub(super) struct Drawn {
 #[derive(Debug)]
 enum Layout {
     ByUser { users: Buffer<u32>, positive_offsets: Buffer<u32>, positives: Buffer<u32>, items: Buffer<u32> },
-    Log { users: Buffer<u32>, items: Buffer<u32>, window: u32 },
+    Log { users: Buffer<u32>, items: Buffer<u32>, window: u32, blocks: Option<Box<BlockSet>> },
+}
+
+/// Feedback blocks on the device.
+#[derive(Debug)]
+struct BlockSet {
+    /// Their part of a batch.
+    share: f32,
+    users: Buffer<u32>,
+    positive_offsets: Buffer<u32>,
+    positives: Buffer<u32>,
+    negative_offsets: Buffer<u32>,
+    negatives: Buffer<u32>,
+}
+
+impl BlockSet {
+    fn new(device: &Device, blocks: &Blocks, share: f32) -> Result<Self> {
+        let upload = |words: &[u32]| Buffer::from_slice(device, words);
+        Ok(Self {
+            share,
+            users: upload(blocks.users())?,
+            positive_offsets: upload(blocks.positive_offsets())?,
+            positives: upload(blocks.positives())?,
+            negative_offsets: upload(blocks.negative_offsets())?,
+            negatives: upload(blocks.negatives())?,
+        })
+    }
+
+    /// The triples of a batch that come from blocks, to the nearest.
+    fn count(&self, batch: u32) -> u32 {
+        (f64::from(batch) * f64::from(self.share)).round() as u32
+    }
+
+    fn buffers(&self) -> [&Buffer<u32>; 5] {
+        let Self { users, positive_offsets, positives, negative_offsets, negatives, .. } = self;
+        [users, positive_offsets, positives, negative_offsets, negatives]
+    }
 }
 
 impl TrainingSet {
@@ -81,19 +158,26 @@ impl TrainingSet {
     /// # Errors
     /// [`Error::Argument`] for no rows; [`Error::Limit`] past the device's largest binding.
     pub fn new(device: &Device, data: TrainingData<'_>, sampling: Sampling) -> Result<Self> {
-        let TrainingData { rows, history } = data;
+        let TrainingData { rows, history, blocks } = data;
         if rows.is_empty() {
             let (expected, got) = ("at least one interaction".into(), "none".into());
             return Err(Error::Argument { op: "TrainingSet::new", arg: "rows", expected, got });
         }
         match sampling {
             Sampling::Users => Self::by_user(device, rows, history),
-            Sampling::Log { window } => {
+            Sampling::Log { window } | Sampling::Blocks { window, .. } => {
                 let (users, items) = rows.iter().copied().unzip();
+                let blocks = match (sampling, blocks) {
+                    (Sampling::Blocks { share, .. }, Some(blocks)) if !blocks.is_empty() => {
+                        Some(Box::new(BlockSet::new(device, blocks, share)?))
+                    }
+                    _ => None,
+                };
                 let layout = Layout::Log {
                     users: Buffer::from_vec(device, users)?,
                     items: Buffer::from_vec(device, items)?,
                     window,
+                    blocks,
                 };
                 Ok(Self {
                     layout,
@@ -167,20 +251,45 @@ impl TrainingSet {
                 batch,
                 triples,
             }),
-            &Layout::Log { ref users, ref items, window } => recorder.run(SampleLogTriples {
-                users,
-                items,
-                touched_offsets,
-                touched,
-                window,
-                step,
-                steps,
-                seed,
-                batch,
-                first: 0,
-                count: batch,
-                triples,
-            }),
+            &Layout::Log { ref users, ref items, window, ref blocks } => {
+                let of_blocks = blocks.as_ref().map_or(0, |blocks| blocks.count(batch));
+                let of_log = batch - of_blocks;
+                if of_log > 0 {
+                    recorder.run(SampleLogTriples {
+                        users,
+                        items,
+                        touched_offsets,
+                        touched,
+                        window,
+                        step,
+                        steps,
+                        seed,
+                        batch,
+                        first: 0,
+                        count: of_log,
+                        triples: &mut *triples,
+                    })?;
+                }
+                let Some(BlockSet { users, positive_offsets, positives, negative_offsets, negatives, .. }) =
+                    blocks.as_deref().filter(|_| of_blocks > 0)
+                else {
+                    return Ok(());
+                };
+                recorder.run(SampleBlockTriples {
+                    users,
+                    positive_offsets,
+                    positives,
+                    negative_offsets,
+                    negatives,
+                    step,
+                    steps,
+                    seed,
+                    batch,
+                    first: of_log,
+                    count: of_blocks,
+                    triples,
+                })
+            }
         }
     }
 
@@ -190,7 +299,9 @@ impl TrainingSet {
             Layout::ByUser { users, positive_offsets, positives, items } => {
                 vec![users, positive_offsets, positives, items]
             }
-            Layout::Log { users, items, .. } => vec![users, items],
+            Layout::Log { users, items, blocks, .. } => {
+                [users, items].into_iter().chain(blocks.iter().flat_map(|blocks| blocks.buffers())).collect()
+            }
         };
         let touched = self.touched_offsets.size_bytes() + self.touched.size_bytes();
         touched + buffers.into_iter().map(Buffer::size_bytes).sum::<u64>()
@@ -198,46 +309,4 @@ impl TrainingSet {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn layout_by_user() {
-        // User 1 has nothing among the rows; user 2 touched item 5 before, which is not among them.
-        let rows = [(0, 4), (2, 9), (2, 4), (0, 7)];
-        let history = UserItems::new(3, [(0, 4), (0, 7), (1, 9), (2, 4), (2, 5), (2, 9)]).unwrap();
-        let device = Device::cpu();
-        let set = TrainingSet::new(&device, TrainingData { rows: &rows, history: &history }, Sampling::Users).unwrap();
-        let read = |buffer: &Buffer<u32>| buffer.read().unwrap();
-        let Layout::ByUser { users, positive_offsets, positives, items } = &set.layout else {
-            panic!("{:?}", set.layout)
-        };
-        assert_eq!(read(users), [0, 2]);
-        assert_eq!(read(positive_offsets), [0, 2, 4]);
-        assert_eq!(read(positives), [4, 7, 4, 9]);
-        assert_eq!(read(items), [4, 7, 9]);
-        assert_eq!(read(&set.touched_offsets), [0, 2, 4]);
-        assert_eq!(read(&set.touched), [0, 1, 0, 2]);
-        assert!(TrainingSet::new(&device, TrainingData { rows: &[], history: &history }, Sampling::Users).is_err());
-    }
-
-    #[test]
-    fn both_samplings_draw_positives_from_the_rows_and_negatives_from_what_is_untouched() {
-        let rows: Vec<(u32, u32)> = (0..300).map(|r| (r % 7, r * 5 % 60)).collect();
-        let history = UserItems::new(7, rows.iter().copied().chain([(3, 1), (4, 2)])).unwrap();
-        let device = Device::cpu();
-        for sampling in [Sampling::Users, Sampling::Log { window: 40 }] {
-            let set = TrainingSet::new(&device, TrainingData { rows: &rows, history: &history }, sampling).unwrap();
-            let mut triples = Buffer::zeroed(&device, 3 * 500).unwrap();
-            let mut commands = device.commands();
-            set.record_triples(&mut commands, 1, 2, &mut triples).unwrap();
-            commands.submit().unwrap();
-            let triples = triples.read().unwrap();
-            for b in 0..500 {
-                let [user, positive, negative] = [triples[b], triples[500 + b], triples[1000 + b]];
-                assert!(rows.contains(&(user, positive)), "{sampling:?}");
-                assert!(negative == u32::MAX || !history.contains(user, negative), "{sampling:?}");
-            }
-        }
-    }
-}
+mod tests;

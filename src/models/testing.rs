@@ -44,7 +44,7 @@ pub(super) fn resize(model: &mut dyn Recommender, [users, items]: [Vec<u32>; 2])
 
 pub(super) fn prepare(model: &mut dyn Recommender, rows: &UserItems, history: &UserItems) {
     let rows: Vec<_> = rows.pairs().collect();
-    model.prepare(TrainingData { rows: &rows, history }).unwrap();
+    model.prepare(TrainingData { rows: &rows, history, blocks: None }).unwrap();
 }
 
 /// Dense rows in f64, users first; and the items' biases.

@@ -2,10 +2,10 @@
 
 use super::options::AnyOptions;
 use super::report::Sampled;
-use crate::eval::{CatalogueMetrics, Cutoffs, Metrics, StandardErrors};
+use crate::eval::{CatalogueMetrics, CoherenceReport, Cutoffs, Metrics, RankedUser, StandardErrors, coherence};
 use crate::kernels::rank::top_k::MAX_K;
 use crate::models::baselines::Baseline;
-use crate::models::{RankRequest, Rankings, Recommender, rank, rank_both};
+use crate::models::{Embeddings, RankRequest, Rankings, Recommender, rank, rank_both};
 use crate::rng::{Philox, Purpose};
 use crate::stream::{Interactions, Segment, UserItems, item_counts, replay};
 use crate::{Error, Result};
@@ -53,6 +53,8 @@ pub(super) struct Quality {
     pub test_catalogue: CatalogueMetrics,
     pub all_catalogue: CatalogueMetrics,
     pub sampled: Option<Sampled>,
+    /// The lists among the items of the test part.
+    pub test_lists: Rankings,
 }
 
 /// Whom to rank what for, and what would be right (`docs/method.md` section 6).
@@ -166,7 +168,36 @@ impl Evaluation {
             test_candidates: of_test,
             all_candidates: of_all,
         });
-        Ok(Quality { test_candidates, all_candidates, test_catalogue, all_catalogue, sampled })
+        let [test_lists, _] = rankings;
+        Ok(Quality { test_candidates, all_candidates, test_catalogue, all_catalogue, sampled, test_lists })
+    }
+
+    /// How well these lists are right for users of like coherence, by the rows of `tables`.
+    pub fn by_coherence(
+        &self,
+        lists: &Rankings,
+        cutoffs: &Cutoffs,
+        history: &UserItems,
+        tables: &Embeddings,
+    ) -> Result<CoherenceReport> {
+        let cutoffs = &cutoffs.with(Metrics::QUALITY_CUTOFF);
+        let bias = u32::from(tables.item_bias());
+        let user_dims: Vec<u32> = tables.users().sizes().collect();
+        let item_dims: Vec<u32> = tables.items().sizes().map(|size| size.saturating_sub(bias)).collect();
+        let of_user = |((ranked, &user), coherence)| {
+            let items = history.row(user);
+            let dims: u64 = items.iter().map(|&item| u64::from(item_dims[item as usize])).sum();
+            RankedUser {
+                coherence,
+                ranked,
+                relevant: self.relevant.row(user),
+                user_dims: user_dims[user as usize],
+                item_dims: dims as f64 / items.len().max(1) as f64,
+            }
+        };
+        let found = coherence(history, self.items, &self.users)?;
+        let users: Vec<RankedUser<'_>> = lists.iter().zip(&self.users).zip(found).map(of_user).collect();
+        Ok(CoherenceReport::of(cutoffs, &users))
     }
 
     /// Lists as long as the longest cutoff.
@@ -236,6 +267,43 @@ mod tests {
         let cutoffs = Cutoffs::new([101]).unwrap();
         let error = ScallOptions { cutoffs, ..options(None, 5) }.check().unwrap_err().to_string();
         assert_eq!(error, "Scall::new: `cutoffs` needs 101, the limit `longest list that is ranked` is 100");
+    }
+
+    /// It changes nothing else, and its groups are all test users, each in one group of each measure.
+    #[test]
+    fn coherence_is_for_reports_alone() {
+        let policy = || Box::new(Bet::new(BetOptions { probes: 3, draws: 2, ..BetOptions::default() }));
+        let with = |coherence, evaluate_users, policy| {
+            reports_with(policy, ScallOptions { coherence, ..options(evaluate_users, 5) })
+        };
+        for evaluate_users in [None, Some(9)] {
+            let usual = with(false, evaluate_users, policy());
+            for (usual, other) in usual.iter().zip(with(true, evaluate_users, policy())) {
+                let report = other.coherence.clone().unwrap();
+                let plain = |of: &SegmentReport| {
+                    format!("{:?}", SegmentReport { coherence: None, seconds: Default::default(), ..of.clone() })
+                };
+                assert!(usual.coherence.is_none() && plain(usual) == plain(&other));
+                let all = &other.test_candidates;
+                for groups in [&report.by_surprise, &report.by_conditional] {
+                    let groups = || groups.iter().chain([&report.too_few]);
+                    assert_eq!(groups().map(|of| of.metrics.users).sum::<usize>(), all.users);
+                    let sum: f64 = groups().map(|of| of.metrics.at(20).ndcg * of.metrics.users as f64).sum();
+                    assert!((sum / all.users as f64 - all.at(20).ndcg).abs() < 1e-12);
+                    let bounds: Vec<f64> = groups().take(4).flat_map(|of| of.bounds).collect();
+                    assert!(bounds[0] > 0.0 && bounds.is_sorted(), "{bounds:?}");
+                }
+            }
+        }
+        // Rows of one size: three dims, without the item's bias.
+        let mut rows_of_three = ScallOptions { coherence: true, ..options(None, 5) };
+        (rows_of_three.budget.d_min, rows_of_three.budget.d_max) = (3, 3);
+        for report in reports_with(policy(), rows_of_three) {
+            let report = report.coherence.unwrap();
+            let some: Vec<_> = report.groups().filter(|of| of.metrics.users > 0).collect();
+            assert!(some.len() >= 8);
+            some.iter().for_each(|of| assert_eq!((of.mean_user_dims, of.mean_item_dims), (3.0, 3.0)));
+        }
     }
 
     /// Training does not depend on it, probes and policies have the same users, and more than there are is all.

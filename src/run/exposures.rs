@@ -9,7 +9,7 @@ use crate::models::{RankRequest, Recommender, rank};
 /// How much one request scores.
 #[derive(Clone, Copy)]
 struct Sizes {
-    /// Items of a user: as many as a list may have.
+    /// Items of a user: the length of the longest list.
     own: usize,
     /// Ids that lists leave out, unless the list of one user alone leaves out more.
     excluded: usize,

@@ -48,6 +48,9 @@ pub struct ScallOptions<M = ModelOptions> {
     /// a report has, since training and search compare quality there). Lists are ranked as long as the longest, at most
     /// [`MAX_K`](crate::kernels::rank::top_k::MAX_K).
     pub cutoffs: Cutoffs,
+    /// Whether a segment's report says how well was ranked for users of like [coherence](fn@crate::eval::coherence),
+    /// and how large their rows are (default: no). It changes nothing else.
+    pub coherence: bool,
     /// Seed of everything that is drawn (default 0).
     pub seed: u64,
 }
@@ -71,6 +74,7 @@ impl ScallOptions {
             evaluate_users: None,
             choose_l2: false,
             cutoffs: Cutoffs::default(),
+            coherence: false,
             seed: 0,
         }
     }
@@ -118,6 +122,7 @@ impl<M> ScallOptions<M> {
             evaluate_users: self.evaluate_users,
             choose_l2: self.choose_l2,
             cutoffs: self.cutoffs,
+            coherence: self.coherence,
             seed: self.seed,
         }
     }

@@ -62,7 +62,8 @@ impl Setup<'_> {
         set_biases(&mut *model, bias, self.last.biases.as_deref())?;
         drop(span);
         let span = span!("train");
-        model.prepare(TrainingData { rows: &self.last.rows, history: self.history })?;
+        let LastSegment { rows: of_last, blocks, .. } = self.last;
+        model.prepare(TrainingData { rows: of_last, history: self.history, blocks: blocks.as_ref() })?;
         model.train(probe.steps, &mut |_| {})?;
         drop(span);
         let _span = span!("evaluate");

@@ -124,7 +124,7 @@ impl Scall {
             let _span = span!("regularize", number = number);
             let mut model = model.duplicate(&Account::unlimited())?;
             model.set_l2(l2);
-            model.prepare(TrainingData { rows: &laid_out.rows, history })?;
+            model.prepare(TrainingData { rows: &laid_out.rows, history, blocks: laid_out.blocks.as_ref() })?;
             model.train(steps, &mut |_| {})?;
             evaluation.among_test_items(&mut *model, history)
         };

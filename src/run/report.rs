@@ -1,7 +1,7 @@
 //! What the loop reports: where it is, what a segment was, and the mean of all.
 
 use super::held::Held;
-use crate::eval::{CatalogueMetrics, Exposures, Metrics, StandardErrors};
+use crate::eval::{CatalogueMetrics, CoherenceReport, Exposures, Metrics, StandardErrors};
 use crate::models::Resized;
 use crate::sizing::Action;
 use crate::table::MemoryReport;
@@ -113,6 +113,9 @@ pub struct SegmentReport {
     /// Whether clicks of the test part score above non-clicks: over the users ranked for who have both there, new to
     /// them; none where no one has.
     pub exposures: Option<Exposures>,
+    /// Ranking among the items of the test part by how coherent a user's items were before it, where that is
+    /// [asked for](super::ScallOptions::coherence). Dims are those of the segment's rows, without an item's bias.
+    pub coherence: Option<CoherenceReport>,
     /// Where the time went.
     pub seconds: Seconds,
 }

@@ -5,6 +5,7 @@ use super::options::AnyOptions;
 use crate::device::Device;
 use crate::models::Recommender;
 use crate::sizing::{CurrentRows, Sizes, SizingContext};
+use crate::stream::Blocks;
 
 /// What is done of a segment that has not come to its end: a step that is repeated does not do it again.
 #[derive(Default)]
@@ -25,6 +26,8 @@ pub(super) struct LastSegment {
     pub sizes: Sizes,
     /// The (user, item) rows it was trained on.
     pub rows: Vec<(u32, u32)>,
+    /// The feedback blocks, where the stream has non-clicks.
+    pub blocks: Option<Blocks>,
     /// The biases that were counted for it, where biases are counted.
     pub biases: Option<Vec<f32>>,
     pub evaluation: Evaluation,

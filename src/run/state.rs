@@ -220,7 +220,7 @@ impl Scall {
         };
         if !self.reports.is_empty() || self.learned > 0 {
             // The graph that lists are made with; the rows to train on come with the next segment.
-            self.model.prepare(TrainingData { rows: &[], history: &self.history })?;
+            self.model.prepare(TrainingData { rows: &[], history: &self.history, blocks: None })?;
         }
         let sides = [("frequencies.users", known), ("frequencies.items", self.data.item_count())];
         for (side, (name, known)) in sides.into_iter().enumerate() {
@@ -299,6 +299,7 @@ impl Scall {
                 action: Action::restored(&action)?,
             },
             rows: self.training_rows(end, &sampled),
+            blocks: self.training_blocks(end, &sampled)?,
             biases: self.bias.as_ref().map(|bias| bias.biases(&self.data, end, items.len() as u32)),
             evaluation: Evaluation::new(&self.data, &test, end, &self.history)?.sampled(&self.options, t),
             frequencies: self.frequencies.clone(),

@@ -133,8 +133,11 @@ impl Scall {
         progress(Phase::Evaluate);
         let span = span!("evaluate");
         let evaluation = Evaluation::new(&self.data, &test, train.rows.end, &self.history)?.sampled(&self.options, t);
-        let Quality { test_candidates, all_candidates, test_catalogue, all_catalogue, sampled } =
-            evaluation.among_both(&mut *self.model, &self.history, &self.data, &self.options.cutoffs)?;
+        let cutoffs = &self.options.cutoffs;
+        let Quality { test_candidates, all_candidates, test_catalogue, all_catalogue, sampled, test_lists } =
+            evaluation.among_both(&mut *self.model, &self.history, &self.data, cutoffs)?;
+        let by_coherence = || evaluation.by_coherence(&test_lists, cutoffs, &self.history, self.model.embeddings());
+        let coherence = self.options.coherence.then(by_coherence).transpose()?;
         let exposures = evaluation.exposures(&*self.model)?;
         timer.seconds.evaluate = timer.lap();
         drop(span);
@@ -167,6 +170,7 @@ impl Scall {
             all_catalogue,
             sampled,
             exposures,
+            coherence,
             seconds: timer.seconds,
         };
         self.last = before.map(|before| LastSegment {
@@ -175,6 +179,7 @@ impl Scall {
             dims: budget.dims,
             sizes,
             rows: trained.rows,
+            blocks: trained.blocks,
             biases: trained.biases,
             evaluation,
             before,

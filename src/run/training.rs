@@ -9,12 +9,14 @@ use crate::Result;
 use crate::models::TrainingData;
 use crate::sizing::Population;
 use crate::spans::span;
-use crate::stream::{Segment, UserItems};
+use crate::stream::{BlockOptions, Blocks, Segment, UserItems};
 
 /// What was learned, and how.
 pub(super) struct Trained {
     /// The (user, item) rows.
     pub rows: Vec<(u32, u32)>,
+    /// The feedback blocks, where the stream has non-clicks.
+    pub blocks: Option<Blocks>,
     /// The biases, where they are counted.
     pub biases: Option<Vec<f32>>,
     pub loss: f32,
@@ -131,9 +133,9 @@ impl Scall {
             self.model.embeddings_mut().set_biases(biases)?;
             self.counted = end;
         }
-        let rows = self.training_rows(end, sampled);
-        self.model.prepare(TrainingData { rows: &rows, history: &self.history })?;
-        Ok(Trained { rows, biases, loss: 0.0, steps: 0, snapshot_bytes: 0 })
+        let (rows, blocks) = (self.training_rows(end, sampled), self.training_blocks(end, sampled)?);
+        self.model.prepare(TrainingData { rows: &rows, history: &self.history, blocks: blocks.as_ref() })?;
+        Ok(Trained { rows, blocks, biases, loss: 0.0, steps: 0, snapshot_bytes: 0 })
     }
 
     /// The (user, item) rows that are trained on, of what there is before row `end`: the clicks.
@@ -146,6 +148,21 @@ impl Scall {
             }
             Replay::All => self.data.pairs((0..end).filter(is_click)).collect(),
         }
+    }
+
+    /// The feedback blocks of the same rows and the non-clicks between them; none where the stream has no non-clicks.
+    pub(super) fn training_blocks(&self, end: usize, sampled: &[usize]) -> Result<Option<Blocks>> {
+        if !self.data.has_non_clicks() {
+            return Ok(None);
+        }
+        let options = BlockOptions::default();
+        let blocks = match self.options.replay {
+            Replay::Sample { .. } => {
+                Blocks::new(&self.data, sampled.iter().copied().filter(|&row| row < end), &options)?
+            }
+            Replay::All => Blocks::new(&self.data, 0..end, &options)?,
+        };
+        Ok(Some(blocks))
     }
 
     /// Takes steps after those that are done. Returns the last loss.

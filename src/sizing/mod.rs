@@ -26,8 +26,8 @@ pub use context::{CurrentRows, SizingContext};
 pub use mean_row::mean_row;
 pub use outcome::{Outcome, Relative};
 pub use policies::{
-    Bet, BetOptions, CommonOption, FrequencyRanked, GrowOnly, GrowOnlyOptions, LinUcb, LinUcbOptions, MagnitudeCut,
-    MixedDimensions, PolicyOptions, Random, Uniform,
+    Bet, BetOptions, CommonOption, FrequencyRanked, GrowOnly, GrowOnlyOptions, LinTs, LinTsOptions, LinUcb,
+    LinUcbOptions, MagnitudeCut, MixedDimensions, PolicyOptions, Random, Uniform,
 };
 #[cfg(feature = "search")]
 pub use policies::{Convergence, Deploy, ScallPolicy, ScallPolicyOptions};

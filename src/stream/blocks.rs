@@ -286,8 +286,8 @@ mod tests {
             let mut wanted = Vec::new();
             for (n, non_click) in rows.iter().enumerate().filter(|(_, row)| !row.1) {
                 for (p, _) in rows.iter().enumerate().skip(n).filter(|(_, row)| row.0 == non_click.0 && row.1) {
-                    let between: Vec<bool> = rows[n..p].iter().filter(|row| row.0 == non_click.0).map(|of| of.1).collect();
                     // Non-clicks, then clicks, and nothing else.
+                    let between = rows[n..p].iter().filter(|row| row.0 == non_click.0).map(|row| row.1);
                     if between.is_sorted() {
                         let id = |row: usize| data.items()[row];
                         wanted.push((id(n), id(p)));

@@ -74,6 +74,7 @@ fn policies() -> Vec<(&'static str, Box<dyn SizePolicy>)> {
         ("grow", Box::new(GrowOnly::default())),
         ("bet", Box::new(Bet::new(BetOptions { probes: 3, draws: 20, ..BetOptions::default() }))),
         ("linucb", Box::new(LinUcb::new(LinUcbOptions { probes: 3, ..LinUcbOptions::default() }))),
+        ("lints", Box::new(LinTs::new(LinTsOptions { probes: 3, ..LinTsOptions::default() }))),
     ]
 }
 

@@ -64,7 +64,7 @@ fn history() -> UserItems {
 fn prepare(model: &mut dyn Recommender) {
     let history = history();
     let rows: Vec<(u32, u32)> = history.pairs().collect();
-    model.prepare(TrainingData { rows: &rows, history: &history }).unwrap();
+    model.prepare(TrainingData { rows: &rows, history: &history, blocks: None }).unwrap();
 }
 
 fn lists(model: &dyn Recommender) -> Rankings {

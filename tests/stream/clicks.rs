@@ -30,14 +30,17 @@ fn every_reader_of_ratings_tells_them() {
         (Format::Semicolon.into(), "user;item;overall;time\na;x;7;3\nb;x;6;1\nc;x;8;2\nd;x;1;0\n"),
         (
             Format::Inter.into(),
-            "user_id:token\titem_id:token\trating:float\ttimestamp:float\na\tx\t7\t3\nb\tx\t6\t1\nc\tx\t8\t2\nd\tx\t1\t0\n",
+            "user_id:token\titem_id:token\trating:float\ttimestamp:float\na\tx\t7\t3\nb\tx\t6\t1\nc\tx\t8\t2\n\
+             d\tx\t1\t0\n",
         ),
         (Format::UData.into(), "a\tx\t7\t3\nb\tx\t6\t1\nc\tx\t8\t2\nd\tx\t1\t0\n"),
         (dat(), "a::x::7::3\nb::x::6::1\nc::x::8::2\nd::x::1::0\n"),
         (
             Format::Json.into(),
-            "{\"user\":\"a\",\"item\":\"x\",\"rating\":7,\"ts\":3}\n{\"user\":\"b\",\"item\":\"x\",\"rating\":6.5,\"ts\":1}\n\
-             {\"user\":\"c\",\"item\":\"x\",\"rating\":\"8\",\"ts\":2}\n{\"user\":\"d\",\"item\":\"x\",\"rating\":1,\"ts\":0}\n",
+            "{\"user\":\"a\",\"item\":\"x\",\"rating\":7,\"ts\":3}\n\
+             {\"user\":\"b\",\"item\":\"x\",\"rating\":6.5,\"ts\":1}\n\
+             {\"user\":\"c\",\"item\":\"x\",\"rating\":\"8\",\"ts\":2}\n\
+             {\"user\":\"d\",\"item\":\"x\",\"rating\":1,\"ts\":0}\n",
         ),
     ] {
         let data = read_bytes(file, from(7.0, options.clone())).unwrap();

@@ -85,7 +85,7 @@ impl Interactions {
     ) -> Result<()> {
         let sizes = Sizes { users: size(self.users as usize), items: size(self.items as usize), action: None };
         model.embeddings_mut().resize(&sizes)?;
-        model.prepare(TrainingData { rows: &self.rows, history: &self.history })?;
+        model.prepare(TrainingData { rows: &self.rows, history: &self.history, blocks: None })?;
         let parts = 16;
         meter.measure(Case { parts, ..case }, &mut || model.train(parts, &mut |_| {}).map(drop), None)
     }

@@ -102,8 +102,8 @@ pub struct SizeFlags {
 
     /// Most probes a segment, for a search [default: by policy]
     ///
-    /// Of the sizes in use, for scall of uniform sizes and the mean action, and of what is proposed. 8 for bet and
-    /// linucb, 15 for scall.
+    /// Of the sizes in use, for scall of uniform sizes and the mean action, and of what is proposed. 8 for bet,
+    /// linucb and lints, 15 for scall.
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(3..=10_000))]
     pub probes: Option<u32>,
 
@@ -185,15 +185,22 @@ pub struct TrainingFlags {
 
     /// How triples are drawn [default: log]
     ///
-    /// Rows of the log with negatives of their time (log), or users first (users).
+    /// Rows of the log with negatives of their time (log), users first (users), or clicks against what the user turned
+    /// down before them (blocks, which needs --clicks).
     #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(Sampling::NAMES))]
     pub sampling: Option<String>,
 
     /// Rows around a positive for its negative [default: by model]
     ///
-    /// For `--sampling log`: before it and after it each. 5000, for fism 20000.
+    /// For `--sampling log` and the rest of `blocks`: before it and after it each. 5000, for fism 20000.
     #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u32).range(1..))]
     pub window: Option<u32>,
+
+    /// Triples that come from blocks, 0 to 1 [default: 1]
+    ///
+    /// For `--sampling blocks`. More of them rank better among what users are shown, fewer among all items.
+    #[arg(long, value_name = "SHARE", value_parser = |text: &str| parse_share(text).map(|share| share as f32))]
+    pub block_share: Option<f32>,
 
     /// Earlier rows trained on again: all, recent=COUNT, 0 to 1 [default: all]
     ///
@@ -255,9 +262,11 @@ impl Setup {
         some(&mut model.half_life, &training.half_life);
         some(&mut model.keep_bias, &training.keep_bias);
         some(&mut model.window, &training.window);
+        some(&mut model.block_share, &training.block_share);
         model.half_life = model.half_life.filter(|_| model.bias == "counted");
         model.keep_bias = model.keep_bias.filter(|_| model.bias == "learned");
-        model.window = model.window.filter(|_| model.sampling == "log");
+        model.window = model.window.filter(|_| model.sampling != "users");
+        model.block_share = model.block_share.filter(|_| model.sampling == "blocks");
         set(&mut config.replay, training.replay);
         set(&mut config.exclude, training.exclude);
         some(&mut config.evaluate_users, &self.evaluate_users);

@@ -46,13 +46,10 @@ pub fn check_used(setup: &Setup, config: &Config, policies: &[String], decays: b
     check(setup.training.keep_bias.is_some(), bias == "learned", "--keep-bias", "a learned bias", of_bias())?;
     let counted = bias == "counted" || decays;
     check(setup.training.half_life.is_some(), counted, "--half-life", "a counted bias", of_bias())?;
-    check(
-        setup.training.window.is_some(),
-        sampling == "log",
-        "--window",
-        "--sampling log",
-        format!("--sampling {sampling}"),
-    )
+    let of_sampling = || format!("--sampling {sampling}");
+    let (window, share) = (setup.training.window.is_some(), setup.training.block_share.is_some());
+    check(window, sampling != "users", "--window", "--sampling log or blocks", of_sampling())?;
+    check(share, sampling == "blocks", "--block-share", "--sampling blocks", of_sampling())
 }
 
 /// `a, b and c`.

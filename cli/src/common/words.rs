@@ -150,6 +150,7 @@ fn bias(bias: ItemBias) -> String {
 fn sampling(sampling: Sampling) -> String {
     match sampling {
         Sampling::Log { window } => format!("log with window {window}"),
+        Sampling::Blocks { share, window } => format!("{share} from blocks, else log with window {window}"),
         _ => "users".into(),
     }
 }

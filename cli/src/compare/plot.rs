@@ -9,8 +9,8 @@ use crate::common::{Axis, Dash, Figure, Marker, Panel, Point, Rgb, Series};
 /// Pixels between policies at one budget, all of which hold the same.
 const ASIDE: i32 = 8;
 
-/// Paul Tol's muted scheme, told apart with any colour vision.
-const COLORS: [Rgb; 9] = [
+/// Paul Tol's muted scheme and the orange of his vibrant one, told apart with any colour vision.
+const COLORS: [Rgb; 10] = [
     (0x33, 0x22, 0x88),
     (0x88, 0xcc, 0xee),
     (0x11, 0x77, 0x33),
@@ -19,6 +19,7 @@ const COLORS: [Rgb; 9] = [
     (0x44, 0xaa, 0x99),
     (0xaa, 0x44, 0x99),
     (0x88, 0x22, 0x55),
+    (0xee, 0x77, 0x33),
     (0xcc, 0x66, 0x77),
 ];
 

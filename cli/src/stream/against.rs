@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::args::Args;
 use super::output;
 use super::probes;
-use super::report::{Found, Quality};
+use super::report::{Coherence, Found, Quality};
 use super::running::Running;
 use crate::common::{Interrupt, ended, print, width, wrapped};
 use crate::compare::Counting;
@@ -50,11 +50,14 @@ pub struct Ranked {
     test_users: usize,
     #[serde(flatten)]
     quality: Quality,
+    /// Of a policy's run, where that is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    coherence: Option<Coherence>,
 }
 
 impl Ranked {
     fn new(t: usize, test: Found<'_>, all: Found<'_>) -> Self {
-        Self { t, test_users: test.0.users, quality: Quality::of(test, all) }
+        Self { t, test_users: test.0.users, quality: Quality::of(test, all), coherence: None }
     }
 }
 
@@ -161,7 +164,8 @@ impl Rival {
                 let of = scall.report().iter();
                 let ranked = of.map(|of| {
                     let test = (&of.test_candidates, &of.test_catalogue);
-                    Ranked::new(of.t, test, (&of.all_candidates, &of.all_catalogue))
+                    let ranked = Ranked::new(of.t, test, (&of.all_candidates, &of.all_catalogue));
+                    Ranked { coherence: of.coherence.as_ref().map(Coherence::from), ..ranked }
                 });
                 (ranked.collect(), Summary::of(scall.report()))
             }

@@ -38,6 +38,14 @@ pub struct Args {
     #[arg(long, value_name = "LIST", value_parser = parse::<Cutoffs>)]
     pub cutoffs: Option<Cutoffs>,
 
+    /// Report quality by how coherent a user's items are
+    ///
+    /// In quartiles of users by two measures: how far their items are from the popular (S), and how little these say of
+    /// one another (CS), with the mean dims of the rows. Those of the last segment are printed; --report and --json
+    /// have all.
+    #[arg(long)]
+    pub coherence: bool,
+
     /// Where to write all figures, as JSON
     ///
     /// The run's configuration, which `--config` takes, is written next to it as TOML: out.toml for out.json.
@@ -163,6 +171,7 @@ impl Args {
         if let Some(cutoffs) = &self.cutoffs {
             config.cutoffs = cutoffs.clone();
         }
+        config.coherence |= self.coherence;
         Ok(config)
     }
 }

@@ -122,6 +122,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     if let Some(summary) = &summary {
         print(&wrapped(&output::means(summary, width()), width()));
     }
+    if let Some(coherence) = output::coherence(reports, width()) {
+        print(&wrapped(&coherence, width()));
+    }
     print(&wrapped(&output::most_held(reports), width()));
     if let Some(listener) = &listener {
         listener.report(&reports[resumed..], whole);

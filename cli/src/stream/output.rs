@@ -1,6 +1,6 @@
 //! What a person sees: a table on standard output, progress on a terminal's standard error.
 
-use scall_gpu::eval::{CatalogueAtCutoff, Exposures};
+use scall_gpu::eval::{CatalogueAtCutoff, CoherenceReport, Exposures};
 use scall_gpu::run::Held;
 use scall_gpu::{Phase, SegmentReport, Summary};
 
@@ -146,6 +146,44 @@ pub fn means(summary: &Summary, width: Option<usize>) -> String {
     }
     let left_out = columns.left_out("in --report and --json");
     lines + &left_out.map_or(String::new(), |words| format!("\n{words}"))
+}
+
+/// Ranking quality of the last segment by how coherent a user's items are, a line for each quartile; nothing where that
+/// was not asked for.
+pub fn coherence(reports: &[SegmentReport], width: Option<usize>) -> Option<String> {
+    let last = reports.last()?;
+    let CoherenceReport { by_surprise, by_conditional, too_few, .. } = last.coherence.as_ref()?;
+    let numbers = [("bits", 12, 3), ("users", 6, 4), ("R@20", 6, 2), ("N@20", 6, 1), ("user dims", 9, 5)];
+    let numbers = numbers.map(|(head, width, rank)| Column::new(head, width, rank));
+    let left = [Column::left(&format!("users of segment {}", last.t), 24, 0)];
+    let all = left.into_iter().chain(numbers).chain([Column::new("item dims", 9, 6)]);
+    let columns = Columns::fit(all.collect(), 2, width);
+    let mut lines = format!("\n{}", columns.head());
+    let too_few = std::slice::from_ref(too_few);
+    for (name, groups) in [("by S", &by_surprise[..]), ("by CS", by_conditional), ("of fewer than two items", too_few)]
+    {
+        for (place, group) in groups.iter().enumerate() {
+            let (metrics, [least, most]) = (group.metrics.at(20), group.bounds);
+            let measured = groups.len() > 1;
+            let cells = [
+                match (measured, place) {
+                    (false, _) => name.to_owned(),
+                    (_, 0) => format!("{name}, lowest quarter"),
+                    (_, 3) => format!("{name}, highest quarter"),
+                    _ => String::new(),
+                },
+                if measured { format!("{least:.2} to {most:.2}") } else { String::new() },
+                group.metrics.users.to_string(),
+                format!("{:.4}", metrics.recall),
+                format!("{:.4}", metrics.ndcg),
+                format!("{:.2}", group.mean_user_dims),
+                format!("{:.2}", group.mean_item_dims),
+            ];
+            lines += &format!("\n{}", columns.row(&cells));
+        }
+    }
+    let left_out = columns.left_out("in --report and --json");
+    Some(lines + &left_out.map_or(String::new(), |words| format!("\n{words}")))
 }
 
 /// How well something else ranked, as the lines of the run's own mean.

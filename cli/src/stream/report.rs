@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use scall_gpu::SegmentReport;
-use scall_gpu::eval::{AtCutoff, CatalogueAtCutoff, CatalogueMetrics, Exposures, Metrics};
+use scall_gpu::eval::{
+    AtCutoff, CatalogueAtCutoff, CatalogueMetrics, CoherenceReport, Exposures, Metrics, UserGroup,
+};
 use scall_gpu::run::{self, Config, Sampled};
 use scall_gpu::{Result, Summary};
 use serde::Serialize;
@@ -103,6 +105,9 @@ pub struct Segment {
     /// Where a test user has clicks and non-clicks.
     #[serde(skip_serializing_if = "Option::is_none")]
     exposures: Option<Exposed>,
+    /// By how coherent a user's items are, where that is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    coherence: Option<Coherence>,
     seconds: Seconds,
 }
 
@@ -125,6 +130,45 @@ struct Action {
     user_share: f64,
     alpha_users: f32,
     alpha_items: f32,
+}
+
+/// Quality among the items of the test part by quartiles of users, lowest first.
+#[derive(Serialize)]
+pub struct Coherence {
+    by_surprise: [Group; 4],
+    by_conditional_surprise: [Group; 4],
+    /// Users of fewer than two items, who have no coherence.
+    too_few_items: Group,
+}
+
+#[derive(Serialize)]
+struct Group {
+    /// The least and the largest value in it, in bits.
+    bounds: [f64; 2],
+    users: usize,
+    mean_user_dims: f64,
+    mean_item_dims: f64,
+    #[serde(flatten)]
+    quality: Quality,
+}
+
+impl From<&CoherenceReport> for Coherence {
+    fn from(report: &CoherenceReport) -> Self {
+        Self {
+            by_surprise: report.by_surprise.each_ref().map(Group::from),
+            by_conditional_surprise: report.by_conditional.each_ref().map(Group::from),
+            too_few_items: Group::from(&report.too_few),
+        }
+    }
+}
+
+impl From<&UserGroup> for Group {
+    fn from(group: &UserGroup) -> Self {
+        let &UserGroup { bounds, ref metrics, mean_user_dims, mean_item_dims } = group;
+        let mut quality = Quality::default();
+        quality.put_metrics(metrics, "");
+        Self { bounds, users: metrics.users, mean_user_dims, mean_item_dims, quality }
+    }
 }
 
 /// Each metric, by the names of [`AtCutoff`] and [`CatalogueAtCutoff`] where the items of the test part are ranked, and
@@ -153,7 +197,7 @@ impl Quality {
     pub fn of(test: Found<'_>, all: Found<'_>) -> Self {
         let mut quality = Self::default();
         for ((metrics, catalogue), among) in [(test, ""), (all, "_all")] {
-            quality.put(AtCutoff::NAMES, metrics.by_cutoff.iter().map(|(&at, of)| (at, of.values())), among);
+            quality.put_metrics(metrics, among);
             let listed = catalogue.by_cutoff.iter().map(|(&at, of)| (at, of.values()));
             quality.put(CatalogueAtCutoff::NAMES, listed, among);
         }
@@ -172,6 +216,10 @@ impl Quality {
             errors.put(AtCutoff::NAMES, of.by_cutoff.iter().map(|(&at, of)| (at, of.values())), among);
         }
         errors
+    }
+
+    fn put_metrics(&mut self, metrics: &Metrics, among: &str) {
+        self.put(AtCutoff::NAMES, metrics.by_cutoff.iter().map(|(&at, of)| (at, of.values())), among);
     }
 
     /// Adds values by cutoff, in the order of their names.
@@ -224,6 +272,7 @@ impl From<&SegmentReport> for Segment {
                 (&report.all_candidates, &report.all_catalogue),
             ),
             exposures: report.exposures.map(Exposed::from),
+            coherence: report.coherence.as_ref().map(Coherence::from),
             seconds: Seconds {
                 search: seconds.search,
                 size: seconds.size,

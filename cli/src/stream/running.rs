@@ -59,12 +59,10 @@ impl Running {
             let headline = headline(&data, scall.data());
             return Ok(Self { config, data, headline, device, scall, profiles, item_bias, saver });
         }
-        let policy = config.policy()?;
         let data = read(&config)?;
         let (headline, name, data) = (data.headline(), data.name, data.rows);
         let device = open(config.device)?;
-        let segments = config.segments(&data)?;
-        let scall = Scall::over(&device, data, segments, policy, config.scall_options()?)?;
+        let scall = config.build_on(&device, data)?;
         Ok(Self { config, data: name, headline, device, scall, profiles: Vec::new(), item_bias, saver })
     }
 

@@ -69,3 +69,26 @@ fn the_auc_among_exposures_is_shown_and_reported() {
     let found = report("without.json");
     assert!(found.get("exposures").is_none() && found["segments"][0].get("exposures").is_none());
 }
+
+#[test]
+fn triples_come_from_blocks() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = write(dir.path(), "rated.csv", rated().as_bytes());
+    let loss = |args: &[&str]| {
+        let path = dir.path().join("report.json").to_str().unwrap().to_owned();
+        let text = said(&[&["--data", &data, "--clicks", "5", "--report", &path], args].concat());
+        let report: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        (text, report["segments"][2]["loss"].as_f64().unwrap())
+    };
+    let blocks = |share: &str| loss(&["--sampling", "blocks", "--block-share", share, "--window", "40"]);
+    let (_, log) = loss(&["--window", "40"]);
+    assert_eq!(blocks("0").1, log);
+    let (text, half) = blocks("0.5");
+    assert!(text.contains("sampling 0.5 from blocks, else log with window 40"), "{text}");
+    assert!(half != log && half != blocks("1").1);
+    assert_eq!(loss(&["--sampling", "blocks"]).1, blocks("1").1);
+
+    let refused = ["--sampling", "blocks", "--data", &data];
+    assert_refused("stream", &refused, &["model.sampling", "without non-clicks", "--clicks"]);
+    assert_refused("stream", &["--block-share", "2"], &["--block-share", "from 0 to 1"]);
+}

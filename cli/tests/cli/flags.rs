@@ -58,6 +58,7 @@ fn a_flag_without_a_use_is_refused() {
         (&["--bias", "none", "--keep-bias", "0.5"], &["--keep-bias", "none bias"]),
         (&["--sampling", "users", "--window", "9"], &["--window", "users"]),
         (&["--paper", "--window", "9"], &["--window", "users"]),
+        (&["--block-share", "0.5"], &["--block-share", "--sampling blocks", "log"]),
     ] {
         assert_refused("stream", &[&["--data", &data], args].concat(), parts);
     }

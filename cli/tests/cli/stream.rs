@@ -175,6 +175,53 @@ fn the_report_holds_what_it_promises() {
 }
 
 #[test]
+fn quality_by_coherence_is_reported_and_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let data = write(dir.path(), "purchases.csv", super::purchases().as_bytes());
+    let run = |name: &str, more: &[&str]| -> (String, Value) {
+        let report = path(name);
+        let args = ["--data", &data, "--segments", "equal=3", "--steps", "3", "--report", &report];
+        let output = stream(&[&args, more].concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let report = serde_json::from_slice(&std::fs::read(report).unwrap()).unwrap();
+        (String::from_utf8(output.stdout).unwrap(), report)
+    };
+    let (plain_text, plain) = run("plain.json", &[]);
+    let (text, report) = run("coherent.json", &["--coherence", "--against", "uniform,item-knn"]);
+    assert!(!plain_text.contains("by CS") && plain["config"].get("coherence").is_none());
+    assert_eq!(report["config"]["coherence"], true);
+    let segments = report["segments"].as_array().unwrap();
+    for (segment, plain) in segments.iter().zip(plain["segments"].as_array().unwrap()) {
+        assert_eq!((&segment["ndcg"], &segment["loss"]), (&plain["ndcg"], &plain["loss"]));
+        assert!(plain.get("coherence").is_none());
+        let (coherence, users) = (&segment["coherence"], segment["test_users"].as_u64().unwrap());
+        let few = coherence["too_few_items"]["users"].as_u64().unwrap();
+        for measure in ["by_surprise", "by_conditional_surprise"] {
+            let quartiles = coherence[measure].as_array().unwrap();
+            let counts: Vec<u64> = quartiles.iter().map(|of| of["users"].as_u64().unwrap()).collect();
+            assert_eq!((counts.len(), counts.iter().sum::<u64>() + few), (4, users));
+            assert!(counts.iter().max().unwrap() - counts.iter().min().unwrap() <= 1, "{counts:?}");
+            for of in quartiles {
+                let number = |key: &str| of[key].as_f64().unwrap();
+                assert!(of["bounds"][0].as_f64() <= of["bounds"][1].as_f64() && at(of, "recall", "5") <= 1.0);
+                assert!(number("mean_user_dims") > 1.0 && number("mean_item_dims") > 1.0, "{of}");
+            }
+        }
+    }
+    // Another policy has the same users in each quartile; a ranking that counts has no rows.
+    let others = report["against"].as_array().unwrap();
+    let bounds = |of: &Value| of["coherence"]["by_surprise"][2]["bounds"].clone();
+    assert_eq!(bounds(&others[0]["segments"][2]), bounds(&segments[2]));
+    assert!(others[1]["segments"][2].get("coherence").is_none());
+    // The last segment's are printed.
+    let lowest = &segments[2]["coherence"]["by_conditional_surprise"][0];
+    let line = text.lines().find(|line| line.starts_with("by CS, lowest quarter")).unwrap();
+    assert!(text.contains("users of segment 2") && text.contains("of fewer than two items"), "{text}");
+    assert!(line.contains(&format!(" {:.4} ", at(lowest, "ndcg", "20"))), "{line}");
+}
+
+#[test]
 fn a_searching_policy_probes_as_often_as_it_may_and_is_plotted() {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();

@@ -8,19 +8,19 @@ use crate::check;
 use crate::models::{RankRequest, Rankings};
 use crate::stream::{Interactions, decayed_counts, item_counts};
 
-/// Ranks by the number of rows of an item so far.
+/// Ranks by the number of clicks of an item so far: all its rows, unless the stream has non-clicks.
 #[derive(Clone, Debug, Default)]
 pub struct Popularity {
     rows: Vec<f64>,
 }
 
-/// Ranks by the number of rows of an item in the current segment's training part, without replay.
+/// Ranks by the number of clicks of an item in the current segment's training part, without replay.
 #[derive(Clone, Debug, Default)]
 pub struct RecentPopularity {
     rows: Vec<f64>,
 }
 
-/// Ranks by the number of rows of an item so far, each weighing half as much for every half-life since
+/// Ranks by the number of clicks of an item so far, each weighing half as much for every half-life since
 /// ([`decayed_counts`]).
 #[derive(Clone, Debug)]
 pub struct DecayedPopularity {

@@ -71,7 +71,7 @@ impl LightGcnOptions {
 /// let history = UserItems::new(4, rows)?;
 /// let mut model = LightGcn::new(&Device::cpu(), LightGcnOptions::default(), &Account::unlimited())?;
 /// model.embeddings_mut().resize(&Sizes { users: vec![4; 4], items: vec![4, 2, 2, 4], action: None })?;
-/// model.prepare(TrainingData { rows: &rows, history: &history })?;
+/// model.prepare(TrainingData { rows: &rows, history: &history, blocks: None })?;
 /// let before = model.train(1, &mut |_| {})?;
 /// assert!(model.train(100, &mut |_| {})? < before);
 ///

@@ -88,9 +88,7 @@ impl TrainingOptions {
         for (arg, value) in [("l2", l2), ("user_init_std", user_init_std), ("item_init_std", item_init_std)] {
             check::domain(op, arg, value, value.is_finite() && value >= 0.0, "finite and not negative")?;
         }
-        if let Sampling::Log { window } = sampling {
-            check::domain(op, "sampling.window", window, window > 0, "at least 1")?;
-        }
+        sampling.check(op)?;
         item_bias.check(op)?;
         rule.check(op)?;
         // An optimizer alone may go uphill; a model's loss is to fall.

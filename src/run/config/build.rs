@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::check::{bad, keyed};
 use super::{Config, PolicyConfig};
 use crate::device::Device;
-use crate::models::ModelOptions;
+use crate::models::{ModelOptions, Sampling};
 use crate::run::{Scall, ScallOptions};
 use crate::sizing::{Budget, CommonOption, PolicyOptions, SizePolicy};
 use crate::stream::{self, Format, Interactions, ReadOptions, ReadReport, Segment};
@@ -120,6 +120,7 @@ impl Config {
             evaluate_users: self.evaluate_users,
             choose_l2: self.model.l2.is_none(),
             cutoffs: self.cutoffs.clone(),
+            coherence: self.coherence,
             seed: self.seed,
             ..ScallOptions::new(self.budget())
         })
@@ -211,7 +212,8 @@ impl Config {
     /// A loop at the beginning of a recorded stream, on the device of the configuration.
     ///
     /// # Errors
-    /// Those of [`check`](Self::check), of [`open_device`](Self::open_device), and of [`segments`](Self::segments).
+    /// Those of [`check`](Self::check), of [`open_device`](Self::open_device), and of [`segments`](Self::segments);
+    /// [`Error::BadConfig`] for sampling by blocks where the stream has no non-clicks.
     pub fn build(&self, data: Interactions) -> Result<Scall> {
         self.check()?;
         self.build_checked(&self.open_device()?, data)
@@ -220,7 +222,7 @@ impl Config {
     /// The same on a device that the caller has.
     ///
     /// # Errors
-    /// Those of [`check`](Self::check) and of [`segments`](Self::segments).
+    /// Those of [`build`](Self::build), but for the device.
     pub fn build_on(&self, device: &Device, data: Interactions) -> Result<Scall> {
         self.check()?;
         self.build_checked(device, data)
@@ -228,6 +230,12 @@ impl Config {
 
     fn build_checked(&self, device: &Device, data: Interactions) -> Result<Scall> {
         let segments = self.segments(&data)?;
+        if let Sampling::Blocks { .. } = self.model_options()?.training().sampling
+            && !data.has_non_clicks()
+        {
+            let expected = "log or users, as a stream without non-clicks (data.clicks, --clicks) has no blocks";
+            return Err(bad("model.sampling", expected.to_owned(), "blocks".to_owned()));
+        }
         Scall::over(device, data, segments, self.policy()?, self.scall_options()?)
     }
 }

@@ -91,6 +91,7 @@ impl ModelConfig {
     fn key(&self, arg: &'static str) -> &'static str {
         match arg {
             "sampling.window" => "window",
+            "sampling.share" => "block_share",
             "keep" => "keep_bias",
             "rate.factor" | "rate.every" | "rate.least" => "rate",
             "learning_rate" if self.learning_rate.is_some() => arg,
@@ -108,7 +109,8 @@ impl ModelConfig {
         let adagrad = matches!(of, Optimizer::Adagrad { .. } | Optimizer::RowWiseAdagrad { .. });
         let counted = matches!(training.item_bias, ItemBias::Counted { .. });
         let learned = matches!(training.item_bias, ItemBias::Learned { .. });
-        let log = matches!(training.sampling, Sampling::Log { .. });
+        let log = training.sampling.window().is_some();
+        let blocks = matches!(training.sampling, Sampling::Blocks { .. });
         let bias = || format!("it with {} bias", self.bias);
         let check = |key: &str, given: bool, used: bool, user: &str, found: String| {
             let expected = format!("nothing, as only {user} would use it");
@@ -118,6 +120,8 @@ impl ModelConfig {
         check("model.epsilon", self.epsilon.is_some(), adagrad, "adagrad", optimizer)?;
         check("model.half_life", self.half_life.is_some(), counted, "a counted bias", bias())?;
         check("model.keep_bias", self.keep_bias.is_some(), learned, "a learned bias", bias())?;
-        check("model.window", self.window.is_some(), log, "sampling by log", format!("it with {}", self.sampling))
+        let sampling = || format!("it with {}", self.sampling);
+        check("model.window", self.window.is_some(), log, "sampling by log or blocks", sampling())?;
+        check("model.block_share", self.block_share.is_some(), blocks, "sampling by blocks", sampling())
     }
 }

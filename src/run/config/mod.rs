@@ -95,6 +95,9 @@ pub struct Config {
     /// too).
     #[cfg_attr(feature = "serde", serde(with = "serial::cutoffs", skip_serializing_if = "serial::cutoffs::are_usual"))]
     pub cutoffs: Cutoffs,
+    /// Whether reports have quality by the coherence of users' items (default: no).
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "std::ops::Not::not"))]
+    pub coherence: bool,
     /// The stream, and where it is cut.
     pub data: DataConfig,
     /// What the tables may hold.
@@ -240,9 +243,12 @@ pub struct ModelConfig {
     pub keep_bias: Option<f32>,
     /// How triples are drawn: one of [`Sampling::NAMES`](crate::models::Sampling::NAMES) (default: `log`).
     pub sampling: String,
-    /// Rows before and after a positive that its negative comes from, for `log`.
+    /// Rows before and after a positive that its negative comes from, for `log`, and for the rest of `blocks`.
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub window: Option<u32>,
+    /// Part of the triples that comes from feedback blocks, from 0 to 1, for `blocks` (default 1).
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub block_share: Option<f32>,
     /// Standard deviation of new values in user rows.
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub user_init_std: Option<f32>,

@@ -79,9 +79,11 @@ impl ModelConfig {
     /// How triples are drawn, for a model with this default.
     fn sampling(&self, default: Sampling) -> Result<Sampling> {
         let mut sampling = Sampling::from_name(&self.sampling).map_err(keyed("model.sampling"))?;
-        if let Sampling::Log { window } = &mut sampling {
-            let usual = if let Sampling::Log { window } = default { window } else { *window };
-            *window = self.window.unwrap_or(usual);
+        if let Sampling::Log { window } | Sampling::Blocks { window, .. } = &mut sampling {
+            *window = self.window.or(default.window()).unwrap_or(*window);
+        }
+        if let Sampling::Blocks { share, .. } = &mut sampling {
+            *share = self.block_share.unwrap_or(*share);
         }
         Ok(sampling)
     }

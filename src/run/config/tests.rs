@@ -16,6 +16,7 @@ fn the_defaults_are_those_of_the_parts() {
     );
     assert_eq!((theirs.late_seconds, theirs.early_stop), (options.late_seconds, options.early_stop));
     assert_eq!((theirs.evaluate_users, theirs.cutoffs), (options.evaluate_users, options.cutoffs));
+    assert_eq!((theirs.coherence, options.coherence), (false, false));
     assert_eq!((theirs.budget, ours.budget()), (options.budget, crate::sizing::Budget::new(Amount::MeanSize(8.0))));
     assert_eq!(ours.policy_options().unwrap(), PolicyOptions::default());
     for name in ModelOptions::NAMES {
@@ -49,6 +50,14 @@ fn what_is_wrong_is_named_by_its_key() {
         (|c| c.model.half_life = Some(f64::INFINITY), "`model.half_life`: expected finite, found inf"),
         (|c| c.model.window = Some(0), "`model.window`: expected at least 1, found 0"),
         (
+            |c| (c.model.sampling, c.model.block_share) = ("blocks".into(), Some(1.5)),
+            "`model.block_share`: expected from 0 to 1, found 1.5",
+        ),
+        (
+            |c| c.model.block_share = Some(0.5),
+            "`model.block_share`: expected nothing, as only sampling by blocks would use it, found it with log",
+        ),
+        (
             |c| (c.model.bias, c.model.keep_bias) = ("learned".into(), Some(1.5)),
             "`model.keep_bias`: expected from 0 to 1, found 1.5",
         ),
@@ -61,7 +70,7 @@ fn what_is_wrong_is_named_by_its_key() {
             "`model.epsilon`: expected nothing, as only adagrad would use it, found it with adam",
         ),
         (|c| c.model.bias = "some".into(), r#"`model.bias`: expected one of counted, learned, none, found "some""#),
-        (|c| c.model.sampling = "all".into(), r#"`model.sampling`: expected one of log, users, found "all""#),
+        (|c| c.model.sampling = "all".into(), r#"`model.sampling`: expected one of log, users, blocks, found "all""#),
         (|c| c.policy.user_share = Some(1.5), "`policy.user_share`: expected from 0 to 1, found 1.5"),
         (|c| c.policy.alpha = Some(-1.0), "`policy.alpha`: expected in 0.001..=1000000 for power-law, found -1"),
         (|c| c.policy.proposals_at_once = Some(0), "`policy.proposals_at_once`: expected from 1 to 1000, found 0"),
@@ -228,8 +237,8 @@ mod files {
     #[test]
     fn errors_of_a_text_name_line_and_key() {
         let keys = "expected one of `device`, `seed`, `replay`, `exclude`, `train_share`, `late_seconds`, \
-                    `evaluate_users`, `cutoffs`, `data`, `budget`, `policy`, `model`, `probe`, `early_stop`, found \
-                    the key `sede`";
+                    `evaluate_users`, `cutoffs`, `coherence`, `data`, `budget`, `policy`, `model`, `probe`, \
+                    `early_stop`, found the key `sede`";
         let whole = "a whole number of at least 0 that is not too large";
         for (text, said) in [
             ("sede = 3\n", format!(":1: `sede`: {keys}")),

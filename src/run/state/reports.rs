@@ -4,7 +4,10 @@
 use std::collections::BTreeMap;
 
 use crate::Result;
-use crate::eval::{AtCutoff, CatalogueAtCutoff, CatalogueMetrics, Cutoffs, Exposures, Metrics, StandardErrors};
+use crate::eval::{
+    AtCutoff, CatalogueAtCutoff, CatalogueMetrics, CoherenceReport, Cutoffs, Exposures, Metrics, StandardErrors,
+    UserGroup,
+};
 use crate::file::State;
 use crate::models::Resized;
 use crate::run::held::Held;
@@ -73,6 +76,13 @@ const SAMPLED: [&str; 3] = ["sampled.of", "sampled.test", "sampled.all"];
 /// There where a user had clicks and non-clicks: how many users did, 0 for none, and the AUC.
 const EXPOSURES: [&str; 2] = ["exposures.users", "exposures.auc"];
 
+/// There where quality by coherence was reported. Of each report 1 where it has it, and how many users each group has;
+/// bounds and dims of each group; its metrics.
+const COHERENCE: [&str; 3] = ["coherence.users", "coherence.numbers", "coherence.metrics"];
+
+/// Groups of a report by coherence.
+const GROUPS: usize = 9;
+
 /// The values at each cutoff, in one row.
 fn flat<T: Copy, const N: usize>(by_cutoff: &BTreeMap<u32, T>, values: fn(T) -> [f64; N]) -> Vec<f64> {
     by_cutoff.values().flat_map(|of| values(*of)).collect()
@@ -103,14 +113,41 @@ pub(super) fn save(reports: &[SegmentReport]) -> State {
         state.put(EXPOSURES[0], of().map(|of| of.users as u64).collect::<Vec<u64>>());
         state.put(EXPOSURES[1], of().map(|of| of.auc).collect::<Vec<f64>>());
     }
+    if reports.iter().any(|of| of.coherence.is_some()) {
+        save_coherence(reports, &mut state);
+    }
     state
+}
+
+fn save_coherence(reports: &[SegmentReport], state: &mut State) {
+    let (mut users, mut numbers, mut metrics) = (Vec::<u64>::new(), Vec::<f64>::new(), Vec::<f64>::new());
+    for report in reports {
+        let none = UserGroup::default();
+        let groups = match &report.coherence {
+            Some(coherence) => coherence.groups().collect(),
+            None => vec![&none; GROUPS],
+        };
+        users.push(report.coherence.is_some().into());
+        for group in groups {
+            users.push(group.metrics.users as u64);
+            numbers.extend(group.bounds);
+            numbers.extend([group.mean_user_dims, group.mean_item_dims]);
+            match report.coherence {
+                Some(_) => metrics.extend(flat(&group.metrics.by_cutoff, AtCutoff::values)),
+                None => metrics.extend(vec![0.0; report.test_candidates.by_cutoff.len() * AtCutoff::NAMES.len()]),
+            }
+        }
+    }
+    state.put(COHERENCE[0], users);
+    state.put(COHERENCE[1], numbers);
+    state.put(COHERENCE[2], metrics);
 }
 
 /// The reports of a loop with these cutoffs.
 pub(super) fn restored(state: &State, cutoffs: &Cutoffs) -> Result<Vec<SegmentReport>> {
     let cutoffs = &cutoffs.with(Metrics::QUALITY_CUTOFF);
     let names = COUNTS.iter().map(|(name, _)| *name).chain(NUMBERS.iter().map(|(name, _)| *name));
-    state.only(&names.chain(SAMPLED).chain(EXPOSURES).collect::<Vec<_>>())?;
+    state.only(&names.chain(SAMPLED).chain(EXPOSURES).chain(COHERENCE).collect::<Vec<_>>())?;
     let reports = state.numbers::<u64>("users")?.len();
     (0..reports).map(|t| Row { state, cutoffs, reports, t }.report()).collect()
 }
@@ -172,6 +209,7 @@ impl<'a> Row<'a> {
             all_catalogue: CatalogueMetrics { by_cutoff: self.by_cutoff("all.catalogue")? },
             sampled: self.sampled()?,
             exposures: self.exposures()?,
+            coherence: self.coherence()?,
             seconds: Seconds { search, size, resize, regularize, train, evaluate },
         })
     }
@@ -214,6 +252,26 @@ impl<'a> Row<'a> {
         }
         let (users, [auc]) = (self.count(EXPOSURES[0])? as usize, self.numbers(EXPOSURES[1])?);
         Ok((users > 0).then_some(Exposures { auc, users }))
+    }
+
+    fn coherence(self) -> Result<Option<CoherenceReport>> {
+        if !COHERENCE.iter().any(|name| self.state.has(name)) {
+            return Ok(None);
+        }
+        let [users, numbers, metrics] = COHERENCE;
+        let users = self.state.exactly::<u64>(users, self.reports.saturating_mul(1 + GROUPS))?;
+        let users = &users[self.t * (1 + GROUPS)..][..1 + GROUPS];
+        let (numbers, _) = self.some(numbers, 4 * GROUPS)?.as_chunks::<4>();
+        let cutoffs = self.cutoffs.iter().len();
+        let (metrics, _) = self.some(metrics, AtCutoff::NAMES.len() * cutoffs * GROUPS)?.as_chunks();
+        let group = |group: usize| {
+            let [least, most, mean_user_dims, mean_item_dims] = numbers[group];
+            let values = metrics[group * cutoffs..][..cutoffs].iter().map(|of| AtCutoff::from(*of));
+            let by_cutoff = self.cutoffs.iter().zip(values).collect();
+            let metrics = Metrics { by_cutoff, users: users[1 + group] as usize };
+            UserGroup { bounds: [least, most], metrics, mean_user_dims, mean_item_dims }
+        };
+        Ok((users[0] > 0).then(|| CoherenceReport::of_groups(std::array::from_fn(group))))
     }
 
     fn count(self, name: &str) -> Result<u64> {

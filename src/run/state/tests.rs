@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use super::*;
 use crate::eval::Cutoffs;
 use crate::file::Numbers;
-use crate::models::{ItemBias, ModelOptions, RateSchedule};
+use crate::models::{ItemBias, ModelOptions, RateSchedule, Sampling};
 use crate::run::options::AnyOptions;
 use crate::run::step::tests::Failing;
 use crate::run::{EarlyStop, Exclude, ProbeOptions, Replay};
@@ -49,6 +49,7 @@ fn cases() -> Vec<(ScallOptions, MakePolicy)> {
         other.evaluate_users = Some(4);
         other.choose_l2 = true;
         other.cutoffs = Cutoffs::new([1, 25]).unwrap();
+        other.coherence = true;
         cases.push((options, policies[i]));
         cases.push((other, policies[(i + 2) % 4]));
     }
@@ -148,8 +149,14 @@ fn a_live_loop_goes_on_bit_for_bit() {
 
 #[test]
 fn a_recorded_stream_goes_on_bit_for_bit() {
-    for (options, policy) in cases() {
-        let data = Interactions::from_rows(rows(0..500)).unwrap();
+    let mut exposed = 0;
+    let both = cases().into_iter().flat_map(|(options, policy)| [false, true].map(|of| (of, options.clone(), policy)));
+    for (non_clicks, mut options, policy) in both {
+        let mut data = Interactions::from_rows(rows(0..500)).unwrap();
+        if non_clicks {
+            data.mark_non_clicks((0..500).filter(|row| row % 3 == 2)).unwrap();
+            options.model.training_mut().sampling = Sampling::Blocks { share: 0.5, window: 50 };
+        }
         let segments = cut(&data, Cut::Equal { segments: 4 }).unwrap();
         let mut scall = Scall::over(&Device::cpu(), data, segments, policy(), options).unwrap();
         loop {
@@ -162,6 +169,9 @@ fn a_recorded_stream_goes_on_bit_for_bit() {
                 break;
             }
         }
+        let has_exposures = scall.report().iter().any(|report| report.exposures.is_some());
+        assert!(non_clicks || !has_exposures);
+        exposed += u32::from(has_exposures);
         // What is observed then makes a live stream of it.
         let mut other = restored(&scall, policy).unwrap();
         for loops in [&mut scall, &mut other] {
@@ -169,6 +179,7 @@ fn a_recorded_stream_goes_on_bit_for_bit() {
         }
         assert_eq!(lists(&other), lists(&scall));
     }
+    assert!(exposed > 2);
 }
 
 /// Searched, faded and half trained: the step is repeated by the restored loop as by the one that failed.
@@ -200,11 +211,14 @@ fn rich(replay: Replay) -> (Scall, MakePolicy) {
         steps: 2,
         replay,
         probe: ProbeOptions { steps: 2, ..ProbeOptions::default() },
+        coherence: true,
         ..ScallOptions::new(Budget::new(Amount::MeanSize(4.0)))
     };
     let mut scall = Scall::new(&Device::cpu(), policy(), options).unwrap();
     for t in 0..3 {
         scall.observe(rows(60 * t..60 * (t + 1))).unwrap();
+        let rows = scall.data.len();
+        scall.data.mark_non_clicks((0..rows).filter(|row| row % 3 == 2)).unwrap();
         scall.step(|_| {}).unwrap();
     }
     scall.observe(rows(180..200)).unwrap();
@@ -277,8 +291,8 @@ fn damage(replay: Replay) {
     };
     assert!(try_state(state.clone()).is_ok());
     for (name, numbers) in &whole {
-        // What a policy has not learned, and a loop that has not begun a segment, have no entry.
-        let may = name.starts_with("policy/") || name.starts_with("last/action/");
+        // What a policy has not learned, what a loop has not started, and a stream of clicks have no entry.
+        let may = name.starts_with("policy/") || name.starts_with("last/action/") || name == "data/non_clicks";
         let mut damaged = state.clone();
         damaged.remove(name);
         assert!(may || try_state(damaged).is_err(), "without {name}");

@@ -8,7 +8,7 @@ use crate::device::Device;
 use crate::file::State;
 use crate::models::{Embeddings, ModelOptions, RankRequest, Rankings, Recommender, TrainingData};
 use crate::sizing::{Amount, Bet, BetOptions, Budget, FrequencyRanked};
-use crate::stream::{Cut, Interactions, cut};
+use crate::stream::{BlockOptions, Blocks, Cut, Interactions, cut};
 use crate::{Error, ProbeOptions, ScallOptions};
 
 /// A recommender whose training fails so many times before it begins. Its copies, which probes are made of, do not.
@@ -154,6 +154,9 @@ fn non_clicks_are_touched_and_not_learned() {
         let clicks: Vec<(u32, u32)> = data.pairs(rows.into_iter().filter(|row| !declined(row))).collect();
         assert_eq!(scall.training_rows(end, &sampled), clicks, "{replay:?}");
         assert!(data.pairs(0..end).all(|(user, item)| scall.history.contains(user, item)));
+        let blocks = scall.training_blocks(end, &sampled).unwrap().unwrap();
+        let rows = if replay == Replay::All { (0..end).collect() } else { sampled.clone() };
+        assert_eq!(blocks, Blocks::new(&data, rows, &BlockOptions::default()).unwrap());
         let [users, items] = [0, 1].map(|side| scall.frequencies[side].iter().sum::<u32>() as usize);
         assert_eq!((users, items), (sampled.len(), sampled.len()));
     }

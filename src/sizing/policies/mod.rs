@@ -1,7 +1,9 @@
 //! The policies that there are, one file each: their names, options and builders in one list.
 
+mod bandit;
 mod bet;
 mod grow_only;
+mod lints;
 mod linucb;
 mod magnitude;
 mod mde;
@@ -17,6 +19,7 @@ use crate::{Error, Result, check};
 
 pub use bet::{Bet, BetOptions};
 pub use grow_only::{GrowOnly, GrowOnlyOptions};
+pub use lints::{LinTs, LinTsOptions};
 pub use linucb::{LinUcb, LinUcbOptions};
 pub use magnitude::MagnitudeCut;
 pub use mde::MixedDimensions;
@@ -29,7 +32,7 @@ pub use scall::{Convergence, Deploy, ScallPolicy, ScallPolicyOptions};
 pub use uniform::Uniform;
 
 own_recipes!(Uniform, MixedDimensions, MagnitudeCut);
-probing_recipes!(BetOptions => Bet, LinUcbOptions => LinUcb);
+probing_recipes!(BetOptions => Bet, LinUcbOptions => LinUcb, LinTsOptions => LinTs);
 
 /// Makes [`PolicyOptions`] of the list below.
 macro_rules! policies {
@@ -146,6 +149,8 @@ policies! {
     Bet(BetOptions): "bet";
     /// Sizes of frequency groups, learned from probes by a bandit that forgets.
     LinUcb(LinUcbOptions): "linucb";
+    /// The same bandit, exploring by random draws (Thompson sampling).
+    LinTs(LinTsOptions): "lints";
     #[cfg(feature = "search")]
     /// Profiles found by an actor-critic that probes the last segment.
     Scall(ScallPolicyOptions): "scall";

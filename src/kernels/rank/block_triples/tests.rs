@@ -74,10 +74,9 @@ impl Case {
             let words = philox([b, self.step, 0, Purpose::Blocks as u32], key(self.seed));
             let pick = |list: &[u32], word: u32| match list.len() {
                 0 => u32::MAX,
-                len => list[(u64::from(word) * len as u64 >> 32) as usize],
+                len => list[below(word, len as u32) as usize],
             };
-            let (user, positives, negatives) =
-                &self.blocks[(u64::from(words[0]) * self.blocks.len() as u64 >> 32) as usize];
+            let (user, positives, negatives) = &self.blocks[below(words[0], self.blocks.len() as u32) as usize];
             triples[b as usize] = *user;
             triples[(batch + b) as usize] = pick(positives, words[1]);
             triples[(2 * batch + b) as usize] = pick(negatives, words[2]);
@@ -97,7 +96,7 @@ fn parity(device: &Device) {
     let mut case = Case::new(40);
     (case.step, case.seed) = (u32::MAX, u64::MAX - 5);
     assert_same("high seed", &case.run(device, all(999)), &case.oracle(all(999)));
-    // Parts of batches, and several steps, are as many single ones.
+    // Of parts of batches, several steps are single ones after each other.
     let of = |batch, first, count| Of { batch, first, count };
     for (of, steps) in [
         (all(1), 5),

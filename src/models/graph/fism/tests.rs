@@ -42,7 +42,7 @@ impl Case {
         let learned = world.history.pairs().filter(|(u, i)| (u + i) % 3 != 1);
         let again = learned.clone().filter(|(u, i)| (u + i) % 4 == 0);
         let rows: Vec<_> = learned.chain(again).collect();
-        model.prepare(TrainingData { rows: &rows, history: &world.history }).unwrap();
+        model.prepare(TrainingData { rows: &rows, history: &world.history, blocks: None }).unwrap();
         model
     }
 

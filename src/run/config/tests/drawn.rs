@@ -144,10 +144,17 @@ fn model() -> impl Strategy<Value = ModelConfig> {
         option::of(proptest::sample::select(NonFinite::ALL)),
     );
     let bias = (proptest::sample::select(ItemBias::NAMES), 1e-3f64..1e9, share());
-    let sampling = (proptest::sample::select(Sampling::NAMES), 1u32..);
+    let sampling = (proptest::sample::select(Sampling::NAMES), 1u32.., share());
     let rows = (option::of(positive()), option::of(positive()), option::of(proptest::sample::select(Format::ALL)));
     (proptest::sample::select(ModelOptions::NAMES), numbers, rule, bias, sampling, rows).prop_map(
-        |(name, (steps, batch, learning_rate, l2), rule, (bias, half_life, keep), (sampling, window), rows)| {
+        |(
+            name,
+            (steps, batch, learning_rate, l2),
+            rule,
+            (bias, half_life, keep),
+            (sampling, window, block_share),
+            rows,
+        )| {
             let (optimizer, epsilon, rate, max_norm, non_finite) = rule;
             let usual = *ModelOptions::from_name(name).unwrap().training();
             let adagrad = matches!(optimizer.unwrap_or(usual.rule.optimizer), Optimizer::Adagrad { .. });
@@ -167,7 +174,8 @@ fn model() -> impl Strategy<Value = ModelConfig> {
                 half_life: (bias == "counted").then_some(half_life),
                 keep_bias: (bias == "learned").then_some(keep as f32),
                 sampling: sampling.to_owned(),
-                window: (sampling == "log").then_some(window),
+                window: (sampling != "users").then_some(window),
+                block_share: (sampling == "blocks").then_some(block_share as f32),
                 user_init_std: rows.0,
                 item_init_std: rows.1,
                 format: rows.2,
@@ -192,6 +200,7 @@ pub fn config() -> impl Strategy<Value = Config> {
         warm,
         at_once,
     });
+    let reports = (proptest::collection::vec(1..=100u32, 1..4), any::<bool>());
     let loop_numbers = (
         proptest::sample::select(DeviceChoice::ALL),
         0..=i64::MAX as u64,
@@ -199,11 +208,11 @@ pub fn config() -> impl Strategy<Value = Config> {
         share(),
         any::<u32>(),
         option::of(2u32..),
-        proptest::collection::vec(1..=100u32, 1..4),
+        reports,
     );
     (loop_numbers, data(), budget(), policy(), model(), probe, option::of(early_stop)).prop_map(
         |(
-            (device, seed, (replay, exclude), train_share, late_seconds, evaluate_users, cutoffs),
+            (device, seed, (replay, exclude), train_share, late_seconds, evaluate_users, (cutoffs, coherence)),
             data,
             budget,
             policy,
@@ -221,6 +230,7 @@ pub fn config() -> impl Strategy<Value = Config> {
                 late_seconds,
                 evaluate_users,
                 cutoffs: Cutoffs::new(cutoffs).unwrap(),
+                coherence,
                 data,
                 budget,
                 policy,

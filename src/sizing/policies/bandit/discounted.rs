@@ -6,7 +6,7 @@ use crate::{Error, Result};
 /// Length of an action's features.
 pub(super) const FEATURES: usize = 8;
 
-pub(super) type Vector = [f64; FEATURES];
+pub(in super::super) type Vector = [f64; FEATURES];
 type Matrix = [Vector; FEATURES];
 
 /// Least squares with weights that fall by `gamma` an observation, and the matching confidence width.
@@ -19,9 +19,9 @@ type Matrix = [Vector; FEATURES];
 /// V~ holds squared weights: it is what the noise of weighted observations adds up to.
 ///
 /// Source: Russac, Vernade, Cappé, "Weighted Linear Bandits for Non-Stationary Environments", NeurIPS 2019 (arXiv
-/// 1909.09146), algorithm D-LinUCB.
+/// 1909.09146), algorithm D-LinUCB; the draws are those of D-LinTS (Kim, Tewari, UAI 2020, arXiv 1912.05695).
 #[derive(Clone, Debug)]
-pub(super) struct Discounted {
+pub(in super::super) struct Discounted {
     gamma: f64,
     ridge: f64,
     v: Matrix,
@@ -76,6 +76,14 @@ impl Discounted {
         self.v_squared.iter().zip(&y).map(|(row, y_i)| y_i * dot(row, &y)).sum::<f64>().max(0.0).sqrt()
     }
 
+    /// What theta may be, for normal numbers z of a standard deviation: `theta + V^-1 L z` with `L L' = V~`. Draws have
+    /// the covariance `V^-1 V~ V^-1`, times the variance of z: that of `width`.
+    pub fn draw(&self, z: &Vector) -> Vector {
+        let lower = cholesky(&self.v_squared);
+        let off = solve(&self.v, &std::array::from_fn(|i| dot(&lower[i], z)));
+        std::array::from_fn(|i| self.theta[i] + off[i])
+    }
+
     /// Learns what an action earned.
     pub fn observe(&mut self, x: &Vector, reward: f64) {
         let update = |matrix: &mut Matrix, gamma: f64| {
@@ -91,19 +99,27 @@ impl Discounted {
     }
 }
 
-fn dot(a: &Vector, b: &Vector) -> f64 {
+pub(in super::super) fn dot(a: &Vector, b: &Vector) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-/// Solves `matrix * y = x` by Cholesky. The ridge keeps the matrix positive definite.
-fn solve(matrix: &Matrix, x: &Vector) -> Vector {
+/// The lower triangle `L` with `L L' = matrix`. The ridge keeps the matrix positive definite.
+fn cholesky(matrix: &Matrix) -> Matrix {
     let mut lower = Matrix::default();
-    let mut y = *x;
     for i in 0..FEATURES {
         for j in 0..=i {
             let rest = matrix[i][j] - (0..j).map(|k| lower[i][k] * lower[j][k]).sum::<f64>();
             lower[i][j] = if i == j { rest.sqrt() } else { rest / lower[j][j] };
         }
+    }
+    lower
+}
+
+/// Solves `matrix * y = x`.
+fn solve(matrix: &Matrix, x: &Vector) -> Vector {
+    let lower = cholesky(matrix);
+    let mut y = *x;
+    for i in 0..FEATURES {
         y[i] = (y[i] - (0..i).map(|k| lower[i][k] * y[k]).sum::<f64>()) / lower[i][i];
     }
     for i in (0..FEATURES).rev() {
@@ -115,6 +131,7 @@ fn solve(matrix: &Matrix, x: &Vector) -> Vector {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rng::{Philox, Purpose};
 
     fn feature(step: usize) -> Vector {
         std::array::from_fn(|i| ((step * 7 + i * 3) % 11) as f64 / 5.0 - 1.0 + 0.1 * (i * step % 5) as f64)
@@ -159,5 +176,48 @@ mod tests {
             assert!((model.expected(&x) - truth(&x, sign)).abs() < 0.05, "{}", model.expected(&x));
             assert!(sign < 0.0 || model.width(&x) < before / 2.0);
         }
+    }
+
+    /// Along any direction the draws lie around what is expected, as far as the width says.
+    #[test]
+    fn draws_have_the_covariance_of_the_width() {
+        let mut model = Discounted::new(0.8, 0.2);
+        // Half of the features are large: what they earn is known well, the rest is not, and V is far from V~.
+        let uneven = |step: usize| -> Vector {
+            let x = feature(step);
+            std::array::from_fn(|i| if i < FEATURES / 2 { 6.0 * x[i] } else { x[i] })
+        };
+        (0..12).for_each(|step| model.observe(&uneven(step), step as f64 / 3.0));
+        let a = 0.3;
+        let unit = |i: usize| std::array::from_fn(|j| f64::from(u8::from(i == j)));
+        let mut directions: Vec<Vector> = (0..FEATURES).map(unit).collect();
+        directions.extend((0..20).map(|step| feature(100 + step)));
+        let widths: Vec<f64> = directions.iter().map(|x| model.width(x)).collect();
+        let (least, most) =
+            (widths.iter().copied().fold(f64::INFINITY, f64::min), widths.iter().copied().fold(0.0, f64::max));
+        assert!(most > 5.0 * least, "{widths:?}");
+
+        let mut rng = Philox::new(17, Purpose::User);
+        let n = 100_000;
+        let mut sums = vec![[0.0; 2]; directions.len()];
+        for _ in 0..n {
+            let theta = model.draw(&std::array::from_fn(|_| a * rng.normal()));
+            for (x, [sum, squares]) in directions.iter().zip(&mut sums) {
+                let off = dot(&theta, x) - model.expected(x);
+                *sum += off;
+                *squares += off * off;
+            }
+        }
+        for (width, [sum, squares]) in widths.into_iter().zip(sums) {
+            let (mean, variance) = (sum / f64::from(n), squares / f64::from(n));
+            let expected = (a * width).powi(2);
+            // Five standard errors of each: sqrt(1 / n) of a deviation, and sqrt(2 / n) of a variance.
+            assert!(mean.abs() < 5.0 * (expected / f64::from(n)).sqrt(), "{mean}, width {width}");
+            assert!(
+                (variance / expected - 1.0).abs() < 5.0 * (2.0 / f64::from(n)).sqrt(),
+                "{variance}, not {expected}"
+            );
+        }
+        assert_eq!(model.draw(&Vector::default()), model.theta);
     }
 }
