@@ -157,7 +157,7 @@ impl Scall {
         }
         let options = BlockOptions::default();
         let blocks = match self.options.replay {
-            Replay::Sample { .. } => {
+            Replay::Sample { .. } | Replay::Recent { .. } => {
                 Blocks::new(&self.data, sampled.iter().copied().filter(|&row| row < end), &options)?
             }
             Replay::All => Blocks::new(&self.data, 0..end, &options)?,

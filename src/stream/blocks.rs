@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 
 use super::Interactions;
+use crate::check::domain;
 use crate::{Error, Result};
 
 /// Feedback blocks: runs of non-clicks, each with the clicks that follow it.
@@ -94,7 +95,7 @@ impl Blocks {
     /// Adds the blocks of a user's rows.
     fn add(&mut self, data: &Interactions, user: u32, rows: &[u32]) {
         for &row in rows {
-            let (item, clicked) = (data.items()[row as usize], data.clicked(row as usize));
+            let (item, clicked) = (pair_of(data, row).1, data.clicked(row as usize));
             if !clicked && self.positives.len() > self.end(&self.positive_offsets) {
                 self.close(user);
             }
@@ -175,6 +176,8 @@ fn checked(data: &Interactions, rows: impl IntoIterator<Item = usize>) -> Result
             let (id, rows) = (u32::try_from(row).unwrap_or(u32::MAX), data.len() as u64);
             return Err(Error::IdOutOfRange { op, arg, position, id, rows });
         }
+        let first = data.kept().start;
+        domain(op, arg, row, row >= first, &format!("from {first} on, the rows that are kept"))?;
         if let Some(&last) = checked.last().filter(|&&last| last as usize >= row) {
             let (expected, got) = ("rows in time order, each once".to_owned(), format!("{row} after {last}"));
             return Err(Error::Argument { op, arg, expected, got });
@@ -184,10 +187,16 @@ fn checked(data: &Interactions, rows: impl IntoIterator<Item = usize>) -> Result
     Ok(checked)
 }
 
+/// The user and the item of a row that is kept.
+fn pair_of(data: &Interactions, row: u32) -> (u32, u32) {
+    let first = data.kept().start;
+    (data.users()[row as usize - first], data.items()[row as usize - first])
+}
+
 /// Rows sorted by user, those of a user in their order, and where each user's end.
 fn by_user(data: &Interactions, rows: &[u32]) -> (Vec<u32>, Vec<usize>) {
     let mut ends = vec![0; data.user_count() as usize];
-    let user = |row: u32| data.users()[row as usize] as usize;
+    let user = |row: u32| pair_of(data, row).0 as usize;
     rows.iter().for_each(|&row| ends[user(row)] += 1);
     let mut sum = 0;
     for end in &mut ends {

@@ -12,13 +12,25 @@ pub struct Words<'a> {
     config: &'a Config,
     model: ModelOptions,
     steps: u32,
+    /// Formats and kept rows where several are compared.
+    compared: [Option<String>; 2],
 }
 
 impl<'a> Words<'a> {
     /// # Errors
     /// For a model that there is not.
     pub fn of(config: &'a Config) -> Result<Self> {
-        Ok(Self { config, model: config.model_options()?, steps: config.steps()? })
+        Ok(Self { config, model: config.model_options()?, steps: config.steps()?, compared: Default::default() })
+    }
+
+    /// The same of a comparison of formats and kept rows, where there are several.
+    pub fn comparing(mut self, formats: &[Format], replays: &[Replay]) -> Self {
+        let list = |names: Vec<String>| (names.len() > 1).then(|| names.join(" and "));
+        self.compared = [
+            list(formats.iter().map(|format| format.name().to_owned()).collect()),
+            list(replays.iter().map(Replay::to_string).collect()),
+        ];
+        self
     }
 
     /// All that is in force apart from device, data, policy, budget and seed, as (name, value).
@@ -57,9 +69,10 @@ impl<'a> Words<'a> {
     pub fn headline(&self) -> String {
         let training = self.model.training();
         let paper = if self.config.policy.published { ", the paper's constants" } else { "" };
-        let values = match training.layout.format {
-            Format::F32 => String::new(),
-            format => format!(", values of {}", format.name()),
+        let values = match (&self.compared[0], training.layout.format) {
+            (Some(formats), _) => format!(", values of {formats}"),
+            (None, Format::F32) => String::new(),
+            (None, format) => format!(", values of {}", format.name()),
         };
         let sample = self.config.evaluate_users.map_or(String::new(), |n| format!(", ranked for {n} test users"));
         format!(
@@ -72,7 +85,7 @@ impl<'a> Words<'a> {
             self.l2(),
             bias(training.item_bias),
             sampling(training.sampling),
-            self.replay(),
+            self.compared[1].clone().unwrap_or_else(|| self.replay()),
             self.config.data.segments,
         )
     }

@@ -163,7 +163,9 @@ fn weight(common: &Config, job: &Job) -> Result<Weight> {
 
 /// What stands over the table, so that it can stand alone.
 fn head(args: &Args, config: &Config, device: &str, data: &str, segments: usize) -> Result<String> {
-    let words = Words::of(config)?;
+    let formats = args.formats.as_ref().map_or(&[][..], |list| &list.0);
+    let replays = args.replays.as_ref().map_or(&[][..], |list| &list.0);
+    let words = Words::of(config)?.comparing(formats, replays);
     let seeds = match args.seeds {
         1 => "seed 0".to_owned(),
         seeds => format!("seeds 0 to {}", seeds - 1),

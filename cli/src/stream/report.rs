@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 
 use scall_gpu::SegmentReport;
-use scall_gpu::eval::{
-    AtCutoff, CatalogueAtCutoff, CatalogueMetrics, CoherenceReport, Exposures, Metrics, UserGroup,
-};
+use scall_gpu::eval::{AtCutoff, CatalogueAtCutoff, CatalogueMetrics, CoherenceReport, Exposures, Metrics, UserGroup};
 use scall_gpu::run::{self, Config, Sampled};
 use scall_gpu::{Result, Summary};
 use serde::Serialize;

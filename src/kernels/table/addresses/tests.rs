@@ -92,7 +92,7 @@ fn a_further_bit_leaves_the_others() {
 /// standard deviations above the mean of the statistic.
 #[test]
 fn rows_are_equally_likely() {
-    let keys: Vec<u64> = (1..=40_000).map(|k| k << 32 | k * k).collect();
+    let keys: Vec<u64> = (1..=40_000).map(|k| (k << 32) + k * k).collect();
     let sharings = [Sharing::Chunks { chunks: 4, rows: 250 }, Sharing::Blocks { blocks: 2, bits: 7 }];
     for sharing in sharings {
         let mut counts = vec![0u32; sharing.rows() as usize];
