@@ -24,6 +24,7 @@ mod api {
     pub use scall_gpu::kernels::sizing::apportion::{Allotment, Apportion};
     pub use scall_gpu::kernels::sizing::rank::Rank;
     pub use scall_gpu::kernels::sizing::sample::{Distribution, Profile, Sample};
+    pub use scall_gpu::kernels::table::addresses::{Addresses, Sharing};
     pub use scall_gpu::kernels::table::bags::{LookupBags, Pooling};
     pub use scall_gpu::kernels::table::lookup::{Lookup, LookupPacked, LookupSizes};
     pub use scall_gpu::kernels::table::optimizer::{Optimizer, UpdateRule};

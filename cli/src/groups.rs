@@ -4,7 +4,7 @@ use clap::{Arg, Command};
 
 /// Groups, and the flags that several commands have in them. A flag in no group stands in the first one, which is for
 /// those that matter most: ten of them at most. A flag of one command alone says its group itself.
-const GROUPS: [(&str, &[&str]); 8] = [
+const GROUPS: [(&str, &[&str]); 9] = [
     (
         "Data",
         &[
@@ -51,14 +51,9 @@ const GROUPS: [(&str, &[&str]); 8] = [
             "bias",
             "half-life",
             "keep-bias",
-            "sampling",
-            "window",
-            "block-share",
-            "replay",
-            "replays",
-            "exclude",
         ],
     ),
+    ("Training rows", &["sampling", "window", "block-share", "replay", "replays", "exclude"]),
     ("Evaluation", &["evaluate-users", "cutoffs", "coherence", "against", "totals"]),
     ("Machine", &["threads"]),
     ("What is printed", &["json", "quiet", "verbose", "profile", "trace"]),

@@ -21,7 +21,8 @@ pub struct Held {
     pub layers: u64,
     /// The items of each user, on the host.
     pub history: u64,
-    /// The columns of the rows that are kept, and what is counted for each user and item.
+    /// The columns of the rows that are kept, and what is counted for each user and item. Rows of a recorded stream
+    /// that are still to come do not count: they are what is read, not what is kept.
     pub stream: u64,
     /// The names of users and items, and what finds them. Not part of the total: any service has them somewhere.
     pub names: u64,
@@ -38,8 +39,8 @@ impl Held {
 }
 
 impl Scall {
-    /// What is held now, and what was besides while the segment was learned.
-    pub(super) fn held(&self, working_bytes: u64) -> Held {
+    /// What is held now, after row `rows_end`, and what was besides while the segment was learned.
+    pub(super) fn held(&self, rows_end: usize, working_bytes: u64) -> Held {
         let memory = self.model.embeddings().memory();
         let (samples, layers) = (self.model.sample_bytes(), self.model.layer_bytes());
         // The directory of a GPU has a mirror on the host.
@@ -52,7 +53,7 @@ impl Scall {
             samples,
             layers,
             history: self.history.bytes(),
-            stream: self.data.column_bytes() + counted.sum::<u64>(),
+            stream: self.data.column_bytes(rows_end) + counted.sum::<u64>(),
             names: self.data.name_bytes(),
             working: working_bytes.saturating_sub(samples + layers),
         }

@@ -96,7 +96,8 @@ impl<M> ScallOptions<M> {
         } = self;
         format!(
             "steps: {steps}, {budget:?}, early_stop: {early_stop:?}, {probe:?}, train_share: {train_share}, \
-             replay: {replay:?}, exclude: {exclude:?}, evaluate_users: {evaluate_users:?}, choose_l2: {choose_l2}, cutoffs: {cutoffs}"
+             replay: {replay:?}, exclude: {exclude:?}, evaluate_users: {evaluate_users:?}, choose_l2: {choose_l2}, \
+             cutoffs: {cutoffs}"
         )
     }
 

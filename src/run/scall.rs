@@ -83,9 +83,9 @@ impl Scall {
     ///
     /// # Errors
     /// [`Error::Argument`] for options of the loop, the model or the policy outside their domain, for segments that
-    /// overlap, run backwards or pass the last row, for a stream that has forgotten rows, and for a model that does not draw from the account that it was
-    /// given or that says of its biases what its rows do not have; [`Error::Shape`] for one with more rows than the
-    /// stream knows users or items; what building the model reports.
+    /// overlap, run backwards or pass the last row, for a stream that has forgotten rows, and for a model that does not
+    /// draw from the account that it was given or that says of its biases what its rows do not have; [`Error::Shape`]
+    /// for one with more rows than the stream knows users or items; what building the model reports.
     pub fn over<M: ModelBuilder + 'static>(
         device: &Device,
         data: Interactions,

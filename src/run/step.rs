@@ -185,7 +185,7 @@ impl Scall {
             before,
         });
         self.frequencies = frequencies;
-        report.held = self.held(working_bytes);
+        report.held = self.held(segment.rows.end, working_bytes);
         if t >= self.segments.len() {
             self.segments.push(segment);
         }

@@ -103,11 +103,13 @@ impl Interactions {
         Ok(data)
     }
 
-    /// Bytes of the columns, of what was counted of forgotten rows, and of where users and items first appeared.
-    pub(crate) fn column_bytes(&self) -> u64 {
+    /// Bytes of the columns up to row `end`, of what was counted of forgotten rows, and of where users and items first
+    /// appeared.
+    pub(crate) fn column_bytes(&self, end: usize) -> u64 {
         let words = |len: usize| (len * size_of::<u32>()) as u64;
-        let sides = [&self.users, &self.items].map(|side| words(side.ids.len()) + words(side.known_count()));
-        let times = (self.timestamps.len() * size_of::<i64>()) as u64;
+        let rows = end.saturating_sub(self.forgotten.rows);
+        let sides = [&self.users, &self.items].map(|side| words(rows) + words(side.first_rows_before(end).len()));
+        let times = (rows * size_of::<i64>()) as u64;
         times + self.non_clicks.bytes() + words(self.forgotten.item_counts.len()) + sides.into_iter().sum::<u64>()
     }
 
@@ -205,10 +207,11 @@ mod tests {
     #[test]
     fn columns_shrink() {
         let mut data = Interactions::from_rows(rows(0..300)).unwrap();
-        let (before, names) = (data.column_bytes(), data.name_bytes());
+        let (before, names) = (data.column_bytes(300), data.name_bytes());
         data.forget(200);
         let counted = 4 * u64::from(data.items_seen(200));
-        assert_eq!((data.column_bytes(), data.name_bytes()), (before - 16 * 200 + counted, names));
+        assert_eq!((data.column_bytes(300), data.name_bytes()), (before - 16 * 200 + counted, names));
+        assert!(data.column_bytes(250) < data.column_bytes(300) - 16 * 50 + 1);
         assert!(data.timestamps.capacity() == 100 && data.users.ids.capacity() == 100);
     }
 }

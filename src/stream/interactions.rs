@@ -269,11 +269,6 @@ impl Side {
         &self.first_rows[..self.seen(row) as usize]
     }
 
-    /// How many there are.
-    pub fn known_count(&self) -> usize {
-        self.first_rows.len()
-    }
-
     /// Adds the id of row `row`.
     pub fn push(&mut self, row: u32, name: &str, arg: &'static str) -> Result<u32> {
         self.push_of(self.dictionary.lookup(name), row, name, arg)

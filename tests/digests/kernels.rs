@@ -14,6 +14,7 @@ pub fn results(device: &Device, digests: &mut Digests) {
     triples(device, digests);
     log_triples(device, digests);
     block_triples(device, digests);
+    addresses(device, digests);
     bpr(device, digests);
     spmm(device, digests);
     top_k(device, digests);
@@ -244,6 +245,22 @@ fn block_triples(device: &Device, digests: &mut Digests) {
             .run(device)
         });
         digests.add(format!("rank/block_triples/{batch}-from-{first}"), digest);
+    }
+}
+
+fn addresses(device: &Device, digests: &mut Digests) {
+    let mut draw = Draw::of("addresses");
+    let keys = upload(device, &draw.words(6000, u32::MAX));
+    let small: Vec<u32> = (0..3000).flat_map(|key| [key, 0]).collect();
+    let small = upload(device, &small);
+    for (name, sharing) in
+        [("blocks", Sharing::Blocks { blocks: 3, bits: 9 }), ("chunks", Sharing::Chunks { chunks: 4, rows: 12_345 })]
+    {
+        for (of, keys) in [("large", &keys), ("small", &small)] {
+            let mut out = zeroed(device, 3000 * sharing.parts() as usize);
+            Addresses { keys, sharing, seed: 1 << 40, out: &mut out }.run(device).unwrap();
+            digests.add(format!("table/addresses/{name}-{of}"), Digest::of(&out.read().unwrap()));
+        }
     }
 }
 

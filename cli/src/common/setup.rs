@@ -183,11 +183,11 @@ pub struct TrainingFlags {
     #[arg(long, value_name = "SHARE", value_parser = |text: &str| parse_share(text).map(|share| share as f32))]
     pub keep_bias: Option<f32>,
 
-    /// How triples are drawn [default: log]
+    /// How triples are drawn: log, users, blocks [default: log]
     ///
     /// Rows of the log with negatives of their time (log), users first (users), or clicks against what the user turned
     /// down before them (blocks, which needs --clicks).
-    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(Sampling::NAMES))]
+    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(Sampling::NAMES), hide_possible_values = true)]
     pub sampling: Option<String>,
 
     /// Rows around a positive for its negative [default: by model]
@@ -202,16 +202,17 @@ pub struct TrainingFlags {
     #[arg(long, value_name = "SHARE", value_parser = |text: &str| parse_share(text).map(|share| share as f32))]
     pub block_share: Option<f32>,
 
-    /// Earlier rows trained on again: all, recent=COUNT, 0 to 1 [default: all]
+    /// Earlier rows learned again: all, recent=COUNT, 0 to 1 [default: all]
     ///
     /// recent=10000 keeps the latest 10,000 and forgets all before them, so that a stream that goes on for ever is
     /// learned in bounded memory. A number from 0 to 1 is a part of a segment's rows, drawn from all; 0 is none.
     #[arg(long, value_name = "WHICH", value_parser = parse::<Replay>)]
     pub replay: Option<Replay>,
 
-    /// Items left out of a user's lists once rows are forgotten: ever, kept [default: ever]
+    /// Known items once rows are forgotten: ever, kept [default: ever]
     ///
-    /// With `--replay recent=COUNT`: all that the user ever touched, or those of the rows that are kept.
+    /// With `--replay recent=COUNT`: what a user's lists leave out, all that the user ever touched, or what the rows
+    /// that are kept have.
     #[arg(long, value_name = "WHICH", value_parser = parse::<Exclude>)]
     pub exclude: Option<Exclude>,
 }

@@ -57,7 +57,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     pub plot: Option<PathBuf>,
 
-    /// Plots against all bytes held, those of kept rows too, not those the budget counts
+    /// The plot is against all bytes held, kept rows included
     #[arg(long, requires = "plot")]
     pub totals: bool,
 

@@ -6,8 +6,8 @@
 //! Chunks { chunks: K, rows: M }   row k = floor(philox(key, k, Purpose::Addresses)[0] * M / 2^32)
 //! ```
 //! With blocks, the key's vector is the sum of its K rows, one of each block. The code of a key below 2^32 is `key *
-//! 0x9E3779B1 mod 2^32`, a bijection of its lowest bits, so keys below `2^(K t)` never share all of their rows; the code
-//! of any other key is a Philox word. One more bit leaves all other bits where they are, so a table can
+//! 0x9E3779B1 mod 2^32`, a bijection of its lowest bits, so keys below `2^(K t)` never share all of their rows; the
+//! code of any other key is a Philox word. One more bit leaves all other bits where they are, so a table can
 //! [grow](crate::table::SharedTable::grow). With chunks, the key's vector is its K rows side by side.
 //!
 //! # Shapes

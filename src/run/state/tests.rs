@@ -217,8 +217,8 @@ fn rich(replay: Replay) -> (Scall, MakePolicy) {
     let mut scall = Scall::new(&Device::cpu(), policy(), options).unwrap();
     for t in 0..3 {
         scall.observe(rows(60 * t..60 * (t + 1))).unwrap();
-        let rows = scall.data.len();
-        scall.data.mark_non_clicks((0..rows).filter(|row| row % 3 == 2)).unwrap();
+        let kept = scall.data.kept();
+        scall.data.mark_non_clicks(kept.filter(|row| row % 3 == 2)).unwrap();
         scall.step(|_| {}).unwrap();
     }
     scall.observe(rows(180..200)).unwrap();
