@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use scall_gpu::eval::{AtCutoff, CatalogueAtCutoff, CatalogueMetrics, Metrics};
+use scall_gpu::eval::{AtCutoff, CatalogueAtCutoff, CatalogueMetrics, Exposures, Metrics};
 use scall_gpu::run::Held;
 use scall_gpu::{Phase, SegmentReport, Summary};
 
@@ -52,6 +52,14 @@ fn held(py: Python<'_>, of: Held) -> PyResult<Bound<'_, PyDict>> {
     )
 }
 
+/// Whether clicks score above non-clicks; none where the stream has no non-clicks.
+fn exposures(py: Python<'_>, of: Option<Exposures>) -> PyResult<Option<Bound<'_, PyDict>>> {
+    let Some(Exposures { auc, users }) = of else { return Ok(None) };
+    let dict = numbers(py, [("users", users)])?;
+    dict.set_item("auc", auc)?;
+    Ok(Some(dict))
+}
+
 /// What happened in a segment.
 pub fn segment<'py>(py: Python<'py>, of: &SegmentReport) -> PyResult<Bound<'py, PyDict>> {
     let dict = numbers(
@@ -77,6 +85,7 @@ pub fn segment<'py>(py: Python<'py>, of: &SegmentReport) -> PyResult<Bound<'py, 
     dict.set_item("l2", of.l2)?;
     dict.set_item("seconds", of.seconds.total())?;
     dict.set_item("held_bytes", held(py, of.held)?)?;
+    dict.set_item("exposures", exposures(py, of.exposures)?)?;
     dict.set_item("among_test_items", metrics(py, &of.test_candidates, &of.test_catalogue)?)?;
     dict.set_item("among_all_items", metrics(py, &of.all_candidates, &of.all_catalogue)?)?;
     Ok(dict)

@@ -112,6 +112,21 @@ def test_files_are_the_same_stream(tmp_path):
         small().fit(users)
 
 
+def test_ratings_make_clicks_of_a_file(tmp_path):
+    users, items, times = log(1500)
+    file = tmp_path / "ratings.csv"
+    with open(file, "w", newline="") as out:
+        writer = csv.writer(out)
+        writer.writerow(["user", "item", "rating", "timestamp"])
+        writer.writerows(zip(users, items, [k * k % 10 for k in range(1500)], times))
+    recommender = Recommender("mf", device="cpu", config={"data": {"clicks": 4, "segments": "equal=3"}})
+    reports = recommender.fit(files=file)
+    assert all(0 <= report["exposures"]["auc"] <= 1 and report["exposures"]["users"] > 0 for report in reports)
+    plain = small()
+    plain.fit(files=file)
+    assert all(report["exposures"] is None for report in plain.reports)
+
+
 def test_a_live_stream_admits_who_is_new_and_forgets():
     recommender = small(replay="recent=500", budget="bytes=20kB")
     for part in range(6):

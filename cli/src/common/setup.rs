@@ -187,7 +187,8 @@ pub struct TrainingFlags {
     ///
     /// Rows of the log with negatives of their time (log), users first (users), or clicks against what the user turned
     /// down before them (blocks, which needs --clicks).
-    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(Sampling::NAMES), hide_possible_values = true)]
+    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(Sampling::NAMES),
+        hide_possible_values = true)]
     pub sampling: Option<String>,
 
     /// Rows around a positive for its negative [default: by model]

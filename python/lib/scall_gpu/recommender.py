@@ -195,7 +195,9 @@ class Recommender:
     @property
     def reports(self) -> list[dict[str, Any]]:
         """What happened in each segment: sizes of the population, bytes, loss, and under ``"among_test_items"`` and
-        ``"among_all_items"`` the metrics at each cutoff (``report["among_test_items"][20]["ndcg"]``)."""
+        ``"among_all_items"`` the metrics at each cutoff (``report["among_test_items"][20]["ndcg"]``). Of files with
+        ratings and ``config["data"]["clicks"]``, ``"exposures"`` has the AUC of what users liked above what they did
+        not."""
         return self._native.reports()
 
     @property
