@@ -23,7 +23,7 @@ fn without_an_adapter_the_error_is_a_sentence() {
         assert!(said.lines().any(|line| line.starts_with("error: no GPU: ")), "{said}");
     }
     assert!(!said.contains("NoGpu") && !said.contains("panicked"), "{said}");
-    for name in ["lookup", "resize", "bags"] {
+    for name in ["lookup", "resize", "bags", "hashed"] {
         let output = binary(name).envs(none).output().unwrap();
         assert!(output.status.success() && output.stdout.starts_with(b"device"), "{name}");
     }
