@@ -72,7 +72,7 @@ fn what_is_reported_is_what_an_allocator_counts() {
     }
 }
 
-/// Ten times the rows, and as many bytes.
+/// Ten times the rows, and no more bytes.
 #[test]
 fn a_stream_for_ever_needs_no_more() {
     let _alone = ONE_AT_A_TIME.lock();

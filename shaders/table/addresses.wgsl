@@ -22,7 +22,7 @@ fn random_word(low: u32, high: u32, part: u32) -> u32 {
     return philox(vec4<u32>(low, high, part, params.purpose), key).x;
 }
 
-// Of a small key a bijection of as many of its lowest bits as are used; of any other 32 random bits.
+// Of a small key a bijection of its lowest bits, whatever number of them is used; of any other 32 random bits.
 fn code_of(low: u32, high: u32) -> u32 {
     if high == 0u {
         return low * 0x9E3779B1u;

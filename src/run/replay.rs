@@ -17,9 +17,10 @@ pub enum Replay {
     All,
     /// The latest of them, up to this number; 0 for the segment's own rows alone. What lies before is
     /// [forgotten](crate::stream::Interactions::forget) when the segment begins, so a stream that goes on for ever is
-    /// learned in bounded memory: biases are counted, and frequencies too, over these and the segment's rows. Quality
-    /// over the bytes of tables and samples together is what MEMO compares by (Zhou et al., "A model or 603 exemplars",
-    /// ICLR 2023); of several ways to keep as many rows the latest ranked best (`docs/results.md`).
+    /// learned in bounded memory: frequencies and biases are counted over these and the segment's rows too.
+    ///
+    /// What that costs, by all bytes held: `docs/results.md`. That samples count as the model does is the rule of MEMO
+    /// (Zhou et al., "A model or 603 exemplars", ICLR 2023).
     Recent {
         /// The number.
         rows: u64,

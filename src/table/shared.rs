@@ -150,7 +150,7 @@ impl SharedTable {
     }
 
     /// [`lookup`](Self::lookup) of keys on the device, as a part of the caller's commands or pass: keys are `[B, 2]`
-    /// words, the low one first, of as many keys as the batch has room for.
+    /// words, the low one first, of the number of keys that the batch is for.
     ///
     /// # Errors
     /// Those of the kernels, [`Error::Shape`] for another number of keys among them.

@@ -228,7 +228,7 @@ fn random_word([low, high]: [u32; 2], part: u32, seed: [u32; 2]) -> u32 {
     philox([low, high, part, Purpose::Addresses as u32], seed)[0]
 }
 
-/// Of a small key a bijection of as many of its lowest bits as are used; of any other 32 random bits.
+/// Of a small key a bijection of its lowest bits, whatever number of them is used; of any other 32 random bits.
 fn code_of(key: [u32; 2], seed: [u32; 2]) -> u32 {
     if key[1] == 0 { key[0].wrapping_mul(GOLDEN) } else { random_word(key, 0, seed) }
 }
