@@ -52,8 +52,10 @@ fn what_has_not_changed_is_not_written_again() {
 #[test]
 fn damage_is_found_and_named() {
     let dir = tempfile::tempdir().unwrap();
+    let cases = std::cell::Cell::new(0);
     let damage = |name: &str, change: &dyn Fn(&mut Vec<u8>)| {
-        let folder = dir.path().join(name);
+        // A folder each: a file that has not changed is that of the checkpoint before, with its damage.
+        let folder = dir.path().join(cases.replace(cases.get() + 1).to_string());
         let mut checkpoints = Checkpoints::open(&folder).unwrap();
         let file = checkpoints.save(&state(1), "notes").unwrap().join(name);
         let mut bytes = fs::read(&file).unwrap();
