@@ -5,8 +5,8 @@
 //! cargo run --release --example hashed
 //! ```
 //!
-//! Each pair has a score. The table learns that of one pair in sixteen, which are still twice as many as it has rows;
-//! after some time it grows, and goes on from the same vectors.
+//! Each pair has a score. The table learns that of one pair in sixteen, still two for each of its rows; after some time
+//! it grows, and goes on from the same vectors.
 
 use scall_gpu::device::{Buffer, Device};
 use scall_gpu::kernels::table::addresses::Sharing;

@@ -300,8 +300,7 @@ impl Embeddings {
     /// Biases as [`set_biases`](Self::set_biases) would store them: rounded to the format of the rows
     /// (one that shares a word with larger dims may be rounded more).
     pub(crate) fn as_stored(&self, biases: Vec<f32>) -> Vec<f32> {
-        let format = self.items.as_rows().layout().format;
-        if format.is_f32() { biases } else { biases.chunks(1).flat_map(|bias| format.nearest(bias)).collect() }
+        self.items.as_rows().layout().format.each_alone(biases)
     }
 
     /// Multiplies every item bias by `factor`: popularity fades, taste stays.

@@ -77,8 +77,8 @@ impl Evaluation {
     /// item in the user's `history`.
     pub fn new(data: &Interactions, test: &Segment, seen_end: usize, history: &UserItems) -> Result<Self> {
         let (users, items) = (data.users_seen(seen_end), data.items_seen(seen_end));
-        let is_known = |&row: &usize| data.pairs([row]).all(|(user, item)| user < users && item < items);
-        let known = test.rows.clone().filter(is_known);
+        let is_known = |(user, item)| user < users && item < items;
+        let known = test.rows.clone().filter(|&row| is_known(data.pair(row)));
         let mut candidates: Vec<u32> = data.pairs(known.clone()).map(|(_, item)| item).collect();
         candidates.sort_unstable();
         candidates.dedup();

@@ -4,7 +4,6 @@ use std::sync::OnceLock;
 use std::time::Instant;
 
 use super::evaluation::{Evaluation, Quality};
-use super::held::Held;
 use super::probe::{Setup, Trial};
 use super::regularize::L2Chooser;
 use super::replay::Replay;
@@ -144,8 +143,9 @@ impl Scall {
 
         let working_bytes = self.model.working_bytes() + trained.snapshot_bytes + before_bytes;
         let Begun { probes, before, .. } = std::mem::take(&mut self.begun);
+        self.frequencies = frequencies;
         let tables = self.model.embeddings();
-        let mut report = SegmentReport {
+        let report = SegmentReport {
             t,
             users: population.users,
             items: population.items,
@@ -159,7 +159,7 @@ impl Scall {
             memory: tables.memory(),
             working_bytes,
             layer_bytes: self.model.layer_bytes(),
-            held: Held::default(),
+            held: self.held(segment.rows.end, working_bytes),
             resized,
             steps: trained.steps,
             loss: trained.loss,
@@ -175,7 +175,7 @@ impl Scall {
         };
         self.last = before.map(|before| LastSegment {
             segment: t,
-            frequencies: frequencies.clone(),
+            frequencies: self.frequencies.clone(),
             dims: budget.dims,
             sizes,
             rows: trained.rows,
@@ -184,8 +184,6 @@ impl Scall {
             evaluation,
             before,
         });
-        self.frequencies = frequencies;
-        report.held = self.held(segment.rows.end, working_bytes);
         if t >= self.segments.len() {
             self.segments.push(segment);
         }

@@ -1,5 +1,7 @@
 //! Training on a segment: for a number of steps, or until what is held out is ranked no better.
 
+use rayon::iter::Either;
+
 use super::evaluation::Evaluation;
 use super::options::EarlyStop;
 use super::replay::{Exclude, Replay};
@@ -140,29 +142,23 @@ impl Scall {
 
     /// The (user, item) rows that are trained on, of what there is before row `end`: the clicks.
     pub(super) fn training_rows(&self, end: usize, sampled: &[usize]) -> Vec<(u32, u32)> {
-        let is_click = |row: &usize| self.data.clicked(*row);
-        match self.options.replay {
-            Replay::Sample { .. } | Replay::Recent { .. } => {
-                let before = sampled.iter().copied().filter(|&row| row < end);
-                self.data.pairs(before.filter(is_click)).collect()
-            }
-            Replay::All => self.data.pairs((0..end).filter(is_click)).collect(),
-        }
+        self.data.pairs(self.learned_rows(end, sampled).filter(|&row| self.data.clicked(row))).collect()
     }
 
     /// The feedback blocks of the same rows and the non-clicks between them; none where the stream has no non-clicks.
     pub(super) fn training_blocks(&self, end: usize, sampled: &[usize]) -> Result<Option<Blocks>> {
-        if !self.data.has_non_clicks() {
-            return Ok(None);
-        }
-        let options = BlockOptions::default();
-        let blocks = match self.options.replay {
+        let blocks = || Blocks::new(&self.data, self.learned_rows(end, sampled), &BlockOptions::default());
+        self.data.has_non_clicks().then(blocks).transpose()
+    }
+
+    /// The rows before row `end` that a segment is learned with, clicks and others.
+    fn learned_rows(&self, end: usize, sampled: &[usize]) -> impl Iterator<Item = usize> + Clone {
+        match self.options.replay {
+            Replay::All => Either::Left(0..end),
             Replay::Sample { .. } | Replay::Recent { .. } => {
-                Blocks::new(&self.data, sampled.iter().copied().filter(|&row| row < end), &options)?
+                Either::Right(sampled.iter().copied().filter(move |&row| row < end))
             }
-            Replay::All => Blocks::new(&self.data, 0..end, &options)?,
-        };
-        Ok(Some(blocks))
+        }
     }
 
     /// Takes steps after those that are done. Returns the last loss.

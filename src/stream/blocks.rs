@@ -95,7 +95,7 @@ impl Blocks {
     /// Adds the blocks of a user's rows.
     fn add(&mut self, data: &Interactions, user: u32, rows: &[u32]) {
         for &row in rows {
-            let (item, clicked) = (pair_of(data, row).1, data.clicked(row as usize));
+            let (item, clicked) = (data.pair(row as usize).1, data.clicked(row as usize));
             if !clicked && self.positives.len() > self.end(&self.positive_offsets) {
                 self.close(user);
             }
@@ -187,16 +187,10 @@ fn checked(data: &Interactions, rows: impl IntoIterator<Item = usize>) -> Result
     Ok(checked)
 }
 
-/// The user and the item of a row that is kept.
-fn pair_of(data: &Interactions, row: u32) -> (u32, u32) {
-    let first = data.kept().start;
-    (data.users()[row as usize - first], data.items()[row as usize - first])
-}
-
 /// Rows sorted by user, those of a user in their order, and where each user's end.
 fn by_user(data: &Interactions, rows: &[u32]) -> (Vec<u32>, Vec<usize>) {
     let mut ends = vec![0; data.user_count() as usize];
-    let user = |row: u32| pair_of(data, row).0 as usize;
+    let user = |row: u32| data.pair(row as usize).0 as usize;
     rows.iter().for_each(|&row| ends[user(row)] += 1);
     let mut sum = 0;
     for end in &mut ends {

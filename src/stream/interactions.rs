@@ -225,8 +225,13 @@ impl Interactions {
     where
         R: IntoIterator<Item = usize, IntoIter: Clone>,
     {
-        let first = self.forgotten.rows;
-        rows.into_iter().map(move |row| (self.users.ids[row - first], self.items.ids[row - first]))
+        rows.into_iter().map(|row| self.pair(row))
+    }
+
+    /// The (user, item) of one row, which must be kept.
+    pub(crate) fn pair(&self, row: usize) -> (u32, u32) {
+        let place = row - self.forgotten.rows;
+        (self.users.ids[place], self.items.ids[place])
     }
 }
 

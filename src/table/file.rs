@@ -349,7 +349,7 @@ fn contents(reader: &mut Reader<'_>, header: &Header) -> Result<Contents> {
     Ok(Contents { offsets, values, state, ids })
 }
 
-/// Whether values that share words are as many as the rows have, and as the library stores them.
+/// Whether values that share words are those that the rows need, and as the library stores them.
 fn check_groups(reader: &Reader<'_>, header: &Header, offsets: &[u32], values: &Values) -> Result<()> {
     let format = header.options.layout.format;
     let group = format.group();

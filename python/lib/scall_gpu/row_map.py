@@ -111,7 +111,7 @@ class RowMap:
         return self._native.remove(key)
 
     def evict(self, count: int) -> Evicted:
-        """Takes the rows of as many keys as that, those with the lowest score first."""
+        """Takes the rows of this many keys, those with the lowest score first."""
         return Evicted(*self._native.evict(count))
 
     def hold(self, rows: ArrayLike) -> HeldRows:

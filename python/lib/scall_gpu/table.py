@@ -50,7 +50,7 @@ def _device(device: Device | str) -> Device:
 class Account:
     """Bytes that several tables share: what they hold together never passes the capacity.
 
-    :param capacity: bytes, or ``None`` for as many as there are.
+    :param capacity: bytes, or ``None`` for no limit.
     :param count_optimizer: whether the optimizer's state counts too. It is gone once training ends, so it does not by
         default. Values and row directories always count.
 

@@ -77,7 +77,7 @@ pub trait Codec: Stored {
     /// How many neighbouring values share bits: 1, or all of a word. Rows are stored in whole groups.
     const GROUP: usize = 1;
 
-    /// The first values of a row as f32, as many as there is room for.
+    /// The first values of a row as f32, as far as there is room.
     fn to_f32(row: &[Self], to: &mut [f32]);
 
     /// Sets the first values of a row, each to the nearest that there is. A value beyond the range becomes the largest
@@ -111,7 +111,7 @@ pub trait Codec: Stored {
         None
     }
 
-    /// The first values of a row as f16, as many as there is room for.
+    /// The first values of a row as f16, as far as there is room.
     #[inline(always)]
     fn to_f16(row: &[Self], to: &mut [f16]) {
         let mut values = [0.0; 32];
@@ -265,7 +265,21 @@ impl Format {
         with_codec!(self, V => per_word::<V>())
     }
 
+    /// What each of these values is once it is stored with zeros next to it.
+    pub(crate) fn each_alone(self, values: Vec<f32>) -> Vec<f32> {
+        with_codec!(self, V => {
+            let alone = |value: f32| {
+                let (mut group, mut stored) = ([<V as bytemuck::Zeroable>::zeroed(); V::GROUP], [0.0]);
+                <V as Codec>::store(&[value], &mut group);
+                <V as Codec>::to_f32(&group, &mut stored);
+                stored[0]
+            };
+            values.into_iter().map(alone).collect()
+        })
+    }
+
     /// What the values of a row are once they are stored.
+    #[cfg(test)]
     pub(crate) fn nearest(self, row: &[f32]) -> Vec<f32> {
         with_codec!(self, V => decoded(encoded::<V>(row))[..row.len()].to_vec())
     }

@@ -105,3 +105,15 @@ fn nearest_values_are_those_of_another_implementation() {
         assert_eq!(bf16::nearest(value).to_bits(), want.to_bits(), "bf16 {value}");
     }
 }
+
+/// One value after another, each as a row of its own would have it.
+#[test]
+fn values_alone_are_those_of_rows_of_one() {
+    let values = [VALUES.to_vec(), vec![f32::NAN, 0.37, 200.0, 1e-3]].concat();
+    for &format in Format::ALL {
+        let rows_of_one: Vec<u32> =
+            values.iter().flat_map(|&value| format.nearest(&[value])).map(f32::to_bits).collect();
+        let alone: Vec<u32> = format.each_alone(values.clone()).into_iter().map(f32::to_bits).collect();
+        assert_eq!(alone, rows_of_one, "{format:?}");
+    }
+}

@@ -68,7 +68,7 @@ pub(super) fn restored(state: &State) -> Result<Interactions> {
         };
         data.push(name(0, "users", user)?, name(1, "items", item)?, time)
             .map_err(|error| state.wrong("users", &format!("a row {row} of a stream"), &error.to_string()))?;
-        if (data.users()[row - first], data.items()[row - first]) != (user, item) {
+        if data.pair(row) != (user, item) {
             let found = format!("user {user} and item {item} in row {row}");
             return Err(state.wrong("users", "ids by first appearance", &found));
         }
